@@ -1,0 +1,26 @@
+"""Everything electrical: converters, amplifiers, memories and wires, digital baselines. Knows nothing of light.
+
+Parts are pytrees (see `electronics.part`); their constants and sources stand in `constants.toml`.
+"""
+
+from electronics.adc import ADC
+from electronics.constants import Constant
+from electronics.dac import DAC
+from electronics.digital import DigitalBackend, Overhead
+from electronics.integer import IntegerCore
+from electronics.part import Number, Part, number, static
+from electronics.tia import TIA
+
+__all__ = [
+    "ADC",
+    "DAC",
+    "TIA",
+    "Constant",
+    "DigitalBackend",
+    "IntegerCore",
+    "Number",
+    "Overhead",
+    "Part",
+    "number",
+    "static",
+]

@@ -1,0 +1,44 @@
+"""The analogue-to-digital converter behind each amplifier."""
+
+import jax
+import jax.numpy as jnp
+
+from electronics import adc_survey, limits
+from electronics.part import Number, Part, number
+from electronics.rounding import straight_through, to_levels
+
+
+class ADC(Part):
+    """Signed converter: `bits` give the 2**bits - 1 symmetric codes, `enob` the noise that comes on top.
+
+    `loading` sets the full scale: the number of rms values, of a sum of uncorrelated terms, that fit in it.
+    `survey_factor` multiplies the energy of the best published converter; at 0 the thermodynamic floor is left.
+    """
+
+    bits: Number = number("bit", least=2, most=24)
+    enob: Number = number("bit", least=1, most=20)
+    loading: Number = number("1", above=0)
+    survey_factor: Number = number("1", least=0)
+
+    def full_scale(self, rms: jax.Array) -> jax.Array:
+        """Largest input that does not clip, for an expected rms, in the unit of `rms`."""
+        return self.loading * rms
+
+    def noise_variance(self) -> Number:
+        """Variance of the noise from `enob`, as a fraction of the full scale squared.
+
+        A full-scale sine has variance 1/2: sigma = FS / (2 sqrt 2) 10**(-(6.02 ENOB + 1.76) / 20), FS peak to peak.
+        """
+        return 0.5 / limits.signal_to_noise(self.enob)
+
+    def convert(self, fraction: jax.Array, rounding: jax.Array, clipping: jax.Array) -> jax.Array:
+        """Fraction of full scale, any shape -> the nearest code as a fraction of full scale, in [-1, 1].
+
+        `rounding` and `clipping` are the shares of each that are on. A clipped input passes no gradient.
+        """
+        clipped = fraction + clipping * (jnp.clip(fraction, -1.0, 1.0) - fraction)
+        return straight_through(clipped, to_levels(clipped, 2.0 ** (self.bits - 1) - 1), rounding)
+
+    def energy(self, rate: Number) -> jax.Array:
+        """Energy per conversion [J] at `rate` [Hz]: 8 k T SNR + survey_factor times the survey's envelope."""
+        return limits.sampling_energy(self.enob) + self.survey_factor * adc_survey.energy(self.enob, rate)

@@ -1,0 +1,57 @@
+"""Constants with their sources, read from the TOML file that stands beside the code of each domain."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from importlib.resources.abc import Traversable
+
+MARKS = ("measured", "published", "vendor", "derived", "assumed", "defined")
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """One number with its uncertainty and its origin.
+
+    `mark` says how sure it is: measured (read in the primary text), published (read through a secondary source),
+    vendor (stated by a seller), derived (by a formula the source names), assumed (chosen here), defined (exact).
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    unit: str
+    year: int
+    mark: str
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.mark not in MARKS:
+            raise ValueError(f"constant {self.name}: mark {self.mark!r} must be one of {', '.join(MARKS)}")
+        if not self.low <= self.value <= self.high:
+            raise ValueError(
+                f"constant {self.name}: low <= value <= high fails: {self.low}, {self.value}, {self.high}"
+            )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} = {self.value:g} {self.unit} ({self.low:g} to {self.high:g}) "
+            f"[{self.mark}, {self.year}] {self.source}"
+        )
+
+
+def read(file: Traversable) -> Mapping[str, Constant]:
+    """All constants of a file by dotted name: `part.field` or, where they differ, `part.field.scenario`."""
+    found: dict[str, Constant] = {}
+    for part, fields in tomllib.loads(file.read_text(encoding="utf-8")).items():
+        for field, entry in fields.items():
+            unit = entry.pop("unit")
+            rows = (
+                {f".{scenario}": row for scenario, row in entry.items()}
+                if "value" not in entry
+                else {"": entry}
+            )
+            for suffix, row in rows.items():
+                name = f"{part}.{field}{suffix}"
+                found[name] = Constant(name=name, unit=unit, **row)
+    return found

@@ -1,0 +1,42 @@
+"""The digital-to-analogue converter in front of each light source."""
+
+import jax
+import jax.numpy as jnp
+
+from electronics import limits
+from electronics.book import CONSTANTS
+from electronics.part import Number, Part, number
+from electronics.rounding import straight_through, to_levels
+
+BITS_EXPONENT = CONSTANTS["dac_fit.bits_exponent"].value
+RATE_EXPONENT = CONSTANTS["dac_fit.rate_exponent"].value
+CORNER_RATE = CONSTANTS["dac_fit.corner_rate"].value
+
+
+class DAC(Part):
+    """Sign-and-magnitude DAC: `bits` set 2**bits levels of non-negative drive, a switch selects the rail."""
+
+    bits: Number = number("bit", least=1, most=16)
+    enob: Number = number("bit", least=1, most=16)
+    energy_at_8_bits: Number = number("J", least=0)
+
+    def convert(self, fraction: jax.Array, share: jax.Array) -> jax.Array:
+        """Signed fraction of full scale in [-1, 1], any shape -> the nearest level; `share` of the rounding is on."""
+        return straight_through(fraction, to_levels(fraction, 2.0**self.bits - 1), share)
+
+    def noise_variance(self) -> Number:
+        """Variance of the drive from `enob`, as a fraction of full scale squared.
+
+        The magnitude spans [0, 1]; a full-scale sine over that span has variance 1/8.
+        """
+        return 0.125 / limits.signal_to_noise(self.enob)
+
+    def energy(self, rate: Number) -> Number:
+        """Energy per conversion [J] at `rate` [Hz].
+
+        E = 8 k T SNR + E_8 2**(a (ENOB - 8)) max(1, rate / 14 GHz)**p, with a and p through the published 8 b and
+        12 b parts (see dac_fit in constants.toml).
+        """
+        bits_scale = 2.0 ** (BITS_EXPONENT * (self.enob - 8))
+        rate_scale = jnp.maximum(1.0, rate / CORNER_RATE) ** RATE_EXPONENT
+        return limits.sampling_energy(self.enob) + self.energy_at_8_bits * bits_scale * rate_scale

@@ -1,0 +1,53 @@
+"""The digital logic beside the core: memories, wires, partial sums, scales, and products that stay digital."""
+
+from electronics.part import Number, Part, number, static
+
+
+class DigitalBackend(Part):
+    """Energies of what feeds the DACs, takes from the ADCs, and computes what light does not."""
+
+    sram_energy: Number = number("J/bit", least=0)
+    wire_energy: Number = number("J/bit/m", least=0)
+    wire_length: Number = number("m", least=0)
+    add_energy: Number = number("J", least=0)
+    rescale_energy: Number = number("J", least=0)
+    mac_energy: Number = number("J", least=0)
+    memory_energy: Number = number("J/bit", least=0)
+    word_bits: int = static(8)
+    output_bits: int = static(16)
+    accumulator_bits: int = static(24)
+
+    def input_movement(self) -> Number:
+        """Energy [J] to bring one operand from SRAM to its DAC or pixel: the read and the wire of one word."""
+        return self.word_bits * (self.sram_energy + self.wire_energy * self.wire_length)
+
+    def output_movement(self) -> Number:
+        """Energy [J] to bring one converted output to where it is summed."""
+        return self.output_bits * self.wire_energy * self.wire_length
+
+    def partial_sum(self, row_tiles: int) -> Number:
+        """Mean energy [J] per conversion of adding `row_tiles` partial sums in an SRAM accumulator.
+
+        The first is written, the others are read, added and written: (2 n - 1) accesses and n - 1 adds for n tiles.
+        """
+        accesses = (2 * row_tiles - 1) / row_tiles
+        return accesses * self.accumulator_bits * self.sram_energy + (1 - 1 / row_tiles) * self.add_energy
+
+    def weight_fetch(self, bits: Number) -> Number:
+        """Energy [J] to read one weight of `bits` from main memory."""
+        return bits * self.memory_energy
+
+
+class Overhead(Part):
+    """Between the plug and the engine: power conversion, and the share that host, network and fans take."""
+
+    conversion_efficiency: Number = number("1", above=0, most=1)
+    host_share: Number = number("1", least=0, below=1)
+
+    def host(self, engine: Number) -> Number:
+        """Energy [J] of host, network and fans around an engine that takes `engine` [J]."""
+        return engine / (1 - self.host_share) - engine
+
+    def conversion(self, delivered: Number) -> Number:
+        """Energy [J] lost in power conversion when `delivered` [J] reach the boards."""
+        return delivered / self.conversion_efficiency - delivered

@@ -1,0 +1,40 @@
+"""The digital baseline: a matrix product in symmetric integers, W8A8 and its like."""
+
+import jax
+import jax.numpy as jnp
+
+from electronics.part import Number, Part, number
+from electronics.rounding import straight_through, to_levels
+
+
+class IntegerCore(Part):
+    """Product of signed integers with exact accumulation: 2**b - 1 symmetric levels at b bits.
+
+    Inputs are scaled per vector and weights per column by their largest magnitude, so nothing clips. `mac_energy` is
+    what a multiply-accumulate costs at the plug of the machine that stands for the baseline.
+    """
+
+    activation_bits: Number = number("bit", least=2, most=16)
+    weight_bits: Number = number("bit", least=2, most=16)
+    mac_energy: Number = number("J", least=0)
+
+    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
+        """x [vectors, rows] @ w [rows, columns] -> [vectors, columns]; `key` is not used, the product is exact."""
+        del key
+        return _quantised(x, 1, self.activation_bits) @ _quantised(w, 0, self.weight_bits)
+
+    def cost(self, *, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
+        """Energy [J] by component of `vectors` vectors through a rows x columns product."""
+        del resident
+        return {"digital": rows * columns * vectors * self.mac_energy}
+
+    def digital_cost(self, macs: float) -> Number:
+        """Energy [J] of `macs` multiply-accumulates of two activations."""
+        return macs * self.mac_energy
+
+
+def _quantised(values: jax.Array, axis: int, bits: Number) -> jax.Array:
+    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True))
+    scale = jnp.where(largest > 0, largest, 1.0)
+    fraction = values / scale
+    return straight_through(fraction, to_levels(fraction, 2.0 ** (bits - 1) - 1), jnp.float32(1)) * scale

@@ -1,0 +1,158 @@
+"""What every part of the machine is: a frozen dataclass whose numbers are pytree leaves.
+
+A field declared with `number` is an array leaf: it traces, vmaps, differentiates and shards, and a new value
+never recompiles anything. A field declared with `static` chooses a shape or a code path and is part of the
+tree's structure.
+
+The classes are registered with JAX by hand and not with `jax.tree_util.register_dataclass`, whose unflattening
+calls the constructor: constructors here check their numbers, and a gradient or an optimiser's update, which is
+also a tree of this class, need not be a possible machine.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any, Self, dataclass_transform
+
+import jax
+import numpy as np
+
+Number = float | np.ndarray | jax.Array
+
+
+def number(unit: str, *, least=None, above=None, most=None, below=None) -> Any:
+    """An array leaf in `unit`; the bounds are what a real machine allows (`above`/`below` exclude the bound)."""
+    return dataclasses.field(
+        metadata={"unit": unit, "bounds": {"least": least, "above": above, "most": most, "below": below}}
+    )
+
+
+def static(default: Any = dataclasses.MISSING) -> Any:
+    """A field that is part of the structure: to change it is to compile anew."""
+    return dataclasses.field(default=default, metadata={"static": True})
+
+
+@dataclass_transform(
+    frozen_default=True, kw_only_default=True, eq_default=False, field_specifiers=(number, static)
+)
+class Part:
+    """Base of all parts. Subclassing makes a frozen, keyword-only dataclass and registers it as a pytree."""
+
+    def __init_subclass__(cls) -> None:
+        dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
+        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, _unflattener(cls), _flatten)
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if "bounds" in field.metadata:
+                value = _checked(type(self).__name__, field, getattr(self, field.name))
+                object.__setattr__(self, field.name, value)
+
+    def replace(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with the fields of dotted names changed: `core.replace({"adc.enob": 7.0, "clock": 2e9})`.
+
+        Raises ValueError for a name that is not there (naming the nearest) or a value out of its bounds.
+        """
+        out = self
+        for name, value in changes.items():
+            out = _replace_one(out, name, value, whole=name)
+        return out
+
+    def numbers(self) -> dict[str, Any]:
+        """All leaves by dotted name, nested parts included."""
+        found = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Part):
+                found |= {f"{field.name}.{name}": leaf for name, leaf in value.numbers().items()}
+            elif not field.metadata.get("static"):
+                found[field.name] = value
+        return found
+
+
+def _data_fields(cls: type) -> list[str]:
+    return [f.name for f in dataclasses.fields(cls) if not f.metadata.get("static")]
+
+
+def _static_fields(cls: type) -> list[str]:
+    return [f.name for f in dataclasses.fields(cls) if f.metadata.get("static")]
+
+
+def _flatten(part: Part):
+    cls = type(part)
+    return tuple(getattr(part, n) for n in _data_fields(cls)), tuple(
+        getattr(part, n) for n in _static_fields(cls)
+    )
+
+
+def _flatten_with_keys(part: Part):
+    names = _data_fields(type(part))
+    children, aux = _flatten(part)
+    keys = (jax.tree_util.GetAttrKey(name) for name in names)
+    return tuple(zip(keys, children, strict=True)), aux
+
+
+def _unflattener(cls: type):
+    def unflatten(aux, children):
+        part = object.__new__(cls)
+        for name, value in zip(_static_fields(cls) + _data_fields(cls), (*aux, *children), strict=True):
+            object.__setattr__(part, name, value)
+        return part
+
+    return unflatten
+
+
+def _checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
+    """The value as float32, refused if it is concrete and impossible. Tracers pass: they are checked nowhere."""
+    if isinstance(value, jax.core.Tracer):
+        return value
+    try:
+        concrete = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{owner}.{field.name} must be a number in {field.metadata['unit']}, got {value!r}"
+        ) from None
+    allowed = _allowed(field.metadata["bounds"])
+    if not np.all(np.isfinite(concrete)) or not _within(concrete, **field.metadata["bounds"]):
+        raise ValueError(
+            f"{owner}.{field.name} = {value} {field.metadata['unit']} is out of range: {allowed}"
+        )
+    return value if isinstance(value, jax.Array) and value.dtype == np.float32 else concrete[()]
+
+
+def _within(value: np.ndarray, least, above, most, below) -> bool:
+    return all(
+        bool(np.all(holds))
+        for bound, holds in (
+            (least, least is None or value >= least),
+            (above, above is None or value > above),
+            (most, most is None or value <= most),
+            (below, below is None or value < below),
+        )
+        if bound is not None
+    )
+
+
+def _allowed(bounds: Mapping[str, float | None]) -> str:
+    signs = {"least": ">=", "above": ">", "most": "<=", "below": "<"}
+    given = [f"{signs[kind]} {bound:g}" for kind, bound in bounds.items() if bound is not None]
+    return "it must be finite" + "".join(f" and {rule}" for rule in given)
+
+
+def _replace_one(part: Part, name: str, value: Any, whole: str) -> Part:
+    head, _, rest = name.partition(".")
+    names = [field.name for field in dataclasses.fields(part)]
+    if head not in names:
+        raise ValueError(f"{type(part).__name__} has no field {head!r} (in {whole!r}){nearest(head, names)}")
+    if rest:
+        inner = getattr(part, head)
+        if not isinstance(inner, Part):
+            raise ValueError(f"{type(part).__name__}.{head} is a value, so {whole!r} names nothing")
+        value = _replace_one(inner, rest, value, whole)
+    return dataclasses.replace(part, **{head: value})
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """The end of an error message: the nearest right name where there is one, else all of them."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(sorted(names))}"

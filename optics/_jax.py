@@ -1,0 +1,75 @@
+"""Every use of JAX's internals stands here: they differ between releases, so one file follows them."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxprs_in_params
+from jax.extend.core import primitives as p
+
+__all__ = [
+    "ClosedJaxpr",
+    "Jaxpr",
+    "JaxprEqn",
+    "Literal",
+    "bind",
+    "contains_product",
+    "is_product",
+    "kind",
+    "opened",
+]
+
+_KINDS = {
+    p.dot_general_p: "product",
+    p.conv_general_dilated_p: "convolution",
+    p.jit_p: "call",
+    p.remat_p: "remat",
+    p.custom_jvp_call_p: "custom_jvp",
+    p.custom_vjp_call_p: "custom_vjp",
+    p.scan_p: "scan",
+    p.while_p: "while_loop",
+    p.cond_p: "cond",
+}
+
+
+def kind(eqn: JaxprEqn) -> str:
+    """What the interpreter must know of an equation; "other" is bound as it stands."""
+    return _KINDS.get(eqn.primitive, "other")
+
+
+def is_product(eqn: JaxprEqn) -> bool:
+    """Whether the equation multiplies two arrays and sums."""
+    return kind(eqn) in ("product", "convolution")
+
+
+def opened(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
+    """A jaxpr and the values of its constants."""
+    return (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, ClosedJaxpr) else (jaxpr, ())
+
+
+def inner_jaxpr(eqn: JaxprEqn) -> ClosedJaxpr | Jaxpr:
+    """The body of a call, remat, custom_jvp or custom_vjp equation."""
+    return eqn.params["call_jaxpr"] if "call_jaxpr" in eqn.params else eqn.params["jaxpr"]
+
+
+def bind(eqn: JaxprEqn, values: Sequence[Any]) -> list[Any]:
+    """The equation applied to other values, custom derivative rules kept."""
+    out = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(eqn.params))
+    return list(out) if eqn.primitive.multiple_results else [out]
+
+
+def contains_product(eqn: JaxprEqn) -> bool:
+    """Whether a product stands anywhere inside the equation's own jaxprs."""
+    return any(is_product(inner) for jaxpr in jaxprs_in_params(eqn.params) for inner in _all_equations(jaxpr))
+
+
+def _all_equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for inner in jaxprs_in_params(eqn.params):
+            yield from _all_equations(inner)
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether the value is there to be looked at, and not traced or a mere shape."""
+    return not isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)

@@ -1,0 +1,98 @@
+"""The bill: joules by component, time and reloads for all the products of a function. Never runs the function."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from electronics.part import Number
+from optics.plan import Site
+
+EXAOPS = 1e18
+OMITTED = (
+    "norms, softmax, rotary embedding, activations and other element-wise work",
+    "KV-cache and activation traffic to main memory",
+    "calibration of the core and thermal control of the optics",
+    "cooling outside the server (PUE)",
+)
+
+
+class Bill(NamedTuple):
+    """Energy [J] by component of one call, at the plug; 1 MAC = 2 operations.
+
+    components: J by name; macs, optical_macs: multiply-accumulates in all and on the core; core_seconds: time that a
+    single core would need [s]; loads: how often a tile of weights is written.
+    """
+
+    components: dict[str, Number]
+    macs: Number
+    optical_macs: Number
+    core_seconds: Number
+    loads: Number
+
+    @property
+    def total(self) -> jax.Array:
+        """Energy of the call [J]."""
+        return jnp.sum(
+            jnp.stack([jnp.asarray(value, jnp.float32) for value in self.components.values()]), axis=0
+        )
+
+    @property
+    def per_mac(self) -> jax.Array:
+        """Energy per multiply-accumulate, digital ones included [J]."""
+        return self.total / self.macs
+
+    @property
+    def tops_per_watt(self) -> jax.Array:
+        """Operations per joule / 1e12."""
+        return 2e-12 / self.per_mac
+
+    def watts_at(self, ops: float = EXAOPS) -> jax.Array:
+        """Power [W] at `ops` operations per second."""
+        return self.per_mac * (ops / 2)
+
+
+def price(core: Any, sites: Sequence[Site]) -> Bill:
+    """What the products of `trace` cost on `core`; differentiable and vmappable over the core's leaves.
+
+    Sites on the core are billed by `core.cost`, digital ones by `core.digital_cost`; where the core has an `overhead`
+    its host and power conversion come on top. What is left out is listed in `optics.bill.OMITTED`.
+    """
+    components: dict[str, Number] = {}
+    seconds = loads = 0.0
+    for site in sites:
+        if not site.optical:
+            _add(components, {"digital products": core.digital_cost(site.macs)})
+            continue
+        shape = {
+            "rows": site.rows,
+            "columns": site.columns,
+            "vectors": float(site.vectors),
+            "resident": site.stationary,
+        }
+        times = float(site.matrices * site.executions)
+        _add(components, {name: times * energy for name, energy in core.cost(**shape).items()})
+        if hasattr(core, "time"):
+            seconds += times * core.time(**shape)
+            loads += times * core.loads(**shape)
+    if hasattr(core, "overhead"):
+        _add_overhead(components, core.overhead)
+    return Bill(
+        components=components,
+        macs=float(sum(site.macs for site in sites)),
+        optical_macs=float(sum(site.macs for site in sites if site.optical)),
+        core_seconds=seconds,
+        loads=loads,
+    )
+
+
+def _add(components, more):
+    for name, energy in more.items():
+        components[name] = components.get(name, 0.0) + energy
+
+
+def _add_overhead(components, overhead):
+    engine = sum(components.values())
+    host = overhead.host(engine)
+    _add(components, {"host, network, fans": host, "power conversion": overhead.conversion(engine + host)})

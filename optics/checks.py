@@ -1,0 +1,34 @@
+"""What is refused before anything is compiled, each with one clear message. Traced values cannot be looked at."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from optics import _jax
+
+
+def finite(what: str, tree: Any) -> None:
+    """Raises ValueError naming the first array of the tree that holds a NaN or an infinity."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if (
+            _jax.is_concrete(leaf)
+            and jnp.issubdtype(leaf.dtype, jnp.inexact)
+            and not jnp.all(jnp.isfinite(leaf))
+        ):
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise ValueError(
+                f"{what} must be finite: there is a NaN or an infinity{f' in {name}' if name else ''}"
+            )
+
+
+def product(x: jax.Array, w: jax.Array) -> None:
+    """Raises ValueError unless x [vectors, rows] and w [rows, columns] can be multiplied on a core."""
+    shapes = f"x has shape {x.shape} and w {w.shape}"
+    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[0]:
+        raise ValueError(f"x must be [vectors, rows] and w [rows, columns] with the same rows; {shapes}")
+    if 0 in (*x.shape, *w.shape):
+        raise ValueError(f"every dimension must be at least 1; {shapes}")
+    if x.dtype != jnp.float32 or w.dtype != jnp.float32:
+        raise ValueError(f"x and w must be float32; x has {x.dtype} and w {w.dtype}")
+    finite("w", w)

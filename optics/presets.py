@@ -1,0 +1,124 @@
+"""Cores by name. Every number that is not an argument comes from the constants files, with its source."""
+
+import math
+from collections.abc import Callable
+
+from electronics import ADC, DAC, TIA, Constant, DigitalBackend, Overhead
+from electronics.book import CONSTANTS as ELECTRICAL
+from electronics.book import ELEMENTARY_CHARGE
+from electronics.part import nearest
+from optics.book import CONSTANTS as OPTICAL
+from optics.book import photon_energy, transmission
+from optics.core import RAILS, TensorCore
+from optics.detector import Photodetector
+from optics.effects import Effects
+from optics.mask import WeightMask
+from optics.source import Source
+from optics.space import FreeSpace
+
+DESIGN_INPUT_RMS = 0.25
+DESIGN_INPUT_MEAN = 0.2
+DESIGN_WEIGHT_RMS = 0.25
+DESIGN_WEIGHT_MEAN = 0.2
+
+
+def today(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 6.0) -> TensorCore:
+    """Parts that were published or sold by 2026, in the free-space architecture that Lumai describes.
+
+    `effective_bits` sizes the light: the SNR of the analogue product against its own rms is 6.02 b - 7.27 dB for
+    four-sigma Gaussian inputs and weights on a full core, with shot and TIA noise and everything else ideal.
+    """
+    return _core("today", rows, columns, effective_bits)
+
+
+def projected_2029(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 6.0) -> TensorCore:
+    """The same core with the parts that may be had in 2029; most of its numbers are assumed (see `assumptions`)."""
+    return _core("projected_2029", rows, columns, effective_bits)
+
+
+def physical_limit(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 6.0) -> TensorCore:
+    """The same core without loss or waste: shot noise, 8 k T SNR converters, unit efficiencies."""
+    return _core("physical_limit", rows, columns, effective_bits)
+
+
+def ideal(core: TensorCore | None = None) -> TensorCore:
+    """`core` (the physical limit, if none is given) with every effect off: exact products, the same bill."""
+    return (physical_limit() if core is None else core).replace({"effects": Effects.uniform(0.0)})
+
+
+PRESETS: dict[str, Callable[..., TensorCore]] = {
+    "today": today,
+    "projected_2029": projected_2029,
+    "physical_limit": physical_limit,
+    "ideal": ideal,
+}
+
+
+def preset(name: str, **options: float) -> TensorCore:
+    """The preset of that name; an unknown one is a ValueError that names the nearest."""
+    if name not in PRESETS:
+        raise ValueError(f"no preset {name!r}{nearest(name, list(PRESETS))}")
+    return PRESETS[name](**options)
+
+
+def constants_of(name: str) -> dict[str, Constant]:
+    """The constants behind a preset, by the dotted name of the core's field that each one sets."""
+    every = {**ELECTRICAL, **OPTICAL}
+    found = {key.removesuffix(f".{name}"): row for key, row in every.items() if key.endswith(f".{name}")}
+    if not found:
+        raise ValueError(
+            f"no constants for {name!r}{nearest(name, ['today', 'projected_2029', 'physical_limit'])}"
+        )
+    return {field.removeprefix("core."): row for field, row in found.items()}
+
+
+def assumptions(name: str) -> list[Constant]:
+    """The constants of a preset that nobody measured or published."""
+    return [constant for constant in constants_of(name).values() if constant.mark == "assumed"]
+
+
+def photoelectrons(effective_bits: float, rows: int, noise_density: float, clock: float) -> float:
+    """Electrons that one product x = 1, w = 1 must give for 6.02 b - 7.27 dB against the rms of the dot product.
+
+    Solves SNR = n^2 N x_rms^2 w_rms^2 / (n N E|x| E|w| + i_n^2 / (2 f q^2)) for n, with the moments of four-sigma
+    Gaussian inputs and weights (see docs/physics.md).
+    """
+    snr = 10 ** ((6.02 * effective_bits - 7.27) / 10)
+    signal = rows * DESIGN_INPUT_RMS**2 * DESIGN_WEIGHT_RMS**2
+    shot = rows * DESIGN_INPUT_MEAN * DESIGN_WEIGHT_MEAN
+    thermal = noise_density**2 / (2 * clock * ELEMENTARY_CHARGE**2)
+    return (snr * shot + math.sqrt((snr * shot) ** 2 + 4 * signal * snr * thermal)) / (2 * signal)
+
+
+def _core(scenario: str, rows: int, columns: int, effective_bits: float) -> TensorCore:
+    values = {field: constant.value for field, constant in constants_of(scenario).items()}
+
+    def part(name: str) -> dict[str, float]:
+        return {
+            field.removeprefix(f"{name}."): v for field, v in values.items() if field.startswith(f"{name}.")
+        }
+
+    return TensorCore(
+        rows=rows,
+        columns=columns,
+        clock=values["clock"],
+        vectors_per_load=values["vectors_per_load"],
+        dac=DAC(**part("dac")),
+        source=Source(power=_source_power(values, rows, columns, effective_bits), **part("source")),
+        space=FreeSpace(**part("space")),
+        mask=WeightMask(**part("mask")),
+        detector=Photodetector(**part("detector")),
+        tia=TIA(**part("tia")),
+        adc=ADC(**part("adc")),
+        digital=DigitalBackend(**part("digital")),
+        overhead=Overhead(**part("overhead")),
+        effects=Effects.uniform(1.0),
+    )
+
+
+def _source_power(values: dict[str, float], rows: int, columns: int, effective_bits: float) -> float:
+    """Full-drive power [W] whose light, after all losses, gives the photoelectrons of `effective_bits`."""
+    loss_db = values["space.fan_out_loss_db"] + values["mask.loss_db"] + values["space.fan_in_loss_db"]
+    electrons = photoelectrons(effective_bits, rows, values["tia.noise_density"], values["clock"])
+    photons = electrons / (values["detector.quantum_efficiency"] * transmission(loss_db))
+    return photons * photon_energy(values["source.wavelength"]) * values["clock"] * RAILS * columns
