@@ -29,9 +29,7 @@ class Constant:
         if self.mark not in MARKS:
             raise ValueError(f"constant {self.name}: mark {self.mark!r} must be one of {', '.join(MARKS)}")
         if not self.low <= self.value <= self.high:
-            raise ValueError(
-                f"constant {self.name}: low <= value <= high fails: {self.low}, {self.value}, {self.high}"
-            )
+            raise ValueError(f"constant {self.name}: low <= value <= high fails: {self.low}, {self.value}, {self.high}")
 
     def __str__(self) -> str:
         return (
@@ -40,18 +38,19 @@ class Constant:
         )
 
 
-def read(file: Traversable) -> Mapping[str, Constant]:
-    """All constants of a file by dotted name: `part.field` or, where they differ, `part.field.scenario`."""
+def read(file: Traversable) -> dict[str, Constant]:
+    """All constants of a TOML file, see `parse`."""
+    return parse(tomllib.loads(file.read_text(encoding="utf-8")))
+
+
+def parse(tables: Mapping[str, Mapping]) -> dict[str, Constant]:
+    """Constants by dotted name: `part.field`, or `part.field.scenario` where each scenario has its own row."""
     found: dict[str, Constant] = {}
-    for part, fields in tomllib.loads(file.read_text(encoding="utf-8")).items():
+    for part, fields in tables.items():
         for field, entry in fields.items():
-            unit = entry.pop("unit")
-            rows = (
-                {f".{scenario}": row for scenario, row in entry.items()}
-                if "value" not in entry
-                else {"": entry}
-            )
+            rows = {key: row for key, row in entry.items() if key != "unit"}
+            rows = {"": rows} if "value" in rows else {f".{scenario}": row for scenario, row in rows.items()}
             for suffix, row in rows.items():
                 name = f"{part}.{field}{suffix}"
-                found[name] = Constant(name=name, unit=unit, **row)
+                found[name] = Constant(name=name, unit=entry["unit"], **row)
     return found

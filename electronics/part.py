@@ -32,9 +32,7 @@ def static(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
-@dataclass_transform(
-    frozen_default=True, kw_only_default=True, eq_default=False, field_specifiers=(number, static)
-)
+@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False, field_specifiers=(number, static))
 class Part:
     """Base of all parts. Subclassing makes a frozen, keyword-only dataclass and registers it as a pytree."""
 
@@ -80,9 +78,7 @@ def _static_fields(cls: type) -> list[str]:
 
 def _flatten(part: Part):
     cls = type(part)
-    return tuple(getattr(part, n) for n in _data_fields(cls)), tuple(
-        getattr(part, n) for n in _static_fields(cls)
-    )
+    return tuple(getattr(part, n) for n in _data_fields(cls)), tuple(getattr(part, n) for n in _static_fields(cls))
 
 
 def _flatten_with_keys(part: Part):
@@ -109,14 +105,10 @@ def _checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
     try:
         concrete = np.asarray(value, dtype=np.float32)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"{owner}.{field.name} must be a number in {field.metadata['unit']}, got {value!r}"
-        ) from None
+        raise ValueError(f"{owner}.{field.name} must be a number in {field.metadata['unit']}, got {value!r}") from None
     allowed = _allowed(field.metadata["bounds"])
     if not np.all(np.isfinite(concrete)) or not _within(concrete, **field.metadata["bounds"]):
-        raise ValueError(
-            f"{owner}.{field.name} = {value} {field.metadata['unit']} is out of range: {allowed}"
-        )
+        raise ValueError(f"{owner}.{field.name} = {value} {field.metadata['unit']} is out of range: {allowed}")
     return value if isinstance(value, jax.Array) and value.dtype == np.float32 else concrete[()]
 
 

@@ -34,9 +34,7 @@ class Bill(NamedTuple):
     @property
     def total(self) -> jax.Array:
         """Energy of the call [J]."""
-        return jnp.sum(
-            jnp.stack([jnp.asarray(value, jnp.float32) for value in self.components.values()]), axis=0
-        )
+        return jnp.sum(jnp.stack([jnp.asarray(value, jnp.float32) for value in self.components.values()]), axis=0)
 
     @property
     def per_mac(self) -> jax.Array:

@@ -11,15 +11,9 @@ from optics import _jax
 def finite(what: str, tree: Any) -> None:
     """Raises ValueError naming the first array of the tree that holds a NaN or an infinity."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if (
-            _jax.is_concrete(leaf)
-            and jnp.issubdtype(leaf.dtype, jnp.inexact)
-            and not jnp.all(jnp.isfinite(leaf))
-        ):
+        if _jax.is_concrete(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact) and not jnp.all(jnp.isfinite(leaf)):
             name = jax.tree_util.keystr(path, simple=True, separator=".")
-            raise ValueError(
-                f"{what} must be finite: there is a NaN or an infinity{f' in {name}' if name else ''}"
-            )
+            raise ValueError(f"{what} must be finite: there is a NaN or an infinity{f' in {name}' if name else ''}")
 
 
 def product(x: jax.Array, w: jax.Array) -> None:

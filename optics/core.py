@@ -81,9 +81,7 @@ class TensorCore(Part):
         keys = jax.random.split(key, (tiles.column_tiles, tiles.row_tiles))
 
         def column(weights, column_keys):
-            return tiling.sum_over(
-                lambda *tile: self._tile(*tile, observe=observe), drive_tiles, weights, column_keys
-            )
+            return tiling.sum_over(lambda *tile: self._tile(*tile, observe=observe), drive_tiles, weights, column_keys)
 
         y, sums = tiling.side_by_side(column, weight_tiles, keys)
         return y[:, : w.shape[1]] * x_scale * w_scale, sums
@@ -169,10 +167,7 @@ class TensorCore(Part):
             "weight fetch": written * fetch,
             "mask write": written * RAILS * RAILS * self.mask.write_energy,
             "idle at reload": idle_time
-            * (
-                rows * tiles.column_tiles * RAILS * self.source.bias_power
-                + columns * tiles.row_tiles * self.tia.power
-            ),
+            * (rows * tiles.column_tiles * RAILS * self.source.bias_power + columns * tiles.row_tiles * self.tia.power),
         }
 
     def digital_cost(self, macs: float) -> Number:

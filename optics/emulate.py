@@ -52,9 +52,7 @@ def emulate(
         result = jax.tree.unflatten(tree, outs)
         if not diagnostics:
             return result
-        return result, {
-            site.name: readings[site.index] for site in plan.all_sites() if site.index in readings
-        }
+        return result, {site.name: readings[site.index] for site in plan.all_sites() if site.index in readings}
 
     return run
 
@@ -65,9 +63,7 @@ class _Runner:
     def __init__(self, diagnostics: bool):
         self.diagnostics = diagnostics
 
-    def __call__(
-        self, plan: Plan, core: Core, key: jax.Array, args: Sequence[Any]
-    ) -> tuple[list[Any], Readings]:
+    def __call__(self, plan: Plan, core: Core, key: jax.Array, args: Sequence[Any]) -> tuple[list[Any], Readings]:
         env = dict(zip(plan.jaxpr.constvars, plan.consts, strict=True))
         env.update(zip(plan.jaxpr.invars, args, strict=True))
         readings: Readings = {}

@@ -116,9 +116,7 @@ class _Planner:
             return None
         weights_first = from_weights(origins[0])
         held = weights_first or from_weights(origins[1])
-        sizes = (
-            _convolution_sizes(eqn) if _jax.kind(eqn) == "convolution" else _product_sizes(eqn, weights_first)
-        )
+        sizes = _convolution_sizes(eqn) if _jax.kind(eqn) == "convolution" else _product_sizes(eqn, weights_first)
         site = Site(
             index=self.count,
             path="+".join(origins[0 if weights_first else 1]) if held else "activations",
@@ -164,9 +162,7 @@ def _convolution_sizes(eqn: JaxprEqn) -> dict[str, int]:
     }
 
 
-def plan_call(
-    fun: Callable, weights: int | Sequence[int], policy: Policy, args: Sequence[Any]
-) -> tuple[Plan, Any]:
+def plan_call(fun: Callable, weights: int | Sequence[int], policy: Policy, args: Sequence[Any]) -> tuple[Plan, Any]:
     """(plan, output tree) of fun(*args), args being arrays or shapes; the arguments numbered in `weights` hold weights.
 
     Raises ValueError where `weights` names no argument, or one without an array in it.

@@ -22,7 +22,7 @@ DESIGN_WEIGHT_RMS = 0.25
 DESIGN_WEIGHT_MEAN = 0.2
 
 
-def today(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 6.0) -> TensorCore:
+def today(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 7.0) -> TensorCore:
     """Parts that were published or sold by 2026, in the free-space architecture that Lumai describes.
 
     `effective_bits` sizes the light: the SNR of the analogue product against its own rms is 6.02 b - 7.27 dB for
@@ -31,12 +31,12 @@ def today(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 6.0)
     return _core("today", rows, columns, effective_bits)
 
 
-def projected_2029(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 6.0) -> TensorCore:
+def projected_2029(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 7.0) -> TensorCore:
     """The same core with the parts that may be had in 2029; most of its numbers are assumed (see `assumptions`)."""
     return _core("projected_2029", rows, columns, effective_bits)
 
 
-def physical_limit(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 6.0) -> TensorCore:
+def physical_limit(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 7.0) -> TensorCore:
     """The same core without loss or waste: shot noise, 8 k T SNR converters, unit efficiencies."""
     return _core("physical_limit", rows, columns, effective_bits)
 
@@ -66,9 +66,7 @@ def constants_of(name: str) -> dict[str, Constant]:
     every = {**ELECTRICAL, **OPTICAL}
     found = {key.removesuffix(f".{name}"): row for key, row in every.items() if key.endswith(f".{name}")}
     if not found:
-        raise ValueError(
-            f"no constants for {name!r}{nearest(name, ['today', 'projected_2029', 'physical_limit'])}"
-        )
+        raise ValueError(f"no constants for {name!r}{nearest(name, ['today', 'projected_2029', 'physical_limit'])}")
     return {field.removeprefix("core."): row for field, row in found.items()}
 
 
@@ -94,9 +92,7 @@ def _core(scenario: str, rows: int, columns: int, effective_bits: float) -> Tens
     values = {field: constant.value for field, constant in constants_of(scenario).items()}
 
     def part(name: str) -> dict[str, float]:
-        return {
-            field.removeprefix(f"{name}."): v for field, v in values.items() if field.startswith(f"{name}.")
-        }
+        return {field.removeprefix(f"{name}."): v for field, v in values.items() if field.startswith(f"{name}.")}
 
     return TensorCore(
         rows=rows,

@@ -20,13 +20,13 @@ class Tiles(NamedTuple):
 
 
 def fit(rows: int, columns: int, most_rows: int, most_columns: int) -> Tiles:
-    """The fewest tiles of at most most_rows x most_columns for a rows x columns matrix, of as equal size as can be."""
+    """The fewest tiles of at most most_rows x most_columns for a rows x columns matrix, as equal as can be."""
     row_tiles, column_tiles = math.ceil(rows / most_rows), math.ceil(columns / most_columns)
     return Tiles(row_tiles, math.ceil(rows / row_tiles), column_tiles, math.ceil(columns / column_tiles))
 
 
 def cut(x: jax.Array, w: jax.Array, tiles: Tiles) -> tuple[jax.Array, jax.Array]:
-    """x [vectors, rows], w [rows, columns] -> [row_tiles, vectors, height], [column_tiles, row_tiles, height, width]."""
+    """x [vectors, rows] -> [row_tiles, vectors, height]; w -> [column_tiles, row_tiles, height, width]."""
     row_pad = tiles.row_tiles * tiles.height - w.shape[0]
     column_pad = tiles.column_tiles * tiles.width - w.shape[1]
     x = jnp.pad(x, ((0, 0), (0, row_pad)))
@@ -48,10 +48,8 @@ def sum_over(product: Callable[..., Tree], *stacked: jax.Array) -> Tree:
     return jax.lax.scan(add, first, tuple(array[1:] for array in stacked))[0]
 
 
-def side_by_side(
-    product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.Array
-) -> tuple[jax.Array, Tree]:
-    """(y, readings) of each slice of the leading axis: the ys [vectors, width] joined over columns, the rest stacked."""
+def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.Array) -> tuple[jax.Array, Tree]:
+    """(y, rest) of each slice of the leading axis: the ys [vectors, width] joined over columns, the rest stacked."""
     if stacked[0].shape[0] == 1:
         return product(*(array[0] for array in stacked))
     ys, rest = jax.lax.map(lambda slices: product(*slices), stacked)

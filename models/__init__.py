@@ -1,0 +1,56 @@
+"""Ordinary transformers in plain JAX, with their checkpoints, tokenizers and texts.
+
+    model = models.load_gguf(models.fetch_model())
+    tokens = model.tokenizer.encode("The capital of France is")[None]
+    logits = model.forward(model.params, tokens)
+
+A model here is a function of its parameters and tokens, and does not know what hardware it may
+be run on.
+"""
+
+from models.configs import (
+    CONFIGS,
+    LLAMA_2_70B,
+    LLAMA_3_1_8B,
+    LLAMA_3_1_70B,
+    LLAMA_3_1_405B,
+    SMOLLM2_1_7B,
+    SMOLLM2_135M,
+    SMOLLM2_360M,
+)
+from models.decoding import greedy, next_token_losses
+from models.fetch import FetchError, cache_folder, fetch_model, fetch_text
+from models.gguf_checkpoint import Checkpoint, load_gguf
+from models.llama import forward, initialise, parameter_count, parameter_shapes
+from models.llama_config import LlamaConfig, RopeScaling, config_from_json
+from models.text import load_text, windows
+from models.tokenizer import Tokenizer
+
+__all__ = [
+    "CONFIGS",
+    "LLAMA_2_70B",
+    "LLAMA_3_1_405B",
+    "LLAMA_3_1_70B",
+    "LLAMA_3_1_8B",
+    "SMOLLM2_135M",
+    "SMOLLM2_1_7B",
+    "SMOLLM2_360M",
+    "Checkpoint",
+    "FetchError",
+    "LlamaConfig",
+    "RopeScaling",
+    "Tokenizer",
+    "cache_folder",
+    "config_from_json",
+    "fetch_model",
+    "fetch_text",
+    "forward",
+    "greedy",
+    "initialise",
+    "load_gguf",
+    "load_text",
+    "next_token_losses",
+    "parameter_count",
+    "parameter_shapes",
+    "windows",
+]

@@ -1,0 +1,121 @@
+"""The shapes of well-known models, to price or trace them without their weights.
+
+Source: the `config.json` files that their makers publish, as copied in Lightning AI's litgpt
+(`litgpt/config.py`). Whether the head is tied, the longest context of the Llama models and the
+rotary base of Llama 2 are not in that copy; they are the published ones, and the parameter
+totals that follow from each shape are those the makers state. No model here has biases.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from models.llama_config import LlamaConfig, RopeScaling
+
+_LLAMA_3_1_ROPE = RopeScaling(factor=8.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_context=8192)
+
+SMOLLM2_135M = LlamaConfig(
+    hidden=576,
+    intermediate=1536,
+    layers=30,
+    heads=9,
+    kv_heads=3,
+    head_dim=64,
+    vocabulary=49152,
+    context=8192,
+    tied_head=True,
+    rope_theta=100_000.0,
+)
+
+SMOLLM2_360M = LlamaConfig(
+    hidden=960,
+    intermediate=2560,
+    layers=32,
+    heads=15,
+    kv_heads=5,
+    head_dim=64,
+    vocabulary=49152,
+    context=8192,
+    tied_head=True,
+    rope_theta=100_000.0,
+)
+
+SMOLLM2_1_7B = LlamaConfig(
+    hidden=2048,
+    intermediate=8192,
+    layers=24,
+    heads=32,
+    kv_heads=32,
+    head_dim=64,
+    vocabulary=49152,
+    context=8192,
+    tied_head=True,
+    rope_theta=130_000.0,
+)
+
+LLAMA_2_70B = LlamaConfig(
+    hidden=8192,
+    intermediate=28672,
+    layers=80,
+    heads=64,
+    kv_heads=8,
+    head_dim=128,
+    vocabulary=32000,
+    context=4096,
+    tied_head=False,
+    rope_theta=10_000.0,
+)
+
+LLAMA_3_1_8B = LlamaConfig(
+    hidden=4096,
+    intermediate=14336,
+    layers=32,
+    heads=32,
+    kv_heads=8,
+    head_dim=128,
+    vocabulary=128256,
+    context=131072,
+    tied_head=False,
+    rope_theta=500_000.0,
+    rope_scaling=_LLAMA_3_1_ROPE,
+)
+
+LLAMA_3_1_70B = LlamaConfig(
+    hidden=8192,
+    intermediate=28672,
+    layers=80,
+    heads=64,
+    kv_heads=8,
+    head_dim=128,
+    vocabulary=128256,
+    context=131072,
+    tied_head=False,
+    rope_theta=500_000.0,
+    rope_scaling=_LLAMA_3_1_ROPE,
+)
+
+LLAMA_3_1_405B = LlamaConfig(
+    hidden=16384,
+    intermediate=53248,
+    layers=126,
+    heads=128,
+    kv_heads=8,
+    head_dim=128,
+    vocabulary=128256,
+    context=131072,
+    tied_head=False,
+    rope_theta=500_000.0,
+    rope_scaling=_LLAMA_3_1_ROPE,
+)
+
+CONFIGS: Mapping[str, LlamaConfig] = MappingProxyType(
+    {
+        "smollm2-135m": SMOLLM2_135M,
+        "smollm2-360m": SMOLLM2_360M,
+        "smollm2-1.7b": SMOLLM2_1_7B,
+        "llama-2-70b": LLAMA_2_70B,
+        "llama-3.1-8b": LLAMA_3_1_8B,
+        "llama-3.1-70b": LLAMA_3_1_70B,
+        "llama-3.1-405b": LLAMA_3_1_405B,
+    }
+)
+"""Every shape of this module by its name on a command line."""

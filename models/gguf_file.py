@@ -1,0 +1,66 @@
+"""Opening a GGUF file and reading its metadata, with failures said in one sentence."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf import GGUFReader
+
+_MAGIC = b"GGUF"
+_REQUIRED = object()
+
+
+class _QuickReader(GGUFReader):
+    """The library's reader over a plain view of the mapped file.
+
+    A header is a hundred thousand small slices, and slicing `np.memmap` itself takes several
+    times as long as slicing an array.
+    """
+
+    @property
+    def data(self) -> np.ndarray:
+        return self._bytes
+
+    @data.setter
+    def data(self, mapped: np.memmap) -> None:
+        self._bytes = mapped.view(np.ndarray)
+
+
+def open_gguf(path: str | os.PathLike[str]) -> GGUFReader:
+    """Opens a GGUF file; its tensors stay on disk until they are read.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a GGUF file, or is damaged or incomplete.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    with path.open("rb") as file:
+        start = file.read(len(_MAGIC))
+    if start != _MAGIC:
+        raise ValueError(f"{path} is not a GGUF file: it begins with {start!r}, not {_MAGIC!r}")
+    try:
+        return _QuickReader(path)
+    # The library has no error of its own: past the end of a file it fails wherever it stands.
+    except (ValueError, IndexError, KeyError, OverflowError, TypeError, MemoryError) as error:
+        raise ValueError(
+            f"{path} is a GGUF file that cannot be read: it is damaged, or shorter "
+            f"({path.stat().st_size} bytes) than the tensors it announces, as after an "
+            f"interrupted download. Fetch it again. (gguf: {error})"
+        ) from error
+
+
+def metadata(reader: GGUFReader, key: str, default: Any = _REQUIRED) -> Any:
+    """The value of a metadata key as a Python number, string, bool or list.
+
+    Raises:
+        ValueError: if the key is absent and no default is given.
+    """
+    field = reader.get_field(key)
+    if field is not None:
+        return field.contents()
+    if default is _REQUIRED:
+        raise ValueError(f"the GGUF metadata lacks {key!r}")
+    return default

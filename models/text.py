@@ -1,0 +1,62 @@
+"""Evaluation text, and the windows of it that are scored."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from models.fetch import fetch_text, text_names
+
+
+def load_text(name_or_path: str | os.PathLike[str] = "owt_5") -> str:
+    """A named evaluation text, or the user's own plain text.
+
+    A named text is the first version (key "0") of each passage of its file, stripped of white
+    space at both ends and joined by blank lines; it is fetched on the first call. "owt_5" holds
+    672,278 bytes of OpenWebText, "wikipedia_5" 603,675 bytes of Wikipedia, 1000 passages each.
+
+    Args:
+        name_or_path: "owt_5", "wikipedia_5", or the path of a UTF-8 file.
+
+    Raises:
+        FileNotFoundError: if it is neither a known name nor a file.
+        ValueError: if the file is not UTF-8.
+        FetchError: if a named text cannot be fetched.
+    """
+    if name_or_path in text_names():
+        lines = fetch_text(str(name_or_path)).read_text(encoding="utf-8").splitlines()
+        return "\n\n".join(json.loads(line)["0"].strip() for line in lines)
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there is no file {path}, and no evaluation text of that name; known: {', '.join(text_names())}"
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+
+
+def windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:
+    """The first `count` windows of `length` tokens, one after the other without overlap.
+
+    Args:
+        tokens: int32 [total].
+        count: how many windows, at least 1.
+        length: tokens in each, at least 1.
+
+    Returns:
+        int32 [count, length].
+
+    Raises:
+        ValueError: if `count` or `length` is below 1, or there are too few tokens.
+    """
+    if count < 1 or length < 1:
+        raise ValueError(f"count is {count} and length {length}; both must be at least 1")
+    if len(tokens) < count * length:
+        raise ValueError(
+            f"{count} windows of {length} tokens need {count * length} tokens; the text has "
+            f"{len(tokens)}, enough for {len(tokens) // length}"
+        )
+    return np.asarray(tokens[: count * length], dtype=np.int32).reshape(count, length)
