@@ -6,7 +6,7 @@ y = run(core, jax.random.key(0), params, x)
 bill = optics.price(core, optics.trace(forward, weights=0)(params, x))
 """
 
-from optics.bill import Bill, price
+from optics.bill import EXAOPS, OMITTED, Bill, price
 from optics.core import TensorCore
 from optics.detector import Photodetector
 from optics.effects import Effects
@@ -28,6 +28,8 @@ from optics.source import Source
 from optics.space import FreeSpace
 
 __all__ = [
+    "EXAOPS",
+    "OMITTED",
     "PRESETS",
     "Bill",
     "Effects",

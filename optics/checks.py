@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from optics import _jax
 
@@ -11,7 +12,8 @@ from optics import _jax
 def finite(what: str, tree: Any) -> None:
     """Raises ValueError naming the first array of the tree that holds a NaN or an infinity."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if _jax.is_concrete(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact) and not jnp.all(jnp.isfinite(leaf)):
+        # NumPy looks at it, not JAX: inside a jit even the operations on a concrete array are traced.
+        if _jax.is_concrete(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.all(np.isfinite(leaf)):
             name = jax.tree_util.keystr(path, simple=True, separator=".")
             raise ValueError(f"{what} must be finite: there is a NaN or an infinity{f' in {name}' if name else ''}")
 

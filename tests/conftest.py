@@ -1,6 +1,140 @@
-"""The strictest JAX there is: no silent rank or dtype promotion anywhere in the product."""
+"""The strictest JAX there is, and what several rooms' tests share: a tiny model, its GGUF file, the real model."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gguf
 import jax
+import numpy as np
+import pytest
+
+import models
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+@pytest.fixture(scope="session")
+def config() -> models.LlamaConfig:
+    """Grouped queries, heads wider than the residual stream, Llama 3.1 scaling, untied head."""
+    return models.LlamaConfig(
+        hidden=12,
+        intermediate=20,
+        layers=3,
+        heads=4,
+        kv_heads=2,
+        head_dim=8,
+        vocabulary=17,
+        context=64,
+        tied_head=False,
+        rope_theta=50.0,
+        # With these the four frequencies are kept, interpolated, and (two) divided.
+        rope_scaling=models.RopeScaling(
+            factor=8.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_context=32
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def random_params() -> Callable[[models.LlamaConfig], dict[str, Any]]:
+    """Parameters with norms that are not all one, so that a forgotten norm weight shows."""
+
+    def make(config: models.LlamaConfig) -> dict[str, Any]:
+        noise = np.random.default_rng(1)
+        params = jax.jit(models.initialise, static_argnums=0)(config, jax.random.key(0))
+        return jax.tree.map(lambda leaf: leaf + 0.2 * noise.normal(size=leaf.shape).astype(np.float32), params)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def params(config, random_params) -> dict[str, Any]:
+    return random_params(config)
+
+
+@pytest.fixture(scope="session")
+def tokens(config) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, config.vocabulary, (2, 40), dtype=np.int32)
+
+
+GgufTensors = dict[str, np.ndarray]
+
+
+def gguf_tensors(config: models.LlamaConfig, params: dict[str, Any]) -> GgufTensors:
+    """The parameters as llama.cpp's converter stores them: [out, in], rotary rows interleaved."""
+
+    def interleave(w: np.ndarray, heads: int) -> np.ndarray:
+        rows = w.reshape(heads, 2, w.shape[0] // heads // 2, w.shape[1])
+        return rows.swapaxes(1, 2).reshape(w.shape)
+
+    params = jax.tree.map(np.asarray, params)
+    tensors = {"token_embd.weight": params["embedding"], "output_norm.weight": params["norm"]}
+    if not config.tied_head:
+        tensors["output.weight"] = params["head"].T
+    for i in range(config.layers):
+        layer = {name: stack[i].T for name, stack in params["layers"].items()}
+        tensors |= {
+            f"blk.{i}.attn_norm.weight": layer["attention_norm"],
+            f"blk.{i}.attn_q.weight": interleave(layer["q"], config.heads),
+            f"blk.{i}.attn_k.weight": interleave(layer["k"], config.kv_heads),
+            f"blk.{i}.attn_v.weight": layer["v"],
+            f"blk.{i}.attn_output.weight": layer["o"],
+            f"blk.{i}.ffn_norm.weight": layer["mlp_norm"],
+            f"blk.{i}.ffn_gate.weight": layer["gate"],
+            f"blk.{i}.ffn_up.weight": layer["up"],
+            f"blk.{i}.ffn_down.weight": layer["down"],
+        }
+    return tensors
+
+
+@pytest.fixture(scope="session")
+def tensors(config, params) -> Callable[..., GgufTensors]:
+    """The tiny model's GGUF tensors, or those of another config and parameters."""
+
+    def make(config=config, params=params) -> GgufTensors:
+        return gguf_tensors(config, params)
+
+    return make
+
+
+@pytest.fixture
+def write_gguf(tmp_path, config) -> Callable[..., Path]:
+    """Writes a GGUF file of the given tensors; `edit(writer)` may add metadata."""
+
+    def write(
+        tensors: GgufTensors,
+        *,
+        config: models.LlamaConfig = config,
+        architecture: str = "llama",
+        quantised: dict[str, gguf.GGMLQuantizationType] | None = None,
+        edit: Callable[[gguf.GGUFWriter], None] = lambda writer: None,
+    ) -> Path:
+        path = tmp_path / "tiny.gguf"
+        writer = gguf.GGUFWriter(path, architecture)
+        writer.add_block_count(config.layers)
+        writer.add_context_length(config.context)
+        writer.add_embedding_length(config.hidden)
+        writer.add_feed_forward_length(config.intermediate)
+        writer.add_head_count(config.heads)
+        writer.add_head_count_kv(config.kv_heads)
+        writer.add_key_length(config.head_dim)
+        writer.add_rope_freq_base(config.rope_theta)
+        writer.add_layer_norm_rms_eps(config.norm_epsilon)
+        edit(writer)
+        for name, values in tensors.items():
+            kind = (quantised or {}).get(name, gguf.GGMLQuantizationType.F32)
+            data = gguf.quantize(np.ascontiguousarray(values, dtype=np.float32), kind)
+            writer.add_tensor(name, data, raw_dtype=kind)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> models.Checkpoint:
+    return models.load_gguf(models.fetch_model(), progress=False)

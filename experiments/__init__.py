@@ -1,0 +1,1 @@
+"""The programs people run: `python -m experiments NAME`. Imports electronics, optics and models."""

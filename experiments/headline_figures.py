@@ -1,0 +1,193 @@
+"""The two figures of the headline: accuracy against energy, and where the energy goes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from experiments import plotting
+
+FJ = 1e15
+KINDS = {
+    "DAC": "converters",
+    "ADC": "converters",
+    "TIA": "converters",
+    "laser light": "light",
+    "laser bias": "light",
+    "mask write": "weights",
+    "weight fetch": "weights",
+    "idle at reload": "weights",
+    "input movement": "digital",
+    "output movement": "digital",
+    "partial sums": "digital",
+    "digital products": "digital",
+    "host, network, fans": "server",
+    "power conversion": "server",
+}
+COLOURS = {
+    "light": plotting.ORANGE,
+    "converters": plotting.BLUE,
+    "digital": plotting.GREEN,
+    "weights": plotting.PURPLE,
+    "server": plotting.GREY,
+}
+WORST_SHOWN = 4.0
+MACHINES = {"h100": "H100 FP8", "h200": "H200 FP8", "b200": "B200 FP4"}
+
+
+def draw(summary: dict[str, Any], out: Path) -> None:
+    """Writes perplexity_energy and waterfall, each as PNG and PDF."""
+    with plotting.style():
+        _perplexity_energy(summary, out)
+        _waterfall(summary, out)
+
+
+def _perplexity_energy(summary: dict[str, Any], out: Path) -> None:
+    figure, axes = plotting.plt.subplots(figsize=(7.2, 4.4))
+    rows = {row["name"]: row for row in summary["rows"]}
+    target = summary["target"]["energy_per_mac_j"] * FJ
+    axes.set(xscale="log", yscale="log", xlabel="energy per MAC at the plug [fJ]", ylabel="perplexity")
+    axes.axhline(rows["digital_fp32"]["perplexity"], color=plotting.GREY, lw=1, ls=(0, (4, 3)))
+    axes.axvline(target, color="#222222", lw=1)
+    for colour, row in zip(plotting.SERIES, (row for row in summary["rows"] if row["optical"]), strict=False):
+        _light_curve(axes, row, summary["light_curve"]["points"], colour)
+    _digital_points(axes, summary, rows["digital_w8a8"]["perplexity"])
+    perplexities = [row["perplexity"] for row in summary["rows"]]
+    axes.set_ylim(min(perplexities) / 1.08, min(WORST_SHOWN * min(perplexities), axes.get_ylim()[1] * 1.18))
+    _plain_log_ticks(axes)
+    axes.annotate(
+        f"fp32: {rows['digital_fp32']['perplexity']:.2f}",
+        (0.005, rows["digital_fp32"]["perplexity"]),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, -3),
+        textcoords="offset points",
+        va="top",
+        color="#666666",
+    )
+    axes.annotate(
+        f"{target:g} fJ/MAC: \n1 exaOPS in 10 kW ",
+        (target, 0.99),
+        xycoords=("data", "axes fraction"),
+        va="top",
+        ha="right",
+        fontsize=8,
+    )
+    axes.set_title(f"{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens")
+    axes.text(
+        0,
+        -0.17,
+        "Large markers: all windows; small ones: other light levels (effective bits), paired difference on "
+        f"{summary['light_curve']['windows']} windows.\n"
+        "Filled: all products, attention (digital) included; open: those done with light alone.\n"
+        "Digital machines: at the wall, at the utilisation that they reach, at W8A8's perplexity.",
+        transform=axes.transAxes,
+        fontsize=7,
+        color="#555555",
+        va="top",
+    )
+    plotting.save(figure, out, "perplexity_energy")
+
+
+def _light_curve(axes: Axes, row: dict[str, Any], points: list[dict[str, Any]], colour: str) -> None:
+    """A preset at all its light levels, whole bill and core alone."""
+    own = [point for point in points if point["name"] == row["name"]]
+    for field, filled in (("energy_per_mac_j", True), ("energy_per_mac_on_core_j", False)):
+        curve = sorted((point[field] * FJ, point["perplexity"]) for point in [*own, row])
+        face = colour if filled else "white"
+        axes.plot(*zip(*curve, strict=True), color=colour, lw=1.4 if filled else 0.9, ls="-" if filled else ":")
+        axes.plot(*zip(*curve, strict=True), "o", ms=3.5, mfc=face, mec=colour)
+        axes.plot(row[field] * FJ, row["perplexity"], "o", ms=9, mfc=face, mec=colour, mew=1.5)
+    for point in own:
+        axes.annotate(
+            f"{point['effective_bits']:g} b",
+            (point["energy_per_mac_j"] * FJ, point["perplexity"]),
+            xytext=(5, 3),
+            textcoords="offset points",
+            annotation_clip=True,
+            fontsize=7,
+            color=colour,
+        )
+    top = max([*own, row], key=lambda point: point["perplexity"])
+    axes.annotate(
+        row["name"].replace("_", " "),
+        (top["energy_per_mac_j"] * FJ, top["perplexity"]),
+        xytext=(0, 12),
+        textcoords="offset points",
+        ha="center",
+        color=colour,
+        fontsize=8.5,
+        fontweight="bold",
+    )
+
+
+def _digital_points(axes: Axes, summary: dict[str, Any], perplexity: float) -> None:
+    for step, (machine, label) in enumerate(MACHINES.items()):
+        found = summary["digital_machines"][machine]
+        x, low, high = (found[field] * FJ for field in ("energy_per_mac_j", "low", "high"))
+        axes.errorbar(x, perplexity, xerr=[[x - low], [high - x]], fmt="s", ms=5, color="#222222", lw=0.8)
+        axes.annotate(
+            label,
+            (x, perplexity),
+            xytext=(-26, 50 - 14 * step),
+            textcoords="offset points",
+            ha="left",
+            fontsize=8,
+            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "#999999"},
+        )
+
+
+def _plain_log_ticks(axes: Axes) -> None:
+    """Numbers as people write them, at 1, 2, 5 of every decade."""
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        steps = (
+            (1, 1.5, 2, 3, 4, 5, 7) if limits[1] / limits[0] < 12 else (1, 3) if limits[1] / limits[0] < 1e4 else (1,)
+        )
+        decades = range(int(np.floor(np.log10(limits[0]))), int(np.ceil(np.log10(limits[1]))) + 1)
+        axis.set_ticks([t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]])
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def _waterfall(summary: dict[str, Any], out: Path) -> None:
+    rows = [row for row in summary["rows"] if row["optical"]]
+    if not rows:
+        return
+    figure, panels = plotting.plt.subplots(
+        1, len(rows), figsize=(2.6 + 2.5 * len(rows), 4.6), sharey=True, squeeze=False
+    )
+    for axes, row in zip(panels[0], rows, strict=True):
+        _waterfall_panel(axes, row, summary["target"]["energy_per_mac_j"] * FJ)
+    panels[0, 0].invert_yaxis()
+    figure.suptitle(
+        f"Where the energy goes: {summary['model']}, per MAC at the plug", x=0.01, ha="left", fontweight="bold"
+    )
+    handles = [plotting.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    figure.legend(handles, COLOURS, loc="lower center", ncols=len(COLOURS), fontsize=8)
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    plotting.save(figure, out, "waterfall")
+
+
+def _waterfall_panel(axes: Axes, row: dict[str, Any], target: float) -> None:
+    names = [name for name in KINDS if name in row["components"]]
+    values = np.array([row["components"][name] * FJ for name in names])
+    starts = np.concatenate([[0.0], np.cumsum(values)[:-1]])
+    total = values.sum()
+    axes.barh(range(len(names)), values, left=starts, color=[COLOURS[KINDS[name]] for name in names], height=0.7)
+    axes.barh(len(names), total, color="#222222", height=0.7)
+    reach = 1.3 * max(total, target)
+    for y, (start, value) in enumerate(zip([*starts, 0.0], [*values, total], strict=True)):
+        axes.text(start + value + 0.015 * reach, y, _short(value), va="center", fontsize=7.5)
+    axes.axvline(target, color=plotting.VERMILION, lw=1, ls=(0, (3, 2)))
+    axes.text(target, -0.9, f" target {target:g}", color=plotting.VERMILION, fontsize=7.5, va="center")
+    axes.set_yticks(range(len(names) + 1), [*names, "total"])
+    axes.set_xlim(0, reach)
+    axes.set_ylim(-1.4, len(names) + 0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("fJ/MAC")
+    axes.set_title(row["name"].replace("_", " "))
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value >= 0.01 else "<0.01"

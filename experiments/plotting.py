@@ -1,0 +1,40 @@
+"""What all figures share: the style, the colours, and how they are saved."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: figures go to files)
+from matplotlib.figure import Figure  # noqa: E402
+
+# Okabe and Ito (2008): told apart with every kind of colour vision.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#D55E00",
+    "#CC79A7",
+    "#56B4E9",
+    "#8c8c8c",
+)
+SERIES = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The project's look, for as long as the block lasts."""
+    with as_file(files("experiments") / "style.mplstyle") as path, plt.style.context(path):
+        yield
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Writes name.png and name.pdf into the folder and closes the figure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind in ("png", "pdf"):
+        figure.savefig(folder / f"{name}.{kind}")
+    plt.close(figure)

@@ -1,0 +1,251 @@
+"""The core as a whole: exact where it must be, the same under every transformation, and never NaN."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import optics
+from optics import Effects, tiling
+
+KEY = jax.random.key(0)
+ALL_PRESETS = tuple(optics.PRESETS)
+
+
+@pytest.fixture(scope="module")
+def operands():
+    x = jax.random.normal(jax.random.key(1), (33, 300))
+    w = jax.random.normal(jax.random.key(2), (300, 70))
+    return x, w
+
+
+def small(core: optics.TensorCore, rows: int = 128, columns: int = 32) -> optics.TensorCore:
+    return dataclasses.replace(core, rows=rows, columns=columns)
+
+
+def distance(a, b) -> float:
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def assert_same_but_for_ties(a, b) -> None:
+    """Equal up to float32, but for the few numbers whose sum, taken in another order, rounds to the next ADC code."""
+    a, b = np.asarray(a), np.asarray(b)
+    close = np.isclose(a, b, rtol=1e-4, atol=1e-4 * np.std(b))
+    assert close.mean() > 0.98
+    assert distance(a, b) < 2e-3
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(1024, 1024), (300, 70), (128, 32), (7, 3), (1, 1)])
+def test_ideal_core_is_exact_however_it_is_tiled(operands, rows, columns):
+    x, w = operands
+    y = small(optics.ideal(), rows, columns).matmul(x, w, key=KEY)
+    truth = np.asarray(x, np.float64) @ np.asarray(w, np.float64)
+    assert distance(y, truth) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "tiles"),
+    [(576, 576, (1, 576, 1, 576)), (1536, 576, (2, 768, 1, 576)), (1025, 2049, (2, 513, 3, 683)), (1, 1, (1, 1, 1, 1))],
+)
+def test_tiles_are_few_and_equal(rows, columns, tiles):
+    assert tiling.fit(rows, columns, 1024, 1024) == tiles
+
+
+def test_tiles_put_together_give_the_product(operands):
+    x, w = operands
+    tiles = tiling.fit(*w.shape, 128, 32)
+    xs, ws = tiling.cut(x, w, tiles)
+    y = np.concatenate([sum(np.asarray(a @ b) for a, b in zip(xs, column, strict=True)) for column in ws], axis=1)
+    np.testing.assert_allclose(y[:, :70], x @ w, rtol=1e-4, atol=1e-4)
+
+
+def test_partial_sums_carry_independent_noise_that_adds_in_variance(operands):
+    """Thermal noise alone: n row tiles give n times the variance of one.
+
+    One number, the mean over 33 x 70 outputs: standard error of its ratio to 3 is below 0.05; the bar is five.
+    """
+    x, w = operands
+    noisy = optics.today().replace({"effects": Effects.uniform(0.0), "effects.thermal": 1.0, "adc.loading": 1e4})
+    exact = optics.ideal().matmul(x, w, key=KEY)
+
+    def variance(core):
+        return float(jnp.mean((core.matmul(x, w, key=KEY) - exact) ** 2 / jnp.max(jnp.abs(w), axis=0)[None] ** 2))
+
+    assert variance(small(noisy, 100, 1024)) / variance(small(noisy, 300, 1024)) == pytest.approx(3.0, abs=0.25)
+
+
+@pytest.mark.parametrize("name", ALL_PRESETS)
+def test_jit_is_no_jit(operands, name):
+    core = small(optics.preset(name))
+    eager = core.matmul(*operands, key=KEY)
+    jitted = jax.jit(lambda core, x, w, key: core.matmul(x, w, key=key))(core, *operands, KEY)
+    assert_same_but_for_ties(jitted, eager)
+
+
+def test_vmap_over_cores_is_a_loop(operands):
+    cores = [
+        small(optics.today().replace({"adc.enob": b, "source.power": p})) for b, p in ((4, 1e-3), (6, 0.1), (9, 1))
+    ]
+    stack = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *cores)
+    run = jax.jit(lambda core: core.matmul(*operands, key=KEY))
+    for one, core in zip(jax.jit(jax.vmap(run))(stack), cores, strict=True):
+        assert_same_but_for_ties(one, run(core))
+
+
+def test_same_key_same_noise_other_key_other_noise(operands):
+    core = small(optics.today())
+    first, again = (core.matmul(*operands, key=KEY) for _ in range(2))
+    other = core.matmul(*operands, key=jax.random.key(1))
+    np.testing.assert_array_equal(first, again)
+    exact = optics.ideal().matmul(*operands, key=KEY)
+    correlation = np.corrcoef(np.ravel(first - exact), np.ravel(other - exact))[0, 1]
+    # The roundings are common to both; the noise is not.
+    assert abs(correlation) < 0.2
+
+
+def test_noise_is_independent_between_vectors_columns_and_tiles():
+    """Correlation of n = 4,096 pairs of independent errors has standard error 1 / sqrt(n); the bar is five of them."""
+    core = optics.today(rows=64, columns=64).replace({"effects": Effects.uniform(0.0), "effects.thermal": 1.0})
+    x, w = jnp.ones((4096, 128)), jnp.ones((128, 128))
+    error = np.asarray(core.matmul(x, w, key=KEY) - 128.0, np.float64)
+    for a, b in (((0, 0), (0, 1)), ((0, 0), (0, 64))):
+        assert abs(np.corrcoef(error[:, a[1]], error[:, b[1]])[0, 1]) < 5 / np.sqrt(4096)
+    assert abs(np.corrcoef(error[:-1, 0], error[1:, 0])[0, 1]) < 5 / np.sqrt(4096)
+
+
+def test_linear_in_the_light_without_effects(operands):
+    x, w = operands
+    core = small(optics.ideal())
+    np.testing.assert_allclose(core.matmul(3 * x, w, key=KEY), 3 * core.matmul(x, w, key=KEY), rtol=1e-5, atol=1e-4)
+
+
+def test_rows_permuted_with_the_mask_change_nothing_but_the_noise(operands):
+    x, w = operands
+    order = jax.random.permutation(jax.random.key(5), 300)
+    core = optics.ideal()
+    np.testing.assert_allclose(core.matmul(x[:, order], w[order], key=KEY), core.matmul(x, w, key=KEY), atol=1e-4)
+
+
+@jax.jit
+def observed(core, x, w, key):
+    return core.observe(x, w, key=key)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    scale=st.floats(-30, 30),
+    shape=st.sampled_from([(1, 1, 1), (3, 40, 9), (2, 17, 4)]),
+    name=st.sampled_from(ALL_PRESETS),
+    seed=st.integers(0, 2**16),
+)
+def test_never_nan_at_any_scale_with_zero_rows_and_constant_columns(scale, shape, name, seed):
+    vectors, rows, columns = shape
+    noise = np.random.default_rng(seed)
+    x = (noise.normal(size=(vectors, rows)) * 10.0**scale).astype(np.float32)
+    w = noise.normal(size=(rows, columns)).astype(np.float32)
+    x[0], w[:, 0] = 0.0, 1.0
+    y, seen = observed(small(optics.preset(name), 16, 4), x, w, jax.random.key(seed))
+    assert np.all(np.isfinite(y))
+    assert np.all(np.asarray(y)[0] == 0)
+    assert np.isfinite(seen.clip_rate()) and np.isfinite(seen.mean_drive())
+
+
+def test_gradient_in_the_operands_is_that_of_the_product(operands):
+    """Straight-through: with rounding and noise on, the gradient stays that of x @ w up to the noise."""
+    x, w = operands
+    core = small(optics.physical_limit(effective_bits=10).replace({"adc.loading": 40.0}))
+
+    @jax.jit
+    def gradients(core):
+        return jax.grad(lambda x, w: jnp.sum(jnp.sin(core.matmul(x, w, key=KEY) / 20)), (0, 1))(x, w)
+
+    exact = jax.grad(lambda x, w: jnp.sum(jnp.sin(x @ w / 20)), (0, 1))(x, w)
+    for rough, smooth, truth in zip(gradients(core), gradients(optics.ideal(core)), exact, strict=True):
+        assert distance(rough, truth) < 0.1
+        assert distance(smooth, truth) < 1e-5
+
+
+@pytest.fixture(scope="module")
+def squared_error(operands):
+    exact = optics.ideal().matmul(*operands, key=KEY)
+
+    def error(core):
+        return jnp.mean((core.matmul(*operands, key=KEY) - exact) ** 2)
+
+    return jax.jit(jax.value_and_grad(error))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clock",
+        "source.power",
+        "source.rin",
+        "mask.loss_db",
+        "detector.quantum_efficiency",
+        "tia.noise_density",
+        "adc.enob",
+    ],
+)
+def test_gradient_in_the_hardware_is_a_finite_difference(squared_error, name):
+    """Noise is reparametrised, so with the key held a hardware parameter has a derivative; roundings are off."""
+    roundings = ("dac_rounding", "weight_rounding", "adc_rounding")
+    noisy = small(optics.today(effective_bits=4)).replace({f"effects.{effect}": 0.0 for effect in roundings})
+    at = float(noisy.numbers()[name])
+    step = 0.005 * abs(at)
+    above, below = (squared_error(noisy.replace({name: at + shift}))[0] for shift in (step, -step))
+    gradient = float(squared_error(noisy)[1].numbers()[name])
+    assert gradient == pytest.approx(float(above - below) / (2 * step), rel=0.03)
+    assert gradient != 0
+
+
+def test_readings_are_those_of_the_errors_that_were_made(operands):
+    x, w = operands
+    core = small(optics.today())
+    y, seen = core.observe(x, w, key=KEY)
+    np.testing.assert_array_equal(y, core.matmul(x, w, key=KEY))
+    exact = np.asarray(x, np.float64) @ np.asarray(w, np.float64)
+    error = np.asarray(y, np.float64) - exact
+    assert float(seen.snr_db()) == pytest.approx(10 * np.log10(np.sum(exact**2) / np.sum(error**2)), abs=0.01)
+    rho = np.sqrt(np.mean(exact**2)) / np.mean(np.abs(x) @ np.abs(w))
+    assert float(seen.rho()) == pytest.approx(rho, rel=1e-3)
+    drive = np.abs(x) / np.abs(x).max(axis=1, keepdims=True)
+    assert float(seen.mean_drive()) == pytest.approx(float(drive.mean()), rel=1e-4)
+    # Inputs pass once for each of 3 column tiles; each output is converted once for each of 3 row tiles.
+    assert float(seen.inputs) == 33 * 300 * 3
+    assert float(seen.conversions) == 33 * 72 * 3
+
+
+def test_enob_against_full_scale_is_the_adcs_own_where_nothing_else_acts(operands):
+    core = optics.today().replace({"effects": Effects.uniform(0.0), "effects.adc_noise": 1.0, "adc.enob": 6.5})
+    _, seen = core.observe(*operands, key=KEY)
+    assert float(seen.enob_full_scale()) == pytest.approx(6.5, abs=0.05)
+    # The same product is far worse against its own rms: the loading is lost, 20 log10(12 / sqrt 2) = 18.6 dB.
+    assert float(seen.snr_db()) == pytest.approx(6.02 * 6.5 + 1.76 - 18.6, abs=1.0)
+
+
+def test_clip_rate_counts_what_is_out_of_range(operands):
+    """Gaussian products loaded to one sigma: P(|z| > 1) = 0.317."""
+    _, seen = optics.ideal().replace({"adc.loading": 1.0}).observe(*operands, key=KEY)
+    assert float(seen.clip_rate()) == pytest.approx(0.317, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "message"),
+    [
+        (jnp.ones((2, 3)), jnp.ones((4, 5)), "the same rows; x has shape"),
+        (jnp.ones(3), jnp.ones((3, 5)), "x must be"),
+        (jnp.ones((2, 0)), jnp.ones((0, 5)), "every dimension must be at least 1"),
+        (jnp.ones((2, 3)), jnp.ones((3, 0)), "every dimension must be at least 1"),
+        (jnp.ones((2, 3)), jnp.ones((3, 2)).at[1, 1].set(jnp.nan), "w must be finite"),
+        (jnp.ones((2, 3), jnp.bfloat16), jnp.ones((3, 2)), "x and w must be float32"),
+    ],
+)
+def test_operands_that_cannot_be_multiplied_are_refused(x, w, message):
+    with pytest.raises(ValueError, match=message):
+        optics.today().matmul(x, w, key=KEY)
