@@ -6,7 +6,6 @@ that share a draw count once), which a right program fails with probability belo
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
