@@ -31,13 +31,13 @@ class ADC(Part):
         """
         return 0.5 / limits.signal_to_noise(self.enob)
 
-    def convert(self, fraction: jax.Array, rounding: jax.Array, clipping: jax.Array) -> jax.Array:
-        """Fraction of full scale, any shape -> the nearest code as a fraction of full scale, in [-1, 1].
+    def convert(self, x: jax.Array, full_scale: jax.Array, rounding: jax.Array, clipping: jax.Array) -> jax.Array:
+        """Any shape -> the nearest codes, in the unit of `x`, none beyond full_scale.
 
         `rounding` and `clipping` are the shares of each that are on. A clipped input passes no gradient.
         """
-        clipped = fraction + clipping * (jnp.clip(fraction, -1.0, 1.0) - fraction)
-        return straight_through(clipped, to_levels(clipped, 2.0 ** (self.bits - 1) - 1), rounding)
+        clipped = x + clipping * (jnp.clip(x, -full_scale, full_scale) - x)
+        return straight_through(clipped, to_levels(clipped, full_scale, 2.0 ** (self.bits - 1) - 1), rounding)
 
     def energy(self, rate: Number) -> jax.Array:
         """Energy per conversion [J] at `rate` [Hz]: 8 k T SNR + survey_factor times the survey's envelope."""

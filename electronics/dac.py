@@ -20,9 +20,9 @@ class DAC(Part):
     enob: Number = number("bit", least=1, most=16)
     energy_at_8_bits: Number = number("J", least=0)
 
-    def convert(self, fraction: jax.Array, share: jax.Array) -> jax.Array:
-        """Signed fraction of full scale in [-1, 1], any shape -> the nearest level; `share` of the rounding is on."""
-        return straight_through(fraction, to_levels(fraction, 2.0**self.bits - 1), share)
+    def convert(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
+        """Signed numbers within full_scale, any shape -> the nearest levels; `share` of the rounding is on."""
+        return straight_through(x, to_levels(x, full_scale, 2.0**self.bits - 1), share)
 
     def noise_variance(self) -> Number:
         """Variance of the drive from `enob`, as a fraction of full scale squared.

@@ -36,5 +36,4 @@ class IntegerCore(Part):
 def _quantised(values: jax.Array, axis: int, bits: Number) -> jax.Array:
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True))
     scale = jnp.where(largest > 0, largest, 1.0)
-    fraction = values / scale
-    return straight_through(fraction, to_levels(fraction, 2.0 ** (bits - 1) - 1), jnp.float32(1)) * scale
+    return straight_through(values, to_levels(values, scale, 2.0 ** (bits - 1) - 1), jnp.float32(1))

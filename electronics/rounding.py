@@ -9,6 +9,6 @@ def straight_through(exact: jax.Array, rounded: jax.Array, share: jax.Array) -> 
     return exact + share * jax.lax.stop_gradient(rounded - exact)
 
 
-def to_levels(x: jax.Array, highest: jax.Array) -> jax.Array:
-    """Nearest of the levels -1, ..., -1/highest, 0, 1/highest, ..., 1, for x in [-1, 1]."""
-    return jnp.round(x * highest) / highest
+def to_levels(x: jax.Array, full_scale: jax.Array, highest: jax.Array) -> jax.Array:
+    """Nearest of the levels full_scale times -1, ..., -1/highest, 0, 1/highest, ..., 1."""
+    return jnp.round(x / full_scale * highest) * (full_scale / highest)

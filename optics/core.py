@@ -74,72 +74,64 @@ class TensorCore(Part):
 
     def _walk(self, x, w, key, observe):
         checks.product(x, w)
-        x_scale, drive = _normalise(x, axis=1)
-        w_scale, weight = _normalise(w, axis=0)
+        x_scale, w_scale = _largest(x, axis=1), _largest(w, axis=0)
         tiles = tiling.fit(*w.shape, self.rows, self.columns)
-        drive_tiles, weight_tiles = tiling.cut(drive, weight, tiles)
+        x_tiles, w_tiles = tiling.cut(x, w, tiles)
+        scales = tiling.cut_columns(w_scale, tiles)
         keys = jax.random.split(key, (tiles.column_tiles, tiles.row_tiles))
 
-        def column(weights, column_keys):
-            return tiling.sum_over(lambda *tile: self._tile(*tile, observe=observe), drive_tiles, weights, column_keys)
+        def column(weights, scale, column_keys):
+            return tiling.sum_over(lambda *t: self._tile(*t, x_scale, scale, observe), x_tiles, weights, column_keys)
 
-        y, sums = tiling.side_by_side(column, weight_tiles, keys)
-        return y[:, : w.shape[1]] * x_scale * w_scale, sums
+        y, sums = tiling.side_by_side(column, w_tiles, scales, keys)
+        return y[:, : w.shape[1]] * _lit(x, axis=1) * _lit(w, axis=0), sums
 
-    def _tile(self, drive, weight, key, observe):
-        """One symbol per vector: drive [vectors, height], weight [height, width], both in [-1, 1] -> their product."""
+    def _tile(self, x, w, key, x_scale, w_scale, observe):
+        """One symbol per vector: x [vectors, height] @ w [height, width], scales [vectors, 1] and [1, width]."""
         source_key, receiver_key = jax.random.split(key)
         on = self.effects
 
-        level = self.dac.convert(drive, on.dac_rounding)
-        light = self.source.emit(self._with_source_noise(level, source_key))
+        drive = self.dac.convert(x, x_scale, on.dac_rounding)
+        light = self.source.emit(self._with_source_noise(drive, x_scale, source_key), x_scale)
         light = self.space.fan_out(light, RAILS * self.columns)
 
-        pixel = self.mask.quantise(weight, on.weight_rounding)
-        difference, both = self.mask.transmit(pixel, on.extinction)
-        signal_light = self.space.fan_in(light @ difference)
-        total_light = self.space.fan_in(jnp.abs(light) @ both)
+        pixel = self.mask.quantise(w, w_scale, on.weight_rounding)
+        difference, both = self.mask.transmit(light, pixel, w_scale, on.extinction)
+        difference, both = self.space.fan_in(difference), self.space.fan_in(both)
 
-        current = self.detector.detect(signal_light, self.source.wavelength)
-        total_current = self.detector.detect(total_light, self.source.wavelength)
-        variance = on.shot * self.detector.shot_variance(total_current, self.bandwidth)
+        current = self.detector.detect(difference, self.source.wavelength)
+        total = self.detector.detect(both, self.source.wavelength)
+        variance = on.shot * self.detector.shot_variance(total.quantity(), self.bandwidth)
         variance += on.thermal * self.tia.noise_variance(self.bandwidth)
 
-        full_scale = self._full_scale_current(level, pixel)
-        variance += on.adc_noise * self.adc.noise_variance() * full_scale**2
-        current += _sqrt(variance) * jax.random.normal(receiver_key, current.shape)
-        code = self.adc.convert(current / full_scale, on.adc_rounding, on.adc_clipping)
+        span = self._span(drive / x_scale, pixel / w_scale)
+        relative_variance = variance / current.unit**2 + on.adc_noise * self.adc.noise_variance() * span**2
+        noise = _sqrt(relative_variance) * jax.random.normal(receiver_key, current.value.shape)
+        received = current.value + noise * current.scale
+        full_scale = span * current.scale
+        y = self.adc.convert(received, full_scale, on.adc_rounding, on.adc_clipping)
+        return y, self._seen(x, w, y, x_scale, received, full_scale) if observe else {}
 
-        product = code * full_scale / self.unit_current()
-        return product, self._seen(drive, weight, product, current, full_scale) if observe else {}
-
-    def _with_source_noise(self, level, key):
+    def _with_source_noise(self, drive, scale, key):
         """Noise of the DAC and of each laser: drawn per source and symbol, so all columns see the same draw."""
         variance = self.effects.dac_noise * self.dac.noise_variance()
-        variance += self.effects.rin * self.source.intensity_variance(self.bandwidth) * level**2
-        return level + _sqrt(variance) * jax.random.normal(key, level.shape)
+        variance += self.effects.rin * self.source.intensity_variance(self.bandwidth) * (drive / scale) ** 2
+        return drive + scale * _sqrt(variance) * jax.random.normal(key, drive.shape)
 
-    def unit_current(self) -> Number:
-        """Photocurrent [A] that one fully driven source gives through one clear pixel pair, dark level subtracted."""
-        light = self.space.fan_out(self.source.emit(1.0), RAILS * self.columns)
-        light = self.space.fan_in(light * self.mask.contrast(self.effects.extinction))
-        return self.detector.detect(light, self.source.wavelength)
-
-    def _full_scale_current(self, level, pixel):
-        """[vectors, width]: the ADC's loading times the rms that uncorrelated terms of these norms would have."""
-        vector_norm = jnp.sqrt(jnp.sum(level**2, axis=1, keepdims=True) / level.shape[1])
+    def _span(self, drive, pixel):
+        """Full scale of the ADC in units of one clear product: the loading times the rms of uncorrelated terms."""
+        vector_norm = jnp.sqrt(jnp.sum(drive**2, axis=1, keepdims=True) / drive.shape[1])
         column_norm = jnp.sqrt(jnp.sum(pixel**2, axis=0, keepdims=True))
         rms = jax.lax.stop_gradient(vector_norm * column_norm)
-        return self.adc.full_scale(jnp.where(rms > 0, rms, 1.0)) * self.unit_current()
+        return self.adc.full_scale(jnp.where(rms > 0, rms, 1.0))
 
-    def _seen(self, drive, weight, product, current, full_scale):
-        relative = (product - drive @ weight) * self.unit_current() / full_scale
+    def _seen(self, x, w, y, x_scale, received, full_scale):
         return {
-            "conversions": jnp.float32(product.size),
-            "clipped": jnp.sum((jnp.abs(current) > full_scale).astype(jnp.float32)),
-            "relative_error": jnp.sum(relative**2),
-            "inputs": jnp.float32(drive.size),
-            "drive": jnp.sum(jnp.abs(drive)),
+            "conversions": jnp.float32(y.size),
+            "clipped": jnp.sum((jnp.abs(received) > full_scale).astype(jnp.float32)),
+            "relative_error": jnp.sum(((y - x @ w) / full_scale) ** 2),
+            "inputs": jnp.float32(x.size),
+            "drive": jnp.sum(jnp.abs(x) / x_scale),
         }
 
     def cost(self, *, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
@@ -191,10 +183,15 @@ class TensorCore(Part):
         return vectors / self.vectors_per_load if resident else 1.0
 
 
-def _normalise(values, axis):
-    """(scale, values / scale) with the largest magnitude along `axis` at 1; all zeros keep the scale 0."""
+def _largest(values, axis):
+    """Largest magnitude along `axis`, which full drive or a clear pixel stands for; 1 where all is zero."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True))
-    return largest, values / jnp.where(largest > 0, largest, 1.0)
+    return jnp.where(largest > 0, largest, 1.0)
+
+
+def _lit(values, axis):
+    """0 for a vector or column of zeros, whose result is known without any light, else 1."""
+    return jnp.any(values != 0, axis=axis, keepdims=True).astype(values.dtype)
 
 
 def _sqrt(variance):

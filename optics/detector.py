@@ -5,6 +5,7 @@ import jax
 from electronics.book import ELEMENTARY_CHARGE
 from electronics.part import Number, Part, number
 from optics.book import VOLT_METRE
+from optics.signal import Signal
 
 
 class Photodetector(Part):
@@ -16,9 +17,9 @@ class Photodetector(Part):
         """Current per optical power [A/W]: QE q lambda / (h c)."""
         return self.quantum_efficiency * wavelength / VOLT_METRE
 
-    def detect(self, light: jax.Array, wavelength: Number) -> jax.Array:
-        """Optical power [W] -> photocurrent [A]."""
-        return self.responsivity(wavelength) * light
+    def detect(self, light: Signal, wavelength: Number) -> Signal:
+        """Optical power -> photocurrent."""
+        return light.times(self.responsivity(wavelength))
 
     def shot_variance(self, current: jax.Array, bandwidth: Number) -> jax.Array:
         """Variance [A^2] of the difference current: 2 q I B, I the sum of the two diodes' currents [A].

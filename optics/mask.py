@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from electronics.part import Number, Part, number
 from electronics.rounding import straight_through, to_levels
 from optics.book import transmission
+from optics.signal import Signal
 
 
 class WeightMask(Part):
@@ -17,19 +18,21 @@ class WeightMask(Part):
     write_energy: Number = number("J", least=0)
     update_time: Number = number("s", least=0)
 
-    def quantise(self, weight: jax.Array, share: jax.Array) -> jax.Array:
-        """Signed weight in [-1, 1], any shape -> the nearest level of the rail of its sign."""
-        return straight_through(weight, to_levels(weight, 2.0**self.bits - 1), share)
+    def quantise(self, weight: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
+        """Signed weights within full_scale, any shape -> the nearest level of the rail of their sign."""
+        return straight_through(weight, to_levels(weight, full_scale, 2.0**self.bits - 1), share)
 
-    def contrast(self, share: jax.Array) -> jax.Array:
-        """Transmission of a clear pixel less that of a dark one: T (1 - 1 / ER); `share` of the darkness leaks."""
-        return transmission(self.loss_db) * (1 - share / self.extinction_ratio)
+    def transmit(
+        self, light: Signal, weight: jax.Array, full_scale: jax.Array, share: jax.Array
+    ) -> tuple[Signal, Signal]:
+        """Light [vectors, rows] through weight [rows, columns], summed over rows: (difference, sum) of the two rails.
 
-    def transmit(self, weight: jax.Array, share: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Signed weight -> (difference, sum) of the transmissions of its two rails, t+ - t- and t+ + t-.
-
-        t = T (t0 + (1 - t0) w) with t0 = 1 / ER: the difference is free of the pedestal, the sum carries it twice.
+        A pixel transmits T (t0 + (1 - t0) w) with t0 = `share` / ER, so the rails differ by T (1 - t0) w, free of the
+        pedestal, and together let through T (1 - t0) (|w| + 2 t0 / (1 - t0)). full_scale [1, columns].
         """
-        contrast = self.contrast(share)
-        pedestal = transmission(self.loss_db) * share / self.extinction_ratio
-        return contrast * weight, contrast * jnp.abs(weight) + 2 * pedestal
+        dark = share / self.extinction_ratio
+        clear = transmission(self.loss_db) * (1 - dark)
+        pedestal = 2 * dark / (1 - dark) * full_scale
+        scale = jnp.where((both := light.scale * full_scale) > 0, both, 1.0)
+        difference = Signal(light.value @ weight, scale, light.unit).times(clear)
+        return difference, difference._replace(value=jnp.abs(light.value) @ (jnp.abs(weight) + pedestal))

@@ -3,6 +3,7 @@
 import jax
 
 from electronics.part import Number, Part, number
+from optics.signal import Signal
 
 
 class Source(Part):
@@ -19,9 +20,9 @@ class Source(Part):
     bias_power: Number = number("W", least=0)
     mean_drive: Number = number("1", above=0, most=1)
 
-    def emit(self, drive: jax.Array) -> jax.Array:
-        """Drive in [-1, 1] -> optical power [W], the sign being that of the rail that is lit."""
-        return self.power * drive
+    def emit(self, drive: jax.Array, full_scale: jax.Array) -> Signal:
+        """Drive within full_scale -> optical power, the sign being that of the rail that is lit."""
+        return Signal(value=drive, scale=full_scale, unit=self.power)
 
     def intensity_variance(self, bandwidth: Number) -> Number:
         """Relative variance of the power from relative intensity noise: 10**(RIN / 10) B."""

@@ -36,6 +36,12 @@ def cut(x: jax.Array, w: jax.Array, tiles: Tiles) -> tuple[jax.Array, jax.Array]
     return x, w
 
 
+def cut_columns(scale: jax.Array, tiles: Tiles) -> jax.Array:
+    """A row of numbers [1, columns] -> [column_tiles, 1, width], padded with ones."""
+    padded = jnp.pad(scale, ((0, 0), (0, tiles.column_tiles * tiles.width - scale.shape[1])), constant_values=1)
+    return padded.reshape(tiles.column_tiles, 1, tiles.width)
+
+
 def sum_over(product: Callable[..., Tree], *stacked: jax.Array) -> Tree:
     """Sum of product(*slices) over the leading axis, one slice at a time so that memory stays that of one."""
     first = product(*(array[0] for array in stacked))

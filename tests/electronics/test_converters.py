@@ -21,14 +21,14 @@ def dac(bits=8, enob=8.0):
 @pytest.mark.parametrize("bits", [1, 3, 8])
 def test_dac_sets_two_to_the_bits_levels_of_light(bits):
     drive = jnp.linspace(-1.0, 1.0, 20001)
-    levels = np.unique(np.asarray(dac(bits=bits).convert(drive, ON)))
+    levels = np.unique(np.asarray(dac(bits=bits).convert(drive, ON, ON)))
     assert len(levels[levels >= 0]) == 2**bits
     np.testing.assert_allclose(levels, -levels[::-1], atol=1e-7)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
 def test_adc_has_symmetric_codes_and_clips(bits):
-    seen = adc(bits=bits).convert(jnp.linspace(-2.0, 2.0, 20001), ON, ON)
+    seen = adc(bits=bits).convert(jnp.linspace(-2.0, 2.0, 20001), ON, ON, ON)
     levels = np.unique(np.asarray(seen))
     assert len(levels) == 2**bits - 1
     assert (levels.min(), levels.max()) == (-1.0, 1.0)
@@ -38,15 +38,15 @@ def test_rounding_is_to_the_nearest_level_and_costs_a_twelfth_of_the_step_square
     # Uniform inputs: var = D^2 / 12; standard error of the variance over n samples is below 2 / sqrt(n) of it.
     x = jax.random.uniform(jax.random.key(0), (200_000,), minval=-1.0, maxval=1.0)
     step = 1 / (2**7 - 1)
-    error = np.asarray(adc(bits=8).convert(x, ON, ON) - x, np.float64)
+    error = np.asarray(adc(bits=8).convert(x, ON, ON, ON) - x, np.float64)
     assert np.abs(error).max() <= step / 2 * 1.001
     assert error.var() == pytest.approx(step**2 / 12, rel=4 * 2 / np.sqrt(x.size))
 
 
 def test_effects_scale_rounding_and_clipping_away():
     x = jnp.array([-1.7, 0.1234, 1.2])
-    np.testing.assert_array_equal(adc(bits=3).convert(x, 0 * ON, 0 * ON), x)
-    np.testing.assert_allclose(adc(bits=3).convert(x, 0 * ON, ON), [-1.0, 0.1234, 1.0], rtol=1e-6)
+    np.testing.assert_array_equal(adc(bits=3).convert(x, ON, 0 * ON, 0 * ON), x)
+    np.testing.assert_allclose(adc(bits=3).convert(x, ON, 0 * ON, ON), [-1.0, 0.1234, 1.0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("enob", [4.0, 6.5, 10.0])
@@ -62,9 +62,9 @@ def test_enob_is_that_of_a_full_scale_sine(enob):
 
 def test_gradient_passes_rounding_and_stops_where_the_adc_clips():
     x = jnp.array([-1.5, -0.3, 0.0, 0.71, 1.2])
-    through = jax.grad(lambda x: jnp.sum(adc(bits=4).convert(x, ON, ON)))(x)
+    through = jax.grad(lambda x: jnp.sum(adc(bits=4).convert(x, ON, ON, ON)))(x)
     np.testing.assert_array_equal(through, [0.0, 1.0, 1.0, 1.0, 0.0])
-    np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(dac().convert(x, ON)))(x), np.ones(5))
+    np.testing.assert_array_equal(jax.grad(lambda x: jnp.sum(dac().convert(x, ON, ON)))(x), np.ones(5))
 
 
 def test_tia_noise_and_power():

@@ -224,7 +224,7 @@ def test_changing_a_leaf_compiles_nothing():
         run(core.replace({name: as_array[name]}), keys[0], PARAMS, X)
     for changes in ({"adc.enob": 6}, {"adc.bits": 7.0}, {"mask.bits": np.float64(5)}):
         run(core.replace(changes), keys[1], PARAMS, X)
-    for other in (optics.projected_2029(), optics.physical_limit(), optics.ideal()):
+    for other in (optics.projected_2029(), optics.physical_limit(), optics.ideal(core)):
         run(other, keys[1], PARAMS, X)
     assert (traces, len(COMPILED) - before) == (1, 0)
 

@@ -1,0 +1,43 @@
+"""A tiny model that reads bytes, as a GGUF file, and a text for it."""
+
+from pathlib import Path
+
+import gguf
+import pytest
+from tokenizers.pre_tokenizers import ByteLevel
+
+import models
+
+
+@pytest.fixture
+def byte_model(write_gguf, random_params, tensors) -> Path:
+    """A GGUF file of a two-layer Llama whose tokens are bytes."""
+    tokens = [*sorted(ByteLevel.alphabet()), "ab"]
+    config = models.LlamaConfig(
+        hidden=32,
+        intermediate=48,
+        layers=2,
+        heads=4,
+        kv_heads=2,
+        head_dim=8,
+        vocabulary=len(tokens),
+        context=128,
+        tied_head=True,
+        rope_theta=1e4,
+    )
+
+    def add_tokenizer(writer: gguf.GGUFWriter) -> None:
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("smollm")
+        writer.add_token_list(tokens)
+        writer.add_token_types([gguf.TokenType.NORMAL] * len(tokens))
+        writer.add_token_merges(["a b"])
+
+    return write_gguf(tensors(config, random_params(config)), config=config, edit=add_tokenizer)
+
+
+@pytest.fixture
+def text_file(tmp_path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text("The quick brown fox jumps over the lazy dog; light adds what wires cannot. " * 4, encoding="utf-8")
+    return path

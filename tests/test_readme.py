@@ -1,0 +1,44 @@
+"""The README does what it says: its Python runs, its commands exist, its links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+from experiments.__main__ import PROGRAMS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_python_blocks_run_in_order(capsys):
+    space: dict = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), space)
+    printed = capsys.readouterr().out
+    error, energy = re.search(r"relative error ([\d.]+), (\d+) fJ/MAC", printed).groups()
+    assert 0 < float(error) < 0.3
+    assert 10 < int(energy) < 1000
+    assert "000 in 256x512" in printed and "001 out 512x64" in printed
+    assert "'digital products'" in printed
+    assert space["ys"].shape == (4, 32, 64)
+    assert float(space["slope"]) < 0
+    assert jax.numpy.isfinite(space["y"]).all()
+
+
+def test_commands_exist():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"^make (\S+)", "\n".join(blocks("sh")), flags=re.MULTILINE):
+        assert f"\n{target}:" in makefile
+    for program in re.findall(r"-m experiments (\S+)", README):
+        assert program in PROGRAMS
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", README))
+def test_links_lead_somewhere(link):
+    assert (ROOT / link).is_file()
