@@ -12,6 +12,7 @@ from optics._jax import JaxprEqn, Literal
 from optics.plan import Plan, Policy, Site, plan_call, stationary
 
 Readings = dict[int, Any]
+LOOP = 2**31
 
 
 class Core(Protocol):
@@ -37,7 +38,7 @@ def emulate(
     or keys, differentiate it in weights and core alike.
 
     Randomness: each site folds its index into `key`, each turn of a loop its number, so the same key gives the same
-    result. With `diagnostics`, run returns (result, {site name: Readings}), stacked over the turns of a scan.
+    result; under a vmap that does not map the key, all members see the same noise. With `diagnostics`, run returns (result, {site name: Readings}), stacked over the turns of a scan.
 
     Raises ValueError, before anything is compiled, for weights that are not finite (seen only outside a trace), for
     a product with a dimension of 0, and for a product of weights inside a primitive that cannot be entered.
@@ -148,9 +149,11 @@ class _Runner:
         consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
         fixed, start, xs = values[:consts], values[consts : consts + carry], values[consts + carry :]
 
+        loop_key = _loop_key(key, plans)
+
         def body(carried, turn):
             number, slices = turn
-            outs, seen = self(plans[0], core, jax.random.fold_in(key, number), [*fixed, *carried, *slices])
+            outs, seen = self(plans[0], core, jax.random.fold_in(loop_key, number), [*fixed, *carried, *slices])
             return outs[:carry], (outs[carry:], seen)
 
         turns = jnp.arange(eqn.params["length"], dtype=jnp.uint32)
@@ -170,8 +173,10 @@ class _Runner:
         test_fixed, fixed = values[:test_count], values[test_count : test_count + body_count]
         start = values[test_count + body_count :]
 
+        loop_key = _loop_key(key, plans)
+
         def turn_of(plan, part, turn, constants, carried):
-            turn_key = jax.random.fold_in(jax.random.fold_in(key, turn), part)
+            turn_key = jax.random.fold_in(jax.random.fold_in(loop_key, turn), part)
             return self(plan, core, turn_key, [*constants, *carried])
 
         def test(state):
@@ -203,6 +208,12 @@ class _Runner:
             return run
 
         return jax.lax.switch(index, [branch(plan) for plan in plans], *args)
+
+
+def _loop_key(key: jax.Array, plans: Sequence[Plan]) -> jax.Array:
+    """A key that no site and no other loop derives: folding in and splitting number their keys alike."""
+    first = min(site.index for plan in plans for site in plan.all_sites())
+    return jax.random.fold_in(key, LOOP + first)
 
 
 def _unobserved(core: Core):
