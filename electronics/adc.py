@@ -11,7 +11,8 @@ from electronics.rounding import straight_through, to_levels
 class ADC(Part):
     """Signed converter: `bits` give the 2**bits - 1 symmetric codes, `enob` the noise that comes on top.
 
-    `loading` sets the full scale: the number of rms values, of a sum of uncorrelated terms, that fit in it.
+    `loading` sets the full scale: the number of rms values, of a sum of uncorrelated terms, that fit in it beside one
+    full product.
     `survey_factor` multiplies the energy of the best published converter; at 0 the thermodynamic floor is left.
     """
 
@@ -21,8 +22,12 @@ class ADC(Part):
     survey_factor: Number = number("1", least=0)
 
     def full_scale(self, rms: jax.Array) -> jax.Array:
-        """Largest input that does not clip, for an expected rms, in the unit of `rms`."""
-        return self.loading * rms
+        """Largest input that does not clip, for an expected rms, both in units of one full product: 1 + loading x rms.
+
+        The 1 is for the vectors and columns that one outlier rules, as in a language model's massive activations:
+        their product is no sum of many terms.
+        """
+        return 1.0 + self.loading * rms
 
     def noise_variance(self) -> Number:
         """Variance of the noise from `enob`, as a fraction of the full scale squared.

@@ -119,11 +119,10 @@ class TensorCore(Part):
         return drive + scale * _sqrt(variance) * jax.random.normal(key, drive.shape)
 
     def _span(self, drive, pixel):
-        """Full scale of the ADC in units of one clear product: the loading times the rms of uncorrelated terms."""
+        """Full scale of the ADC in units of one full product, from the norms of the vectors and of the columns."""
         vector_norm = jnp.sqrt(jnp.sum(drive**2, axis=1, keepdims=True) / drive.shape[1])
         column_norm = jnp.sqrt(jnp.sum(pixel**2, axis=0, keepdims=True))
-        rms = jax.lax.stop_gradient(vector_norm * column_norm)
-        return self.adc.full_scale(jnp.where(rms > 0, rms, 1.0))
+        return self.adc.full_scale(jax.lax.stop_gradient(vector_norm * column_norm))
 
     def _seen(self, x, w, y, x_scale, received, full_scale):
         return {

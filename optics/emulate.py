@@ -38,7 +38,8 @@ def emulate(
     or keys, differentiate it in weights and core alike.
 
     Randomness: each site folds its index into `key`, each turn of a loop its number, so the same key gives the same
-    result; under a vmap that does not map the key, all members see the same noise. With `diagnostics`, run returns (result, {site name: Readings}), stacked over the turns of a scan.
+    result; under a vmap that does not map the key, all members see the same noise. With `diagnostics`, run returns
+    (result, {site name: Readings}), stacked over the turns of a scan.
 
     Raises ValueError, before anything is compiled, for weights that are not finite (seen only outside a trace), for
     a product with a dimension of 0, and for a product of weights inside a primitive that cannot be entered.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import optics
 from optics import Effects, tiling
@@ -230,9 +231,22 @@ def test_enob_against_full_scale_is_the_adcs_own_where_nothing_else_acts(operand
 
 
 def test_clip_rate_counts_what_is_out_of_range(operands):
-    """Gaussian products loaded to one sigma: P(|z| > 1) = 0.317."""
+    """Gaussian products loaded to one sigma and a full product: P(|z| > 1 + product / sigma), 0.05 for the draw."""
+    x, w = (np.asarray(operand, np.float64) for operand in operands)
+    one = np.outer(np.abs(x).max(axis=1), np.abs(w).max(axis=0))
+    sigma = np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(w, axis=0)) / np.sqrt(w.shape[0])
+    expected = np.mean(2 * stats.norm.sf(1 + one / sigma))
     _, seen = optics.ideal().replace({"adc.loading": 1.0}).observe(*operands, key=KEY)
-    assert float(seen.clip_rate()) == pytest.approx(0.317, abs=0.05)
+    assert float(seen.clip_rate()) == pytest.approx(expected, abs=0.05)
+    assert expected > 0.1
+
+
+def test_a_product_that_one_outlier_rules_does_not_clip():
+    """A massive activation meets a massive weight: their product is no sum of many terms, and must fit all the same."""
+    x, w = jnp.full((1, 1024), 1e-3).at[0, 7].set(1000.0), jnp.full((1024, 1), 1e-3).at[7, 0].set(50.0)
+    y, seen = optics.ideal().replace({"effects.adc_clipping": 1.0}).observe(x, w, key=KEY)
+    assert float(seen.clipped) == 0
+    assert float(y[0, 0]) == pytest.approx(50_000, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -108,9 +108,9 @@ def test_dac_noise_is_shared_by_the_columns(rows):
 @pytest.mark.parametrize("rows", SIZES)
 @pytest.mark.parametrize("loading", [6.0, 24.0])
 def test_adc_noise_is_counted_against_the_full_scale(rows, loading):
-    """sigma = FS / (2 sqrt 2) 10**(-(6.02 ENOB + 1.76) / 20), FS peak to peak = 2 x loading x expected rms."""
+    """sigma = FS / (2 sqrt 2) 10**(-(6.02 ENOB + 1.76) / 20), FS peak to peak = 2 (1 + loading x expected rms)."""
     core, (x, w) = only("adc_noise", rows=rows, **{"adc.loading": loading, "adc.enob": 6.0}), operands(rows)
-    full_scale = loading * np.linalg.norm(x) * np.linalg.norm(w, axis=0) / np.sqrt(rows)
+    full_scale = 1 + loading * np.linalg.norm(x) * np.linalg.norm(w, axis=0) / np.sqrt(rows)
     sigma = 2 * full_scale / (2 * np.sqrt(2)) * 10 ** (-(6.02 * 6.0 + 1.76) / 20)
     np.testing.assert_allclose(draw(core, x, w).var(axis=0), sigma**2, rtol=TOLERANCE + 2e-3)
 
@@ -128,7 +128,7 @@ def test_quantisation_noise_is_a_twelfth_of_the_step_squared(rows, bits, stage):
     x, w = np.asarray(x, np.float64), np.asarray(w, np.float64)
     error = np.asarray(y, np.float64) - x @ w
     step = 1 / (2**bits - 1)
-    full_scale = (
+    full_scale = 1 + (
         float(core.adc.loading) * np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(w, axis=0)) / np.sqrt(rows)
     )
     expected = {
