@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from electronics.exact import product
 from electronics.part import Number, Part, number
 from electronics.rounding import straight_through, to_levels
 
@@ -21,7 +22,7 @@ class IntegerCore(Part):
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [vectors, rows] @ w [rows, columns] -> [vectors, columns]; `key` is not used, the product is exact."""
         del key
-        return _quantised(x, 1, self.activation_bits) @ _quantised(w, 0, self.weight_bits)
+        return product(_quantised(x, 1, self.activation_bits), _quantised(w, 0, self.weight_bits))
 
     def cost(self, *, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
         """Energy [J] by component of `vectors` vectors through a rows x columns product."""

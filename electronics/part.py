@@ -136,11 +136,14 @@ def _replace_one(part: Part, name: str, value: Any, whole: str) -> Part:
     names = [field.name for field in dataclasses.fields(part)]
     if head not in names:
         raise ValueError(f"{type(part).__name__} has no field {head!r} (in {whole!r}){nearest(head, names)}")
+    inner = getattr(part, head)
+    if rest and not isinstance(inner, Part):
+        raise ValueError(f"{type(part).__name__}.{head} is a value, so {whole!r} names nothing")
     if rest:
-        inner = getattr(part, head)
-        if not isinstance(inner, Part):
-            raise ValueError(f"{type(part).__name__}.{head} is a value, so {whole!r} names nothing")
         value = _replace_one(inner, rest, value, whole)
+    elif isinstance(inner, Part) and not isinstance(value, Part):
+        fields = ", ".join(f"{head}.{field.name}" for field in dataclasses.fields(inner))
+        raise ValueError(f"{whole!r} is a part; a number goes into one of its fields: {fields}")
     return dataclasses.replace(part, **{head: value})
 
 

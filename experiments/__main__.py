@@ -1,5 +1,6 @@
 """`python -m experiments NAME [options]`; `python -m experiments NAME --help` lists the options."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -8,6 +9,7 @@ import tyro
 from experiments import headline
 from models import FetchError
 
+INTERRUPTED = 130
 PROGRAMS = {"headline": (headline.Headline, headline.main)}
 
 
@@ -22,10 +24,14 @@ def run(arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("stopped; the same command goes on where this one was", file=sys.stderr)
-        return 130
+        print("\nstopped; the same command goes on where this one was", file=sys.stderr, flush=True)
+        return INTERRUPTED
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run(sys.argv[1:]))
+    status = run(sys.argv[1:])
+    if status == INTERRUPTED:
+        # XLA may still be computing in its own threads, and crashes if the interpreter is taken down under it.
+        os._exit(status)
+    sys.exit(status)

@@ -31,7 +31,7 @@ class Headline:
     window_tokens: int = 512
     """Tokens in a window."""
     presets: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
-    """Optical presets to run beside fp32 and W8A8."""
+    """Optical presets to run beside fp32 and W8A8: today, projected_2029, physical_limit, ideal."""
     effective_bits: float = 7.0
     """Bits against the product's own rms that size the light of the presets."""
     light: tuple[float, ...] = (6.0, 6.5, 8.0)
@@ -46,6 +46,8 @@ class Headline:
             raise ValueError(f"windows = {self.windows} must be at least 1")
         if self.window_tokens < 2:
             raise ValueError(f"window_tokens = {self.window_tokens} must be at least 2: the first token is not scored")
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"out = {self.out} must be a folder, and is a file")
         for bits in (self.effective_bits, *self.light):
             if not 1 <= bits <= 12:
                 raise ValueError(f"effective bits = {bits} must be between 1 and 12")

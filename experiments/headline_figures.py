@@ -34,7 +34,8 @@ COLOURS = {
     "server": plotting.GREY,
 }
 WORST_SHOWN = 4.0
-MACHINES = {"h100": "H100 FP8", "h200": "H200 FP8", "b200": "B200 FP4"}
+CLEARED = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+MACHINES = {"b200": "B200", "h200": "H200", "h100": "H100"}
 
 
 def draw(summary: dict[str, Any], out: Path) -> None:
@@ -81,7 +82,7 @@ def _perplexity_energy(summary: dict[str, Any], out: Path) -> None:
         "Large markers: all windows; small ones: other light levels (effective bits), paired difference on "
         f"{summary['light_curve']['windows']} windows.\n"
         "Filled: all products, attention (digital) included; open: those done with light alone.\n"
-        "Digital machines: at the wall, at the utilisation that they reach, at W8A8's perplexity.",
+        "Digital machines: at the wall, at the utilisation that they reach; B200 at FP4, though drawn at W8A8's perplexity.",
         transform=axes.transAxes,
         fontsize=7,
         color="#555555",
@@ -119,23 +120,26 @@ def _light_curve(axes: Axes, row: dict[str, Any], points: list[dict[str, Any]], 
         color=colour,
         fontsize=8.5,
         fontweight="bold",
+        bbox=CLEARED,
+        zorder=5,
     )
 
 
 def _digital_points(axes: Axes, summary: dict[str, Any], perplexity: float) -> None:
-    for step, (machine, label) in enumerate(MACHINES.items()):
+    middles = []
+    for machine in MACHINES:
         found = summary["digital_machines"][machine]
         x, low, high = (found[field] * FJ for field in ("energy_per_mac_j", "low", "high"))
         axes.errorbar(x, perplexity, xerr=[[x - low], [high - x]], fmt="s", ms=5, color="#222222", lw=0.8)
-        axes.annotate(
-            label,
-            (x, perplexity),
-            xytext=(-26, 50 - 14 * step),
-            textcoords="offset points",
-            ha="left",
-            fontsize=8,
-            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "#999999"},
-        )
+        middles.append(x)
+    axes.annotate(
+        "W8A8 on\n" + ", ".join(MACHINES.values()),
+        (np.exp(np.mean(np.log(middles))), perplexity),
+        xytext=(0, 8),
+        textcoords="offset points",
+        ha="center",
+        fontsize=7.5,
+    )
 
 
 def _plain_log_ticks(axes: Axes) -> None:
@@ -178,7 +182,7 @@ def _waterfall_panel(axes: Axes, row: dict[str, Any], target: float) -> None:
     axes.barh(len(names), total, color="#222222", height=0.7)
     reach = 1.3 * max(total, target)
     for y, (start, value) in enumerate(zip([*starts, 0.0], [*values, total], strict=True)):
-        axes.text(start + value + 0.015 * reach, y, _short(value), va="center", fontsize=7.5)
+        axes.text(start + value + 0.015 * reach, y, _short(value), va="center", fontsize=7.5, bbox=CLEARED)
     axes.axvline(target, color=plotting.VERMILION, lw=1, ls=(0, (3, 2)))
     axes.text(target, -0.9, f" target {target:g}", color=plotting.VERMILION, fontsize=7.5, va="center")
     axes.set_yticks(range(len(names) + 1), [*names, "total"])

@@ -31,12 +31,14 @@ def write(summary: dict[str, Any], out: Path) -> None:
 def show(summary: dict[str, Any], out: Path) -> None:
     """Prints the table, the published digital runs, and what the bill leaves out."""
     print(
-        f"\n{summary['model']} on {summary['text']}, {summary['windows']} windows of {summary['window_tokens']} tokens"
+        f"\n{summary['model']} on {summary['text']}, windows of {summary['window_tokens']} tokens: {summary['windows']}"
     )
     print(_table([HEADER, *(_cells(row) for row in summary["rows"])]))
     print(
         "SNR: against the product's own rms; ENOB FS: against the ADC's full scale; medians over sites and layers.\n"
         "fJ/MAC: all products, attention (digital) included; on core: those done with light alone.\n"
+        "Light is billed at the mean drive that was measured on this text.\n"
+        "Digital rows: fp32 is priced as BF16 on an H100, W8A8 as FP8 on an H200.\n"
         f"kW: at 1 exaOPS, where the target is {summary['target']['watts'] / 1e3:g} kW, "
         f"{summary['target']['energy_per_mac_j'] * 1e15:g} fJ/MAC."
     )
@@ -60,14 +62,18 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         f"{row['delta_nll']:+.4f}" + ("" if stderr is None else f" ± {stderr:.4f}"),
         f"{row['top1_agreement']:.4f}",
         f"{row['kl']:.4f}",
-        f"{row['snr_db']:.1f}" if "snr_db" in row else "-",
-        f"{row['enob_full_scale']:.1f}" if "snr_db" in row else "-",
+        _or_dash(row.get("snr_db"), ".1f"),
+        _or_dash(row.get("enob_full_scale"), ".1f"),
         f"{row['energy_per_token_j'] * 1e6:.3g}",
         f"{row['energy_per_mac_j'] * 1e15:.4g}",
         f"{row['energy_per_mac_on_core_j'] * 1e15:.4g}" if row["optical"] else "-",
         f"{row['tops_per_watt']:.3g}",
         f"{row['watts_at_exaops'] / 1e3:.4g}",
     )
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
 
 
 def _large_cells(row: dict[str, Any]) -> tuple[str, ...]:

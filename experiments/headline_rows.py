@@ -98,11 +98,13 @@ def _observed(result: Result) -> dict[str, Any]:
     """Medians over all sites and layers, and the figures of each."""
     if not result.sites:
         return {}
-    medians = {
-        name: float(np.median([value for site in result.sites.values() for value in site[name]]))
-        for name in ("snr_db", "enob_full_scale", "clip_rate", "rho")
-    }
+    medians = {name: _median(result, name) for name in ("snr_db", "enob_full_scale", "clip_rate", "rho")}
     return medians | {"mean_drive": result.mean_drive, "sites": result.sites}
+
+
+def _median(result: Result, name: str) -> float | None:
+    found = [value for site in result.sites.values() for value in site[name] if value is not None]
+    return float(np.median(found)) if found else None
 
 
 def _column(result: Result, field: str) -> np.ndarray:

@@ -36,7 +36,7 @@ class Result:
     """What one case gave: an `Agreement` as a dict for each window, and the readings of each site and layer."""
 
     windows: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    sites: dict[str, dict[str, list[float]]] = dataclasses.field(default_factory=dict)
+    sites: dict[str, dict[str, list[float | None]]] = dataclasses.field(default_factory=dict)
     mean_drive: float | None = None
 
 
@@ -108,8 +108,8 @@ class _Bench:
         return self._reference
 
 
-def _figures(seen: Readings) -> dict[str, list[float]]:
-    """Figures of merit of a site, one for each layer it ran in."""
+def _figures(seen: Readings) -> dict[str, list[float | None]]:
+    """Figures of merit of a site, one for each layer it ran in; None where one is infinite, as an exact core's SNR."""
     figures = {
         "snr_db": seen.snr_db(),
         "enob_full_scale": seen.enob_full_scale(),
@@ -117,7 +117,7 @@ def _figures(seen: Readings) -> dict[str, list[float]]:
         "rho": seen.rho(),
         "mean_drive": seen.mean_drive(),
     }
-    return {name: np.atleast_1d(value).tolist() for name, value in figures.items()}
+    return {name: [float(v) if np.isfinite(v) else None for v in np.ravel(value)] for name, value in figures.items()}
 
 
 def _plain(numbers: dict[str, Any]) -> dict[str, float]:

@@ -71,5 +71,6 @@ def _all_equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
 
 
 def is_concrete(value: Any) -> bool:
-    """Whether the value is there to be looked at, and not traced or a mere shape."""
-    return not isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+    """Whether the value is an array of real numbers to be looked at, and not traced or a mere shape."""
+    traced = isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+    return not traced and hasattr(value, "dtype") and jax.numpy.issubdtype(value.dtype, jax.numpy.inexact)

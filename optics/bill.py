@@ -1,5 +1,6 @@
 """The bill: joules by component, time and reloads for all the products of a function. Never runs the function."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics.part import Number
+from optics import checks
 from optics.plan import Site
 
 EXAOPS = 1e18
@@ -55,8 +57,16 @@ def price(core: Any, sites: Sequence[Site]) -> Bill:
     """What the products of `trace` cost on `core`; differentiable and vmappable over the core's leaves.
 
     Sites on the core are billed by `core.cost`, digital ones by `core.digital_cost`; where the core has an `overhead`
-    its host and power conversion come on top. What is left out is listed in `optics.bill.OMITTED`.
+    its host and power conversion come on top. What is left out is listed in `optics.OMITTED`. Of a `cond` all branches
+    are billed; a `while`, whose turns nobody knows beforehand, is billed for one, with a warning.
+
+    Raises TypeError where `core` prices nothing, ValueError where there is no product to price.
     """
+    checks.has(core, "cost")
+    if not sites:
+        raise ValueError("there is no product to price: `sites` is empty")
+    if not all(site.bounded for site in sites):
+        warnings.warn("a `while` loop is billed for a single turn", stacklevel=2)
     components: dict[str, Number] = {}
     seconds = loads = 0.0
     for site in sites:

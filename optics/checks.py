@@ -9,11 +9,18 @@ import numpy as np
 from optics import _jax
 
 
+def has(core: Any, method: str) -> None:
+    """Raises TypeError where something else stands in a core's place."""
+    if not callable(getattr(core, method, None)) or isinstance(core, type):
+        hint = "; call it to make the core" if callable(core) else ""
+        raise TypeError(f"a core with a method {method!r} is needed, such as optics.today(); got {core!r}{hint}")
+
+
 def finite(what: str, tree: Any) -> None:
     """Raises ValueError naming the first array of the tree that holds a NaN or an infinity."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         # NumPy looks at it, not JAX: inside a jit even the operations on a concrete array are traced.
-        if _jax.is_concrete(leaf) and jnp.issubdtype(leaf.dtype, jnp.inexact) and not np.all(np.isfinite(leaf)):
+        if _jax.is_concrete(leaf) and not np.all(np.isfinite(leaf)):
             name = jax.tree_util.keystr(path, simple=True, separator=".")
             raise ValueError(f"{what} must be finite: there is a NaN or an infinity{f' in {name}' if name else ''}")
 

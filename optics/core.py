@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics import ADC, DAC, TIA, DigitalBackend, Number, Overhead, Part, number, static
+from electronics.exact import product
 from optics import checks, tiling
 from optics.detector import Photodetector
 from optics.effects import Effects
@@ -63,11 +64,12 @@ class TensorCore(Part):
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Readings]:
         """As `matmul`, and what was seen on the way, at the price of the exact product beside."""
         y, sums = self._walk(x, w, key, observe=True)
-        exact = x @ w
+        exact = product(x, w)
         return y, Readings(
             outputs=jnp.float32(y.size),
             signal=jnp.sum(exact**2),
             error=jnp.sum((y - exact) ** 2),
+            # Sum over all outputs of sum_k |x_k| |w_k|, without the product of the magnitudes.
             light=jnp.sum(jnp.abs(x), axis=0) @ jnp.sum(jnp.abs(w), axis=1),
             **jax.tree.map(jnp.sum, sums),
         )
@@ -87,7 +89,11 @@ class TensorCore(Part):
         return y[:, : w.shape[1]] * _lit(x, axis=1) * _lit(w, axis=0), sums
 
     def _tile(self, x, w, key, x_scale, w_scale, observe):
-        """One symbol per vector: x [vectors, height] @ w [height, width], scales [vectors, 1] and [1, width]."""
+        """One symbol per vector: x [vectors, height] @ w [height, width], scales [vectors, 1] and [1, width].
+
+        What travels is a `Signal`: the numbers in the user's scale beside the watts or amperes of full drive through
+        a clear pixel. Noise is summed as a variance in units of that product, and drawn once, before the ADC.
+        """
         source_key, receiver_key = jax.random.split(key)
         on = self.effects
 
@@ -128,7 +134,7 @@ class TensorCore(Part):
         return {
             "conversions": jnp.float32(y.size),
             "clipped": jnp.sum((jnp.abs(received) > full_scale).astype(jnp.float32)),
-            "relative_error": jnp.sum(((y - x @ w) / full_scale) ** 2),
+            "relative_error": jnp.sum(((y - product(x, w)) / full_scale) ** 2),
             "inputs": jnp.float32(x.size),
             "drive": jnp.sum(jnp.abs(x) / x_scale),
         }
@@ -156,6 +162,7 @@ class TensorCore(Part):
             "output movement": converted * (self.digital.output_movement() + self.digital.rescale_energy),
             "partial sums": converted * self.digital.partial_sum(tiles.row_tiles),
             "weight fetch": written * fetch,
+            # A signed weight owns RAILS pixels under each of the RAILS sources of its input.
             "mask write": written * RAILS * RAILS * self.mask.write_energy,
             "idle at reload": idle_time
             * (rows * tiles.column_tiles * RAILS * self.source.bias_power + columns * tiles.row_tiles * self.tia.power),

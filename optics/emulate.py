@@ -32,10 +32,10 @@ def emulate(
     """fun with its products done on a core: returns run(core, key, *args, **kwargs).
 
     `weights` numbers the arguments whose arrays stand on the mask. Each `dot_general` with an operand that derives
-    from them alone becomes `core.matmul`; other products stay digital unless `policy` says otherwise. Goes through
-    jit, scan, while, cond, checkpoint, custom_jvp and custom_vjp (whose derivative rules are kept, evaluated on exact
-    residuals). What `fun` closes over counts as data. `run` is an ordinary JAX function: jit it, vmap it over cores
-    or keys, differentiate it in weights and core alike.
+    from them alone becomes `core.matmul`; other products and convolutions stay digital, unless `policy` puts the
+    products of two activations on the core too. Goes through jit, scan, while, cond, checkpoint, custom_jvp and
+    custom_vjp (whose derivative rules are kept, evaluated on exact residuals). What `fun` closes over counts as data.
+    `run` is an ordinary JAX function: jit it, vmap it over cores or keys, differentiate it in weights and core alike.
 
     Randomness: each site folds its index into `key`, each turn of a loop its number, so the same key gives the same
     result; under a vmap that does not map the key, all members see the same noise. With `diagnostics`, run returns
@@ -46,11 +46,11 @@ def emulate(
     """
 
     def run(core: Core, key: jax.Array, *args: Any, **kwargs: Any) -> Any:
+        checks.has(core, "observe" if diagnostics else "matmul")
+        plan, inputs, tree = plan_call(lambda *a: fun(*a, **kwargs), weights, policy, args)
         for number in (weights,) if isinstance(weights, int) else weights:
-            if -len(args) <= number < len(args):
-                checks.finite(f"argument {number}, the weights,", args[number])
-        plan, tree = plan_call(lambda *a: fun(*a, **kwargs), weights, policy, args)
-        outs, readings = _Runner(diagnostics)(plan, core, key, jax.tree.leaves(args))
+            checks.finite(f"argument {number}, the weights,", args[number])
+        outs, readings = _Runner(diagnostics)(plan, core, key, inputs)
         result = jax.tree.unflatten(tree, outs)
         if not diagnostics:
             return result
@@ -98,6 +98,7 @@ class _Runner:
             seen = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), seen)
         y = y.swapaxes(1, 2) if site.weights_first else y
         out = eqn.outvars[0].aval
+        y = jnp.round(y) if jnp.issubdtype(out.dtype, jnp.integer) else y
         return [y.reshape(out.shape).astype(out.dtype)], ({site.index: seen} if self.diagnostics else {})
 
     def call(self, eqn, plans, core, key, values):

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from electronics.exact import product
 from electronics.part import Number, Part, number
 from electronics.rounding import straight_through, to_levels
 from optics.book import transmission
@@ -34,5 +35,5 @@ class WeightMask(Part):
         clear = transmission(self.loss_db) * (1 - dark)
         pedestal = 2 * dark / (1 - dark) * full_scale
         scale = jnp.where((both := light.scale * full_scale) > 0, both, 1.0)
-        difference = Signal(light.value @ weight, scale, light.unit).times(clear)
-        return difference, difference._replace(value=jnp.abs(light.value) @ (jnp.abs(weight) + pedestal))
+        difference = Signal(product(light.value, weight), scale, light.unit).times(clear)
+        return difference, difference._replace(value=product(jnp.abs(light.value), jnp.abs(weight) + pedestal))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -162,21 +163,52 @@ def _convolution_sizes(eqn: JaxprEqn) -> dict[str, int]:
     }
 
 
-def plan_call(fun: Callable, weights: int | Sequence[int], policy: Policy, args: Sequence[Any]) -> tuple[Plan, Any]:
-    """(plan, output tree) of fun(*args), args being arrays or shapes; the arguments numbered in `weights` hold weights.
+def plan_call(
+    fun: Callable, weights: int | Sequence[int], policy: Policy, args: Sequence[Any]
+) -> tuple[Plan, list[Any], Any]:
+    """(plan, its inputs, output tree) of fun(*args); the arguments numbered in `weights` hold the weights.
 
-    Raises ValueError where `weights` names no argument, or one without an array in it.
+    Leaves that are arrays, shapes or numbers are inputs; all others (an activation function in a module) are part of
+    the function. Raises ValueError where `weights` names no argument, or one without an array in it. Warns where, by
+    the default policy, nothing at all would run on a core.
     """
-    held = (weights,) if isinstance(weights, int) else tuple(weights)
+    held = _held(weights, args)
+    leaves, tree = jax.tree.flatten(tuple(args))
+    inputs = [number for number, leaf in enumerate(leaves) if _is_input(leaf)]
+
+    def of_inputs(*values):
+        filled = list(leaves)
+        for number, value in zip(inputs, values, strict=True):
+            filled[number] = value
+        return fun(*jax.tree.unflatten(tree, filled))
+
+    values = [leaves[number] for number in inputs]
+    closed, shape = jax.make_jaxpr(of_inputs, return_shape=True)(*values)
+    origins = [origin for i, arg in enumerate(args) for origin in _origins(arg, i in held)]
+    found = plan(closed, [origins[number] for number in inputs], policy)
+    if policy is stationary and not found.holds_optical():
+        warnings.warn(
+            f"no product in the function has an operand made of the weights (argument {weights}) alone, so nothing "
+            "runs on the core; weights that the function closes over count as data",
+            stacklevel=3,
+        )
+    return found, values, jax.tree.structure(shape)
+
+
+def _held(weights: int | Sequence[int], args: Sequence[Any]) -> set[int]:
+    held = (weights,) if isinstance(weights, int) else weights
+    if not isinstance(held, Sequence) or not all(isinstance(number, int) for number in held):
+        raise ValueError(f"weights = {weights!r} must be the number of an argument, or several")
     for number in held:
         if not -len(args) <= number < len(args):
-            raise ValueError(f"weights={number} names no argument: the function got {len(args)}")
-        if not jax.tree.leaves(args[number]):
+            raise ValueError(f"weights={number} names no argument: the function got {len(args)} by position")
+        if not any(map(_is_input, jax.tree.leaves(args[number]))):
             raise ValueError(f"argument {number}, named by `weights`, holds no array")
-    held = {number % len(args) for number in held}
-    closed, shape = jax.make_jaxpr(fun, return_shape=True)(*args)
-    origins = [origin for i, arg in enumerate(args) for origin in _origins(arg, i in held)]
-    return plan(closed, origins, policy), jax.tree.structure(shape)
+    return {number % len(args) for number in held}
+
+
+def _is_input(leaf: Any) -> bool:
+    return isinstance(leaf, int | float | complex) or (hasattr(leaf, "shape") and hasattr(leaf, "dtype"))
 
 
 def _origins(arg: Any, held: bool) -> list[Origin]:

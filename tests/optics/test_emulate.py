@@ -329,3 +329,47 @@ def test_bfloat16_stays_bfloat16():
 def test_what_cannot_be_emulated_is_refused_before_it_compiles(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_module_with_functions_in_it_needs_no_taking_apart():
+    mlp = eqx.nn.MLP(16, 8, 32, 2, key=jax.random.key(6))
+    run = optics.emulate(lambda mlp, x: jax.vmap(mlp)(x))
+    close(run(optics.ideal(), KEY, mlp, X), jax.vmap(mlp)(X), 1e-6)
+    close(eqx.filter_jit(run)(optics.ideal(), KEY, mlp, X), jax.vmap(mlp)(X), 1e-6)
+    assert [site.path for site in optics.trace(lambda mlp, x: jax.vmap(mlp)(x))(mlp, X)] == [
+        f"layers.{i}.weight" for i in range(3)
+    ]
+
+
+def test_integers_are_rounded():
+    run = optics.emulate(lambda w, x: x @ w)
+    out = run(optics.ideal(), KEY, jnp.full((100, 50), 2), jnp.full((64, 100), 3))
+    assert out.dtype == jnp.int32
+    np.testing.assert_array_equal(out, np.full((64, 50), 600))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda run: run(optics.today, KEY, W, X), TypeError, "such as optics.today.*; call it to make the core"),
+        (lambda run: run("today", KEY, W, X), TypeError, "such as optics.today.*got 'today'"),
+        (lambda run: run(optics.today(), KEY, w=W, x=X), ValueError, "the function got 0 by position"),
+        (lambda run: optics.trace(lambda w, x: x @ w, weights="w")(W, X), ValueError, "weights = 'w' must be"),
+        (lambda run: optics.price(X, optics.trace(lambda w, x: x @ w)(W, X)), TypeError, "a core with a method 'cost'"),
+        (lambda run: optics.price(optics.today(), ()), ValueError, "no product to price"),
+        (lambda run: optics.today().replace({"adc": 6}), ValueError, "'adc' is a part.*adc.bits, adc.enob"),
+    ],
+)
+def test_slips_are_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call(optics.emulate(lambda w, x: x @ w))
+
+
+def test_nothing_on_the_core_is_said():
+    with pytest.warns(
+        UserWarning, match="nothing runs on the core; weights that the function closes over count as data"
+    ):
+        out = optics.emulate(lambda unused, x: x @ W)(optics.today(), KEY, jnp.ones(3), X)
+    np.testing.assert_array_equal(out, X @ W)
+    with pytest.warns(UserWarning, match="a `while` loop is billed for a single turn"):
+        optics.price(optics.today(), optics.trace(FORWARDS["while"])(PARAMS, X))
