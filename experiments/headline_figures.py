@@ -82,7 +82,7 @@ def _perplexity_energy(summary: dict[str, Any], out: Path) -> None:
         "Large markers: all windows; small ones: other light levels (effective bits), paired difference on "
         f"{summary['light_curve']['windows']} windows.\n"
         "Filled: all products, attention (digital) included; open: those done with light alone.\n"
-        "Digital machines: at the wall, at the utilisation that they reach; B200 at FP4, though drawn at W8A8's perplexity.",
+        "Digital machines: at the wall, at the utilisation they reach; B200 at FP4, though drawn at W8A8's perplexity.",
         transform=axes.transAxes,
         fontsize=7,
         color="#555555",

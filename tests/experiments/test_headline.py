@@ -95,10 +95,10 @@ def test_an_interrupted_run_goes_on(options, tmp_path, monkeypatch):
     monkeypatch.setattr(measure._Bench, "_run", lambda *args: done.append(args) or evaluate(*args))
     resumed = main(options())
     assert numbers(resumed) == numbers(whole)
-    # 3 windows of fp32, W8A8 and three presets, 2 of each of three light levels: nothing was done twice.
-    assert len(done) == 3 * 5 + 2 * 3
+    # 3 windows of fp32, W8A8, three presets and another light level of each: nothing was done twice.
+    assert len(done) == 3 * (2 + 3 + 3)
     main(options())
-    assert len(done) == 3 * 5 + 2 * 3
+    assert len(done) == 3 * (2 + 3 + 3)
 
 
 def test_one_window_has_no_standard_error(options):
@@ -109,13 +109,14 @@ def test_one_window_has_no_standard_error(options):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--presets", "tomorrow"], "no preset 'tomorrow'; did you mean 'today'?"),
+        (["--presets", "todya"], "no preset 'todya'; did you mean 'today'?"),
         (["--windows", "0"], "windows = 0 must be at least 1"),
         (["--window-tokens", "1"], "window_tokens = 1 must be at least 2"),
         (["--effective-bits", "0"], "effective bits = 0.0 must be between 1 and 12"),
         (["--text", "nowhere.txt"], "there is no file nowhere.txt"),
         (["--windows", "400"], "400 windows of 24 tokens need 9600 tokens"),
         (["--model", "nowhere.gguf"], "nowhere.gguf"),
+        (["--out", "/dev/null"], "out = /dev/null must be a folder"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line(byte_model, text_file, tmp_path, capsys, arguments, message):
