@@ -52,11 +52,11 @@ def _perplexity_energy(summary: dict[str, Any], out: Path) -> None:
     axes.set(xscale="log", yscale="log", xlabel="energy per MAC at the plug [fJ]", ylabel="perplexity")
     axes.axhline(rows["digital_fp32"]["perplexity"], color=plotting.GREY, lw=1, ls=(0, (4, 3)))
     axes.axvline(target, color="#222222", lw=1)
+    found = [point["perplexity"] for point in [*summary["rows"], *summary["light_curve"]["points"]]]
+    axes.set_ylim(min(found) / 1.08, 1.25 * max(value for value in found if value <= WORST_SHOWN * min(found)))
     for colour, row in zip(plotting.SERIES, (row for row in summary["rows"] if row["optical"]), strict=False):
         _light_curve(axes, row, summary["light_curve"]["points"], colour)
     _digital_points(axes, summary, rows["digital_w8a8"]["perplexity"])
-    perplexities = [row["perplexity"] for row in summary["rows"]]
-    axes.set_ylim(min(perplexities) / 1.08, min(WORST_SHOWN * min(perplexities), axes.get_ylim()[1] * 1.18))
     _plain_log_ticks(axes)
     axes.annotate(
         f"fp32: {rows['digital_fp32']['perplexity']:.2f}",
@@ -110,7 +110,8 @@ def _light_curve(axes: Axes, row: dict[str, Any], points: list[dict[str, Any]], 
             fontsize=7,
             color=colour,
         )
-    top = max([*own, row], key=lambda point: point["perplexity"])
+    shown = [point for point in own if point["perplexity"] <= axes.get_ylim()[1]]
+    top = max([*shown, row], key=lambda point: point["perplexity"])
     axes.annotate(
         row["name"].replace("_", " "),
         (top["energy_per_mac_j"] * FJ, top["perplexity"]),
