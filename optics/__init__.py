@@ -6,6 +6,7 @@ y = run(core, jax.random.key(0), params, x)
 bill = optics.price(core, optics.trace(forward, weights=0)(params, x))
 """
 
+from optics import config
 from optics.bill import EXAOPS, OMITTED, Bill, price
 from optics.core import TensorCore
 from optics.detector import Photodetector
@@ -41,6 +42,7 @@ __all__ = [
     "TensorCore",
     "WeightMask",
     "assumptions",
+    "config",
     "constants_of",
     "emulate",
     "everything",
