@@ -25,13 +25,15 @@ def finite(what: str, tree: Any) -> None:
             raise ValueError(f"{what} must be finite: there is a NaN or an infinity{f' in {name}' if name else ''}")
 
 
-def product(x: jax.Array, w: jax.Array) -> None:
-    """Raises ValueError unless x [vectors, rows] and w [rows, columns] can be multiplied on a core."""
+def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
+    """x [..., rows] and w [rows, columns] as arrays; ValueError unless they can be multiplied on a core."""
+    x, w = jnp.asarray(x), jnp.asarray(w)
     shapes = f"x has shape {x.shape} and w {w.shape}"
-    if x.ndim != 2 or w.ndim != 2 or x.shape[1] != w.shape[0]:
-        raise ValueError(f"x must be [vectors, rows] and w [rows, columns] with the same rows; {shapes}")
+    if x.ndim < 1 or w.ndim != 2 or x.shape[-1] != w.shape[0]:
+        raise ValueError(f"x must be [..., rows] and w [rows, columns] with the same rows; {shapes}")
     if 0 in (*x.shape, *w.shape):
         raise ValueError(f"every dimension must be at least 1; {shapes}")
     if x.dtype != jnp.float32 or w.dtype != jnp.float32:
         raise ValueError(f"x and w must be float32; x has {x.dtype} and w {w.dtype}")
     finite("w", w)
+    return x, w

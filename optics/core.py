@@ -54,18 +54,24 @@ class TensorCore(Part):
         return self.clock / 2
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        """x [vectors, rows] @ w [rows, columns] -> [vectors, columns] as this core delivers it.
+        """x [..., rows] @ w [rows, columns] -> [..., columns], float32, as this core delivers it.
 
         Any size: what is larger than the core is tiled, each tile converts its own partial sums, and these are added
-        digitally. float32 inside. The gradient passes roundings straight through and noise as a reparametrisation.
+        digitally. The gradient passes roundings straight through and noise as a reparametrisation. Raises ValueError
+        for shapes that do not fit, a dimension of 0, another dtype, and (outside a trace) weights that are not finite.
         """
-        return self._walk(x, w, key, observe=False)[0]
+        x, w = checks.product(x, w)
+        y, _ = self._walk(x.reshape(-1, x.shape[-1]), w, key, observe=False)
+        return y.reshape(*x.shape[:-1], w.shape[1])
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Readings]:
         """As `matmul`, and what was seen on the way, at the price of the exact product beside."""
+        x, w = checks.product(x, w)
+        shape = (*x.shape[:-1], w.shape[1])
+        x = x.reshape(-1, x.shape[-1])
         y, sums = self._walk(x, w, key, observe=True)
         exact = product(x, w)
-        return y, Readings(
+        return y.reshape(shape), Readings(
             outputs=jnp.float32(y.size),
             signal=jnp.sum(exact**2),
             error=jnp.sum((y - exact) ** 2),
@@ -75,7 +81,6 @@ class TensorCore(Part):
         )
 
     def _walk(self, x, w, key, observe):
-        checks.product(x, w)
         x_scale, w_scale = _largest(x, axis=1), _largest(w, axis=0)
         tiles = tiling.fit(*w.shape, self.rows, self.columns)
         x_tiles, w_tiles = tiling.cut(x, w, tiles)

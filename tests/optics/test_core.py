@@ -57,6 +57,15 @@ def test_tiles_are_few_and_equal(rows, columns, tiles):
     assert tiling.fit(rows, columns, 1024, 1024) == tiles
 
 
+def test_leading_dimensions_are_kept_and_numpy_will_do(operands):
+    x, w = (np.asarray(operand, np.float64) for operand in operands)
+    core = small(optics.today())
+    flat = core.matmul(x, w, key=KEY)
+    np.testing.assert_array_equal(core.matmul(x.reshape(3, 11, 300), w, key=KEY), flat.reshape(3, 11, 70))
+    assert core.matmul(x[0], w, key=KEY).shape == (70,)
+    assert core.observe(x.reshape(3, 11, 300), w, key=KEY)[0].shape == (3, 11, 70)
+
+
 def test_tiles_put_together_give_the_product(operands):
     x, w = operands
     tiles = tiling.fit(*w.shape, 128, 32)
@@ -253,7 +262,8 @@ def test_a_product_that_one_outlier_rules_does_not_clip():
     ("x", "w", "message"),
     [
         (jnp.ones((2, 3)), jnp.ones((4, 5)), "the same rows; x has shape"),
-        (jnp.ones(3), jnp.ones((3, 5)), "x must be"),
+        (jnp.ones(3), jnp.ones((3, 5, 2)), "x must be"),
+        (jnp.float32(3), jnp.ones((3, 5)), "x must be"),
         (jnp.ones((2, 0)), jnp.ones((0, 5)), "every dimension must be at least 1"),
         (jnp.ones((2, 3)), jnp.ones((3, 0)), "every dimension must be at least 1"),
         (jnp.ones((2, 3)), jnp.ones((3, 2)).at[1, 1].set(jnp.nan), "w must be finite"),
