@@ -61,27 +61,27 @@ class TensorCore(Part):
         for shapes that do not fit, a dimension of 0, another dtype, and (outside a trace) weights that are not finite.
         """
         x, w = checks.product(x, w)
-        y, _ = self._walk(x.reshape(-1, x.shape[-1]), w, key, observe=False)
-        return y.reshape(*x.shape[:-1], w.shape[1])
+        return self._walk(x, w, key, observe=False)[0]
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Readings]:
         """As `matmul`, and what was seen on the way, at the price of the exact product beside."""
         x, w = checks.product(x, w)
-        shape = (*x.shape[:-1], w.shape[1])
-        x = x.reshape(-1, x.shape[-1])
         y, sums = self._walk(x, w, key, observe=True)
         exact = product(x, w)
-        return y.reshape(shape), Readings(
+        return y, Readings(
             outputs=jnp.float32(y.size),
             signal=jnp.sum(exact**2),
             error=jnp.sum((y - exact) ** 2),
             # Sum over all outputs of sum_k |x_k| |w_k|, without the product of the magnitudes.
-            light=jnp.sum(jnp.abs(x), axis=0) @ jnp.sum(jnp.abs(w), axis=1),
+            light=jnp.sum(jnp.abs(x), axis=tuple(range(x.ndim - 1))) @ jnp.sum(jnp.abs(w), axis=1),
             **jax.tree.map(jnp.sum, sums),
         )
 
     def _walk(self, x, w, key, observe):
-        x_scale, w_scale = _largest(x, axis=1), _largest(w, axis=0)
+        shape = (*x.shape[:-1], w.shape[1])
+        x = x.reshape(-1, x.shape[-1])
+        x_largest, w_largest = _largest(x, axis=1), _largest(w, axis=0)
+        x_scale, w_scale = _or_one(x_largest), _or_one(w_largest)
         tiles = tiling.fit(*w.shape, self.rows, self.columns)
         x_tiles, w_tiles = tiling.cut(x, w, tiles)
         scales = tiling.cut_columns(w_scale, tiles)
@@ -91,7 +91,9 @@ class TensorCore(Part):
             return tiling.sum_over(lambda *t: self._tile(*t, x_scale, scale, observe), x_tiles, weights, column_keys)
 
         y, sums = tiling.side_by_side(column, w_tiles, scales, keys)
-        return y[:, : w.shape[1]] * _lit(x, axis=1) * _lit(w, axis=0), sums
+        # A vector or column of zeros has a result that is known without any light.
+        y = jnp.where((x_largest == 0) | (w_largest == 0), 0.0, y[:, : w.shape[1]])
+        return y.reshape(shape), sums
 
     def _tile(self, x, w, key, x_scale, w_scale, observe):
         """One symbol per vector: x [vectors, height] @ w [height, width], scales [vectors, 1] and [1, width].
@@ -195,14 +197,13 @@ class TensorCore(Part):
 
 
 def _largest(values, axis):
-    """Largest magnitude along `axis`, which full drive or a clear pixel stands for; 1 where all is zero."""
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True))
-    return jnp.where(largest > 0, largest, 1.0)
+    """Largest magnitude along `axis`, which full drive or a clear pixel stands for."""
+    return jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True))
 
 
-def _lit(values, axis):
-    """0 for a vector or column of zeros, whose result is known without any light, else 1."""
-    return jnp.any(values != 0, axis=axis, keepdims=True).astype(values.dtype)
+def _or_one(scale):
+    """The scale, and 1 where there is nothing to scale."""
+    return jnp.where(scale > 0, scale, 1.0)
 
 
 def _sqrt(variance):
