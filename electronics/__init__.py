@@ -8,7 +8,7 @@ from electronics.constants import Constant
 from electronics.dac import DAC
 from electronics.digital import DigitalBackend, Overhead
 from electronics.integer import IntegerCore
-from electronics.part import Number, Part, number, static
+from electronics.part import Number, Part, choice, count, number, static
 from electronics.tia import TIA
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "Number",
     "Overhead",
     "Part",
+    "choice",
+    "count",
     "number",
     "static",
 ]

@@ -4,22 +4,32 @@ import jax
 import jax.numpy as jnp
 
 from electronics import adc_survey, limits
-from electronics.part import Number, Part, number
+from electronics.part import Number, Part, choice, number
 from electronics.rounding import straight_through, to_levels
 
 
 class ADC(Part):
     """Signed converter: `bits` give the 2**bits - 1 symmetric codes, `enob` the noise that comes on top.
 
-    `loading` sets the full scale: the number of rms values, of a sum of uncorrelated terms, that fit in it beside one
-    full product.
-    `survey_factor` multiplies the energy of the best published converter; at 0 the thermodynamic floor is left.
+    span: what the full scale follows. "norms": the norms of vector and column, `loading` being the number of rms
+        values, of a sum of uncorrelated terms, that fit in it beside one full product. "rows": all that the core's
+        rows can give together, whatever the numbers are.
+    gain: amplification before the converter; it divides the full scale, and what then does not fit clips.
+    noise: the law of the `enob` noise; logistic has the heavier tails that Lightmatter's data show.
+    jitter: rms timing error of the sampling instant. offset_mismatch: spread of the converters' offsets, as a
+        fraction of full scale.
+    survey_factor: multiplies the energy of the best published converter; at 0 the thermodynamic floor is left.
     """
 
     bits: Number = number("bit", least=2, most=24)
     enob: Number = number("bit", least=1, most=20)
     loading: Number = number("1", above=0)
+    gain: Number = number("1", above=0)
+    jitter: Number = number("s", least=0)
+    offset_mismatch: Number = number("1", least=0, most=1)
     survey_factor: Number = number("1", least=0)
+    span: str = choice("norms", "rows")
+    noise: str = choice("gaussian", "logistic")
 
     def full_scale(self, rms: jax.Array) -> jax.Array:
         """Largest input that does not clip, for an expected rms, both in units of one full product: 1 + loading x rms.
@@ -27,7 +37,7 @@ class ADC(Part):
         The 1 is for the vectors and columns that one outlier rules, as in a language model's massive activations:
         their product is no sum of many terms.
         """
-        return 1.0 + self.loading * rms
+        return (1.0 + self.loading * rms) / self.gain
 
     def noise_variance(self) -> Number:
         """Variance of the noise from `enob`, as a fraction of the full scale squared.
@@ -35,6 +45,13 @@ class ADC(Part):
         A full-scale sine has variance 1/2: sigma = FS / (2 sqrt 2) 10**(-(6.02 ENOB + 1.76) / 20), FS peak to peak.
         """
         return 0.5 / limits.signal_to_noise(self.enob)
+
+    def jitter_variance(self, rate: Number) -> Number:
+        """Variance from jitter, relative to the square of the sampled value: (2 pi f_in sigma_j)^2 at f_in = rate / 2.
+
+        Walden, IEEE JSAC 17, 539 (1999): SNR = -20 log10(2 pi f_in sigma_j).
+        """
+        return (jnp.pi * rate * self.jitter) ** 2
 
     def convert(self, x: jax.Array, full_scale: jax.Array, rounding: jax.Array, clipping: jax.Array) -> jax.Array:
         """Any shape -> the nearest codes, in the unit of `x`, none beyond full_scale.

@@ -12,17 +12,33 @@ BITS_EXPONENT = CONSTANTS["dac_fit.bits_exponent"].value
 RATE_EXPONENT = CONSTANTS["dac_fit.rate_exponent"].value
 CORNER_RATE = CONSTANTS["dac_fit.corner_rate"].value
 
+# x (1 - x^2) is largest at x = 1 / sqrt 3, where it is 2 / (3 sqrt 3).
+_CUBIC_PEAK = 2 / 27**0.5
+
 
 class DAC(Part):
-    """Sign-and-magnitude DAC: `bits` set 2**bits levels of non-negative drive, a switch selects the rail."""
+    """Sign-and-magnitude DAC: `bits` set 2**bits levels of non-negative drive, a switch selects the rail.
+
+    `inl` is the peak integral nonlinearity as a fraction of full scale, `enob` the noise on top of the rounding.
+    """
 
     bits: Number = number("bit", least=1, most=16)
     enob: Number = number("bit", least=1, most=16)
+    inl: Number = number("1", least=-0.25, most=0.25)
     energy_at_8_bits: Number = number("J", least=0)
 
     def convert(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
         """Signed numbers within full_scale, any shape -> the nearest levels; `share` of the rounding is on."""
         return straight_through(x, to_levels(x, full_scale, 2.0**self.bits - 1), share)
+
+    def bend(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
+        """Levels within full_scale -> the analogue drive, bent by `share` of the INL.
+
+        The end points are on the line (end-point INL, IEEE 1658), between them lies the cubic that odd-order mismatch
+        gives: x + INL (3 sqrt 3 / 2) x (1 - x^2).
+        """
+        of_scale = x / full_scale
+        return x + (share * self.inl / _CUBIC_PEAK) * x * (1 - of_scale**2)
 
     def noise_variance(self) -> Number:
         """Variance of the drive from `enob`, as a fraction of full scale squared.

@@ -1,8 +1,8 @@
 """What every part of the machine is: a frozen dataclass whose numbers are pytree leaves.
 
 A field declared with `number` is an array leaf: it traces, vmaps, differentiates and shards, and a new value
-never recompiles anything. A field declared with `static` chooses a shape or a code path and is part of the
-tree's structure.
+never recompiles anything. A field declared with `static`, `choice` or `count` chooses a shape or a code path and is
+part of the tree's structure.
 
 The classes are registered with JAX by hand and not with `jax.tree_util.register_dataclass`, whose unflattening
 calls the constructor: constructors here check their numbers, and a gradient or an optimiser's update, which is
@@ -32,7 +32,19 @@ def static(default: Any = dataclasses.MISSING) -> Any:
     return dataclasses.field(default=default, metadata={"static": True})
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False, field_specifiers=(number, static))
+def choice(*allowed: str) -> Any:
+    """A static field that holds one of the allowed words, the first by default."""
+    return dataclasses.field(default=allowed[0], metadata={"static": True, "allowed": allowed})
+
+
+def count(default: Any = dataclasses.MISSING) -> Any:
+    """A static field that holds a whole number, at least 1."""
+    return dataclasses.field(default=default, metadata={"static": True, "count": True})
+
+
+@dataclass_transform(
+    frozen_default=True, kw_only_default=True, eq_default=False, field_specifiers=(number, static, choice, count)
+)
 class Part:
     """Base of all parts. Subclassing makes a frozen, keyword-only dataclass and registers it as a pytree."""
 
@@ -45,6 +57,7 @@ class Part:
             if "bounds" in field.metadata:
                 value = _checked(type(self).__name__, field, getattr(self, field.name))
                 object.__setattr__(self, field.name, value)
+            _check_static(type(self).__name__, field, getattr(self, field.name))
 
     def replace(self, changes: Mapping[str, Any]) -> Self:
         """A copy with the fields of dotted names changed: `core.replace({"adc.enob": 7.0, "clock": 2e9})`.
@@ -110,6 +123,14 @@ def _checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
     if not np.all(np.isfinite(concrete)) or not _within(concrete, **field.metadata["bounds"]):
         raise ValueError(f"{owner}.{field.name} = {value} {field.metadata['unit']} is out of range: {allowed}")
     return value if isinstance(value, jax.Array) and value.dtype == np.float32 else concrete[()]
+
+
+def _check_static(owner: str, field: dataclasses.Field, value: Any) -> None:
+    allowed = field.metadata.get("allowed")
+    if allowed and value not in allowed:
+        raise ValueError(f"{owner}.{field.name} = {value!r} is none of: {', '.join(allowed)}")
+    if field.metadata.get("count") and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ValueError(f"{owner}.{field.name} = {value!r} must be a whole number >= 1")
 
 
 def _within(value: np.ndarray, least, above, most, below) -> bool:

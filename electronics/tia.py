@@ -1,17 +1,48 @@
-"""The transimpedance amplifier behind each detector pair."""
+"""The transimpedance amplifier or integrator behind each detector pair."""
 
+import jax.numpy as jnp
+
+from electronics.book import BOLTZMANN, ROOM_TEMPERATURE
 from electronics.part import Number, Part, number
 
 
 class TIA(Part):
-    """Amplifier given by its input-referred noise current density and its power."""
+    """Receiver that integrates the current of a symbol and is then read and dumped.
+
+    Its noise has three forms, which add: `noise_density`, the input-referred current noise of an amplifier;
+    `feedback_conductance`, 1 / R_F of a feedback resistor; `integration_capacitance`, the capacitor that is reset
+    before each conversion. `bandwidth` is that of the single pole before the integrator, `full_well` the charge that
+    the integrator holds.
+    """
 
     noise_density: Number = number("A/sqrt(Hz)", least=0)
+    feedback_conductance: Number = number("S", least=0)
+    integration_capacitance: Number = number("F", least=0)
+    bandwidth: Number = number("Hz", above=0)
+    full_well: Number = number("C", above=0)
     power: Number = number("W", least=0)
 
+    def noise_bandwidth(self, rate: Number) -> Number:
+        """Noise bandwidth [Hz] of a matched integrate-and-dump at `rate`: rate / 2. The pole narrows it by less than
+        `memory` and is not counted."""
+        return rate / 2
+
     def noise_variance(self, bandwidth: Number) -> Number:
-        """Input-referred current variance [A^2]: i_n^2 B."""
-        return self.noise_density**2 * bandwidth
+        """Input-referred current variance [A^2] in a symbol: (i_n^2 + 4 k T / R_F) B (Johnson 1928, Nyquist 1928)."""
+        return (self.noise_density**2 + 4 * BOLTZMANN * ROOM_TEMPERATURE * self.feedback_conductance) * bandwidth
+
+    def reset_variance(self, rate: Number) -> Number:
+        """Variance [A^2] of the charge k T C left by the reset, once per conversion, as a current over a symbol."""
+        return BOLTZMANN * ROOM_TEMPERATURE * self.integration_capacitance * rate**2
+
+    def memory(self, rate: Number) -> Number:
+        """Share of a symbol's charge that comes in the next one: (tau / T) (1 - exp(-T / tau)), tau = 1 / (2 pi B)."""
+        lag = rate / (2 * jnp.pi * self.bandwidth)
+        return lag * -jnp.expm1(-1 / lag)
+
+    def largest_current(self, rate: Number) -> Number:
+        """Mean current [A] over a symbol that fills the integrator."""
+        return self.full_well * rate
 
     def energy(self, rate: Number) -> Number:
         """Energy per symbol [J]: a static power, so slow symbols cost more."""

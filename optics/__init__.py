@@ -7,11 +7,18 @@ bill = optics.price(core, optics.trace(forward, weights=0)(params, x))
 """
 
 from optics import config
+from optics.attribution import Attribution, attribute
 from optics.bill import EXAOPS, OMITTED, Bill, price
+from optics.calibrate import Calibration, calibrate
 from optics.core import TensorCore
+from optics.correction import Correction
 from optics.detector import Photodetector
+from optics.devices import DEVICES, device
+from optics.drift import Drift, Upkeep
 from optics.effects import Effects
 from optics.emulate import emulate
+from optics.encoding import Encoding
+from optics.fit_ranges import Ranged, fit_ranges
 from optics.mask import WeightMask
 from optics.plan import Site, everything, stationary, trace
 from optics.presets import (
@@ -24,28 +31,48 @@ from optics.presets import (
     projected_2029,
     today,
 )
+from optics.ranges import SiteRange
 from optics.readings import Readings
 from optics.source import Source
 from optics.space import FreeSpace
+from optics.transfer import LED, ElectroAbsorption, Laser, MachZehnder, Straight
 
 __all__ = [
+    "DEVICES",
     "EXAOPS",
+    "LED",
     "OMITTED",
     "PRESETS",
+    "Attribution",
     "Bill",
+    "Calibration",
+    "Correction",
+    "Drift",
     "Effects",
+    "ElectroAbsorption",
+    "Encoding",
     "FreeSpace",
+    "Laser",
+    "MachZehnder",
     "Photodetector",
+    "Ranged",
     "Readings",
     "Site",
+    "SiteRange",
     "Source",
+    "Straight",
     "TensorCore",
+    "Upkeep",
     "WeightMask",
     "assumptions",
+    "attribute",
+    "calibrate",
     "config",
     "constants_of",
+    "device",
     "emulate",
     "everything",
+    "fit_ranges",
     "ideal",
     "physical_limit",
     "preset",

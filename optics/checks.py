@@ -37,3 +37,43 @@ def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
         raise ValueError(f"x and w must be float32; x has {x.dtype} and w {w.dtype}")
     finite("w", w)
     return x, w
+
+
+def combination(core: Any) -> None:
+    """Raises ValueError for numbers that are each possible and together are not, with the reason."""
+    code = core.encoding
+    if core.accumulate > 1 and code.scales == "tile":
+        raise ValueError(
+            f"accumulate = {core.accumulate} with encoding.scales = 'tile': charges of tiles that stand for "
+            "different scales cannot be added before they are converted; use scales = 'vector'"
+        )
+    for name, slices, bits in (
+        ("dac", code.input_slices, core.dac.bits),
+        ("mask", code.weight_slices, core.mask.bits),
+    ):
+        if slices > 1 and _any(bits, lambda bits: bits * slices > 16):
+            raise ValueError(f"{slices} slices of {name}.bits = {bits} are more than the 16 bits of an operand")
+    vector_time = code.symbols / core.clock
+    if _any((core.upkeep.probes, vector_time, core.upkeep.interval), lambda n: n[0] * n[1] >= n[2]):
+        raise ValueError(
+            f"upkeep.probes = {core.upkeep.probes} vectors take longer than upkeep.interval = {core.upkeep.interval} s"
+        )
+    if _any((core.drift.age, core.upkeep.interval), lambda n: n[0] > n[1]):
+        raise ValueError(
+            f"drift.age = {core.drift.age} s is more than upkeep.interval = {core.upkeep.interval} s: "
+            "the core is calibrated before it gets that old"
+        )
+    if _any(core.device, lambda serial: serial != np.floor(serial)):
+        raise ValueError(f"device = {core.device} must be a whole number: it is a serial number")
+    sizes = {"input_gain": (2, core.rows), "output_gain": (core.columns,), "output_offset": (core.columns,)}
+    for name, shape in sizes.items():
+        found = np.shape(getattr(core.correction, name))
+        if found and found[-len(shape) :] != shape:
+            raise ValueError(f"correction.{name} has shape {found}; this core needs a number or {shape}")
+
+
+def _any(values: Any, wrong: Any) -> bool:
+    """Whether `wrong` holds anywhere; of traced values nobody knows."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
+        return False
+    return bool(np.any(wrong(jax.tree.map(np.asarray, values))))

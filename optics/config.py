@@ -1,4 +1,8 @@
-"""A core as a file, TOML or JSON, and back without loss: one table a part, SI units, the names of the fields."""
+"""A core as a file, TOML or JSON, and back without loss: one table a part, SI units, the names of the fields.
+
+Where a part may be one of several kinds, as the `transfer` curve, its table says which: kind = "Laser". What a
+calibration measured stands as lists.
+"""
 
 import dataclasses
 import json
@@ -8,14 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tomli_w
 
 from electronics.part import Part, nearest
 from optics.core import TensorCore
+from optics.correction import Correction
+from optics.transfer import TRANSFERS, Transfer
 
 
 def to_dict(part: Part) -> dict[str, Any]:
     """The part's fields as plain numbers and nested dicts. Raises ValueError for a stack of parts."""
-    return {field.name: _plain(field.name, getattr(part, field.name)) for field in dataclasses.fields(part)}
+    listed = isinstance(part, Correction)
+    plain = {field.name: _plain(field.name, getattr(part, field.name), listed) for field in dataclasses.fields(part)}
+    return {"kind": type(part).__name__} | plain if isinstance(part, Transfer) else plain
 
 
 def from_dict(values: Mapping[str, Any], kind: type[Part] = TensorCore, path: str = "") -> Any:
@@ -24,6 +33,8 @@ def from_dict(values: Mapping[str, Any], kind: type[Part] = TensorCore, path: st
     Raises ValueError for a name that is not a field (with the nearest that is), for one that is missing, and for a
     value out of its bounds.
     """
+    if kind is Transfer:
+        kind, values = _transfer(values, path)
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in values:
         if name not in fields:
@@ -37,7 +48,7 @@ def from_dict(values: Mapping[str, Any], kind: type[Part] = TensorCore, path: st
 def save(core: TensorCore, file: str | Path) -> None:
     """Writes a core to a .toml or .json file."""
     values = to_dict(core)
-    text = json.dumps(values, indent=1) + "\n" if _form(file) == ".json" else _toml(values)
+    text = json.dumps(values, indent=1) + "\n" if _form(file) == ".json" else tomli_w.dumps(values)
     Path(file).write_text(text, encoding="utf-8")
 
 
@@ -50,12 +61,23 @@ def load(file: str | Path) -> TensorCore:
         raise ValueError(f"{file}: {error}") from None
 
 
-def _plain(name: str, value: Any) -> Any:
+def _plain(name: str, value: Any, listed: bool) -> Any:
     if isinstance(value, Part):
         return to_dict(value)
-    if np.ndim(value):
+    if isinstance(value, int | str):
+        return value
+    if np.ndim(value) and not listed:
         raise ValueError(f"{name} is an array of {np.size(value)} values; a file holds one core")
-    return value if isinstance(value, int | str) else float(value)
+    return np.asarray(value, np.float64).tolist()
+
+
+def _transfer(values: Mapping[str, Any], path: str) -> tuple[type[Part], dict[str, Any]]:
+    """The kind of curve that a table names, and the rest of the table."""
+    rest = dict(values)
+    name = rest.pop("kind", None)
+    if name not in TRANSFERS:
+        raise ValueError(f"{path}kind = {name!r} is no curve{nearest(str(name), list(TRANSFERS))}")
+    return TRANSFERS[name], rest
 
 
 def _part_or_value(field: dataclasses.Field, value: Any, path: str) -> Any:
@@ -71,13 +93,3 @@ def _form(file: str | Path) -> str:
     if suffix not in (".toml", ".json"):
         raise ValueError(f"{file}: a core's file ends in .toml or .json")
     return suffix
-
-
-def _toml(values: Mapping[str, Any]) -> str:
-    top = [f"{name} = {value!r}" for name, value in values.items() if not isinstance(value, Mapping)]
-    tables = [
-        "\n".join([f"[{name}]", *(f"{field} = {value!r}" for field, value in table.items())])
-        for name, table in values.items()
-        if isinstance(table, Mapping)
-    ]
-    return "\n\n".join(["\n".join(top), *tables]) + "\n"

@@ -1,4 +1,4 @@
-"""The photodetector pair at the end of each column: two diodes whose currents subtract."""
+"""The photodetectors at the end of each column: two diodes whose currents subtract, or one."""
 
 import jax
 
@@ -9,21 +9,32 @@ from optics.signal import Signal
 
 
 class Photodetector(Part):
-    """Diodes given by their quantum efficiency."""
+    """Diodes given by their quantum efficiency, dark current, and spread.
+
+    gain_mismatch: spread of the response from output to output; imbalance: spread of the relative difference of the
+    two diodes of a pair.
+    """
 
     quantum_efficiency: Number = number("1", above=0, most=1)
+    dark_current: Number = number("A", least=0)
+    gain_mismatch: Number = number("1", least=0, most=1)
+    imbalance: Number = number("1", least=0, most=1)
 
     def responsivity(self, wavelength: Number) -> Number:
         """Current per optical power [A/W]: QE q lambda / (h c)."""
         return self.quantum_efficiency * wavelength / VOLT_METRE
 
-    def detect(self, light: Signal, wavelength: Number) -> Signal:
-        """Optical power -> photocurrent."""
-        return light.times(self.responsivity(wavelength))
+    def detect(self, light: Signal, wavelength: Number, gain: jax.Array, imbalance: jax.Array) -> Signal:
+        """Optical power [vectors, columns] -> photocurrent; gain, imbalance [columns] are those of the outputs.
 
-    def shot_variance(self, current: jax.Array, bandwidth: Number) -> jax.Array:
-        """Variance [A^2] of the difference current: 2 q I B, I the sum of the two diodes' currents [A].
+        Diodes of response 1 + d / 2 and 1 - d / 2 give D + d / 2 S of the light's difference D and sum S.
+        """
+        current = light.times(self.responsivity(wavelength))
+        return current._replace(difference=(current.difference + imbalance / 2 * current.total) * gain)
+
+    def shot_variance(self, current: jax.Array, diodes: int, bandwidth: Number) -> jax.Array:
+        """Variance [A^2] of the difference current: 2 q (I + I_dark) B, I the sum of the diodes' photocurrents [A].
 
         At B = f / 2 this is a Poisson count in electrons, var n = mean n (Schottky 1918; Hamerly et al., PRX 2019).
         """
-        return 2 * ELEMENTARY_CHARGE * current * bandwidth
+        return 2 * ELEMENTARY_CHARGE * (current + diodes * self.dark_current) * bandwidth

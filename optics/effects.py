@@ -12,21 +12,47 @@ def _share():
 class Effects(Part):
     """The share of each imperfection that acts: 1 as in nature, 0 as if it were not there.
 
-    Noise terms scale in variance, rounding, clipping and the mask's leakage in amplitude.
+    Noise terms scale in variance, all others in amplitude. `linearisation` is what the inverse table leaves of the
+    source's curve; `source_mismatch` and `detector_mismatch` are gains and offsets; `memory` is the receiver's finite
+    bandwidth; `saturation` its full well; `correction` the share of a calibration's correction that is applied.
     """
 
+    dac_clipping: Number = _share()
     dac_rounding: Number = _share()
+    dac_nonlinearity: Number = _share()
     dac_noise: Number = _share()
+    linearisation: Number = _share()
     rin: Number = _share()
+    source_mismatch: Number = _share()
+    vignetting: Number = _share()
+    input_crosstalk: Number = _share()
     weight_rounding: Number = _share()
+    smallest_step: Number = _share()
     extinction: Number = _share()
+    mask_mismatch: Number = _share()
+    settling: Number = _share()
+    blur: Number = _share()
+    stray_light: Number = _share()
+    output_crosstalk: Number = _share()
+    detector_mismatch: Number = _share()
     shot: Number = _share()
     thermal: Number = _share()
+    memory: Number = _share()
+    saturation: Number = _share()
+    jitter: Number = _share()
+    adc_offset: Number = _share()
     adc_noise: Number = _share()
     adc_rounding: Number = _share()
     adc_clipping: Number = _share()
+    drift: Number = _share()
+    correction: Number = _share()
 
     @classmethod
     def uniform(cls, share: float) -> "Effects":
         """Every effect at the same share."""
         return cls(**{field.name: share for field in dataclasses.fields(cls)})
+
+    @classmethod
+    def only(cls, *names: str) -> "Effects":
+        """The named effects as in nature and no other."""
+        return cls.uniform(0.0).replace(dict.fromkeys(names, 1.0))

@@ -16,7 +16,11 @@ LOOP = 2**31
 
 
 class Core(Protocol):
-    """What can stand in for a matrix product: `TensorCore`, `electronics.IntegerCore`, or one's own."""
+    """What can stand in for a matrix product: `TensorCore`, `electronics.IntegerCore`, or one's own.
+
+    A core may also have `prepare()`, called once a run, whose result is used in its place; `at(name)`, the core of the
+    site of that name; and `turn(number, names)`, the core in that turn of a scan that holds the named sites.
+    """
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [vectors, rows] @ w [rows, columns] -> [vectors, columns]."""
@@ -50,7 +54,7 @@ def emulate(
         plan, inputs, tree = plan_call(lambda *a: fun(*a, **kwargs), weights, policy, args)
         for number in (weights,) if isinstance(weights, int) else weights:
             checks.finite(f"argument {number}, the weights,", args[number])
-        outs, readings = _Runner(diagnostics)(plan, core, key, inputs)
+        outs, readings = _Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
         result = jax.tree.unflatten(tree, outs)
         if not diagnostics:
             return result
@@ -88,6 +92,7 @@ class _Runner:
         left, right = (_as_matrices(value, contract[side], batch[side]) for side, value in enumerate(values))
         x, w = (right, left) if site.weights_first else (left, right)
         site_key = jax.random.fold_in(key, site.index)
+        core = core.at(site.name) if hasattr(core, "at") else core
         multiply = core.observe if self.diagnostics else _unobserved(core)
         if site.matrices == 1:
             y, seen = multiply(x[0], w[0].T, key=site_key)
@@ -152,10 +157,12 @@ class _Runner:
         fixed, start, xs = values[:consts], values[consts : consts + carry], values[consts + carry :]
 
         loop_key = _loop_key(key, plans)
+        inside = {site.name for site in plans[0].all_sites()}
 
         def body(carried, turn):
             number, slices = turn
-            outs, seen = self(plans[0], core, jax.random.fold_in(loop_key, number), [*fixed, *carried, *slices])
+            here = core.turn(number, inside) if hasattr(core, "turn") else core
+            outs, seen = self(plans[0], here, jax.random.fold_in(loop_key, number), [*fixed, *carried, *slices])
             return outs[:carry], (outs[carry:], seen)
 
         turns = jnp.arange(eqn.params["length"], dtype=jnp.uint32)

@@ -5,35 +5,65 @@ import jax.numpy as jnp
 
 from electronics.exact import product
 from electronics.part import Number, Part, number
-from electronics.rounding import straight_through, to_levels
+from electronics.rounding import straight_through
 from optics.book import transmission
 from optics.signal import Signal
 
 
 class WeightMask(Part):
-    """Pixels of 2**bits levels between dark (1 / extinction ratio) and clear, behind an insertion loss."""
+    """Pixels of 2**bits levels between dark (1 / extinction ratio) and clear, behind an insertion loss.
+
+    smallest_step: smallest magnitude above none that a pixel can show, as a fraction of full scale; mismatch: spread
+    of the pixels' transmission, relative to each; blur: share of a pixel's light that shows its four neighbours'
+    weights. A load takes `update_time`, then one waits `settle_time`, while pixels approach their new value with the
+    time constant `response_time`.
+    """
 
     bits: Number = number("bit", least=1, most=16)
     extinction_ratio: Number = number("1", above=1)
+    smallest_step: Number = number("1", least=0, below=1)
+    mismatch: Number = number("1", least=0, most=1)
+    blur: Number = number("1", least=0, most=0.8)
     loss_db: Number = number("dB", least=0)
     write_energy: Number = number("J", least=0)
     update_time: Number = number("s", least=0)
+    settle_time: Number = number("s", least=0)
+    response_time: Number = number("s", above=0)
 
-    def quantise(self, weight: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
-        """Signed weights within full_scale, any shape -> the nearest level of the rail of their sign."""
-        return straight_through(weight, to_levels(weight, full_scale, 2.0**self.bits - 1), share)
+    def encodable(self, weight: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
+        """Weights within full_scale with those too small to be shown, but not 0, pushed up to the smallest step."""
+        least = self.smallest_step * full_scale
+        pushed = jnp.where(jnp.abs(weight) < least, jnp.sign(weight) * least, weight)
+        return straight_through(weight, pushed, share)
 
-    def transmit(
-        self, light: Signal, weight: jax.Array, full_scale: jax.Array, share: jax.Array
-    ) -> tuple[Signal, Signal]:
-        """Light [vectors, rows] through weight [rows, columns], summed over rows: (difference, sum) of the two rails.
-
-        A pixel transmits T (t0 + (1 - t0) w) with t0 = `share` / ER, so the rails differ by T (1 - t0) w, free of the
-        pedestal, and together let through T (1 - t0) (|w| + 2 t0 / (1 - t0)). full_scale [1, columns].
-        """
+    def pedestal(self, share: Number) -> Number:
+        """Light through a dark pixel over the modulated light of a clear one: t0 / (1 - t0), t0 = share / ER."""
         dark = share / self.extinction_ratio
-        clear = transmission(self.loss_db) * (1 - dark)
-        pedestal = 2 * dark / (1 - dark) * full_scale
-        scale = jnp.where((both := light.scale * full_scale) > 0, both, 1.0)
-        difference = Signal(product(light.value, weight), scale, light.unit).times(clear)
-        return difference, difference._replace(value=product(jnp.abs(light.value), jnp.abs(weight) + pedestal))
+        return dark / (1 - dark)
+
+    def unsettled(self, share: Number) -> Number:
+        """Share of the previous weights that still shows: exp(-settle time / response time)."""
+        return share * jnp.exp(-self.settle_time / self.response_time)
+
+    def show(self, level: jax.Array, pedestal: jax.Array, gain: jax.Array, unsettled: Number, blur: Number):
+        """What the pixels of one rail let through [rows, columns], in units of the modulated light of a clear one.
+
+        level: the weights of this rail, >= 0; pedestal [1, columns]: what a dark pixel lets through; gain: mismatch.
+        The weights shown before are taken to be like these, one column further on.
+        """
+        shown = (level + pedestal) * gain
+        shown = shown + unsettled * (jnp.roll(shown, 1, axis=1) - shown)
+        dark = jnp.pad(shown, 1)
+        around = dark[2:, 1:-1] + dark[:-2, 1:-1] + dark[1:-1, 2:] + dark[1:-1, :-2]
+        return shown + blur * (around / 4 - shown)
+
+    def transmit(self, light: Signal, plus: jax.Array, minus: jax.Array | None, scale: jax.Array, share: Number):
+        """Light [vectors, rows] through the pixels [rows, columns] of each rail, summed over rows -> the two diodes.
+
+        `minus` is None where a weight has one pixel. scale [1, columns] is the weight of a clear pixel.
+        """
+        clear = transmission(self.loss_db) * (1 - share / self.extinction_ratio)
+        both = light.scale * scale
+        through = light._replace(scale=jnp.where(both > 0, both, 1.0)).times(clear)
+        signed, whole = (plus, plus) if minus is None else (plus - minus, plus + minus)
+        return through._replace(difference=product(light.difference, signed), total=product(light.total, whole))

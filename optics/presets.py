@@ -2,19 +2,17 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
-from electronics import ADC, DAC, TIA, Constant, DigitalBackend, Overhead
-from electronics.book import CONSTANTS as ELECTRICAL
+from electronics import Constant
 from electronics.book import ELEMENTARY_CHARGE
 from electronics.part import nearest
-from optics.book import CONSTANTS as OPTICAL
 from optics.book import photon_energy, transmission
-from optics.core import RAILS, TensorCore
-from optics.detector import Photodetector
+from optics.core import TensorCore
+from optics.devices import DEVICES, device, device_constants
 from optics.effects import Effects
-from optics.mask import WeightMask
-from optics.source import Source
-from optics.space import FreeSpace
+from optics.encoding import Encoding
+from optics.scenario import SCENARIOS, build, scenario_constants
 
 DESIGN_INPUT_RMS = 0.25
 DESIGN_INPUT_MEAN = 0.2
@@ -25,8 +23,9 @@ DESIGN_WEIGHT_MEAN = 0.2
 def today(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 7.0) -> TensorCore:
     """Parts that were published or sold by 2026, in the free-space architecture that Lumai describes.
 
-    `effective_bits` sizes the light: the SNR of the analogue product against its own rms is 6.02 b - 7.27 dB for
-    four-sigma Gaussian inputs and weights on a full core, with shot and TIA noise and everything else ideal.
+    Mismatch, vignetting and crosstalk are what a calibration leaves. `effective_bits` sizes the light: the SNR of the
+    analogue product against its own rms is 6.02 b - 7.27 dB for four-sigma Gaussian inputs and weights on a full
+    core, with shot and TIA noise and everything else ideal.
     """
     return _core("today", rows, columns, effective_bits)
 
@@ -37,7 +36,7 @@ def projected_2029(*, rows: int = 1024, columns: int = 1024, effective_bits: flo
 
 
 def physical_limit(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 7.0) -> TensorCore:
-    """The same core without loss or waste: shot noise, 8 k T SNR converters, unit efficiencies."""
+    """The same core without loss or waste: shot noise, 8 k T SNR converters, unit efficiencies, alike parts."""
     return _core("physical_limit", rows, columns, effective_bits)
 
 
@@ -57,23 +56,24 @@ PRESETS: dict[str, Callable[..., TensorCore]] = {
     "projected_2029": projected_2029,
     "physical_limit": physical_limit,
     "ideal": ideal,
+    **{name: partial(device, name) for name in DEVICES},
 }
 
 
 def preset(name: str, **options: float) -> TensorCore:
-    """The preset of that name; an unknown one is a ValueError that names the nearest."""
+    """The preset or device of that name; an unknown one is a ValueError that names the nearest."""
     if name not in PRESETS:
         raise ValueError(f"no preset {name!r}{nearest(name, list(PRESETS))}")
     return PRESETS[name](**options)
 
 
 def constants_of(name: str) -> dict[str, Constant]:
-    """The constants behind a preset, by the dotted name of the core's field that each one sets."""
-    every = {**ELECTRICAL, **OPTICAL}
-    found = {key.removesuffix(f".{name}"): row for key, row in every.items() if key.endswith(f".{name}")}
-    if not found:
-        raise ValueError(f"no constants for {name!r}{nearest(name, ['today', 'projected_2029', 'physical_limit'])}")
-    return {field.removeprefix("core."): row for field, row in found.items()}
+    """The constants behind a preset or device, by the dotted name of the core's field that each one sets."""
+    if name in DEVICES:
+        return device_constants(name)
+    if name not in SCENARIOS:
+        raise ValueError(f"no constants for {name!r}{nearest(name, [*SCENARIOS, *DEVICES])}")
+    return scenario_constants(name)
 
 
 def assumptions(name: str) -> list[Constant]:
@@ -95,27 +95,9 @@ def photoelectrons(effective_bits: float, rows: int, noise_density: float, clock
 
 
 def _core(scenario: str, rows: int, columns: int, effective_bits: float) -> TensorCore:
-    values = {field: constant.value for field, constant in constants_of(scenario).items()}
-
-    def part(name: str) -> dict[str, float]:
-        return {field.removeprefix(f"{name}."): v for field, v in values.items() if field.startswith(f"{name}.")}
-
-    return TensorCore(
-        rows=rows,
-        columns=columns,
-        clock=values["clock"],
-        vectors_per_load=values["vectors_per_load"],
-        dac=DAC(**part("dac")),
-        source=Source(power=_source_power(values, rows, columns, effective_bits), **part("source")),
-        space=FreeSpace(**part("space")),
-        mask=WeightMask(**part("mask")),
-        detector=Photodetector(**part("detector")),
-        tia=TIA(**part("tia")),
-        adc=ADC(**part("adc")),
-        digital=DigitalBackend(**part("digital")),
-        overhead=Overhead(**part("overhead")),
-        effects=Effects.uniform(1.0),
-    )
+    values = {field: constant.value for field, constant in scenario_constants(scenario).items()}
+    values["source.power"] = _source_power(values, rows, columns, effective_bits)
+    return build(values, {"rows": rows, "columns": columns}, {})
 
 
 def _source_power(values: dict[str, float], rows: int, columns: int, effective_bits: float) -> float:
@@ -123,4 +105,5 @@ def _source_power(values: dict[str, float], rows: int, columns: int, effective_b
     loss_db = values["space.fan_out_loss_db"] + values["mask.loss_db"] + values["space.fan_in_loss_db"]
     electrons = photoelectrons(effective_bits, rows, values["tia.noise_density"], values["clock"])
     photons = electrons / (values["detector.quantum_efficiency"] * transmission(loss_db))
-    return photons * photon_energy(values["source.wavelength"]) * values["clock"] * RAILS * columns
+    pixels = Encoding().pixels * columns
+    return photons * photon_energy(values["source.wavelength"]) * values["clock"] * pixels

@@ -16,6 +16,8 @@ class Readings(NamedTuple):
     conversions, clipped, relative_error: ADC conversions, those out of range, sum of the squared errors of the
         partial sums as a fraction of the ADC's full scale
     inputs, drive: count of inputs and sum of their magnitudes as a fraction of the DAC's full scale
+    macs, launched, detected: multiply-accumulates, photons that the sources send towards the columns in use, and
+        photo-electrons of all diodes
     """
 
     outputs: Number
@@ -27,6 +29,9 @@ class Readings(NamedTuple):
     relative_error: Number
     inputs: Number
     drive: Number
+    macs: Number
+    launched: Number
+    detected: Number
 
     def snr_db(self) -> jax.Array:
         """Signal-to-noise ratio against the signal's own rms [dB]: what a network sees."""
@@ -52,6 +57,14 @@ class Readings(NamedTuple):
     def mean_drive(self) -> jax.Array:
         """Mean magnitude of the inputs as a fraction of full scale."""
         return self.drive / self.inputs
+
+    def launched_per_mac(self) -> jax.Array:
+        """Photons that leave the sources per multiply-accumulate."""
+        return self.launched / self.macs
+
+    def detected_per_mac(self) -> jax.Array:
+        """Photo-electrons per multiply-accumulate."""
+        return self.detected / self.macs
 
 
 def total(readings: list[Readings]) -> Readings:

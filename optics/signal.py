@@ -1,21 +1,26 @@
 """What travels between the parts: numbers, and what they are physically."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from electronics.part import Number
 
 
 class Signal(NamedTuple):
-    """A physical quantity, value / scale x unit.
+    """The light or current of two rails, as their difference and their sum; quantities are value / scale x unit.
 
-    value: the numbers in the scale of the user's own product, so that with every effect off they stay, bit for bit,
-        what digital arithmetic gives; scale: the value that stands for full drive through a clear pixel; unit: the
-        quantity [W or A] at that value. The parts that only attenuate or convert act on `unit` alone.
+    difference: what stands for the numbers, in the scale of the user's own product, so that with every effect off
+        they stay, bit for bit, what digital arithmetic gives; total: all the light that is there, of which shot noise
+        is made; where there is one rail alone both are the same.
+    scale: the value that stands for full drive through a clear pixel; unit: the quantity [W or A] at that value. The
+        parts that only attenuate or convert act on `unit` alone.
     """
 
-    value: jax.Array
+    difference: jax.Array
+    total: jax.Array
     scale: jax.Array
     unit: Number
 
@@ -23,6 +28,28 @@ class Signal(NamedTuple):
         """The signal after a part that multiplies every number by the same factor."""
         return self._replace(unit=self.unit * factor)
 
+    def each(self, linear: Callable[[jax.Array], jax.Array]) -> "Signal":
+        """The signal after a linear part that treats both rails alike."""
+        return self._replace(difference=linear(self.difference), total=linear(self.total))
+
     def quantity(self) -> jax.Array:
-        """The physical quantity [W or A], of the shape of `value`."""
-        return self.value / self.scale * self.unit
+        """The light or current of both rails together [W or A]."""
+        return self.total / self.scale * self.unit
+
+
+def neighbours(values: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+    """What stands one place earlier and one place later along `axis`; beyond the ends it is dark."""
+
+    axis = axis % values.ndim
+    padded = jnp.pad(values, [(int(d == axis),) * 2 for d in range(values.ndim)])
+    count = values.shape[axis]
+    return (
+        jax.lax.slice_in_dim(padded, 0, count, axis=axis),
+        jax.lax.slice_in_dim(padded, 2, count + 2, axis=axis),
+    )
+
+
+def leak(values: jax.Array, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:
+    """Each place gives these shares of its light to its neighbours; what crosses the ends is lost."""
+    before, after = neighbours(values, axis)
+    return values + to_later * (before - values) + to_earlier * (after - values)

@@ -1,36 +1,55 @@
-"""The light sources: one pair per signed input, driven directly."""
+"""The light sources of the inputs."""
 
 import jax
+import jax.numpy as jnp
 
 from electronics.part import Number, Part, number
 from optics.signal import Signal
 
 
 class Source(Part):
-    """A laser whose optical power follows its drive linearly above a bias that is always paid.
+    """One light source a rail of an input, its power set by the drive through a `Transfer` curve.
 
-    `power` is the optical power at full drive. `mean_drive` is the mean magnitude of the inputs as a fraction of full
-    scale: it does not touch the numbers, it says how much light the bill is for.
+    power: optical power at full drive; bias_power: what is paid whether there is light or not; rin: relative
+    intensity noise, of which the share `rin_in_common` is that of one laser behind all inputs, and the rest each
+    source's own. gain_mismatch, offset_mismatch: spread from source to source of the light at full drive and at none,
+    as fractions of full drive. `mean_drive` is the mean magnitude of the inputs as a fraction of full scale: it does
+    not touch the numbers, it says how much light the bill is for.
     """
 
     wavelength: Number = number("m", above=0)
     power: Number = number("W", above=0)
     wall_plug_efficiency: Number = number("1", above=0, most=1)
     rin: Number = number("dB/Hz", most=-60)
+    rin_in_common: Number = number("1", least=0, most=1)
+    gain_mismatch: Number = number("1", least=0, most=1)
+    offset_mismatch: Number = number("1", least=0, most=1)
     bias_power: Number = number("W", least=0)
     mean_drive: Number = number("1", above=0, most=1)
 
-    def emit(self, drive: jax.Array, full_scale: jax.Array) -> Signal:
-        """Drive within full_scale -> optical power, the sign being that of the rail that is lit."""
-        return Signal(value=drive, scale=full_scale, unit=self.power)
+    def emit(self, drive: jax.Array, full_scale: jax.Array, gain: jax.Array, offset: jax.Array, rails: int) -> Signal:
+        """Drive [vectors, rows] within full_scale [vectors, 1] -> the light of each input.
+
+        gain, offset [2, rows] are those of the sources of the two rails. A lit source gives gain x drive + offset, a
+        dark one its offset; neither less than nothing.
+        """
+        lit = jnp.where(drive < 0, gain[1:], gain[:1])
+        plus, minus = offset[:1] * full_scale, offset[1:] * full_scale
+        light = Signal(drive * lit, jnp.abs(drive) * lit, full_scale, self.power)
+        if rails == 1:
+            extra = jnp.maximum(plus, -light.total)
+            return light.each(lambda value: value + extra)
+        plus = jnp.maximum(plus, jnp.where(drive > 0, -light.total, 0.0))
+        minus = jnp.maximum(minus, jnp.where(drive < 0, -light.total, 0.0))
+        return light._replace(difference=light.difference + (plus - minus), total=light.total + (plus + minus))
 
     def intensity_variance(self, bandwidth: Number) -> Number:
         """Relative variance of the power from relative intensity noise: 10**(RIN / 10) B."""
         return 10.0 ** (self.rin / 10) * bandwidth
 
-    def light_energy(self, rate: Number) -> Number:
-        """Electrical energy [J] that becomes the light of one mean symbol."""
-        return self.power * self.mean_drive / (self.wall_plug_efficiency * rate)
+    def light_energy(self, light: Number, rate: Number) -> Number:
+        """Electrical energy [J] that becomes `light`, a share of full drive, over a symbol."""
+        return self.power * light / (self.wall_plug_efficiency * rate)
 
     def bias_energy(self, rate: Number) -> Number:
         """Electrical energy [J] of holding one source at threshold for one symbol."""

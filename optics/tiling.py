@@ -11,18 +11,36 @@ Tree = TypeVar("Tree")
 
 
 class Tiles(NamedTuple):
-    """Equal tiles of height x width that cover a matrix, the last ones padded with dark rows and columns."""
+    """Equal tiles of height x width that cover a matrix, the last ones padded with dark rows and columns.
+
+    `accumulated` row tiles at a time are summed before they are converted.
+    """
 
     row_tiles: int
     height: int
     column_tiles: int
     width: int
+    accumulated: int
 
 
-def fit(rows: int, columns: int, most_rows: int, most_columns: int) -> Tiles:
-    """The fewest tiles of at most most_rows x most_columns for a rows x columns matrix, as equal as can be."""
+    @property
+    def groups(self) -> int:
+        """How often an output is converted: once for each group of row tiles."""
+        return self.row_tiles // self.accumulated
+
+
+def fit(rows: int, columns: int, most_rows: int, most_columns: int, accumulate: int = 1) -> Tiles:
+    """The fewest tiles of at most most_rows x most_columns for a rows x columns matrix, as equal as can be.
+
+    Of the row tiles up to `accumulate` share one conversion, in groups of equal size.
+    """
     row_tiles, column_tiles = math.ceil(rows / most_rows), math.ceil(columns / most_columns)
-    return Tiles(row_tiles, math.ceil(rows / row_tiles), column_tiles, math.ceil(columns / column_tiles))
+    groups = math.ceil(row_tiles / accumulate)
+    accumulated = math.ceil(row_tiles / groups)
+    row_tiles = groups * accumulated
+    return Tiles(
+        row_tiles, math.ceil(rows / row_tiles), column_tiles, math.ceil(columns / column_tiles), accumulated
+    )
 
 
 def cut(x: jax.Array, w: jax.Array, tiles: Tiles) -> tuple[jax.Array, jax.Array]:
@@ -36,27 +54,34 @@ def cut(x: jax.Array, w: jax.Array, tiles: Tiles) -> tuple[jax.Array, jax.Array]
     return x, w
 
 
-def cut_columns(scale: jax.Array, tiles: Tiles) -> jax.Array:
-    """A row of numbers [1, columns] -> [column_tiles, 1, width], padded with ones."""
-    padded = jnp.pad(scale, ((0, 0), (0, tiles.column_tiles * tiles.width - scale.shape[1])), constant_values=1)
-    return padded.reshape(tiles.column_tiles, 1, tiles.width)
+def lit(rows: int, tiles: Tiles) -> jax.Array:
+    """1 for the rows of each tile that are in use, 0 for those that idle: float32 [row_tiles, height]."""
+    used = jnp.arange(tiles.row_tiles * tiles.height) < rows
+    return used.astype(jnp.float32).reshape(tiles.row_tiles, tiles.height)
 
 
-def sum_over(product: Callable[..., Tree], *stacked: jax.Array) -> Tree:
-    """Sum of product(*slices) over the leading axis, one slice at a time so that memory stays that of one."""
-    first = product(*(array[0] for array in stacked))
-    if stacked[0].shape[0] == 1:
-        return first
+def sum_over(
+    product: Callable[..., Tree], *stacked: jax.Array, combine: Callable[[Tree, Tree], Tree] | None = None
+) -> Tree:
+    """Sum of product(*slices) over the leading axis, one slice at a time so that memory stays that of one.
+
+    `combine` joins two results, by adding them unless it is given.
+    """
+    first = jax.tree.map(lambda array: array[0], stacked)
+    if jax.tree.leaves(stacked)[0].shape[0] == 1:
+        return product(*first)
+    join = combine or (lambda a, b: jax.tree.map(jnp.add, a, b))
+    start = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(product, *first))
 
     def add(so_far, slices):
-        return jax.tree.map(jnp.add, so_far, product(*slices)), None
+        return join(so_far, product(*slices)), None
 
-    return jax.lax.scan(add, first, tuple(array[1:] for array in stacked))[0]
+    return jax.lax.scan(add, start, stacked)[0]
 
 
 def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.Array) -> tuple[jax.Array, Tree]:
     """(y, rest) of each slice of the leading axis: the ys [vectors, width] joined over columns, the rest stacked."""
-    if stacked[0].shape[0] == 1:
-        return product(*(array[0] for array in stacked))
+    if jax.tree.leaves(stacked)[0].shape[0] == 1:
+        return product(*jax.tree.map(lambda array: array[0], stacked))
     ys, rest = jax.lax.map(lambda slices: product(*slices), stacked)
     return ys.swapaxes(0, 1).reshape(ys.shape[1], -1), rest

@@ -11,11 +11,11 @@ ON = jnp.float32(1)
 
 
 def adc(bits=8, enob=8.0):
-    return ADC(bits=bits, enob=enob, loading=4.0, survey_factor=1.0)
+    return ADC(bits=bits, enob=enob, loading=4.0, gain=1.0, jitter=0.0, offset_mismatch=0.0, survey_factor=1.0)
 
 
 def dac(bits=8, enob=8.0):
-    return DAC(bits=bits, enob=enob, energy_at_8_bits=3.57e-12)
+    return DAC(bits=bits, enob=enob, inl=0.0, energy_at_8_bits=3.57e-12)
 
 
 @pytest.mark.parametrize("bits", [1, 3, 8])
@@ -68,6 +68,13 @@ def test_gradient_passes_rounding_and_stops_where_the_adc_clips():
 
 
 def test_tia_noise_and_power():
-    tia = TIA(noise_density=5e-12, power=3e-3)
+    tia = TIA(
+        noise_density=5e-12,
+        feedback_conductance=0.0,
+        integration_capacitance=0.0,
+        bandwidth=1e10,
+        full_well=1e-12,
+        power=3e-3,
+    )
     assert tia.noise_variance(5e8) == pytest.approx(25e-24 * 5e8)
     assert tia.energy(1e9) == pytest.approx(3e-12)

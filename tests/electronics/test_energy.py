@@ -47,15 +47,15 @@ def test_sampling_limit(bits, femtojoule):
 
 
 def test_nothing_is_cheaper_than_the_sampling_limit():
-    cheapest = ADC(bits=8, enob=8, loading=4, survey_factor=0)
+    cheapest = ADC(bits=8, enob=8, loading=4, gain=1, jitter=0, offset_mismatch=0, survey_factor=0)
     assert float(cheapest.energy(1e9)) == pytest.approx(limits.sampling_energy(8.0))
-    assert float(DAC(bits=8, enob=8, energy_at_8_bits=0).energy(1e9)) == pytest.approx(limits.sampling_energy(8.0))
+    assert float(DAC(bits=8, enob=8, inl=0, energy_at_8_bits=0).energy(1e9)) == pytest.approx(limits.sampling_energy(8.0))
 
 
 @pytest.mark.parametrize(("enob", "rate", "picojoule"), [(8, 14e9, 3.57), (12, 14e9, 12.0), (8, 25e9, 10.9)])
 def test_dac_energy_passes_through_the_published_parts(enob, rate, picojoule):
     """Caragiulo VLSI 2020 (8 b, 14 GS/s, 16 nm) and the 12 b and 25 GS/s parts that SimPhony lists."""
-    dac = DAC(bits=8, enob=enob, energy_at_8_bits=3.57e-12)
+    dac = DAC(bits=8, enob=enob, inl=0, energy_at_8_bits=3.57e-12)
     assert float(dac.energy(rate)) == pytest.approx(picojoule * 1e-12, rel=0.08 if enob == 12 else 0.01)
 
 

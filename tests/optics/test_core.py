@@ -54,7 +54,7 @@ def test_ideal_core_is_exact_however_it_is_tiled(operands, rows, columns):
     [(576, 576, (1, 576, 1, 576)), (1536, 576, (2, 768, 1, 576)), (1025, 2049, (2, 513, 3, 683)), (1, 1, (1, 1, 1, 1))],
 )
 def test_tiles_are_few_and_equal(rows, columns, tiles):
-    assert tiling.fit(rows, columns, 1024, 1024) == tiles
+    assert tiling.fit(rows, columns, 1024, 1024)[:4] == tiles
 
 
 def test_leading_dimensions_are_kept_and_numpy_will_do(operands):
