@@ -1,7 +1,7 @@
 """Calibrating full scales on sample data: one run that looks, and a core that then uses what was seen.
 
-    ranges = optics.fit_ranges(forward)(core, key, params, sample)
-    y = optics.emulate(forward)(optics.Ranged(core, ranges), key, params, x)
+ranges = optics.fit_ranges(forward)(core, key, params, sample)
+y = optics.emulate(forward)(optics.Ranged(core, ranges), key, params, x)
 """
 
 from collections.abc import Callable, Sequence

@@ -22,7 +22,6 @@ class Tiles(NamedTuple):
     width: int
     accumulated: int
 
-
     @property
     def groups(self) -> int:
         """How often an output is converted: once for each group of row tiles."""
@@ -38,9 +37,7 @@ def fit(rows: int, columns: int, most_rows: int, most_columns: int, accumulate: 
     groups = math.ceil(row_tiles / accumulate)
     accumulated = math.ceil(row_tiles / groups)
     row_tiles = groups * accumulated
-    return Tiles(
-        row_tiles, math.ceil(rows / row_tiles), column_tiles, math.ceil(columns / column_tiles), accumulated
-    )
+    return Tiles(row_tiles, math.ceil(rows / row_tiles), column_tiles, math.ceil(columns / column_tiles), accumulated)
 
 
 def cut(x: jax.Array, w: jax.Array, tiles: Tiles) -> tuple[jax.Array, jax.Array]:

@@ -105,8 +105,9 @@ class Walk:
     def _strokes(self, tiles, strokes, pixels, x_scale, w_scale, key, observe):
         """Every stroke of the inputs through every stroke of the weights, their digits put together."""
         if len(strokes) == len(pixels) == 1:
-            drive, pixel = Drive(strokes[0].code, x_scale, strokes[0].exact), Pixels(
-                pixels[0].code, w_scale, pixels[0].exact
+            drive, pixel = (
+                Drive(strokes[0].code, x_scale, strokes[0].exact),
+                Pixels(pixels[0].code, w_scale, pixels[0].exact),
             )
             y, seen = self._plane(tiles, drive, pixel, key, observe)
             return strokes[0].factor * pixels[0].factor * y, seen

@@ -49,7 +49,9 @@ def test_sampling_limit(bits, femtojoule):
 def test_nothing_is_cheaper_than_the_sampling_limit():
     cheapest = ADC(bits=8, enob=8, loading=4, gain=1, jitter=0, offset_mismatch=0, survey_factor=0)
     assert float(cheapest.energy(1e9)) == pytest.approx(limits.sampling_energy(8.0))
-    assert float(DAC(bits=8, enob=8, inl=0, energy_at_8_bits=0).energy(1e9)) == pytest.approx(limits.sampling_energy(8.0))
+    assert float(DAC(bits=8, enob=8, inl=0, energy_at_8_bits=0).energy(1e9)) == pytest.approx(
+        limits.sampling_energy(8.0)
+    )
 
 
 @pytest.mark.parametrize(("enob", "rate", "picojoule"), [(8, 14e9, 3.57), (12, 14e9, 12.0), (8, 25e9, 10.9)])

@@ -13,12 +13,12 @@ from electronics import ADC, DAC
 
 @pytest.fixture
 def adc() -> ADC:
-    return ADC(bits=8, enob=7.5, loading=4.0, survey_factor=1.0)
+    return ADC(bits=8, enob=7.5, loading=4.0, gain=1.0, jitter=0.0, offset_mismatch=0.0, survey_factor=1.0)
 
 
 def test_numbers_are_float32_leaves_and_structure_is_not(adc):
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(adc))
-    assert len(jax.tree.leaves(adc)) == 4
+    assert len(jax.tree.leaves(adc)) == 7
     core = optics.today()
     assert jax.tree.structure(core) == jax.tree.structure(core.replace({"adc.enob": 3, "clock": jnp.float32(2e9)}))
     assert jax.tree.structure(core) != jax.tree.structure(dataclasses.replace(core, rows=512))
