@@ -43,9 +43,9 @@ def calibrate(core: TensorCore, *, key: jax.Array, rounds: int = 3, averages: in
 
     Each round sends single inputs at full drive, on either rail, through one known random mask, and one input through
     a mask that is dark for it, each `averages` times with darkness in between: 5 rows vectors. The averages are the
-    rows of the mask as the device shows them, in which gains and crosstalk are fitted by least squares, and the offsets of the receivers.
-    Later rounds measure through the correction so far, so what is left shrinks to the noise, and to what the
-    correction has no number for: pixel mismatch, blur, curves, light of dark sources.
+    rows of the mask as the device shows them, in which gains and crosstalk are fitted by least squares, and the
+    offsets of the receivers. Later rounds measure through the correction so far, so what is left shrinks to the
+    noise, and to what the correction has no number for: pixel mismatch, blur, curves, light of dark sources.
 
     Raises ValueError for an encoding other than two rails or two slots of one slice, whose single inputs can be seen.
     """

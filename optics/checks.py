@@ -51,7 +51,7 @@ def combination(core: Any) -> None:
         ("dac", code.input_slices, core.dac.bits),
         ("mask", code.weight_slices, core.mask.bits),
     ):
-        if slices > 1 and _any(bits, lambda bits: bits * slices > 16):
+        if slices > 1 and _any((bits, slices), lambda n: n[0] * n[1] > 16):
             raise ValueError(f"{slices} slices of {name}.bits = {bits} are more than the 16 bits of an operand")
     vector_time = code.symbols / core.clock
     if _any((core.upkeep.probes, vector_time, core.upkeep.interval), lambda n: n[0] * n[1] >= n[2]):

@@ -9,8 +9,8 @@ class Drift(Part):
     """Wandering of the gains of sources and receivers since the last calibration, `age` ago.
 
     source_rate, receiver_rate: random walk, relative rms per square root of a second; reversion: rate at which the
-    gains are drawn back to their means (Ornstein-Uhlenbeck), 0 for a free random walk. temperature_coefficient: change of
-    every source's light per kelvin, temperature_change: kelvins since the calibration.
+    gains are drawn back to their means (Ornstein-Uhlenbeck), 0 for a free random walk. temperature_coefficient:
+    change of every source's light per kelvin, temperature_change: kelvins since the calibration.
     """
 
     source_rate: Number = number("1/sqrt(s)", least=0)
