@@ -6,11 +6,15 @@ from collections.abc import Sequence
 
 import tyro
 
-from experiments import headline
+from experiments import attribute, gain, headline
 from models import FetchError
 
 INTERRUPTED = 130
-PROGRAMS = {"headline": (headline.Headline, headline.main)}
+PROGRAMS = {
+    "headline": (headline.Headline, headline.main),
+    "attribute": (attribute.Attribute, attribute.main),
+    "gain": (gain.Gain, gain.main),
+}
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,8 +1,9 @@
-"""The headline in words and numbers: the table on the screen and summary.json."""
+"""The headline in words and numbers, on the screen."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from experiments import reporting
 
 HEADER = (
     "",
@@ -20,20 +21,12 @@ HEADER = (
 )
 
 
-def write(summary: dict[str, Any], out: Path) -> None:
-    """Writes summary.json, whole or not at all."""
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / "summary.json.partial"
-    partial.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(out / "summary.json")
-
-
 def show(summary: dict[str, Any], out: Path) -> None:
     """Prints the table, the published digital runs, and what the bill leaves out."""
     print(
         f"\n{summary['model']} on {summary['text']}, windows of {summary['window_tokens']} tokens: {summary['windows']}"
     )
-    print(_table([HEADER, *(_cells(row) for row in summary["rows"])]))
+    print(reporting.table([HEADER, *(_cells(row) for row in summary["rows"])]))
     print(
         "SNR: against the product's own rms; ENOB FS: against the ADC's full scale; medians over sites and layers.\n"
         "fJ/MAC: all products, attention (digital) included; on core: those done with light alone.\n"
@@ -44,9 +37,13 @@ def show(summary: dict[str, Any], out: Path) -> None:
     )
     print("\nThe same cores on the prefill of Llama 3.1 70B (shapes alone, 8k prompt), and sources:")
     optical = [row for row in summary["rows"] if row["optical"]]
-    print(_table([("", "fJ/MAC", "kW at 1 exaOPS", "source mW, full drive"), *(_large_cells(row) for row in optical)]))
+    print(
+        reporting.table(
+            [("", "fJ/MAC", "kW at 1 exaOPS", "source mW, full drive"), *(_large_cells(row) for row in optical)]
+        )
+    )
     print("\nPublished runs of digital machines:")
-    print(_table([("", "model", "scenario", "J/token", "covers"), *map(_run_cells, summary["measured_runs"])]))
+    print(reporting.table([("", "model", "scenario", "J/token", "covers"), *map(_run_cells, summary["measured_runs"])]))
     print("\nVerdict: " + " ".join(_verdicts(summary)))
     print("\nNot in the bill: " + "; ".join(summary["omitted_from_bill"]) + ".")
     counts = ", ".join(f"{name} {len(found)}" for name, found in summary["assumptions"].items())
@@ -112,15 +109,3 @@ def _verdicts(summary: dict[str, Any]) -> list[str]:
             f"its largest cost here is {largest}."
         )
     return sentences or ["no optical preset was run."]
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

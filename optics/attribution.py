@@ -56,6 +56,18 @@ def groups(core: TensorCore) -> dict[str, tuple[str, ...]]:
     return {name: (name,) for name in names if name not in CORRECTED} | {"calibrated residual": CORRECTED}
 
 
+def ablations(core: TensorCore, groups_of: Groups | None = None) -> list[tuple[str, str, Effects]]:
+    """(kind, name, effects) of each run: "everything", "nothing", and "alone" and "without" by name."""
+    chosen = groups(core) if groups_of is None else groups_of
+    everything, nothing = core.effects, Effects.uniform(0.0)
+    cases: list[tuple[str, str, Effects]] = [("everything", "", everything), ("nothing", "", nothing)]
+    for name, effects in chosen.items():
+        kept = {effect: getattr(everything, effect) for effect in effects}
+        cases.append(("alone", name, nothing.replace(kept)))
+        cases.append(("without", name, everything.replace(dict.fromkeys(effects, 0.0))))
+    return cases
+
+
 def attribute(
     figure: Callable[[TensorCore], jax.Array],
     core: TensorCore,
@@ -69,15 +81,8 @@ def attribute(
 
         optics.attribute(lambda c: jnp.mean((c.matmul(x, w, key=key) - x @ w) ** 2), core)
     """
-    chosen = groups(core) if groups_of is None else groups_of
-    everything, nothing = core.effects, Effects.uniform(0.0)
-    cases: list[tuple[str, str, Effects]] = [("everything", "", everything), ("nothing", "", nothing)]
-    for name, effects in chosen.items():
-        kept = {effect: getattr(everything, effect) for effect in effects}
-        cases.append(("alone", name, nothing.replace(kept)))
-        cases.append(("without", name, everything.replace(dict.fromkeys(effects, 0.0))))
     run = jax.jit(lambda effects: figure(core.replace({"effects": effects})))
     found: dict[str, dict[str, Any]] = {"everything": {}, "nothing": {}, "alone": {}, "without": {}}
-    for kind, name, effects in progress(cases):
+    for kind, name, effects in progress(ablations(core, groups_of)):
         found[kind][name] = jnp.asarray(run(effects))
     return Attribution(found["everything"][""], found["nothing"][""], found["alone"], found["without"])

@@ -53,8 +53,7 @@ def combination(core: Any) -> None:
     ):
         if slices > 1 and _any((bits, slices), lambda n: n[0] * n[1] > 16):
             raise ValueError(f"{slices} slices of {name}.bits = {bits} are more than the 16 bits of an operand")
-    vector_time = code.symbols / core.clock
-    if _any((core.upkeep.probes, vector_time, core.upkeep.interval), lambda n: n[0] * n[1] >= n[2]):
+    if _any((core.upkeep.probes, core.clock, core.upkeep.interval), lambda n: n[0] * code.symbols / n[1] >= n[2]):
         raise ValueError(
             f"upkeep.probes = {core.upkeep.probes} vectors take longer than upkeep.interval = {core.upkeep.interval} s"
         )

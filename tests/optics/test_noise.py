@@ -21,7 +21,8 @@ POWERS = (0.2e-3, 20e-3)
 
 def only(*effects: str, rows: int, power: float = 2e-3, **leaves) -> optics.TensorCore:
     """A core on which the named effects act and no other."""
-    core = optics.today(rows=rows, columns=128).replace({"effects": Effects.uniform(0.0), "source.power": power})
+    dark = {"source.power": power, "detector.dark_current": 0.0}
+    core = optics.today(rows=rows, columns=128).replace({"effects": Effects.uniform(0.0)} | dark)
     return core.replace({f"effects.{name}": 1.0 for name in effects} | leaves)
 
 

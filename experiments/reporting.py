@@ -1,0 +1,36 @@
+"""What all programs leave behind: a table on the screen, and summary.json."""
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+
+def write(summary: dict[str, Any], out: Path) -> None:
+    """Writes summary.json, whole or not at all."""
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / "summary.json.partial"
+    partial.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    partial.replace(out / "summary.json")
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the first the header, as aligned text: the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def versions() -> dict[str, str]:
+    """Of what the numbers depend on."""
+    return {"python": platform.python_version()} | {
+        name: version(name) for name in ("optical-tensor-core", "jax", "jaxlib", "numpy")
+    }

@@ -1,0 +1,259 @@
+"""Every way to carry signs and bits gives the product, and is billed by hand: sources, pixels, conversions, time."""
+
+import itertools
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import optics
+from optics import Effects, Encoding
+
+KEY = jax.random.key(0)
+CHARGE, PLANCK, LIGHT = 1.602176634e-19, 6.62607015e-34, 299792458.0
+INPUTS, WEIGHTS = ("rails", "slots", "offset"), ("rails", "offset")
+SIGNS = tuple(itertools.product(INPUTS, WEIGHTS))
+
+# input slices, weight slices, where the slices of a weight are, what full drive stands for
+PLAIN = (1, 1, "planes", "vector")
+ALL_SLICES = (PLAIN, (2, 1, "planes", "tile"), (1, 2, "passes", "vector"), (2, 2, "planes", "tile"))
+# Each way of carrying signs in one slice, and each in several; the rest of the table is run by `make test-slow`.
+SOME = tuple((*signs, *PLAIN) for signs in SIGNS) + tuple(
+    (*signs, *ALL_SLICES[1 + number % 3]) for number, signs in enumerate(SIGNS)
+)
+EVERY = tuple((*signs, *slices) for signs in SIGNS for slices in ALL_SLICES)
+CASES = [
+    pytest.param(case, marks=[] if case in SOME else [pytest.mark.slow], id="-".join(map(str, case))) for case in EVERY
+]
+
+
+# Half of LLVM's work is left undone: each encoding is compiled for a few milliseconds of running.
+@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+def multiply(core, x, w, key):
+    return core.matmul(x, w, key=key)
+
+
+def encoding(case) -> Encoding:
+    names = ("inputs", "weights", "input_slices", "weight_slices", "weight_slices_over", "scales")
+    return Encoding(**dict(zip(names, case, strict=True)))
+
+
+def operands(vectors=33, rows=300, columns=70):
+    """Signed operands of unlike size: vectors over four decades, columns over two, one of each zero or constant."""
+    noise = np.random.default_rng(1)
+    x = noise.normal(size=(vectors, rows)) * 10.0 ** noise.uniform(-2, 2, (vectors, 1))
+    w = noise.normal(size=(rows, columns)) * 10.0 ** noise.uniform(-1, 1, columns)
+    x[3], w[:, 5], w[:, 6] = 0.0, 0.0, 0.7
+    return x.astype(np.float32), w.astype(np.float32)
+
+
+def relative(found, truth, x, w) -> float:
+    """Largest error as a fraction of sum |x| |w|, the scale of float32's own error."""
+    size = np.abs(x).astype(np.float64) @ np.abs(w)
+    return float(np.max(np.abs(np.asarray(found, np.float64) - truth)[size > 0] / size[size > 0]))
+
+
+def rounded(values, bits, slices, scales, axis, height=100):
+    """To the nearest of 2**(bits slices) magnitudes between 0 and the largest of the vector, or of its tile's part."""
+    levels = 2.0 ** (bits * slices) - 1
+    values = np.moveaxis(values.astype(np.float64), axis, -1)
+    parts = values.reshape(*values.shape[:-1], -1, height if scales == "tile" else values.shape[-1])
+    top = np.abs(parts).max(axis=-1, keepdims=True)
+    top = np.where(top > 0, top, 1.0)
+    return np.moveaxis((np.round(parts / top * levels) / levels * top).reshape(values.shape), -1, axis)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_encoding_gives_the_product(case):
+    """300 x 70 in tiles of 100 x 24 on 128 x 32, all effects off: x @ w, to what offsets leave of float32 digits.
+
+    With both roundings on, s slices of 4 bits carry 2**(4 s) levels: x @ w of operands that NumPy rounded. Operands
+    of offset encodings lie elsewhere between their levels: their error is bounded by half a step, on each row.
+    """
+    (x, w), code = operands(), encoding(case)
+    core = optics.today(rows=128, columns=32).replace(
+        {"effects": Effects.uniform(0.0), "encoding": code, "dac.bits": 4, "mask.bits": 4}
+    )
+    # An offset adds terms as large as sum |x| max |w|, a few times the product's own, and the digits carry that.
+    assert relative(multiply(core, x, w, KEY), x.astype(np.float64) @ w, x, w) < 1e-5
+    found = multiply(core.replace({"effects": Effects.only("dac_rounding", "weight_rounding")}), x, w, KEY)
+    if (code.inputs, code.weights) in (("rails", "rails"), ("slots", "rails")):
+        truth = rounded(x, 4, code.input_slices, code.scales, 1) @ rounded(w, 4, code.weight_slices, code.scales, 0)
+        # Few of the products lie at a tie, which float32 and float64 may round to either side.
+        wrong = np.abs(np.asarray(found, np.float64) - truth) > 1e-4 * (np.abs(x) @ np.abs(w)) + 1e-30
+        assert wrong.mean() < 0.02
+    steps = [
+        np.abs(operand).astype(np.float64).max(axis=axis) / (2.0 ** (4 * slices) - 1) * (1 if way == "offset" else 0.5)
+        for operand, axis, slices, way in (
+            (x, 1, code.input_slices, code.inputs),
+            (w, 0, code.weight_slices, code.weights),
+        )
+    ]
+    bound = np.outer(steps[0], np.abs(w).sum(axis=0)) + np.outer(np.abs(x).sum(axis=1), steps[1])
+    error = np.abs(np.asarray(found, np.float64) - x.astype(np.float64) @ w)
+    assert np.all(error <= 1.01 * bound + 300 * np.outer(*steps) + 1e-5 * (np.abs(x) @ np.abs(w)))
+    assert error.max() > 0
+
+
+def electrons(core) -> float:
+    """Photo-electrons of x = 1 through a clear pixel, by hand for one source over 2 or 1 pixels of each column."""
+    code = core.encoding
+    loss = 10 ** (-float(core.space.fan_out_loss_db + core.mask.loss_db + core.space.fan_in_loss_db) / 10)
+    planes = code.weight_slices if code.weight_slices_over == "planes" else 1
+    ways = (2 if code.weights == "rails" else 1) * planes * core.columns
+    energy = PLANCK * LIGHT / float(core.source.wavelength)
+    return float(core.detector.quantum_efficiency) * float(core.source.power) * loss / ways / energy / float(core.clock)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "weights", "arrivals"),
+    [
+        # Sum of all light at the diodes, by hand, for u, t in [-1, 1]: rails light |u|, and its pixels |t|, or
+        # (1 + t) / 2 where there is one; an offset source gives (1 + u) / 2. The factor is that of the digital sum.
+        ("slots", "rails", lambda u, t, p: u @ (t + 2 * p)),
+        ("rails", "offset", lambda u, t, p: 4 * u @ ((1 + t) / 2 + p)),
+        ("offset", "rails", lambda u, t, p: 4 * np.sum((1 + u) / 2 * (np.abs(t) + 2 * p).T, axis=1)),
+        ("offset", "offset", lambda u, t, p: 16 * np.sum((1 + u) / 2 * ((1 + t) / 2 + p).T, axis=1)),
+    ],
+)
+def test_pedestals_are_subtracted_and_their_shot_noise_stays(inputs, weights, arrivals):
+    """Pixels dark at 1/10 of clear: the mean is x @ w for every encoding, the variance that of all the light.
+
+    8,192 vectors; five standard errors of a variance, sqrt(2 / n), fail below 1e-6 of the time.
+    """
+    draws, rows, columns = 8192, 64, 4
+    noise = np.random.default_rng(2)
+    u, t = noise.uniform(-1, 1, rows), noise.uniform(-1, 1, (rows, columns))
+    u[0], t[0] = 1.0, 1.0
+    core = optics.today(rows=rows, columns=columns).replace(
+        {
+            "effects": Effects.only("shot", "extinction"),
+            "encoding": Encoding(inputs=inputs, weights=weights),
+            "mask.extinction_ratio": 10.0,
+            "source.power": 1e-6,
+        }
+    )
+    x = np.tile(u.astype(np.float32), (draws, 1)) * np.float32(3)
+    found = np.asarray(multiply(core, x, t.astype(np.float32), KEY), np.float64) / 3
+    magnitude = u if inputs == "offset" else np.abs(u)
+    shown = np.abs(t) if inputs == "slots" and weights == "rails" else t
+    # Modulated light of a clear pixel: 9/10 of it; a dark pixel gives 1/9 of that.
+    variance = arrivals(magnitude, shown, 1 / 9) / (electrons(core) * 0.9)
+    np.testing.assert_allclose(found.var(axis=0), variance, rtol=5 * np.sqrt(2 / draws))
+    assert np.all(np.abs(found.mean(axis=0) - u @ t) < 5 * np.sqrt(variance / draws) + 1e-4)
+
+
+def test_stray_light_behind_a_single_pixel_is_subtracted():
+    """One pixel a weight has no partner to cancel stray light against: the host takes it off."""
+    x, w = operands(16, 64, 4)
+    core = optics.today(rows=64, columns=4).replace(
+        {"effects": Effects.only("stray_light"), "encoding": Encoding(weights="offset"), "space.stray_light": 0.3}
+    )
+    assert relative(multiply(core, x, w, KEY), x.astype(np.float64) @ w, x, w) < 1e-5
+
+
+def test_slots_have_no_negative_light():
+    """An input corrected for its neighbours' crosstalk cannot go below dark where it has but one source.
+
+    One bright input between dark ones, measured shares of 10 %: the dark ones are asked for less than no light, which
+    is none; the bright one for 1 + 2 x 0.1 + ..., which is clipped to full drive. Only it lights the mask.
+    """
+    core = optics.today(rows=64, columns=4).replace(
+        {
+            "effects": Effects.only("correction", "dac_clipping"),
+            "encoding": Encoding(inputs="slots"),
+            "correction.input_crosstalk_earlier": 0.1,
+            "correction.input_crosstalk_later": 0.1,
+        }
+    )
+    x, w = np.zeros((16, 64), np.float32), np.ones((64, 4), np.float32)
+    x[:, 20], w[19], w[21] = 1.0, 0.5, -0.25
+    x = np.concatenate([x[:15], 0 * x[:1]])
+    found = np.asarray(multiply(core, x, w, KEY))
+    np.testing.assert_allclose(found[0], np.ones(4), rtol=1e-5)
+
+
+SITE = optics.trace(lambda w, x: x @ w)(
+    jax.ShapeDtypeStruct((100, 50), jnp.float32), jax.ShapeDtypeStruct((8, 100), jnp.float32)
+)
+
+
+def bill(**changes):
+    """A 100 x 50 product of 8 vectors on a 64 x 32 core: two row tiles, two column tiles, two fills of the mask."""
+    core = optics.today(rows=64, columns=32).replace(
+        {"vectors_per_load": 4.0, "mask.settle_time": 0.5e-6, "upkeep.probes": 0.0, "encoding": Encoding(**changes)}
+    )
+    return core, optics.price(core, SITE)
+
+
+@pytest.mark.parametrize("case", EVERY, ids=lambda case: "-".join(map(str, case)))
+def test_the_bill_by_hand(case):
+    """Symbols: two a vector for slots, one for each input slice and each pass; conversions also for each plane."""
+    inputs, weights, input_slices, weight_slices, over, _ = case
+    code = encoding(case)
+    core, found = bill(
+        **{
+            name: getattr(code, name)
+            for name in ("inputs", "weights", "input_slices", "weight_slices", "weight_slices_over", "scales")
+        }
+    )
+    slots, sources, pixels = 1 + (inputs == "slots"), 1 + (inputs == "rails"), 1 + (weights == "rails")
+    passes = weight_slices if over == "passes" else 1
+    planes = weight_slices if over == "planes" else 1
+    symbols = slots * input_slices * passes
+    bright = 0.5 if inputs == "offset" else 0.2
+    fetched = 8 * weight_slices * 3.9e-12
+    conversions = 8 * 50 * 2 * symbols * planes
+    by_hand = {
+        "DAC": 8 * 100 * 2 * symbols * float(core.dac.energy(1e9)),
+        "laser light": 8 * 100 * 2 * passes * (bright + 0.5 * (input_slices - 1)) * float(core.source.power) / 0.25e9,
+        "laser bias": 8 * 100 * 2 * symbols * sources * 0.9e-3 / 1e9,
+        "TIA": conversions * 3e-3 / 1e9,
+        "ADC": conversions * float(core.adc.energy(1e9)),
+        "input movement": 8 * 100 * 2 * (8 * 0.12e-12 + 8 * 5 * 0.08e-12 + 0.2e-12),
+        "output movement": conversions * (16 * 5 * 0.08e-12 + 0.2e-12),
+        "weight fetch": 2 * 100 * 50 * fetched,
+        "mask write": 2 * 100 * 50 * sources * pixels * weight_slices * 1.25e-12,
+        "idle at reload": 2 * passes * 1.5e-6 * (100 * 2 * sources * 0.9e-3 + 50 * 2 * planes * 3e-3),
+        "calibration": 0.0,
+    }
+    for name, energy in by_hand.items():
+        assert float(found.components[name]) == pytest.approx(energy, rel=1e-4), name
+    assert float(found.core_seconds) == pytest.approx(4 * (8 * symbols * 1e-9 + 2 * passes * 1.5e-6), rel=1e-5)
+    assert float(found.loads) == 4 * 2 * passes
+
+
+def test_slots_double_and_offsets_halve():
+    (_, rails), (_, slots), (_, offset) = bill(), bill(inputs="slots"), bill(weights="offset")
+    ratio = {name: float(slots.components[name] / rails.components[name]) for name in ("DAC", "TIA", "ADC")}
+    assert ratio == pytest.approx({"DAC": 2.0, "TIA": 2.0, "ADC": 2.0}, rel=1e-5)
+    halved = float(offset.components["mask write"] / rails.components["mask write"])
+    assert halved == pytest.approx(0.5, rel=1e-5)
+    # The waiting for two loads of each of four tiles is the same; the symbols take twice the time.
+    waiting = 4 * 2 * 1.5e-6
+    assert float(slots.core_seconds) - waiting == pytest.approx(2 * (float(rails.core_seconds) - waiting), rel=1e-3)
+
+
+@pytest.mark.parametrize("slices", [2, 4])
+def test_slices_multiply_conversions_in_space_or_in_time(slices):
+    """Planes and passes convert alike; planes take no longer and share the light, passes take the time and keep it."""
+    core, plain = bill()
+    wide_core, wide = bill(weight_slices=slices)
+    wide_core, wide = (
+        (
+            wide_core.replace({"mask.bits": 4}),
+            optics.price(wide_core.replace({"mask.bits": 4}), SITE),
+        )
+        if slices * 8 <= 16
+        else (wide_core, wide)
+    )
+    long_core, long = bill(weight_slices=slices, weight_slices_over="passes")
+    for found in (wide, long):
+        assert float(found.components["ADC"] / plain.components["ADC"]) == pytest.approx(slices, rel=1e-5)
+    assert float(wide.core_seconds) == pytest.approx(float(plain.core_seconds), rel=1e-6)
+    assert float(long.core_seconds) == pytest.approx(slices * float(plain.core_seconds), rel=1e-5)
+    assert float(wide_core.electrons) == pytest.approx(float(core.electrons) / slices, rel=1e-5)
+    assert float(long_core.electrons) == pytest.approx(float(core.electrons), rel=1e-6)
+    assert float(core.electrons) == pytest.approx(electrons(core), rel=1e-5)
