@@ -116,14 +116,16 @@ def _draw(summary: dict[str, Any], out: Path) -> None:
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("loss over fp32 [nats a token]")
         axes.set_title(
-            f"{summary['model']} on {summary['core'].replace('_', ' ')}: {summary['everything']['delta_nll']:+.3f} in all"
+            f"{summary['model']} on {summary['core'].replace('_', ' ')}: "
+            f"{summary['everything']['delta_nll']:+.3f} in all"
         )
         handles = [plotting.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (BLUE, VERMILION)]
         axes.legend(handles, ["this one alone", "saved by removing it"], loc="lower right")
         axes.text(
             1,
             -0.6 / (1.4 + 0.27 * len(rows)),
-            f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}; bars: standard error over windows",
+            f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}; "
+            "bars: standard error over windows",
             transform=axes.transAxes,
             fontsize=7,
             color="#555555",

@@ -19,7 +19,7 @@ from experiments.on_text import OnText
 from experiments.plotting import BLUE, GREY, VERMILION
 
 ROUNDING = ("dac_rounding", "weight_rounding", "adc_rounding", "adc_clipping")
-SERIES = {"rounding alone": ROUNDING, "and noise of one step, uniform": (*ROUNDING, "adc_noise")}
+SERIES = {"rounding alone": ROUNDING, "with noise of one step": (*ROUNDING, "adc_noise")}
 WORST_SHOWN = 1e4
 
 
@@ -111,8 +111,9 @@ def _perplexity(nll: np.ndarray) -> float:
 
 def _show(summary: dict[str, Any], out: Path) -> None:
     print(
-        f"\n{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens; tiles of "
-        f"{summary['tile']} rows, {summary['bits']} bits in, weights and out; fp32 {summary['fp32_perplexity']:.2f}"
+        f"\n{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens; "
+        f"tiles of {summary['tile']} rows, {summary['bits']} bits in, weights and out; "
+        f"fp32 {summary['fp32_perplexity']:.2f}"
     )
     cells = [
         (r["series"], f"{r['gain']:g}", f"{r['perplexity']:.4g}", f"{r['delta_nll']:+.3f}") for r in summary["rows"]
@@ -127,7 +128,7 @@ def _draw(summary: dict[str, Any], out: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="gain before the ADC", ylabel="perplexity")
         floor = summary["fp32_perplexity"]
         axes.axhline(floor, color=GREY, lw=1, ls=(0, (4, 3)))
-        axes.annotate(f"fp32 {floor:.1f}", (1, floor), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        axes.annotate(f" fp32 {floor:.1f}", (0, floor), xycoords=("axes fraction", "data"), va="bottom")
         axes.set_ylim(floor * 0.75, WORST_SHOWN * 3)
         for number, (name, colour) in enumerate(zip(SERIES, (BLUE, VERMILION), strict=True)):
             points = [(row["gain"], row["perplexity"]) for row in summary["rows"] if row["series"] == name]
@@ -138,7 +139,7 @@ def _draw(summary: dict[str, Any], out: Path) -> None:
             right = number == 0
             axes.annotate(
                 name,
-                shown[len(shown) // 2 - right],
+                shown[(len(shown) - 1) // 2],
                 xytext=(-6, -4) if right else (8, 4),
                 textcoords="offset points",
                 color=colour,
@@ -152,7 +153,8 @@ def _draw(summary: dict[str, Any], out: Path) -> None:
         axes.text(
             0,
             -0.2,
-            f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}. Triangles: above the axis.",
+            f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}. "
+            "Triangles: above the axis.",
             transform=axes.transAxes,
             fontsize=7,
             color="#555555",

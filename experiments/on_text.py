@@ -1,4 +1,4 @@
-"""What the programs that score a language model on a text share: their options, and the model and windows behind them."""
+"""What the programs that score a language model on a text share: options, and the model and windows behind them."""
 
 import dataclasses
 from pathlib import Path

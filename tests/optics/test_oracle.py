@@ -216,7 +216,7 @@ def test_clipping_is_that_of_counted_electrons():
     share = np.mean(oracle.clipped)
     error = math.sqrt(share * (1 - share) * (1 / DRAWS + 1 / ORACLE_DRAWS[64]) / COLUMNS)
     assert float(seen.clip_rate()) == pytest.approx(share, abs=5 * error)
-    assert 0.1 < share < 0.9
+    assert 0.05 < share < 0.95
 
 
 @pytest.mark.parametrize("electrons", [1.0, 100.0])
@@ -265,7 +265,7 @@ def electrons_of(level: float, diodes: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("diodes", [1, 2])
 def test_at_a_hundred_electrons_a_diode_no_test_of_4096_draws_tells_gaussian_from_counted(diodes):
-    """Kolmogorov-Smirnov at a false alarm rate of 0.001; the laws themselves are 0.027 and 0.014 apart, the bar 0.043."""
+    """Kolmogorov-Smirnov at a false alarm rate of 0.001, where the bar is 0.043: the laws are 0.027 and 0.014 apart."""
     fast, counted = electrons_of(100.0, diodes)
     assert stats.ks_2samp(fast, counted).statistic < KS_BAR
 
@@ -315,7 +315,7 @@ def four_sigma():
 
 @pytest.fixture(scope="module")
 def launched(four_sigma):
-    """Photons that the sources send per MAC for 30 dB, by encoding: shot noise alone, no losses, every photon counts."""
+    """Photons that the sources send per MAC for 30 dB, by encoding: shot noise alone, no losses, all are detected."""
     none = {"space.fan_out_loss_db": 0.0, "mask.loss_db": 0.0, "space.fan_in_loss_db": 0.0}
     core = core_of(1024, "shot", **none, **{"detector.quantum_efficiency": 1.0, "detector.dark_current": 0.0})
     found = {}
@@ -352,19 +352,19 @@ def test_signs_cost_1_5_25_and_125(launched):
 CUTS = [(256, 1), (64, 1), (64, 2), (64, 4)]
 
 
-def cut_core(rows: int, accumulate: int, *effects: str, **fields) -> optics.TensorCore:
-    return core_of(rows, *effects, accumulate=accumulate, **fields)
+def cut_core(cut: tuple[int, int], *effects: str, **fields) -> optics.TensorCore:
+    return core_of(cut[0], *effects, accumulate=cut[1], **fields)
 
 
-def parts(rows: int, accumulate: int) -> tuple[int, int]:
+def parts(cut: tuple[int, int]) -> tuple[int, int]:
     """(tiles of 256 rows, conversions of an output)."""
-    return 256 // rows, 256 // rows // accumulate
+    return 256 // cut[0], 256 // cut[0] // cut[1]
 
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_cut_sum_has_the_moments_of_counted_electrons(cut):
     x, w = operands(256)
-    core = lit(cut_core(*cut, *RECEIVED), x, w, electrons=30.0)
+    core = lit(cut_core(cut, *RECEIVED), x, w, electrons=30.0)
     core = core.replace({"tia.integration_capacitance": 30e-15})
     counted, _ = Oracle(core).multiply(x, w, ORACLE_DRAWS[256], seed=14)
     assert_same_moments(draw(core, x, w)[0], counted, 30.0 * 256 / 2)
@@ -372,22 +372,22 @@ def test_a_cut_sum_has_the_moments_of_counted_electrons(cut):
 
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_cut_changes_nothing_but_the_noise_of_the_receivers(cut):
-    """Exact without noise; shot noise sum |x| |w| / n however it is cut; i_n^2 B once per tile, k T C per conversion."""
+    """Exact without noise; shot noise sum |x| |w| / n for every cut; i_n^2 B once per tile, k T C per conversion."""
     x, w = operands(256)
     size_x, size_w = np.abs(x).astype(np.float64), np.abs(w).astype(np.float64)
     scale = size_x.max() * size_w.max(axis=0)
     truth = x.astype(np.float64) @ w
     np.testing.assert_allclose(
-        draw(cut_core(*cut), x, w)[0], np.tile(truth, (DRAWS, 1)), atol=1e-6 * (size_x @ size_w).max()
+        draw(cut_core(cut), x, w)[0], np.tile(truth, (DRAWS, 1)), atol=1e-6 * (size_x @ size_w).max()
     )
 
     def variance(*effects, **fields):
         """Of full products squared, averaged over columns."""
-        return draw(cut_core(*cut, *effects, **fields), x, w)[0].var(axis=0) / scale**2
+        return draw(cut_core(cut, *effects, **fields), x, w)[0].var(axis=0) / scale**2
 
-    tiles, conversions = parts(*cut)
+    tiles, conversions = parts(cut)
     bar = 5 * math.sqrt(2 / (DRAWS * COLUMNS))
-    core = cut_core(*cut)
+    core = cut_core(cut)
     full, clock = Oracle(core).full, float(core.clock)
     shot = size_x @ size_w / scale / full
     assert np.mean(variance("shot", **{"detector.dark_current": 0.0}) / shot) == pytest.approx(1, abs=bar)
@@ -411,11 +411,11 @@ def test_adc_noise_comes_once_per_group(cut, loading):
     norms = (size_x**2).reshape(-1, rows).sum(axis=1)[:, None] * (size_w**2).reshape(-1, rows, COLUMNS).sum(axis=1)
     square = norms.reshape(-1, accumulate, COLUMNS).sum(axis=1) / rows / scale**2
     expected = np.sum((1 + loading * np.sqrt(square)) ** 2, axis=0) / (3 * 4**5.0)
-    y, _ = draw(cut_core(*cut, "adc_noise", **{"adc.enob": 5.0, "adc.loading": loading}), x, w)
+    y, _ = draw(cut_core(cut, "adc_noise", **{"adc.enob": 5.0, "adc.loading": loading}), x, w)
     bar = 5 * math.sqrt(2 / (DRAWS * COLUMNS))
     assert np.mean(y.var(axis=0) / scale**2 / expected) == pytest.approx(1, abs=bar)
     if loading < 1:
-        assert np.mean(y.var(axis=0) / scale**2) * 3 * 4**5.0 == pytest.approx(parts(*cut)[1], rel=bar + 0.01)
+        assert np.mean(y.var(axis=0) / scale**2) * 3 * 4**5.0 == pytest.approx(parts(cut)[1], rel=bar + 0.01)
 
 
 # --- Eight input slices of one bit by two weight slices of four. ---
@@ -443,7 +443,7 @@ def test_slices_put_together_are_the_product_of_numbers_of_eight_bits(over):
     (x_levels, x), (w_levels, w) = eight_bits((VECTORS, 64), axis=1), eight_bits((64, CORE_COLUMNS), axis=0)
     y, _ = observe(sliced(over), x, w, jax.random.key(0))
     expected = (x_levels / 255) @ (w_levels / 255)
-    np.testing.assert_allclose(y, expected, atol=3e-6 * np.abs(x_levels / 255).sum(axis=1).max() / 4)
+    np.testing.assert_allclose(y, expected, atol=1e-5)
     assert np.abs(x.astype(np.float64) @ w - expected).max() > 1e-3
 
 
