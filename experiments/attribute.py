@@ -14,6 +14,9 @@ from experiments.on_text import OnText
 from experiments.plotting import BLUE, VERMILION
 from optics.attribution import ablations
 
+KINDS = ("alone", "saved_by_removing")
+SMALLEST_SHOWN = 1e-3
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Attribute(OnText):
@@ -21,7 +24,7 @@ class Attribute(OnText):
 
     windows: int = 2
     """Windows of the text that are scored."""
-    window_tokens: int = 128
+    window_tokens: int = 256
     """Tokens in a window."""
     preset: str = "projected_2029"
     """Preset or device."""
@@ -44,24 +47,22 @@ def main(options: Attribute) -> dict[str, Any]:
     ledger = Ledger(options.out / "results.sqlite")
     results = measure(checkpoint, windows, cases, options.seed, ledger)
     ledger.close()
-    exact = _nll(results["fp32"])
-    lost = {name: _lost(_nll(result) - exact) for name, result in results.items()}
-    everything = _nll(results["everything "])
+    everything, exact = results["everything "], results["fp32"]
     rows = [
         {
             "effect": name,
-            "alone": lost[f"alone {name}"],
-            "saved_by_removing": _lost(everything - _nll(results[f"without {name}"])),
+            "alone": _differences(results[f"alone {name}"], exact),
+            "saved_by_removing": _differences(everything, results[f"without {name}"]),
         }
         for kind, name, _ in ablations(core)
         if kind == "alone"
     ]
-    rows.sort(key=lambda row: -row["alone"]["delta_nll"])
+    rows.sort(key=lambda row: -row["alone"]["kl"])
     summary = {
         **options.described(),
         "core": str(options.core or options.preset),
-        "everything": lost["everything "],
-        "nothing": lost["nothing "],
+        "everything": _differences(everything, exact),
+        "nothing": _differences(results["nothing "], exact),
         "rows": rows,
         "versions": reporting.versions(),
     }
@@ -71,53 +72,57 @@ def main(options: Attribute) -> dict[str, Any]:
     return summary
 
 
-def _nll(result: Result) -> np.ndarray:
-    return np.array([window["nll"] for window in result.windows])
-
-
-def _lost(difference: np.ndarray) -> dict[str, float | None]:
-    """Mean over windows, paired, and its standard error; None of one window."""
-    count = len(difference)
-    stderr = float(np.std(difference, ddof=1) / count**0.5) if count > 1 else None
-    return {"delta_nll": float(np.mean(difference)), "stderr": stderr}
+def _differences(result: Result, other: Result) -> dict[str, float | None]:
+    """Of two machines, paired by window: means of NLL and KL divergence, and their standard errors, None of one."""
+    found: dict[str, float | None] = {}
+    for name, key in (("delta_nll", "nll"), ("kl", "kl")):
+        gaps = np.array([a[key] - b[key] for a, b in zip(result.windows, other.windows, strict=True)])
+        found[name] = float(np.mean(gaps))
+        found[f"{name}_stderr"] = float(np.std(gaps, ddof=1) / len(gaps) ** 0.5) if len(gaps) > 1 else None
+    return found
 
 
 def _show(summary: dict[str, Any], out: Path) -> None:
+    whole = summary["everything"]
     print(
-        f"\n{summary['model']} on {summary['core']}: {summary['everything']['delta_nll']:+.4f} nats a token over fp32, "
+        f"\n{summary['model']} on {summary['core']}: KL {whole['kl']:.4f}, NLL {whole['delta_nll']:+.4f} over fp32, "
         f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}"
     )
+    header = ("", "KL alone", "KL saved by removing", "NLL alone", "NLL saved by removing")
     cells = [
-        (row["effect"].replace("_", " "), _with_error(row["alone"]), _with_error(row["saved_by_removing"]))
+        (row["effect"].replace("_", " "), *(_with_error(row[k], n) for n in ("kl", "delta_nll") for k in KINDS))
         for row in summary["rows"]
     ]
-    print(reporting.table([("", "alone", "saved by removing"), *cells]))
-    print("Nats a token, ± standard error over windows. The noise keys are the same throughout.")
+    print(reporting.table([header, *cells]))
+    print(
+        "Nats a token, ± standard error over windows; KL is the divergence from fp32's predictions, and steadier than "
+        "NLL.\nThe noise keys are the same throughout."
+    )
     print(f"Written: {out}/summary.json, attribute.png/.pdf")
 
 
-def _with_error(lost: dict[str, float | None]) -> str:
-    return f"{lost['delta_nll']:+.4f}" + ("" if lost["stderr"] is None else f" ± {lost['stderr']:.4f}")
+def _with_error(found: dict[str, float | None], name: str) -> str:
+    stderr = found[f"{name}_stderr"]
+    return f"{found[name]:+.4f}" + ("" if stderr is None else f" ± {stderr:.4f}")
 
 
 def _draw(summary: dict[str, Any], out: Path) -> None:
     with plotting.style():
-        rows = [row for row in summary["rows"] if any(row[k]["delta_nll"] for k in ("alone", "saved_by_removing"))]
+        rows = [row for row in summary["rows"] if row["alone"]["kl"] > SMALLEST_SHOWN * summary["everything"]["kl"]]
         figure, axes = plotting.plt.subplots(figsize=(6.4, 1.4 + 0.27 * len(rows)))
         for y, row in enumerate(rows):
             for key, shift, colour in (("alone", -0.17, BLUE), ("saved_by_removing", 0.17, VERMILION)):
                 found = row[key]
-                axes.barh(y + shift, found["delta_nll"], height=0.32, color=colour)
-                if found["stderr"] is not None:
-                    axes.errorbar(found["delta_nll"], y + shift, xerr=found["stderr"], color="#222222", lw=0.8)
+                axes.barh(y + shift, found["kl"], height=0.32, color=colour)
+                if found["kl_stderr"] is not None:
+                    axes.errorbar(found["kl"], y + shift, xerr=found["kl_stderr"], color="#222222", lw=0.8)
         axes.set_yticks(range(len(rows)), [row["effect"].replace("_", " ") for row in rows])
         axes.invert_yaxis()
         axes.axvline(0, color="#555555", lw=0.8)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("loss over fp32 [nats a token]")
+        axes.set_xlabel("divergence from fp32 [nats a token]")
         axes.set_title(
-            f"{summary['model']} on {summary['core'].replace('_', ' ')}: "
-            f"{summary['everything']['delta_nll']:+.3f} in all"
+            f"{summary['model']} on {summary['core'].replace('_', ' ')}: {summary['everything']['kl']:.3f} nats in all"
         )
         handles = [plotting.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (BLUE, VERMILION)]
         axes.legend(handles, ["this one alone", "saved by removing it"], loc="lower right")
@@ -125,7 +130,7 @@ def _draw(summary: dict[str, Any], out: Path) -> None:
             1,
             -0.6 / (1.4 + 0.27 * len(rows)),
             f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}; "
-            "bars: standard error over windows",
+            f"lines: standard error over windows; {len(summary['rows']) - len(rows)} effects too small to show",
             transform=axes.transAxes,
             fontsize=7,
             color="#555555",

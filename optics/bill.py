@@ -15,7 +15,7 @@ EXAOPS = 1e18
 OMITTED = (
     "norms, softmax, rotary embedding, activations and other element-wise work",
     "KV-cache and activation traffic to main memory",
-    "calibration of the core and thermal control of the optics",
+    "thermal control of the optics",
     "cooling outside the server (PUE)",
 )
 

@@ -219,6 +219,24 @@ def test_clipping_is_that_of_counted_electrons():
     assert 0.05 < share < 0.95
 
 
+def test_codes_are_those_of_the_oracle():
+    """Without noise every output is the oracle's code of the exact product, +-7 of them, a third of them clipped."""
+    x = np.random.default_rng(9).normal(size=(VECTORS, 64)).astype(np.float32)
+    w = np.tile(operands(64)[1], (1, CORE_COLUMNS // COLUMNS))
+    core = core_of(64, "adc_rounding", "adc_clipping", **{"adc.bits": 4.0, "adc.gain": 12.0})
+    oracle = Oracle(core)
+    oracle.random, oracle.clipped = np.random.default_rng(0), []
+    x_scale, w_scale = np.abs(x).max(axis=1, keepdims=True).astype(np.float64), np.abs(w).max(axis=0).astype(np.float64)
+    drive, shown = x / x_scale, w / w_scale
+    expected = [
+        oracle.read(row @ shown * oracle.full, oracle.full_scale(row, shown, [slice(0, 64)])) / oracle.full
+        for row in drive
+    ]
+    y, _ = observe(core, x, w, jax.random.key(0))
+    np.testing.assert_allclose(np.asarray(y, np.float64), np.array(expected) * x_scale * w_scale, rtol=1e-5, atol=1e-5)
+    assert 0.1 < np.mean(oracle.clipped) < 0.5
+
+
 @pytest.mark.parametrize("electrons", [1.0, 100.0])
 @pytest.mark.parametrize(
     ("inputs", "weights"),
