@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics.part import Number, Part, number
-from optics.signal import leak
+from optics.signal import spill
 
 _STEPS = 3
 
@@ -41,7 +41,8 @@ class Correction(Part):
     def drive(self, code: jax.Array, share: Number) -> jax.Array:
         """Inputs [..., rows] -> what to ask of the sources, so that after gains and crosstalk the inputs come out."""
         earlier, later = share * self.input_crosstalk_earlier, share * self.input_crosstalk_later
-        return _unleak(code, earlier, later) * self.drive_gain(code, share)
+        # All inputs of a vector share its scale.
+        return _unleak(code, jnp.ones_like(code[..., :1]), earlier, later) * self.drive_gain(code, share)
 
     def drive_gain(self, code: jax.Array, share: Number) -> jax.Array:
         """Factor on each input [..., rows], by its sign where the two rails have sources of their own."""
@@ -51,22 +52,25 @@ class Correction(Part):
         plus, minus = (rail.reshape((1,) * (code.ndim - 1) + (-1,)) for rail in gain[:, : code.shape[-1]])
         return jnp.where(code < 0, minus, plus)
 
-    def read(self, reading: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
-        """Converted outputs [vectors, columns] -> without offsets, gains and crosstalk of the receivers."""
+    def read(self, reading: jax.Array, full_scale: jax.Array, scale: jax.Array, share: Number) -> jax.Array:
+        """Converted outputs [vectors, columns] -> without offsets, gains and crosstalk of the receivers.
+
+        scale [vectors, columns] is what a full product stands for: neighbours mix as light, not as numbers.
+        """
         columns = reading.shape[-1]
         gain, offset = (
             value[None, :columns] if jnp.ndim(value) else value for value in (self.output_gain, self.output_offset)
         )
         earlier, later = share * self.output_crosstalk_earlier, share * self.output_crosstalk_later
         level = (reading - share * offset * full_scale) * (1 + share * (gain - 1))
-        return _unleak(level, earlier, later)
+        return _unleak(level, scale, earlier, later)
 
 
-def _unleak(values: jax.Array, to_earlier: Number, to_later: Number) -> jax.Array:
-    """Inverse of `signal.leak` along the last axis, by fixed-point steps: the error left is of fourth order."""
+def _unleak(values: jax.Array, scale: jax.Array, to_earlier: Number, to_later: Number) -> jax.Array:
+    """Undoes spilling along the last axis, by fixed-point steps: the error left is of fourth order."""
 
     def step(_, found):
-        return found + (values - leak(found, to_earlier, to_later, axis=-1))
+        return values - scale * spill(found / scale, to_earlier, to_later, axis=-1)
 
     measured = (jnp.asarray(to_earlier) != 0) | (jnp.asarray(to_later) != 0)
     # A scan and not three lines: XLA would fuse them, and compute every step anew for each neighbour of the next.

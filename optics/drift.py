@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from electronics.part import Number, Part, number
+from optics.signal import root
 
 
 class Drift(Part):
@@ -28,7 +29,7 @@ class Drift(Part):
         relaxed = 2 * self.reversion * self.age
         small = relaxed < 1e-6
         safe = jnp.where(small, 1.0, relaxed)
-        return rate * jnp.sqrt(self.age * jnp.where(small, 1 - relaxed / 2, -jnp.expm1(-safe) / safe))
+        return rate * root(self.age * jnp.where(small, 1 - relaxed / 2, -jnp.expm1(-safe) / safe))
 
     def thermal_gain(self, share: Number) -> Number:
         """Factor on every source's light from the change of temperature."""

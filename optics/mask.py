@@ -45,17 +45,20 @@ class WeightMask(Part):
         """Share of the previous weights that still shows: exp(-settle time / response time)."""
         return share * jnp.exp(-self.settle_time / self.response_time)
 
-    def show(self, level: jax.Array, pedestal: jax.Array, gain: jax.Array, unsettled: Number, blur: Number):
-        """What the pixels of one rail let through [rows, columns], in units of the modulated light of a clear one.
+    def show(self, level: jax.Array, full_scale: jax.Array, pedestal: Number, gain: jax.Array, unsettled, blur):
+        """What the pixels of one rail let through [rows, columns], full_scale [1, columns] standing for a clear one.
 
-        level: the weights of this rail, >= 0; pedestal [1, columns]: what a dark pixel lets through; gain: mismatch.
-        The weights shown before are taken to be like these, one column further on.
+        level: the weights of this rail, from 0 to full_scale; pedestal: what a dark pixel lets through of a clear
+        one's modulated light; gain: mismatch. The weights shown before are taken to be like these, one column on.
         """
-        shown = (level + pedestal) * gain
-        shown = shown + unsettled * (jnp.roll(shown, 1, axis=1) - shown)
-        dark = jnp.pad(shown, 1)
+        shown = (level + pedestal * full_scale) * gain
+        # Pixels mix as light does, whatever number each column's light stands for.
+        light = shown / full_scale
+        lag = unsettled * (jnp.roll(light, 1, axis=1) - light)
+        settled = light + lag
+        dark = jnp.pad(settled, 1)
         around = dark[2:, 1:-1] + dark[:-2, 1:-1] + dark[1:-1, 2:] + dark[1:-1, :-2]
-        return shown + blur * (around / 4 - shown)
+        return shown + full_scale * (lag + blur * (around / 4 - settled))
 
     def transmit(self, light: Signal, plus: jax.Array, minus: jax.Array | None, scale: jax.Array, share: Number):
         """Light [vectors, rows] through the pixels [rows, columns] of each rail, summed over rows -> the two diodes.

@@ -37,6 +37,12 @@ class Signal(NamedTuple):
         return self.total / self.scale * self.unit
 
 
+def root(variance: Number) -> jax.Array:
+    """Square root whose gradient at 0 is 0 and not infinite."""
+    positive = jnp.asarray(variance) > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+
+
 def neighbours(values: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     """What stands one place earlier and one place later along `axis`; beyond the ends it is dark."""
 
@@ -49,7 +55,10 @@ def neighbours(values: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     )
 
 
-def leak(values: jax.Array, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:
-    """Each place gives these shares of its light to its neighbours; what crosses the ends is lost."""
+def spill(values: jax.Array, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:
+    """What each place gains and loses when it gives these shares of its light to its neighbours, along `axis`.
+
+    Light that crosses the ends is lost. The values must be of one scale: it is light that spills, not numbers.
+    """
     before, after = neighbours(values, axis)
-    return values + to_later * (before - values) + to_earlier * (after - values)
+    return to_later * (before - values) + to_earlier * (after - values)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from electronics.part import Number, Part, number
 from optics.book import transmission
-from optics.signal import Signal, leak, neighbours
+from optics.signal import Signal, neighbours, root, spill
 
 
 class FreeSpace(Part):
@@ -41,8 +41,11 @@ class FreeSpace(Part):
         between a channel and the earlier one's leakage.
         """
         earlier, later = crosstalk * self.input_crosstalk_earlier, crosstalk * self.input_crosstalk_later
-        spread = light.times(transmission(self.fan_out_loss_db) / ways).each(lambda v: leak(v, earlier, later, axis=1))
-        amplitude = 2 * self.coherence * jnp.sqrt(later) * phase
+        # All inputs of a vector share its scale.
+        spread = light.times(transmission(self.fan_out_loss_db) / ways).each(
+            lambda value: value + spill(value, earlier, later, axis=1)
+        )
+        amplitude = 2 * self.coherence * root(later) * phase
         plus, minus = jax.lax.cond(
             self.coherence * later > 0,
             lambda: tuple(amplitude * beat for beat in _beats(light)),
@@ -55,7 +58,9 @@ class FreeSpace(Part):
     def fan_in(self, light: Signal, crosstalk: Number, balanced: bool) -> Signal:
         """Power summed over each column [vectors, columns] behind the mask -> power on its detectors."""
         earlier, later = crosstalk * self.output_crosstalk_earlier, crosstalk * self.output_crosstalk_later
-        summed = light.times(transmission(self.fan_in_loss_db)).each(lambda v: leak(v, earlier, later, axis=1))
+        summed = light.times(transmission(self.fan_in_loss_db)).each(
+            lambda value: value + light.scale * spill(value / light.scale, earlier, later, axis=1)
+        )
         if not balanced:
             return summed
         return summed._replace(difference=summed.difference * (1 - 2 * crosstalk * self.rail_leak))
@@ -67,8 +72,7 @@ def _beats(light: Signal) -> tuple[jax.Array, jax.Array]:
 
     def beat(power):
         earlier, _ = neighbours(power, 1)
-        both = power * earlier
-        return jnp.where(both > 0, jnp.sqrt(jnp.where(both > 0, both, 1.0)), 0.0)
+        return root(power * earlier)
 
     return beat(jnp.maximum(light.total + light.difference, 0) / 2), beat(
         jnp.maximum(light.total - light.difference, 0) / 2

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from electronics.exact import product
-from electronics.part import Number
 from optics import encoding, tiling
 from optics.book import photon_energy
 from optics.frozen import Frozen
+from optics.signal import root
 
 if TYPE_CHECKING:
     from optics.core import TensorCore
@@ -187,7 +187,7 @@ class Walk:
         variance = on.shot * core.detector.shot_variance(current.quantity(), 1 + code.balanced, bandwidth)
         variance += on.thermal * core.tia.noise_variance(bandwidth)
         reach, mean = _expected(drive.code / drive.scale, pixels.code / pixels.scale, code.unipolar)
-        charge = Charge(current.difference, variance / core.unit_current**2, reach, mean)
+        charge = Charge(current.difference, variance / core.unit_current / core.unit_current, reach, mean)
         return charge, self._lights(drive, pixels, light, current, pedestal) if observe else {}
 
     def _linearised(self, drive, scale):
@@ -208,8 +208,8 @@ class Walk:
         intensity = on.rin * core.source.intensity_variance(core.tia.noise_bandwidth(core.clock))
         common = core.source.rin_in_common
         variance = on.dac_noise * core.dac.noise_variance() + intensity * (1 - common) * (drive / scale) ** 2
-        own = scale * sqrt(variance) * jax.random.normal(own_key, drive.shape)
-        shared = sqrt(intensity * common) * jax.random.normal(common_key, (drive.shape[0], 1))
+        own = scale * root(variance) * jax.random.normal(own_key, drive.shape)
+        shared = root(intensity * common) * jax.random.normal(common_key, (drive.shape[0], 1))
         return drive + own + drive * shared
 
     def _shown(self, pixels, pedestal, frozen):
@@ -219,7 +219,7 @@ class Walk:
         unsettled, blur = mask.unsettled(on.settling), on.blur * mask.blur
 
         def show(level, gain):
-            return mask.show(level, pedestal * pixels.scale, gain, unsettled, blur)
+            return mask.show(level, pixels.scale, pedestal, gain, unsettled, blur)
 
         if self.core.encoding.pixels == 1:
             return show(weight, frozen.pixel_gain[0]), None
@@ -230,31 +230,32 @@ class Walk:
         """Amplifier and ADC: the charge [vectors, width] with the receiver's noise, as codes in the user's scale."""
         core, on = self.core, self.on
         full = self._full_scale(charge, span, symbols)
-        value = self._remembered(charge.value)
+        value = self._remembered(charge.value, scale)
         well = core.tia.largest_current(core.clock) / core.unit_current * scale
         value = value + on.saturation * (jnp.clip(value, -well, well) - value)
 
         variance = charge.variance + on.jitter * core.adc.jitter_variance(core.clock) * (value / scale) ** 2
-        variance += on.thermal * core.tia.reset_variance(core.clock) / core.unit_current**2
+        variance += on.thermal * core.tia.reset_variance(core.clock) / core.unit_current / core.unit_current
         converter = on.adc_noise * core.adc.noise_variance() * full**2
         if core.adc.noise == "logistic":
             key, tail_key = jax.random.split(key)
             # A logistic law of scale s has variance (pi s)^2 / 3.
-            tail = sqrt(3 * converter) / jnp.pi * jax.random.logistic(tail_key, value.shape)
-            noise = sqrt(variance) * jax.random.normal(key, value.shape) + tail
+            tail = root(3 * converter) / jnp.pi * jax.random.logistic(tail_key, value.shape)
+            noise = root(variance) * jax.random.normal(key, value.shape) + tail
         else:
-            noise = sqrt(variance + converter) * jax.random.normal(key, value.shape)
+            noise = root(variance + converter) * jax.random.normal(key, value.shape)
         full_scale = full * scale
         offset = self.frozen.adc_offset[:, : value.shape[1]] * full_scale
         received = value + noise * scale + offset
         codes = core.adc.convert(received, full_scale, on.adc_rounding, on.adc_clipping)
-        y = core.correction.read(codes, full_scale, on.correction)
+        y = core.correction.read(codes, full_scale, scale, on.correction)
         return y, self._readings(received, full, scale) if observe else {}
 
-    def _remembered(self, value):
-        """What is left of the vector before, in the order of the vectors, by the receiver's finite bandwidth."""
-        before = jnp.concatenate([jnp.zeros_like(value[:1]), value[:-1]])
-        return value + self.on.memory * self.core.tia.memory(self.core.clock) * (before - value)
+    def _remembered(self, value, scale):
+        """With what is left of the charge of the vector before, in the order of the vectors."""
+        charge = value / scale
+        before = jnp.concatenate([jnp.zeros_like(charge[:1]), charge[:-1]])
+        return value + self.on.memory * self.core.tia.memory(self.core.clock) * scale * (before - charge)
 
     def _full_scale(self, charge, span, symbols):
         """Full scale of the ADC in units of one full product [vectors or 1, width or 1]."""
@@ -263,7 +264,7 @@ class Walk:
             return span / adc.gain
         if adc.span == "rows":
             return jnp.full((1, 1), self.core.rows * symbols) / adc.gain
-        return adc.full_scale(jnp.sqrt(charge.reach)) + jnp.abs(charge.pedestal) / adc.gain
+        return adc.full_scale(root(charge.reach)) + jnp.abs(charge.pedestal) / adc.gain
 
     def _lights(self, drive, pixels, light, current, pedestal) -> Seen:
         """Light and exact sums of one symbol, for the readings."""
@@ -316,12 +317,6 @@ def largest(values: jax.Array, axis: int) -> jax.Array:
 def or_one(scale: jax.Array) -> jax.Array:
     """The scale, and 1 where there is nothing to scale."""
     return jnp.where(scale > 0, scale, 1.0)
-
-
-def sqrt(variance: Number) -> jax.Array:
-    """Square root whose gradient at 0 is 0 and not infinite."""
-    positive = variance > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
 
 
 def _expected(drive, pixel, unipolar):

@@ -31,8 +31,17 @@ def only(*effects: str, **leaves) -> optics.TensorCore:
     return optics.today(rows=ROWS, columns=COLUMNS).replace({"effects": Effects.only(*effects)} | leaves)
 
 
+# LLVM's optimisations left out: for programs that are compiled to be run a few times.
+quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
 @jax.jit
 def multiply(core, x, w, key):
+    return core.matmul(x, w, key=key)
+
+
+@quickly
+def multiply_once(core, x, w, key):
     return core.matmul(x, w, key=key)
 
 
@@ -55,7 +64,9 @@ def normalised(x, w):
 def seen(core, x, w, key=KEY) -> np.ndarray:
     """What the core gives, in units of a full product, float64; x is filled up with vectors like its last."""
     full = np.concatenate([x, np.repeat(x[-1:], DRAWS - len(x), axis=0)]).astype(np.float32)
-    y = np.asarray(multiply(core, full, np.asarray(w, np.float32), key), np.float64)[: len(x)]
+    usual = core.adc.noise == "gaussian" and core.adc.span == "norms"
+    run = multiply if usual else multiply_once
+    y = np.asarray(run(core, full, np.asarray(w, np.float32), key), np.float64)[: len(x)]
     return y / normalised(x, w)[2]
 
 
@@ -144,7 +155,7 @@ def test_source_offsets_are_light_of_what_should_be_dark():
 def test_a_pattern_stays_while_noise_differs_between_calls_and_sites():
     """Two sites and two keys: without noise the same errors to the last bit, with it the same mean and other noise."""
     quiet = only("source_mismatch", "mask_mismatch", "detector_mismatch", **{"tia.noise_density": 1e-10})
-    run = jax.jit(optics.emulate(lambda w, x: (x @ w, x @ w)))
+    run = quickly(optics.emulate(lambda w, x: (x @ w, x @ w)))
     x, w = one_vector()
     first, again = (run(quiet, jax.random.key(seed), w, x) for seed in (1, 2))
     for other in (first[1], *again):
@@ -258,11 +269,18 @@ def test_coherent_crosstalk_is_the_square_of_the_sum_of_the_fields():
     assert np.mean(cosines) == pytest.approx(0, abs=5 * np.sqrt(0.5 / np.size(cosines)))
     assert np.var(cosines) == pytest.approx(0.5, rel=5 / np.sqrt(np.size(cosines)))
     own, leaked = power[:, 1:COLUMNS], power[:, : COLUMNS - 1]
-    for share, scale in ((1e-4, 1.0), (0.04, 1.0), (0.04, 1e12), (0.04, 1e-12)):
-        core = interference(share).replace({"device": DEVICES[-1]})
-        found = seen(core, power * scale, w)[:, 1:]
+    for share in (1e-4, 0.04, 0.2):
+        found = seen(interference(share).replace({"device": DEVICES[-1]}), power, w)[:, 1:]
         law = (1 - share) * own + share * leaked + 2 * np.sqrt(share * (1 - share) * own * leaked) * cosines[-1]
-        np.testing.assert_allclose(found, law, atol=2e-5, err_msg=f"share {share}, scale {scale}")
+        np.testing.assert_allclose(found, law, atol=2e-4, err_msg=f"share {share}")
+
+
+def test_interference_knows_no_scale_of_the_inputs():
+    """Light is light: inputs of 1e-25 and 1e25 interfere as those of 1 do."""
+    core, w = interference(0.04), np.eye(ROWS)[:, :COLUMNS]
+    x = np.random.default_rng(4).uniform(0.05, 1, (8, ROWS))
+    for scale in (1e-25, 1e25):
+        np.testing.assert_allclose(seen(core, x * scale, w), seen(core, x, w), rtol=1e-4)
 
 
 def test_incoherent_channels_add_their_powers():
@@ -484,7 +502,7 @@ def test_adc_offsets_are_fractions_of_the_full_scale():
     assert offsets.mean() == pytest.approx(0, abs=5 * 0.01 / np.sqrt(offsets.size))
 
 
-@pytest.mark.parametrize("gain", [1.0, 4.0, 20.0])
+@pytest.mark.parametrize("gain", [1.0, 8.0, 20.0])
 def test_gain_divides_the_full_scale_and_the_rest_clips(gain):
     """No output beyond (1 + 12 rms) / gain, those within untouched."""
     core = only("adc_clipping", **{"adc.gain": gain, "adc.loading": 12.0})
@@ -536,7 +554,7 @@ EXTREMES = {
     "dac.enob": (1, 16),
     "dac.inl": (-0.25, 0.25),
     "transfer.bias_error": (-1, 1),
-    "source.power": (1e-9, 10),
+    "source.power": (1e-6, 10),
     "source.rin": (-200, -60),
     "source.rin_in_common": (0, 1),
     "source.gain_mismatch": (0, 1),
@@ -549,13 +567,13 @@ EXTREMES = {
     "space.coherence": (0, 1),
     "space.rail_leak": (0, 0.49),
     "space.stray_light": (0, 1),
-    "mask.extinction_ratio": (1.01, 1e6),
+    "mask.extinction_ratio": (1.5, 1e6),
     "mask.smallest_step": (0, 0.99),
     "mask.mismatch": (0, 1),
     "mask.blur": (0, 0.8),
     "mask.settle_time": (0, 1),
     "mask.response_time": (1e-12, 1),
-    "detector.quantum_efficiency": (1e-3, 1),
+    "detector.quantum_efficiency": (0.05, 1),
     "detector.dark_current": (0, 1e-3),
     "detector.gain_mismatch": (0, 1),
     "detector.imbalance": (0, 1),
@@ -582,11 +600,6 @@ EXTREMES = {
 }
 
 
-@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-def multiplied(core, x, w, key):
-    return core.matmul(x, w, key=key)
-
-
 def drawn(name: str, noise: np.random.Generator) -> optics.TensorCore:
     """A core that is possible, with its numbers at their ends or between them."""
     changes, transfer = STRUCTURES[name]
@@ -607,24 +620,28 @@ def test_no_device_gives_nan(name, scale, seed):
     x = (noise.normal(size=(3, 40)) * 10.0**scale).astype(np.float32)
     w = noise.normal(size=(40, 9)).astype(np.float32)
     x[0], w[:, 0], w[:, 1] = 0.0, 1.0, 0.0
-    y = np.asarray(multiplied(drawn(name, noise), x, w, jax.random.key(seed % 1000)))
+    y = np.asarray(multiply_once(drawn(name, noise), x, w, jax.random.key(seed % 1000)))
     assert np.all(np.isfinite(y))
     assert np.all(y[0] == 0) and np.all(y[:, 1] == 0)
 
 
+@quickly
+def gradient(core):
+    x, w = (np.random.default_rng(0).normal(size=shape).astype(np.float32) for shape in ((3, 16), (16, 4)))
+    return jax.grad(lambda core: jnp.sum(core.matmul(x, w, key=KEY) ** 2))(core)
+
+
+@pytest.mark.parametrize("power", [1e-6, 1e-3, 1.0])
+def test_gradients_are_finite_at_any_light(power):
+    """Of the presets, at 0.02 to 20,000 uA of a full product: no leaf's derivative is NaN or infinite."""
+    core = optics.today(rows=16, columns=4).replace({"source.power": power})
+    assert not [name for name, value in gradient(core).numbers().items() if not np.all(np.isfinite(value))]
+
+
 def test_gradients_are_finite_where_everything_is_zero():
-    """Zero spreads, shares and times have square roots of 0 behind them: no leaf's derivative is NaN or infinite."""
-    core = optics.today(rows=16, columns=4)
-    zero = {
-        name: 0.0
-        for name, (low, high) in EXTREMES.items()
-        if low <= 0 <= high and name not in ("device", "mask.settle_time")
-    }
-    x, w = np.ones((3, 40), np.float32), np.ones((40, 9), np.float32)
-
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-    def gradient(core):
-        return jax.grad(lambda core: jnp.sum(core.matmul(x, w, key=KEY) ** 2))(core)
-
-    found = gradient(core.replace(zero)).numbers()
-    assert not [name for name, value in found.items() if not np.all(np.isfinite(value))]
+    """Zero spreads, shares and times have square roots of 0 behind them, and so has an effect that is off."""
+    core = optics.today(rows=16, columns=4).replace({"source.power": 1.0})
+    zero = [n for n, (low, high) in EXTREMES.items() if low <= 0 <= high and n not in ("device", "mask.settle_time")]
+    for changes in (dict.fromkeys(zero, 0.0), {"effects": Effects.uniform(0.0)}):
+        found = gradient(core.replace(changes)).numbers()
+        assert not [name for name, value in found.items() if not np.all(np.isfinite(value))]
