@@ -45,7 +45,7 @@ class FreeSpace(Part):
         spread = light.times(transmission(self.fan_out_loss_db) / ways).each(
             lambda value: value + spill(value, earlier, later, axis=1)
         )
-        amplitude = 2 * self.coherence * root(later) * phase
+        amplitude = 2 * self.coherence * root(later * (1 - earlier - later)) * phase * light.scale
         plus, minus = jax.lax.cond(
             self.coherence * later > 0,
             lambda: tuple(amplitude * beat for beat in _beats(light)),
@@ -67,13 +67,11 @@ class FreeSpace(Part):
 
 
 def _beats(light: Signal) -> tuple[jax.Array, jax.Array]:
-    """sqrt(P_i P_(i-1)) of each rail: the interference of a channel with what leaks from the earlier one,
-    |a + e b|^2 = a^2 + e^2 b^2 + 2 e a b cos(phi)."""
+    """sqrt(P_i P_(i-1)) of each rail, as shares of full drive: the interference of a channel with what leaks from the
+    earlier one, |sqrt(k) a + sqrt(l) b|^2 = k a^2 + l b^2 + 2 sqrt(k l) a b cos(phi)."""
 
     def beat(power):
-        earlier, _ = neighbours(power, 1)
-        return root(power * earlier)
+        earlier, _ = neighbours(jnp.maximum(power / light.scale, 0) / 2, 1)
+        return root(jnp.maximum(power / light.scale, 0) / 2 * earlier)
 
-    return beat(jnp.maximum(light.total + light.difference, 0) / 2), beat(
-        jnp.maximum(light.total - light.difference, 0) / 2
-    )
+    return beat(light.total + light.difference), beat(light.total - light.difference)

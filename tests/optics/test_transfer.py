@@ -107,7 +107,7 @@ def test_the_residual_falls_as_entries_grow(name):
         truth = law(np.interp(DRIVE, np.linspace(0, 1, entries), table))
         found = f64(curve.linearised(jnp.asarray(DRIVE, jnp.float32)))
         np.testing.assert_allclose(found, truth, atol=1e-4)
-        reachable = DRIVE > law(0.0)
+        reachable = law(0.0) < DRIVE
         largest.append(np.max(np.abs(found - DRIVE)[reachable]))
     if name == "straight":
         assert max(largest) < 1e-6
@@ -135,7 +135,7 @@ def test_two_entries_show_the_curve_itself():
     """A table of dark and full drive is a straight line: light is wanted + a wanted^2 + ..., as it is uncorrected."""
     curve, law, _ = made("led", entries=2)
     np.testing.assert_allclose(curve.linearised(jnp.asarray(DRIVE, jnp.float32)), law(DRIVE), atol=1e-6)
-    assert np.max(np.abs(law(DRIVE) - DRIVE)) > 0.05
+    assert np.max(np.abs(law(DRIVE) - DRIVE)) > 0.04
 
 
 def test_a_modulator_is_no_darker_than_its_extinction_ratio():
