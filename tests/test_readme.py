@@ -40,6 +40,17 @@ def test_commands_exist():
         assert program in PROGRAMS
 
 
+def test_tests_that_the_physics_names_exist():
+    """`test_file.py::test_name_...`: the file is there, and a test in it begins so."""
+    page = (ROOT / "docs" / "physics.md").read_text(encoding="utf-8")
+    files = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
+    named = re.findall(r"(test_\w+\.py)(?:::(\w+))?", page)
+    assert len(named) > 40
+    for file, test in named:
+        assert file in files, file
+        assert f"def {test.rstrip('_')}" in files[file], f"{file}::{test}"
+
+
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", README))
 def test_links_lead_somewhere(link):
     assert (ROOT / link).is_file()
