@@ -6,77 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from electronics import ADC, DAC, TIA, DigitalBackend, Number, Overhead, Part, count, number
-from electronics.book import ELEMENTARY_CHARGE
+from electronics import Number
 from electronics.exact import product
 from optics import checks, cost, frozen
-from optics.book import transmission
-from optics.correction import Correction
-from optics.detector import Photodetector
-from optics.drift import Drift, Upkeep
-from optics.effects import Effects
-from optics.encoding import Encoding
-from optics.mask import WeightMask
+from optics.machine import Machine
 from optics.ranges import SiteRange
 from optics.readings import Readings
-from optics.source import Source
-from optics.space import FreeSpace
-from optics.transfer import Transfer
 from optics.walk import Walk
 
 
-class TensorCore(Part):
-    """A rows x columns core that multiplies a vector by a matrix of transmissions in one symbol of 1 / clock.
+class TensorCore(Machine):
+    """A machine that multiplies matrices and says what that costs; its fields are those of `optics.machine`.
 
-    `encoding` says how signs and bits are carried, and so how many symbols, sources, pixels and conversions a product
-    takes. `accumulate` tiles of a sum longer than the core are integrated before one conversion. `vectors_per_load`
-    is how many vectors pass between two loads of the mask. `device` is a serial number: it fixes the imperfections
-    that a device is made with, the same for all its products. `correction` is what a calibration found.
+    A product goes through `optics.walk` and `optics.tile`, its bill through `optics.cost`; both read the same numbers.
     """
-
-    rows: int = count()
-    columns: int = count()
-    accumulate: int = count(1)
-    clock: Number = number("Hz", above=0)
-    vectors_per_load: Number = number("1", least=1)
-    device: Number = number("1", least=0, most=2**24 - 1)
-    encoding: Encoding
-    dac: DAC
-    transfer: Transfer
-    source: Source
-    space: FreeSpace
-    mask: WeightMask
-    detector: Photodetector
-    tia: TIA
-    adc: ADC
-    drift: Drift
-    upkeep: Upkeep
-    correction: Correction
-    digital: DigitalBackend
-    overhead: Overhead
-    effects: Effects
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        checks.combination(self)
-
-    @property
-    def ways(self) -> int:
-        """Pixels that one source lights."""
-        return self.encoding.pixels * self.encoding.planes * self.columns
-
-    @property
-    def unit_current(self) -> Number:
-        """Photocurrent [A] of one full product: full drive through one clear pixel, less that through a dark one."""
-        loss_db = self.space.fan_out_loss_db + self.mask.loss_db + self.space.fan_in_loss_db
-        modulated = 1 - self.effects.extinction / self.mask.extinction_ratio
-        power = self.source.power * transmission(loss_db) * modulated / self.ways
-        return self.detector.responsivity(self.source.wavelength) * power
-
-    @property
-    def electrons(self) -> Number:
-        """Photo-electrons of one full product in one symbol."""
-        return self.unit_current / (ELEMENTARY_CHARGE * self.clock)
 
     def prepare(self) -> "Prepared":
         """This core with the imperfections of its device drawn, once for many products."""

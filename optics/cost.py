@@ -1,17 +1,13 @@
 """What a product costs on a core: energy by component, time, and loads of the mask."""
 
-from typing import TYPE_CHECKING
-
 import jax.numpy as jnp
 
 from electronics.part import Number
 from optics import tiling
-
-if TYPE_CHECKING:
-    from optics.core import TensorCore
+from optics.machine import Machine
 
 
-def energy(core: "TensorCore", rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
+def energy(core: Machine, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
     """Energy [J] by component of `vectors` vectors through a rows x columns product.
 
     Unused rows are dark and unused columns are not read, but each source lights all columns of the core. Where the
@@ -50,7 +46,7 @@ def energy(core: "TensorCore", rows: int, columns: int, vectors: float, resident
     }
 
 
-def time(core: "TensorCore", rows: int, columns: int, vectors: float, resident: bool) -> Number:
+def time(core: Machine, rows: int, columns: int, vectors: float, resident: bool) -> Number:
     """Time [s] that one core is held by `vectors` vectors through a product, loads and calibrations included."""
     symbol_time = core.encoding.symbols / core.clock
     working = _tile_count(core, rows, columns) * (
@@ -59,12 +55,12 @@ def time(core: "TensorCore", rows: int, columns: int, vectors: float, resident: 
     return working / (1 - core.upkeep.lost_duty(symbol_time))
 
 
-def loads(core: "TensorCore", rows: int, columns: int, vectors: float, resident: bool) -> Number:
+def loads(core: Machine, rows: int, columns: int, vectors: float, resident: bool) -> Number:
     """How many times a tile of weights is written for these vectors; a share of one where weights stay longer."""
     return _tile_count(core, rows, columns) * fills(core, vectors, resident) * core.encoding.passes
 
 
-def fills(core: "TensorCore", vectors: float, resident: bool) -> Number:
+def fills(core: Machine, vectors: float, resident: bool) -> Number:
     """How many times the weights of a product are brought to the mask, all slices counted once.
 
     Resident weights stay for other vectors too; those that are not are written for these, at least once.

@@ -18,8 +18,10 @@ LOOP = 2**31
 class Core(Protocol):
     """What can stand in for a matrix product: `TensorCore`, `electronics.IntegerCore`, or one's own.
 
-    A core may also have `prepare()`, called once a run, whose result is used in its place; `at(name)`, the core of the
-    site of that name; and `turn(number, names)`, the core in that turn of a scan that holds the named sites.
+    `observe`, needed for diagnostics, returns readings beside the product: a pytree whose leaves add up, or one with
+    methods `joined(other)` and `folded()` (over a leading axis). A core may also have `prepare()`, called once a run,
+    whose result is used in its place; `at(name)`, the core of the site of that name; and `turn(number, names)`, the
+    core in that turn of a scan that holds the named sites.
     """
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
@@ -100,7 +102,7 @@ class _Runner:
         else:
             keys = jax.random.split(site_key, site.matrices)
             y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, keys)
-            seen = jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), seen)
+            seen = seen.folded() if hasattr(seen, "folded") else jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), seen)
         y = y.swapaxes(1, 2) if site.weights_first else y
         out = eqn.outvars[0].aval
         y = jnp.round(y) if jnp.issubdtype(out.dtype, jnp.integer) else y
@@ -195,7 +197,7 @@ class _Runner:
         def body(state):
             turn, carried, sums = state
             outs, seen = turn_of(plans[1], 1, turn, fixed, carried)
-            return turn + 1, outs, jax.tree.map(jnp.add, sums, seen)
+            return turn + 1, outs, {site: _joined(sums[site], seen[site]) for site in sums}
 
         first = jnp.uint32(0)
         _, shapes = jax.eval_shape(lambda carried: turn_of(plans[1], 1, first, fixed, carried), start)
@@ -217,6 +219,11 @@ class _Runner:
             return run
 
         return jax.lax.switch(index, [branch(plan) for plan in plans], *args)
+
+
+def _joined(a: Any, b: Any) -> Any:
+    """Readings of two turns as one: their sums, unless they know better."""
+    return a.joined(b) if hasattr(a, "joined") else jax.tree.map(jnp.add, a, b)
 
 
 def _loop_key(key: jax.Array, plans: Sequence[Plan]) -> jax.Array:

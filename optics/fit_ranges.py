@@ -57,6 +57,24 @@ class _Extremes(NamedTuple):
     count: jax.Array
     largest: jax.Array
 
+    def joined(self, other: "_Extremes") -> "_Extremes":
+        """Of two products, as one."""
+        return _Extremes(
+            jnp.maximum(self.peak, other.peak),
+            self.square + other.square,
+            self.count + other.count,
+            jnp.maximum(self.largest, other.largest),
+        )
+
+    def folded(self) -> "_Extremes":
+        """Of the products along a leading axis, as one."""
+        return _Extremes(
+            jnp.max(self.peak, axis=0),
+            jnp.sum(self.square, axis=0),
+            jnp.sum(self.count, axis=0),
+            jnp.max(self.largest, axis=0),
+        )
+
 
 class _Finder(NamedTuple):
     """A core that passes exact products on and says what its receivers would have seen of them."""
@@ -67,10 +85,23 @@ class _Finder(NamedTuple):
         return self.core.matmul(x, w, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, _Extremes]:
-        y, seen = self.core.walk(x, w, key, observe=True)
+        y, seen = self.scaled(x, w).walk(x, w, key, observe=True)
         columns = w.shape[1]
         count = seen["conversions"] / seen["peak"].shape[0]
         return y, _Extremes(seen["peak"][:columns], seen["square"][:columns], count, jnp.max(jnp.abs(x)))
+
+    def scaled(self, x: jax.Array, w: jax.Array) -> Prepared:
+        """The core with each vector scaled to its own largest element."""
+        return self.core
+
+
+class _FixedFinder(_Finder):
+    """The same, full drive standing for the largest input of the site, as it will in use."""
+
+    def scaled(self, x: jax.Array, w: jax.Array) -> Prepared:
+        largest = jnp.max(jnp.abs(x))
+        fixed = SiteRange(jnp.ones(w.shape[1], jnp.float32), jnp.where(largest > 0, largest, 1.0))
+        return Prepared(self.core.core, self.core.device, fixed)
 
 
 def fit_ranges(
@@ -94,7 +125,8 @@ def fit_ranges(
         checks.has(core, "observe")
         open_core = core.replace({f"effects.{name}": 0.0 for name in ("adc_clipping", "adc_rounding", "adc_noise")})
         look = emulate(fun, weights, policy=policy, diagnostics=True)
-        _, seen = look(_Finder(open_core.prepare()), key, *args, **kwargs)
+        finder = _FixedFinder if fixed_inputs else _Finder
+        _, seen = look(finder(open_core.prepare()), key, *args, **kwargs)
         return {name: _range(found, loading, fixed_inputs) for name, found in seen.items()}
 
     return fit

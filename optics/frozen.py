@@ -1,12 +1,11 @@
 """What is fixed when a device is made: the gains, offsets and phases that all its products then see."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-if TYPE_CHECKING:
-    from optics.core import TensorCore
+from optics.machine import Machine
 
 
 class Frozen(NamedTuple):
@@ -37,7 +36,7 @@ class Frozen(NamedTuple):
         )
 
 
-def make(core: "TensorCore") -> Frozen:
+def make(core: Machine) -> Frozen:
     """The device with the serial number `core.device`: same number, same device; spreads are Gaussian.
 
     Every tile of every product passes through this one device. Amounts stand in the core's leaves, so a device under

@@ -10,12 +10,17 @@ from electronics import ADC, DAC, TIA
 ON = jnp.float32(1)
 
 
-def adc(bits=8, enob=8.0):
-    return ADC(bits=bits, enob=enob, loading=4.0, gain=1.0, jitter=0.0, offset_mismatch=0.0, survey_factor=1.0)
+def adc(bits=8, enob=8.0, gain=1.0, jitter=0.0):
+    return ADC(bits=bits, enob=enob, loading=4.0, gain=gain, jitter=jitter, offset_mismatch=0.0, survey_factor=1.0)
 
 
-def dac(bits=8, enob=8.0):
-    return DAC(bits=bits, enob=enob, inl=0.0, energy_at_8_bits=3.57e-12)
+def dac(bits=8, enob=8.0, inl=0.0):
+    return DAC(bits=bits, enob=enob, inl=inl, energy_at_8_bits=3.57e-12)
+
+
+def tia(**changes):
+    silent = {"noise_density": 0.0, "feedback_conductance": 0.0, "integration_capacitance": 0.0}
+    return TIA(**silent | {"bandwidth": 1e10, "full_well": 1e-12, "power": 3e-3} | changes)
 
 
 @pytest.mark.parametrize("bits", [1, 3, 8])
@@ -68,13 +73,54 @@ def test_gradient_passes_rounding_and_stops_where_the_adc_clips():
 
 
 def test_tia_noise_and_power():
-    tia = TIA(
-        noise_density=5e-12,
-        feedback_conductance=0.0,
-        integration_capacitance=0.0,
-        bandwidth=1e10,
-        full_well=1e-12,
-        power=3e-3,
-    )
-    assert tia.noise_variance(5e8) == pytest.approx(25e-24 * 5e8)
-    assert tia.energy(1e9) == pytest.approx(3e-12)
+    assert tia(noise_density=5e-12).noise_variance(5e8) == pytest.approx(25e-24 * 5e8)
+    assert tia().energy(1e9) == pytest.approx(3e-12)
+
+
+@pytest.mark.parametrize("scale", [1.0, 250.0])
+@pytest.mark.parametrize("inl", [0.02, -0.1])
+def test_inl_keeps_the_end_points_and_peaks_at_its_own_value(scale, inl):
+    """Error INL (3 sqrt 3 / 2) (u - u^3) of full scale: 0 at 0 and 1, INL at u = 1 / sqrt 3, odd in the drive."""
+    drive = np.linspace(-1, 1, 20001)
+    bent = np.asarray(dac(inl=inl).bend(jnp.asarray(drive * scale, jnp.float32), scale * ON, ON), np.float64) / scale
+    error = bent - drive
+    np.testing.assert_allclose(error[[0, 10000, -1]], 0, atol=1e-7)
+    assert np.abs(error).max() == pytest.approx(abs(inl), rel=1e-4)
+    assert abs(drive[np.argmax(error * np.sign(drive) * np.sign(inl))]) == pytest.approx(3**-0.5, abs=2e-3)
+    np.testing.assert_allclose(error, -error[::-1], atol=3e-7)
+    np.testing.assert_array_equal(dac(inl=inl).bend(jnp.asarray(drive, jnp.float32), ON, 0 * ON), drive.astype("f4"))
+
+
+@pytest.mark.parametrize(("rate", "sigma", "snr"), [(1e9, 1e-12, 50.06), (1e9, 1e-13, 70.06), (1e10, 1e-13, 50.06)])
+def test_jitter_limits_the_snr_by_the_slope_of_the_signal(rate, sigma, snr):
+    """Walden (1999): -20 log10(2 pi f_in sigma) at f_in = rate / 2."""
+    assert -10 * np.log10(float(adc(jitter=sigma).jitter_variance(rate))) == pytest.approx(snr, abs=0.01)
+
+
+def test_gain_divides_the_full_scale():
+    """(1 + 4 rms) / gain."""
+    np.testing.assert_allclose(adc(gain=5.0).full_scale(jnp.array([0.0, 1.0, 2.5])), [0.2, 1.0, 2.2], rtol=1e-6)
+
+
+def test_receivers_have_three_noises_that_add():
+    """4 k T / R at 300 K: 1.66e-24 A^2/Hz of 10 kOhm; sqrt(k T C) / q: 402 electrons of 1 pF and 40 of 10 fF."""
+    resistor, both = (tia(feedback_conductance=1e-4, noise_density=d).noise_variance(1e9) for d in (0.0, 1e-12))
+    assert resistor == pytest.approx(1.657e-24 * 1e9, rel=1e-3)
+    assert both == pytest.approx((1.657e-24 + 1e-24) * 1e9, rel=1e-3)
+    for capacitance, electrons in ((1e-12, 402), (10e-15, 40.2)):
+        for rate in (1e6, 1e10):
+            current = np.sqrt(float(tia(integration_capacitance=capacitance).reset_variance(rate)))
+            assert current / rate / 1.602176634e-19 == pytest.approx(electrons, rel=2e-3)
+
+
+@pytest.mark.parametrize("bandwidth", [0.3e9, 1e9, 30e9, 1e13])
+def test_a_single_pole_delays_its_share_of_the_charge(bandwidth):
+    """A unit current from 0 to T charges 1 - exp(-t / tau): what has not come by T, integrated step by step."""
+    tau = 1 / (2 * np.pi * bandwidth) * 1e9
+    steps = np.linspace(0, 1, 2_000_001)
+    missing = np.trapezoid(np.exp(-steps / tau), steps)
+    assert float(tia(bandwidth=bandwidth).memory(1e9)) == pytest.approx(missing, rel=2e-3)
+
+
+def test_a_well_fills_at_its_charge_per_symbol():
+    assert float(tia(full_well=2e-15).largest_current(1e9)) == pytest.approx(2e-6, rel=1e-6)

@@ -532,7 +532,7 @@ def test_a_range_of_all_rows_fits_whatever_the_numbers_are():
 # --- All of them at once, at their worst ---
 
 STRUCTURES = {
-    "rails": ({}, optics.Laser(threshold=0.1, rollover=0.1, bias_error=0.0)),
+    "rails": ({"accumulate": 3}, optics.Laser(threshold=0.1, rollover=0.1, bias_error=0.0)),
     "slots": (
         {"encoding": Encoding(inputs="slots", weights="offset"), "adc.noise": "logistic"},
         optics.MachZehnder(extinction_ratio=20.0, bias_error=0.0),
@@ -545,7 +545,6 @@ STRUCTURES = {
         {"encoding": Encoding(weights="offset", input_slices=2, weight_slices=2), "dac.bits": 4, "mask.bits": 4},
         optics.ElectroAbsorption(extinction_ratio=10.0, bias_error=0.0),
     ),
-    "accumulated": ({"accumulate": 3}, optics.Straight(bias_error=0.0)),
 }
 # Leaf: lowest and highest; drawn at either end, or between them in the logarithm where both are above 0.
 EXTREMES = {
@@ -612,7 +611,7 @@ def drawn(name: str, noise: np.random.Generator) -> optics.TensorCore:
     return core.replace({"effects": Effects.uniform(noise.choice([1.0, noise.uniform()]))})
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(name=st.sampled_from(sorted(STRUCTURES)), scale=st.floats(-30, 30), seed=st.integers(0, 2**32 - 1))
 def test_no_device_gives_nan(name, scale, seed):
     """Any possible core, at any input scale, with a zero vector and a constant and a zero column: finite numbers."""
