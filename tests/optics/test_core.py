@@ -14,7 +14,8 @@ import optics
 from optics import Effects, tiling
 
 KEY = jax.random.key(0)
-ALL_PRESETS = tuple(optics.PRESETS)
+# Of one structure, so that what is compiled for one serves all; tests/optics/test_imperfections.py draws others.
+SCENARIOS = ("today", "projected_2029", "physical_limit", "ideal")
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +90,7 @@ def test_partial_sums_carry_independent_noise_that_adds_in_variance(operands):
     assert variance(small(noisy, 100, 1024)) / variance(small(noisy, 300, 1024)) == pytest.approx(3.0, abs=0.25)
 
 
-@pytest.mark.parametrize("name", ALL_PRESETS)
+@pytest.mark.parametrize("name", ["today", "lightmatter_2025", "ideal"])
 def test_jit_is_no_jit(operands, name):
     core = small(optics.preset(name))
     eager = core.matmul(*operands, key=KEY)
@@ -151,7 +152,7 @@ def observed(core, x, w, key):
 @given(
     scale=st.floats(-30, 30),
     shape=st.sampled_from([(1, 1, 1), (3, 40, 9), (2, 17, 4)]),
-    name=st.sampled_from(ALL_PRESETS),
+    name=st.sampled_from(SCENARIOS),
     seed=st.integers(0, 2**16),
 )
 def test_never_nan_at_any_scale_with_zero_rows_and_constant_columns(scale, shape, name, seed):
