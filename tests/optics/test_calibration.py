@@ -1,4 +1,4 @@
-"""Drift, its correction, ranges fixed on sample data, and which imperfection costs how much."""
+"""Calibration: of a device by probe vectors, and of the ranges of a function's sites on sample data."""
 
 import dataclasses
 
@@ -9,45 +9,13 @@ import pytest
 
 import optics
 from optics import Effects
-from optics.drift import Drift
 
 ROWS, COLUMNS = 64, 48
-
-
-def drift(**fields) -> Drift:
-    still = dict.fromkeys((field.name for field in dataclasses.fields(Drift)), 0.0)
-    return Drift(**still | fields)
-
-
-@pytest.mark.parametrize("reversion", [0.0, 1e-9, 1e-3, 0.1])
-@pytest.mark.parametrize("age", [0.0, 1.0, 3600.0])
-def test_drift_is_a_random_walk_or_one_that_is_drawn_back(reversion, age):
-    """Uhlenbeck and Ornstein: var = rate^2 (1 - exp(-2 k t)) / 2 k; rate^2 t without reversion."""
-    found = drift(source_rate=1e-3, reversion=reversion, age=age)
-    expected = 1e-6 * (-np.expm1(-2 * reversion * age) / (2 * reversion) if reversion else age)
-    assert float(found.rms(found.source_rate)) ** 2 == pytest.approx(expected, rel=1e-4)
-
-
-def test_drift_has_a_finite_gradient_without_reversion():
-    slope = jax.grad(lambda k: drift(age=100.0, reversion=k).rms(1e-3))(jnp.float32(0))
-    # d/dk of rate sqrt(t) sqrt(1 - k t + ...) at 0.
-    assert float(slope) == pytest.approx(-0.5 * 1e-3 * 10 * 100, rel=1e-3)
 
 
 def device(**leaves) -> optics.TensorCore:
     core = optics.projected_2029(rows=ROWS, columns=COLUMNS, effective_bits=9.0)
     return core.replace({"mask.mismatch": 0.0, "mask.blur": 0.0, "drift.age": 0.0} | leaves)
-
-
-def test_drift_moves_gains_by_its_rms_and_temperature_all_alike():
-    """1,024 sources on two rails: the spread's relative standard error is 1 / sqrt(2 x 2,048), the bar five of them."""
-    core = optics.today(rows=1024, columns=16).replace(
-        {"effects": Effects.only("drift"), "drift.age": 900.0, "drift.temperature_change": 2.0}
-    )
-    gain = np.asarray(core.prepare().device.source_gain, np.float64)
-    thermal = 1 - 0.007 * 2
-    assert np.std(gain / thermal) == pytest.approx(5e-5 * 30, rel=5 / np.sqrt(2 * 2048))
-    assert np.mean(gain) == pytest.approx(thermal, abs=5 * 5e-5 * 30 / np.sqrt(2048))
 
 
 @pytest.fixture(scope="module")
@@ -168,21 +136,6 @@ def test_measured_ranges_beat_those_of_the_norms_where_columns_add_up(sample):
     assert errors[0] < errors[1] / 2
 
 
-def test_fixed_inputs_clip_what_is_larger_than_the_sample(sample):
-    w, x = sample
-    core = optics.today(rows=64, columns=64).replace({"effects": Effects.only("dac_clipping")})
-
-    def product(w, x):
-        return x @ w
-
-    found = optics.fit_ranges(product, fixed_inputs=True)(core, jax.random.key(0), w["out"], x)
-    (range,) = found.values()
-    assert float(range.input_scale) == pytest.approx(float(jnp.max(jnp.abs(x))))
-    y = optics.emulate(product)(optics.Ranged(core, found), jax.random.key(0), w["out"], 3 * x)
-    largest = float(range.input_scale)
-    np.testing.assert_allclose(y, jnp.clip(3 * x, -largest, largest) @ w["out"], rtol=1e-3, atol=1e-3)
-
-
 def test_a_site_that_was_not_calibrated_is_refused(sample):
     core = optics.today(rows=64, columns=64)
     found = optics.fit_ranges(lambda w, x: x @ w["out"])(core, jax.random.key(0), *sample)
@@ -190,23 +143,3 @@ def test_a_site_that_was_not_calibrated_is_refused(sample):
         optics.emulate(forward)(optics.Ranged(core, found), jax.random.key(0), *sample)
     with pytest.raises(ValueError, match="run it through optics.emulate"):
         optics.Ranged(core, found).matmul(sample[1], sample[0]["out"], key=jax.random.key(0))
-
-
-def test_attribution_finds_the_effects_that_act_and_no_other(sample):
-    w, x = sample[0]["out"], sample[1]
-    core = optics.today(rows=64, columns=64).replace({"effects": Effects.only("shot", "weight_rounding")})
-    compiled = []
-
-    def figure(core):
-        compiled.append(core)
-        return jnp.mean((core.matmul(x, w, key=jax.random.key(0)) - x @ w) ** 2, axis=0)
-
-    found = optics.attribute(figure, core)
-    assert len(compiled) == 1
-    np.testing.assert_allclose(found.nothing, 0, atol=1e-9)
-    for name, value in found.alone.items():
-        acts = name in ("shot", "weight_rounding")
-        assert bool(np.all(value > 1e-8)) == acts, name
-        np.testing.assert_allclose(
-            found.without[name], found.alone["shot" if name == "weight_rounding" else "weight_rounding"], rtol=1e-3
-        ) if acts else np.testing.assert_array_equal(found.without[name], found.everything)

@@ -213,6 +213,16 @@ def test_vignetting_falls_with_the_square_of_the_distance_from_the_axis():
     assert_law(only("vignetting", **{"space.vignetting": 0.3}), law)
 
 
+def test_light_lost_to_vignetting_makes_no_shot_noise():
+    """What arrives is counted, sum |u| |t| (1 - v r^2) (1 - v c^2) electrons a product: the variance of the count."""
+    core = only("shot", "vignetting", **{"space.vignetting": 0.6, "detector.dark_current": 0.0, "source.power": 1e-6})
+    x, w = one_vector()
+    u, t, _ = normalised(x[:1], w)
+    r, c = np.linspace(-1, 1, ROWS), np.linspace(-1, 1, COLUMNS)
+    variance = ((np.abs(u) * (1 - 0.6 * r**2)) @ np.abs(t))[0] * (1 - 0.6 * c**2) / electrons(core)
+    np.testing.assert_allclose(seen(core, x, w).var(axis=0), variance, rtol=TOLERANCE)
+
+
 INPUT_SHARES = {"space.input_crosstalk_earlier": 0.03, "space.input_crosstalk_later": 0.07}
 OUTPUT_SHARES = {"space.output_crosstalk_earlier": 0.02, "space.output_crosstalk_later": 0.05, "space.rail_leak": 0.0}
 

@@ -72,3 +72,18 @@ def test_the_peak_of_a_while_is_the_largest_of_its_turns():
         x = np.tanh(x @ square)
     full, _ = fitted(three_turns, square, X)
     np.testing.assert_allclose(full, np.max(sums, axis=(0, 1, 2)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("inputs", ["rails", "offset"])
+def test_inputs_beyond_a_fixed_range_clip_at_either_end(inputs):
+    """Full drive is the most there is and dark the least, which an offset source reaches at the most negative input."""
+    core = optics.today(rows=16, columns=16).replace(
+        {"effects": Effects.only("dac_clipping"), "encoding": optics.Encoding(inputs=inputs)}
+    )
+    x, w = X[:, :16], W[:16, :16]
+    limit = np.float32(np.median(np.abs(x).max(axis=1)))
+    ranges = {"000 weights 16x16": optics.SiteRange(jnp.full(16, 100.0), limit)}
+    y = quickly(optics.emulate(product))(optics.Ranged(core, ranges), KEY, w, x)
+    truth = np.clip(x, -limit, limit).astype(np.float64) @ w
+    np.testing.assert_allclose(y, truth, atol=1e-4 * np.abs(w).sum(axis=0).max() * limit)
+    assert np.mean(x < -limit) > 0.05

@@ -138,6 +138,12 @@ def test_two_entries_show_the_curve_itself():
     assert np.max(np.abs(law(DRIVE) - DRIVE)) > 0.04
 
 
+def test_a_table_of_one_entry_is_refused():
+    """It has no second point to interpolate to: all light would be that of its one entry, which is dark."""
+    with pytest.raises(ValueError, match="entries"):
+        Straight(bias_error=0.0, entries=1)
+
+
 def test_a_modulator_is_no_darker_than_its_extinction_ratio():
     curve, _, _ = made("mach-zehnder", bias_error=-0.5)
     lowest = f64(curve.linearised(jnp.asarray(DRIVE, jnp.float32))).min()
