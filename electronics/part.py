@@ -64,10 +64,7 @@ class Part:
 
         Raises ValueError for a name that is not there (naming the nearest) or a value out of its bounds.
         """
-        out = self
-        for name, value in changes.items():
-            out = _replace_one(out, name, value, whole=name)
-        return out
+        return _replaced(self, changes, "")
 
     def numbers(self) -> dict[str, Any]:
         """All leaves by dotted name, nested parts included."""
@@ -152,20 +149,32 @@ def _allowed(bounds: Mapping[str, float | None]) -> str:
     return "it must be finite" + "".join(f" and {rule}" for rule in given)
 
 
-def _replace_one(part: Part, name: str, value: Any, whole: str) -> Part:
-    head, _, rest = name.partition(".")
+def _replaced(part: Part, changes: Mapping[str, Any], path: str) -> Part:
+    """All changes at once, so that what is possible together need not be so on the way."""
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        head, _, rest = name.partition(".")
+        _check_change(part, head, rest, value, path + name)
+        if rest:
+            inner.setdefault(head, {})[rest] = value
+        else:
+            own[head] = value
+    for head, deeper in inner.items():
+        own[head] = _replaced(own.get(head, getattr(part, head)), deeper, f"{path}{head}.")
+    return dataclasses.replace(part, **own)
+
+
+def _check_change(part: Part, head: str, rest: str, value: Any, whole: str) -> None:
     names = [field.name for field in dataclasses.fields(part)]
     if head not in names:
         raise ValueError(f"{type(part).__name__} has no field {head!r} (in {whole!r}){nearest(head, names)}")
     inner = getattr(part, head)
     if rest and not isinstance(inner, Part):
         raise ValueError(f"{type(part).__name__}.{head} is a value, so {whole!r} names nothing")
-    if rest:
-        value = _replace_one(inner, rest, value, whole)
-    elif isinstance(inner, Part) and not isinstance(value, Part):
+    if not rest and isinstance(inner, Part) and not isinstance(value, Part):
         fields = ", ".join(f"{head}.{field.name}" for field in dataclasses.fields(inner))
         raise ValueError(f"{whole!r} is a part; a number goes into one of its fields: {fields}")
-    return dataclasses.replace(part, **{head: value})
 
 
 def nearest(name: str, names: list[str]) -> str:

@@ -36,7 +36,10 @@ class TIA(Part):
         return BOLTZMANN * ROOM_TEMPERATURE * self.integration_capacitance * rate**2
 
     def memory(self, rate: Number) -> Number:
-        """Share of a symbol's charge that comes in the next one: (tau / T) (1 - exp(-T / tau)), tau = 1 / (2 pi B)."""
+        """Share of a symbol's charge that comes late: (tau / T) (1 - exp(-T / tau)), tau = 1 / (2 pi B).
+
+        It is taken to come in the next symbol; of it exp(-T / tau) comes later still, 0.2 % at B = rate.
+        """
         lag = rate / (2 * jnp.pi * self.bandwidth)
         return lag * -jnp.expm1(-1 / lag)
 

@@ -12,7 +12,8 @@ class Frozen(NamedTuple):
     """The imperfections of one device, with their amounts in: factors about 1, and differences about 0.
 
     source_gain, source_offset [2, rows]: by rail; phase [1, rows]: cosine between a channel and what leaks into it;
-    pixel_gain [2, rows, columns]: by rail of the weight; output_gain, imbalance, adc_offset [1, columns].
+    pixel_gain [2, rows, columns]: by rail of the weight; output_gain, imbalance, adc_offset, column_light (what
+    vignetting leaves) [1, columns].
     """
 
     source_gain: jax.Array
@@ -22,6 +23,7 @@ class Frozen(NamedTuple):
     output_gain: jax.Array
     imbalance: jax.Array
     adc_offset: jax.Array
+    column_light: jax.Array
 
     def cropped(self, rows: int, columns: int) -> "Frozen":
         """Of a tile that does not fill the core: its first rows and columns."""
@@ -33,6 +35,7 @@ class Frozen(NamedTuple):
             output_gain=self.output_gain[:, :columns],
             imbalance=self.imbalance[:, :columns],
             adc_offset=self.adc_offset[:, :columns],
+            column_light=self.column_light[:, :columns],
         )
 
 
@@ -65,8 +68,8 @@ def make(core: Machine) -> Frozen:
             lambda: jnp.ones((2, rows, columns), jnp.float32),
         ),
         output_gain=(1 + on.detector_mismatch * core.detector.gain_mismatch * output_gain)
-        * (1 + on.drift * drift.rms(drift.receiver_rate) * output_drift)
-        * (1 + on.vignetting * (profile(columns)[None] - 1)),
+        * (1 + on.drift * drift.rms(drift.receiver_rate) * output_drift),
         imbalance=on.detector_mismatch * core.detector.imbalance * imbalance,
         adc_offset=on.adc_offset * core.adc.offset_mismatch * adc_offset,
+        column_light=1 + on.vignetting * (profile(columns)[None] - 1),
     )

@@ -55,12 +55,14 @@ class FreeSpace(Part):
             return spread.each(lambda value: value + plus)
         return spread._replace(difference=spread.difference + (plus - minus), total=spread.total + (plus + minus))
 
-    def fan_in(self, light: Signal, crosstalk: Number, balanced: bool) -> Signal:
-        """Power summed over each column [vectors, columns] behind the mask -> power on its detectors."""
+    def fan_in(self, light: Signal, column_light: jax.Array, crosstalk: Number, balanced: bool) -> Signal:
+        """Power summed over each column [vectors, columns] behind the mask -> power on its detectors.
+
+        column_light [1, columns]: how much of it passes at each column's place in the plane, by `profile`.
+        """
         earlier, later = crosstalk * self.output_crosstalk_earlier, crosstalk * self.output_crosstalk_later
-        summed = light.times(transmission(self.fan_in_loss_db)).each(
-            lambda value: value + light.scale * spill(value / light.scale, earlier, later, axis=1)
-        )
+        summed = light.times(transmission(self.fan_in_loss_db)).each(lambda value: value * column_light)
+        summed = summed.each(lambda value: value + light.scale * spill(value / light.scale, earlier, later, axis=1))
         if not balanced:
             return summed
         return summed._replace(difference=summed.difference * (1 - 2 * crosstalk * self.rail_leak))

@@ -61,13 +61,15 @@ class Tile:
 
         analogue = self._linearised(core.dac.bend(drive.code, drive.scale, on.dac_nonlinearity), drive.scale)
         noisy = self._with_source_noise(analogue, drive.scale, key)
-        light = core.source.emit(noisy, drive.scale, frozen.source_gain, frozen.source_offset, code.sources)
+        # A source that is not lit gives what its curve gives without light asked for.
+        dark = on.linearisation * core.transfer.linearised(jnp.zeros((1, 1)))
+        light = core.source.emit(noisy, drive.scale, frozen.source_gain, frozen.source_offset + dark, code.sources)
         spread = core.space.fan_out(light, core.ways, on.input_crosstalk, frozen.phase, code.sources)
 
         pedestal = core.mask.pedestal(on.extinction) + on.stray_light * core.space.stray_light
         plus, minus = self._shown(pixels, pedestal, frozen)
         through = core.mask.transmit(spread, plus, minus, pixels.scale, on.extinction)
-        summed = core.space.fan_in(through, on.output_crosstalk, code.balanced)
+        summed = core.space.fan_in(through, frozen.column_light, on.output_crosstalk, code.balanced)
 
         current = core.detector.detect(summed, core.source.wavelength, frozen.output_gain, frozen.imbalance)
         bandwidth = core.tia.noise_bandwidth(core.clock)
@@ -78,12 +80,13 @@ class Tile:
         return charge, self._lights(drive, pixels, light, current, pedestal) if observe else {}
 
     def _linearised(self, drive, scale):
-        """The light that comes out for the drive that was meant, as a drive: what the inverse table leaves."""
+        """The light above dark that comes out for the drive that was meant: what the inverse table leaves."""
         share = self.on.linearisation
 
         def residual():
             meant = jnp.abs(drive) / scale
-            return jax.lax.stop_gradient(jnp.sign(drive) * (self.core.transfer.linearised(meant) - meant)) * scale
+            above_dark = self.core.transfer.linearised(meant) - self.core.transfer.linearised(jnp.zeros((1, 1)))
+            return jax.lax.stop_gradient(jnp.sign(drive) * (above_dark - meant)) * scale
 
         return drive + share * jax.lax.cond(jnp.asarray(share) > 0, residual, lambda: jnp.zeros_like(drive))
 
@@ -121,7 +124,7 @@ class Tile:
         well = core.tia.largest_current(core.clock) / core.unit_current * scale
         value = value + on.saturation * (jnp.clip(value, -well, well) - value)
 
-        variance = charge.variance + on.jitter * core.adc.jitter_variance(core.clock) * (value / scale) ** 2
+        variance = charge.variance + on.jitter * core.adc.jitter_variance(core.clock / symbols) * (value / scale) ** 2
         variance += on.thermal * core.tia.reset_variance(core.clock) / core.unit_current / core.unit_current
         converter = on.adc_noise * core.adc.noise_variance() * full**2
         if core.adc.noise == "logistic":

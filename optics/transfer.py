@@ -23,6 +23,11 @@ class Transfer(Part):
     bias_error: Number = number("1", least=-1, most=1)
     entries: int = count(256)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.entries < 2:
+            raise ValueError(f"{type(self).__name__}.entries = {self.entries} must be at least 2: dark and full drive")
+
     @abstractmethod
     def light(self, drive: jax.Array) -> jax.Array:
         """Light relative to full drive's, any shape, for a drive in [0, 1]; it never falls with the drive."""
@@ -70,7 +75,7 @@ class Laser(Transfer):
 class LED(Transfer):
     """Light-emitting diode: cubic polynomial without threshold, as the digital twin of Microsoft's AOC fits it."""
 
-    quadratic: Number = number("1", least=-0.5, most=1)
+    quadratic: Number = number("1", least=-0.35, most=1)
     cubic: Number = number("1", least=-0.1, most=1)
 
     def light(self, drive: jax.Array) -> jax.Array:

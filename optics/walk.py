@@ -56,7 +56,8 @@ class Walk:
         found = []
         for factor, part in code.input_parts(xs, scale, lit):
             asked = core.correction.drive(part, on.correction)
-            asked = asked + on.dac_clipping * (jnp.clip(asked, -scale, scale) - asked)
+            least = -scale if code.sources == 2 else jnp.zeros_like(scale)
+            asked = asked + on.dac_clipping * (jnp.clip(asked, least, scale) - asked)
             strokes = encoding.digits(factor, asked, scale, code.input_slices, core.dac.bits, on.dac_rounding)
             found += strokes if code.input_slices > 1 else [strokes[0]._replace(exact=part)]
         return found

@@ -549,7 +549,7 @@ STRUCTURES = {
     ),
     "offset": (
         {"encoding": Encoding(inputs="offset", scales="tile"), "adc.span": "rows"},
-        optics.LED(quadratic=-0.5, cubic=-0.1, bias_error=0.0, entries=2),
+        optics.LED(quadratic=-0.35, cubic=-0.1, bias_error=0.0, entries=2),
     ),
     "slices": (
         {"encoding": Encoding(weights="offset", input_slices=2, weight_slices=2), "dac.bits": 4, "mask.bits": 4},
