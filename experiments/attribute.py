@@ -8,7 +8,6 @@ import numpy as np
 
 import optics
 from experiments import plotting, reporting
-from experiments.ledger import Ledger
 from experiments.measure import Case, Result, measure
 from experiments.on_text import OnText
 from experiments.plotting import BLUE, VERMILION
@@ -44,9 +43,7 @@ def main(options: Attribute) -> dict[str, Any]:
         Case(name=f"{kind} {name}", core=core.replace({"effects": effects}), windows=options.windows)
         for kind, name, effects in ablations(core)
     ]
-    ledger = Ledger(options.out / "results.sqlite")
-    results = measure(checkpoint, windows, cases, options.seed, ledger)
-    ledger.close()
+    results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
     everything, exact = results["everything "], results["fp32"]
     rows = [
         {

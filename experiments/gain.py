@@ -13,7 +13,6 @@ import numpy as np
 
 import optics
 from experiments import plotting, reporting
-from experiments.ledger import Ledger
 from experiments.measure import Case, Result, measure
 from experiments.on_text import OnText
 from experiments.plotting import BLUE, GREY, VERMILION
@@ -60,9 +59,7 @@ def main(options: Gain) -> dict[str, Any]:
     cases += [
         Case(name=f"{name}, gain {gain:g}", core=core, windows=options.windows) for (name, gain), core in cores.items()
     ]
-    ledger = Ledger(options.out / "results.sqlite")
-    results = measure(checkpoint, windows, cases, options.seed, ledger)
-    ledger.close()
+    results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
     exact = _nll(results["fp32"])
     rows = [
         {"series": name, "gain": gain, "perplexity": _perplexity(nll), "delta_nll": float(np.mean(nll - exact))}

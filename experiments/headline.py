@@ -9,7 +9,6 @@ import optics
 from electronics import IntegerCore, accelerators
 from experiments import headline_figures, headline_report, reporting
 from experiments.headline_rows import Bills, light_point, row
-from experiments.ledger import Ledger
 from experiments.measure import Case, measure
 from experiments.on_text import OnText
 
@@ -70,9 +69,7 @@ def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -
         *(Case(name=name, core=core, windows=options.windows, observed=True) for name, core in cores.items()),
         *(Case(name=name, core=core, windows=light_windows) for name, (_, _, core) in lights.items()),
     ]
-    ledger = Ledger(options.out / "results.sqlite")
-    results = measure(checkpoint, windows, cases, options.seed, ledger)
-    ledger.close()
+    results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
 
     bills = Bills(checkpoint, options.window_tokens)
     exact = results["digital_fp32"]

@@ -22,6 +22,7 @@ KINDS = {
     "input movement": "digital",
     "output movement": "digital",
     "partial sums": "digital",
+    "calibration": "converters",
     "digital products": "digital",
     "host, network, fans": "server",
     "power conversion": "server",

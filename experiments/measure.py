@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -41,9 +42,13 @@ class Result:
 
 
 def measure(
-    checkpoint: models.Checkpoint, windows: np.ndarray, cases: Sequence[Case], seed: int, ledger: Ledger
+    checkpoint: models.Checkpoint, windows: np.ndarray, cases: Sequence[Case], seed: int, kept: Path
 ) -> dict[str, Result]:
-    """Results by case name. windows [count, tokens]; the noise key of a window is the same for all cases."""
+    """Results by case name. windows [count, tokens]; the noise key of a window is the same for all cases.
+
+    Each result goes to the file `kept` as soon as it is there, and is taken from it in another run.
+    """
+    ledger = Ledger(kept)
     bench = _Bench(checkpoint, seed, ledger)
     results = {case.name: Result() for case in cases}
     with tqdm(total=sum(case.windows for case in cases), unit="window", desc="evaluating", smoothing=0.05) as bar:
@@ -54,6 +59,7 @@ def measure(
                     bar.set_postfix_str(case.name)
                     bench.add(results[case.name], case)
                     bar.update()
+    ledger.close()
     return results
 
 
