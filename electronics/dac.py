@@ -4,13 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from electronics import limits
-from electronics.book import CONSTANTS
 from electronics.part import Number, Part, number
 from electronics.rounding import straight_through, to_levels
-
-BITS_EXPONENT = CONSTANTS["dac_fit.bits_exponent"].value
-RATE_EXPONENT = CONSTANTS["dac_fit.rate_exponent"].value
-CORNER_RATE = CONSTANTS["dac_fit.corner_rate"].value
 
 # x (1 - x^2) is largest at x = 1 / sqrt 3, where it is 2 / (3 sqrt 3).
 _CUBIC_PEAK = 2 / 27**0.5
@@ -19,13 +14,17 @@ _CUBIC_PEAK = 2 / 27**0.5
 class DAC(Part):
     """Sign-and-magnitude DAC: `bits` set 2**bits levels of non-negative drive, a switch selects the rail.
 
-    `inl` is the peak integral nonlinearity as a fraction of full scale, `enob` the noise on top of the rounding.
+    `inl` is the peak integral nonlinearity as a fraction of full scale, `enob` the noise on top of the rounding. The
+    exponents say how the energy grows with bits, and with the rate beyond `corner_rate`.
     """
 
     bits: Number = number("bit", least=1, most=16)
     enob: Number = number("bit", least=1, most=16)
     inl: Number = number("1", least=-0.25, most=0.25)
     energy_at_8_bits: Number = number("J", least=0)
+    bits_exponent: Number = number("1/bit", least=0)
+    rate_exponent: Number = number("1", least=0)
+    corner_rate: Number = number("Hz", above=0)
 
     def convert(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
         """Signed numbers within full_scale, any shape -> the nearest levels; `share` of the rounding is on."""
@@ -50,9 +49,9 @@ class DAC(Part):
     def energy(self, rate: Number) -> Number:
         """Energy per conversion [J] at `rate` [Hz].
 
-        E = 8 k T SNR + E_8 2**(a (ENOB - 8)) max(1, rate / 14 GHz)**p, with a and p through the published 8 b and
-        12 b parts (see dac_fit in constants.toml).
+        E = 8 k T SNR + E_8 2**(a (ENOB - 8)) max(1, rate / f_c)**p; in the presets a, p and f_c are those of published
+        8 b and 12 b parts.
         """
-        bits_scale = 2.0 ** (BITS_EXPONENT * (self.enob - 8))
-        rate_scale = jnp.maximum(1.0, rate / CORNER_RATE) ** RATE_EXPONENT
+        bits_scale = 2.0 ** (self.bits_exponent * (self.enob - 8))
+        rate_scale = jnp.maximum(1.0, rate / self.corner_rate) ** self.rate_exponent
         return limits.sampling_energy(self.enob) + self.energy_at_8_bits * bits_scale * rate_scale

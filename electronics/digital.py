@@ -12,6 +12,7 @@ class DigitalBackend(Part):
     add_energy: Number = number("J", least=0)
     rescale_energy: Number = number("J", least=0)
     mac_energy: Number = number("J", least=0)
+    operation_energy: Number = number("J", least=0)
     memory_energy: Number = number("J/bit", least=0)
     word_bits: int = static(8)
     output_bits: int = static(16)

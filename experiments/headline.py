@@ -94,6 +94,6 @@ def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -
         },
         "measured_runs": [dataclasses.asdict(run) for run in accelerators.MEASURED_RUNS],
         "assumptions": {name: [str(c) for c in optics.assumptions(name)] for name in cores if name != "ideal"},
-        "omitted_from_bill": list(optics.OMITTED),
+        "omitted_from_bill": list(bills.omitted),
         "versions": reporting.versions(),
     }

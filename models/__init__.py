@@ -21,7 +21,7 @@ from models.configs import (
 from models.decoding import greedy, next_token_losses
 from models.fetch import FetchError, cache_folder, fetch_model, fetch_text
 from models.gguf_checkpoint import Checkpoint, load_gguf
-from models.llama import forward, initialise, parameter_count, parameter_shapes
+from models.llama import decode_step, empty_cache, forward, initialise, parameter_count, parameter_shapes
 from models.llama_config import LlamaConfig, RopeScaling, config_from_json
 from models.text import load_text, windows
 from models.tokenizer import Tokenizer
@@ -42,6 +42,8 @@ __all__ = [
     "Tokenizer",
     "cache_folder",
     "config_from_json",
+    "decode_step",
+    "empty_cache",
     "fetch_model",
     "fetch_text",
     "forward",

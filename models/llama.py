@@ -29,6 +29,7 @@ from models.llama_config import LlamaConfig
 from models.rope import rotate, rotation_tables
 
 Params = dict[str, Any]
+Cache = dict[str, jax.Array]
 
 
 def forward(config: LlamaConfig, params: Params, tokens: jax.Array) -> jax.Array:
@@ -54,15 +55,54 @@ def forward(config: LlamaConfig, params: Params, tokens: jax.Array) -> jax.Array
     rotation = rotation_tables(config, tokens.shape[1])
 
     def block(x: jax.Array, layer: Params) -> tuple[jax.Array, None]:
-        x = x + _attention(config, layer, _norm(config, x, layer["attention_norm"]), rotation)
+        q, k, v = _queries_keys_values(config, layer, _norm(config, x, layer["attention_norm"]), rotation)
+        x = x + _attend(config, q, k, v, _causal(q, k)) @ layer["o"]
         x = x + _mlp(layer, _norm(config, x, layer["mlp_norm"]))
         return x, None
 
     x = jnp.take(params["embedding"], tokens, axis=0)
     x, _ = jax.lax.scan(block, x, params["layers"])
-    x = _norm(config, x, params["norm"])
-    head = params["embedding"].T if config.tied_head else params["head"]
-    return (x @ head).astype(jnp.float32)
+    return _logits(config, params, x)
+
+
+def empty_cache(config: LlamaConfig, batch: int, length: int, dtype: DTypeLike = jnp.float32) -> Cache:
+    """Room for the keys and values of `length` positions: a dict of two [layers, batch, length, kv_heads, head_dim]."""
+    shape = (config.layers, batch, length, config.kv_heads, config.head_dim)
+    return {"k": jnp.zeros(shape, dtype), "v": jnp.zeros(shape, dtype)}
+
+
+def decode_step(
+    config: LlamaConfig, params: Params, cache: Cache, tokens: jax.Array, position: jax.Array
+) -> tuple[jax.Array, Cache]:
+    """One token more for each sequence, the keys and values of those before it being in the cache.
+
+    Args:
+        config: the shape of the model; static.
+        params: as for `forward`.
+        cache: as `empty_cache` makes it; positions from `position` on are not looked at.
+        tokens: integers [batch].
+        position: a whole number, how many positions of the cache are filled.
+
+    Returns:
+        (logits [batch, vocabulary] of the next token, the cache with this position filled).
+    """
+    here = rotation_tables(config, 1, start=position)
+
+    def block(x: jax.Array, layer: tuple[Params, Cache]) -> tuple[jax.Array, Cache]:
+        weights, kept = layer
+        q, k, v = _queries_keys_values(config, weights, _norm(config, x, weights["attention_norm"]), here)
+        kept = {
+            name: jax.lax.dynamic_update_slice_in_dim(kept[name], new, position, axis=1)
+            for name, new in (("k", k), ("v", v))
+        }
+        seen = (jnp.arange(kept["k"].shape[1]) <= position)[None, None, None, None]
+        x = x + _attend(config, q, kept["k"], kept["v"], seen) @ weights["o"]
+        x = x + _mlp(weights, _norm(config, x, weights["mlp_norm"]))
+        return x, kept
+
+    x = jnp.take(params["embedding"], tokens[:, None], axis=0)
+    x, cache = jax.lax.scan(block, x, (params["layers"], cache))
+    return _logits(config, params, x)[:, 0], cache
 
 
 def parameter_shapes(config: LlamaConfig, dtype: DTypeLike = jnp.float32) -> Params:
@@ -135,6 +175,12 @@ def _check_tokens(config: LlamaConfig, tokens: jax.Array) -> None:
         raise ValueError(f"tokens are {tokens.shape[1]} long; this model's context is {config.context}")
 
 
+def _logits(config: LlamaConfig, params: Params, x: jax.Array) -> jax.Array:
+    head = params["embedding"].T if config.tied_head else params["head"]
+    return (_norm(config, x, params["norm"]) @ head).astype(jnp.float32)
+
+
+@jax.named_scope("norms")
 def _norm(config: LlamaConfig, x: jax.Array, weight: jax.Array) -> jax.Array:
     wide = x.astype(jnp.float32)
     mean_square = jnp.mean(wide * wide, axis=-1, keepdims=True)
@@ -142,21 +188,37 @@ def _norm(config: LlamaConfig, x: jax.Array, weight: jax.Array) -> jax.Array:
     return normed.astype(x.dtype) * weight[None, None, :]
 
 
-def _attention(config: LlamaConfig, layer: Params, x: jax.Array, rotation: tuple[jax.Array, jax.Array]) -> jax.Array:
+def _queries_keys_values(
+    config: LlamaConfig, layer: Params, x: jax.Array, rotation: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """q [batch, length, kv_heads, groups, head_dim], k and v [batch, length, kv_heads, head_dim]."""
     batch, length, _ = x.shape
-    groups = config.heads // config.kv_heads
     q = (x @ layer["q"]).reshape(batch, length, config.heads, config.head_dim)
     k = (x @ layer["k"]).reshape(batch, length, config.kv_heads, config.head_dim)
     v = (x @ layer["v"]).reshape(batch, length, config.kv_heads, config.head_dim)
+    with jax.named_scope("rotary embedding"):
+        q, k = rotate(q, *rotation), rotate(k, *rotation)
     # Consecutive query heads share a key head; a group axis spares the repeated keys and values.
-    q = rotate(q, *rotation).reshape(batch, length, config.kv_heads, groups, config.head_dim)
-    k = rotate(k, *rotation)
-    scores = jnp.einsum("bqhgd,bkhd->bhgqk", q, k).astype(jnp.float32) * config.head_dim**-0.5
-    causal = jnp.tril(jnp.ones((length, length), dtype=bool))[None, None, None]
-    shares = jax.nn.softmax(jnp.where(causal, scores, -jnp.inf), axis=-1).astype(x.dtype)
+    return q.reshape(batch, length, config.kv_heads, config.heads // config.kv_heads, config.head_dim), k, v
+
+
+def _causal(q: jax.Array, k: jax.Array) -> jax.Array:
+    """Each position sees itself and those before, [1, 1, 1, queries, keys]."""
+    return jnp.tril(jnp.ones((q.shape[1], k.shape[1]), dtype=bool))[None, None, None]
+
+
+def _attend(config: LlamaConfig, q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Array:
+    """Values mixed by the attention of queries to the keys that are seen, [batch, queries, heads * head_dim]."""
+    products = jnp.einsum("bqhgd,bkhd->bhgqk", q, k)
+    with jax.named_scope("softmax"):
+        scores = products.astype(jnp.float32) * config.head_dim**-0.5
+        shares = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), axis=-1).astype(v.dtype)
     mixed = jnp.einsum("bhgqk,bkhd->bqhgd", shares, v)
-    return mixed.reshape(batch, length, config.heads * config.head_dim) @ layer["o"]
+    return mixed.reshape(*mixed.shape[:2], config.heads * config.head_dim)
 
 
 def _mlp(layer: Params, x: jax.Array) -> jax.Array:
-    return (jax.nn.silu(x @ layer["gate"]) * (x @ layer["up"])) @ layer["down"]
+    gate, up = x @ layer["gate"], x @ layer["up"]
+    with jax.named_scope("activations"):
+        hidden = jax.nn.silu(gate) * up
+    return hidden @ layer["down"]

@@ -37,10 +37,10 @@ def scaling_divisors(frequencies: np.ndarray, scaling: RopeScaling) -> np.ndarra
     return 1.0 / (kept + (1.0 - kept) / scaling.factor)
 
 
-def rotation_tables(config: LlamaConfig, length: int) -> tuple[jax.Array, jax.Array]:
-    """Cosines and sines of positions 0 to length - 1, each float32 [length, head_dim / 2]."""
+def rotation_tables(config: LlamaConfig, length: int, start: jax.Array | int = 0) -> tuple[jax.Array, jax.Array]:
+    """Cosines and sines of `length` positions from `start` on, each float32 [length, head_dim / 2]."""
     frequencies = jnp.asarray(rotary_frequencies(config), dtype=jnp.float32)
-    positions = jnp.arange(length, dtype=jnp.float32)
+    positions = jnp.asarray(start, dtype=jnp.float32) + jnp.arange(length, dtype=jnp.float32)
     angles = positions[:, None] * frequencies[None, :]
     return jnp.cos(angles), jnp.sin(angles)
 

@@ -8,7 +8,7 @@ bill = optics.price(core, optics.trace(forward, weights=0)(params, x))
 
 from optics import config
 from optics.attribution import Attribution, attribute
-from optics.bill import EXAOPS, OMITTED, Bill, price
+from optics.bill import EXAOPS, Bill, price
 from optics.calibrate import Calibration, calibrate
 from optics.core import TensorCore
 from optics.correction import Correction
@@ -16,9 +16,11 @@ from optics.detector import Photodetector
 from optics.devices import DEVICES, device
 from optics.drift import Drift, Upkeep
 from optics.effects import Effects
+from optics.elementwise import census
 from optics.emulate import emulate
 from optics.encoding import Encoding
 from optics.fit_ranges import Ranged, fit_ranges
+from optics.light import lit
 from optics.mask import WeightMask
 from optics.plan import Site, everything, stationary, trace
 from optics.presets import (
@@ -35,13 +37,13 @@ from optics.ranges import SiteRange
 from optics.readings import Readings
 from optics.source import Source
 from optics.space import FreeSpace
+from optics.system import System, system
 from optics.transfer import LED, ElectroAbsorption, Laser, MachZehnder, Straight
 
 __all__ = [
     "DEVICES",
     "EXAOPS",
     "LED",
-    "OMITTED",
     "PRESETS",
     "Attribution",
     "Bill",
@@ -61,12 +63,14 @@ __all__ = [
     "SiteRange",
     "Source",
     "Straight",
+    "System",
     "TensorCore",
     "Upkeep",
     "WeightMask",
     "assumptions",
     "attribute",
     "calibrate",
+    "census",
     "config",
     "constants_of",
     "device",
@@ -74,11 +78,13 @@ __all__ = [
     "everything",
     "fit_ranges",
     "ideal",
+    "lit",
     "physical_limit",
     "preset",
     "price",
     "projected_2029",
     "stationary",
+    "system",
     "today",
     "trace",
 ]

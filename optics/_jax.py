@@ -15,8 +15,10 @@ __all__ = [
     "bind",
     "contains_product",
     "is_product",
+    "jaxprs_inside",
     "kind",
     "opened",
+    "scope",
 ]
 
 _KINDS = {
@@ -42,6 +44,11 @@ def is_product(eqn: JaxprEqn) -> bool:
     return kind(eqn) in ("product", "convolution")
 
 
+def scope(eqn: JaxprEqn) -> str:
+    """The outermost `jax.named_scope` that the equation was written in, inside its own jaxpr; "" for none."""
+    return str(eqn.source_info.name_stack).partition("/")[0]
+
+
 def opened(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
     """A jaxpr and the values of its constants."""
     return (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, ClosedJaxpr) else (jaxpr, ())
@@ -56,6 +63,13 @@ def bind(eqn: JaxprEqn, values: Sequence[Any]) -> list[Any]:
     """The equation applied to other values, custom derivative rules kept."""
     out = eqn.primitive.bind(*values, **eqn.primitive.get_bind_params(eqn.params))
     return list(out) if eqn.primitive.multiple_results else [out]
+
+
+def jaxprs_inside(eqn: JaxprEqn) -> list[Jaxpr]:
+    """The jaxprs that an equation runs: those of its parameters, without the derivative rules of custom_jvp/vjp."""
+    if kind(eqn) in ("custom_jvp", "custom_vjp"):
+        return [opened(inner_jaxpr(eqn))[0]]
+    return list(jaxprs_in_params(eqn.params))
 
 
 def contains_product(eqn: JaxprEqn) -> bool:

@@ -1,7 +1,7 @@
 """The bill: joules by component, time and reloads for all the products of a function. Never runs the function."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,19 +12,16 @@ from optics import checks
 from optics.plan import Site
 
 EXAOPS = 1e18
-OMITTED = (
-    "norms, softmax, rotary embedding, activations and other element-wise work",
-    "KV-cache and activation traffic to main memory",
-    "thermal control of the optics",
-    "cooling outside the server (PUE)",
-)
+OMITTED = ("thermal control of the optics", "cooling outside the server (PUE)")
+WITHOUT_OPERATIONS = "norms, softmax, rotary embedding, activations and other element-wise work"
+WITHOUT_MEMORY = "KV-cache and activation traffic to main memory"
 
 
 class Bill(NamedTuple):
     """Energy [J] by component of one call, at the plug; 1 MAC = 2 operations.
 
     components: J by name; macs, optical_macs: multiply-accumulates in all and on the core; core_seconds: time that a
-    single core would need [s]; loads: how often a tile of weights is written.
+    single core would need [s]; loads: how often a tile of weights is written; omitted: costs that are not in it.
     """
 
     components: dict[str, Number]
@@ -32,6 +29,7 @@ class Bill(NamedTuple):
     optical_macs: Number
     core_seconds: Number
     loads: Number
+    omitted: tuple[str, ...] = OMITTED
 
     @property
     def total(self) -> jax.Array:
@@ -53,16 +51,26 @@ class Bill(NamedTuple):
         return self.per_mac * (ops / 2)
 
 
-def price(core: Any, sites: Sequence[Site]) -> Bill:
+def price(
+    core: Any,
+    sites: Sequence[Site],
+    *,
+    operations: Mapping[str, float] | None = None,
+    memory_bits: Mapping[str, float] | None = None,
+) -> Bill:
     """What the products of `trace` cost on `core`; differentiable and vmappable over the core's leaves.
 
     Sites on the core are billed by `core.cost`, digital ones by `core.digital_cost`; where the core has an `overhead`
-    its host and power conversion come on top. What is left out is listed in `optics.OMITTED`. Of a `cond` all branches
-    are billed; a `while`, whose turns nobody knows beforehand, is billed for one, with a warning.
+    its host and power conversion come on top. `operations`, as `optics.census` counts them, and `memory_bits` that go
+    to or from main memory each add a line under their own names. What is not billed stands in the bill's `omitted`.
+    Of a `cond` all branches are billed; a `while`, whose turns nobody knows beforehand, for one, with a warning.
 
     Raises TypeError where `core` prices nothing, ValueError where there is no product to price.
     """
     checks.has(core, "cost")
+    for given, method in ((operations, "operation_cost"), (memory_bits, "memory_cost")):
+        if given:
+            checks.has(core, method)
     if not sites:
         raise ValueError("there is no product to price: `sites` is empty")
     if not all(site.bounded for site in sites):
@@ -84,6 +92,8 @@ def price(core: Any, sites: Sequence[Site]) -> Bill:
         if hasattr(core, "time"):
             seconds += times * core.time(**shape)
             loads += times * core.loads(**shape)
+    _add(components, {name: core.operation_cost(count) for name, count in (operations or {}).items()})
+    _add(components, {name: core.memory_cost(bits) for name, bits in (memory_bits or {}).items()})
     if hasattr(core, "overhead"):
         _add_overhead(components, core.overhead)
     return Bill(
@@ -92,6 +102,11 @@ def price(core: Any, sites: Sequence[Site]) -> Bill:
         optical_macs=float(sum(site.macs for site in sites if site.optical)),
         core_seconds=seconds,
         loads=loads,
+        omitted=(
+            *((WITHOUT_OPERATIONS,) if operations is None else ()),
+            *((WITHOUT_MEMORY,) if memory_bits is None else ()),
+            *OMITTED,
+        ),
     )
 
 

@@ -46,6 +46,14 @@ class TensorCore(Machine):
         """Energy [J] of `macs` multiply-accumulates that stay digital."""
         return macs * self.digital.mac_energy
 
+    def operation_cost(self, operations: float) -> Number:
+        """Energy [J] of `operations` outside products, as `optics.census` counts them."""
+        return operations * self.digital.operation_energy
+
+    def memory_cost(self, bits: float) -> Number:
+        """Energy [J] of `bits` to or from main memory."""
+        return bits * self.digital.memory_energy
+
     def time(self, *, rows: int, columns: int, vectors: float, resident: bool) -> Number:
         """Time [s] that one core is held by `vectors` vectors through a product, loads and calibrations included."""
         return cost.time(self, rows, columns, vectors, resident)

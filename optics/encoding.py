@@ -25,7 +25,8 @@ class Encoding(Part):
     """How an operand's sign and bits are carried. Each field is a choice of structure, with its own price.
 
     inputs: "rails", two sources an input, of which one is lit; "slots", one source and two symbols, for the positive
-        and the negative part, read apart; "offset", one source driven by (1 + x) / 2.
+        and the negative part, read apart; "offset", one source driven by (1 + x) / 2; "unsigned", one source and one
+        symbol for inputs that are never negative, as after a ReLU: what is negative is lost.
     weights: "rails", two pixels a weight on two diodes whose currents subtract; "offset", one pixel of (1 + w) / 2.
         What an offset adds is known digitally and subtracted after the ADC, whose range it takes.
     input_slices, weight_slices: an operand of s slices is sent as s digits of the DAC's or the mask's bits, each with
@@ -35,7 +36,7 @@ class Encoding(Part):
         "tile", for the largest within each tile's rows.
     """
 
-    inputs: str = choice("rails", "slots", "offset")
+    inputs: str = choice("rails", "slots", "offset", "unsigned")
     weights: str = choice("rails", "offset")
     input_slices: int = count(1)
     weight_slices: int = count(1)
@@ -101,7 +102,7 @@ class Encoding(Part):
             return [(2.0, (x + scale) / 2 * lit)]
         if self.inputs == "slots":
             return [(1.0, jnp.maximum(x, 0)), (-1.0, jnp.maximum(-x, 0))]
-        return [(1.0, x)]
+        return [(1.0, jnp.maximum(x, 0) if self.inputs == "unsigned" else x)]
 
     def weight_part(self, w: jax.Array, scale: jax.Array, lit: jax.Array) -> tuple[float, jax.Array]:
         """(factor, part within scale) of w within scale; `lit` as for the inputs."""

@@ -1,23 +1,15 @@
 """Cores by name. Every number that is not an argument comes from the constants files, with its source."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 
 from electronics import Constant
-from electronics.book import ELEMENTARY_CHARGE
 from electronics.part import nearest
-from optics.book import photon_energy, transmission
 from optics.core import TensorCore
 from optics.devices import DEVICES, device, device_constants
 from optics.effects import Effects
-from optics.encoding import Encoding
+from optics.light import lit
 from optics.scenario import SCENARIOS, build, scenario_constants
-
-DESIGN_INPUT_RMS = 0.25
-DESIGN_INPUT_MEAN = 0.2
-DESIGN_WEIGHT_RMS = 0.25
-DESIGN_WEIGHT_MEAN = 0.2
 
 
 def today(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 7.0) -> TensorCore:
@@ -81,29 +73,7 @@ def assumptions(name: str) -> list[Constant]:
     return [constant for constant in constants_of(name).values() if constant.mark == "assumed"]
 
 
-def photoelectrons(effective_bits: float, rows: int, noise_density: float, clock: float) -> float:
-    """Electrons that one product x = 1, w = 1 must give for 6.02 b - 7.27 dB against the rms of the dot product.
-
-    Solves SNR = n^2 N x_rms^2 w_rms^2 / (n N E|x| E|w| + i_n^2 / (2 f q^2)) for n, with the moments of four-sigma
-    Gaussian inputs and weights (see docs/physics.md).
-    """
-    snr = 10 ** ((6.02 * effective_bits - 7.27) / 10)
-    signal = rows * DESIGN_INPUT_RMS**2 * DESIGN_WEIGHT_RMS**2
-    shot = rows * DESIGN_INPUT_MEAN * DESIGN_WEIGHT_MEAN
-    thermal = noise_density**2 / (2 * clock * ELEMENTARY_CHARGE**2)
-    return (snr * shot + math.sqrt((snr * shot) ** 2 + 4 * signal * snr * thermal)) / (2 * signal)
-
-
 def _core(scenario: str, rows: int, columns: int, effective_bits: float) -> TensorCore:
     values = {field: constant.value for field, constant in scenario_constants(scenario).items()}
-    values["source.power"] = _source_power(values, rows, columns, effective_bits)
-    return build(values, {"rows": rows, "columns": columns}, {})
-
-
-def _source_power(values: dict[str, float], rows: int, columns: int, effective_bits: float) -> float:
-    """Full-drive power [W] whose light, after all losses, gives the photoelectrons of `effective_bits`."""
-    loss_db = values["space.fan_out_loss_db"] + values["mask.loss_db"] + values["space.fan_in_loss_db"]
-    electrons = photoelectrons(effective_bits, rows, values["tia.noise_density"], values["clock"])
-    photons = electrons / (values["detector.quantum_efficiency"] * transmission(loss_db))
-    pixels = Encoding().pixels * columns
-    return photons * photon_energy(values["source.wavelength"]) * values["clock"] * pixels
+    # Any power will do: `lit` sizes it from the others.
+    return lit(build({**values, "source.power": 1.0}, {"rows": rows, "columns": columns}, {}), effective_bits)

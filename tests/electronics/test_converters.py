@@ -7,6 +7,8 @@ import pytest
 
 from electronics import ADC, DAC, TIA
 
+FIT = {"bits_exponent": 0.437, "rate_exponent": 1.92, "corner_rate": 14e9}
+
 ON = jnp.float32(1)
 
 
@@ -15,7 +17,7 @@ def adc(bits=8, enob=8.0, gain=1.0, jitter=0.0):
 
 
 def dac(bits=8, enob=8.0, inl=0.0):
-    return DAC(bits=bits, enob=enob, inl=inl, energy_at_8_bits=3.57e-12)
+    return DAC(bits=bits, enob=enob, inl=inl, energy_at_8_bits=3.57e-12, **FIT)
 
 
 def tia(**changes):

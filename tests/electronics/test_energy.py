@@ -7,6 +7,8 @@ import pytest
 
 from electronics import ADC, DAC, DigitalBackend, Overhead, accelerators, adc_survey, limits
 
+FIT = {"bits_exponent": 0.437, "rate_exponent": 1.92, "corner_rate": 14e9}
+
 # Murmann survey, revision 2025-06-09, lowest P / f_s in pJ at (ENOB, rate): named parts of the survey.
 SURVEY = [
     (7.0, 1e9, 1.11),  # Wang and Kuo, ISSCC 2023: 8 b, 2.7 GS/s, 7.33 ENOB
@@ -49,7 +51,7 @@ def test_sampling_limit(bits, femtojoule):
 def test_nothing_is_cheaper_than_the_sampling_limit():
     cheapest = ADC(bits=8, enob=8, loading=4, gain=1, jitter=0, offset_mismatch=0, survey_factor=0)
     assert float(cheapest.energy(1e9)) == pytest.approx(limits.sampling_energy(8.0))
-    assert float(DAC(bits=8, enob=8, inl=0, energy_at_8_bits=0).energy(1e9)) == pytest.approx(
+    assert float(DAC(bits=8, enob=8, inl=0, energy_at_8_bits=0, **FIT).energy(1e9)) == pytest.approx(
         limits.sampling_energy(8.0)
     )
 
@@ -57,7 +59,7 @@ def test_nothing_is_cheaper_than_the_sampling_limit():
 @pytest.mark.parametrize(("enob", "rate", "picojoule"), [(8, 14e9, 3.57), (12, 14e9, 12.0), (8, 25e9, 10.9)])
 def test_dac_energy_passes_through_the_published_parts(enob, rate, picojoule):
     """Caragiulo VLSI 2020 (8 b, 14 GS/s, 16 nm) and the 12 b and 25 GS/s parts that SimPhony lists."""
-    dac = DAC(bits=8, enob=enob, inl=0, energy_at_8_bits=3.57e-12)
+    dac = DAC(bits=8, enob=enob, inl=0, energy_at_8_bits=3.57e-12, **FIT)
     assert float(dac.energy(rate)) == pytest.approx(picojoule * 1e-12, rel=0.08 if enob == 12 else 0.01)
 
 
@@ -70,6 +72,7 @@ def backend() -> DigitalBackend:
         add_energy=0.2e-12,
         rescale_energy=0.2e-12,
         mac_energy=0.44e-12,
+        operation_energy=1.2e-12,
         memory_energy=3.9e-12,
     )
 

@@ -1,0 +1,99 @@
+"""What a machine is asked to do: one token of a language model, in prefill or in decode, by shapes alone."""
+
+import dataclasses
+from functools import cached_property
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+
+import models
+import optics
+
+WORD_BITS = 8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A forward pass of `config`: all positions of a prompt (prefill), or one token after it (decode).
+
+    Attention is causal: a kernel skips what the mask hides, so of a prompt's scores half are counted. Keys and values
+    are kept in words of 8 bits; a prompt's are written to main memory and read back once, a decoded token reads those
+    of all tokens before it.
+    """
+
+    config: models.LlamaConfig
+    phase: Literal["prefill", "decode"] = "prefill"
+    context: int = 8192
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.context > self.config.context:
+            raise ValueError(f"context = {self.context} is more than the model's {self.config.context}")
+        for name in ("context", "batch"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of one call."""
+        return self.batch * (self.context if self.phase == "prefill" else 1)
+
+    @cached_property
+    def sites(self) -> tuple[optics.Site, ...]:
+        """The products of one call."""
+        return tuple(map(self._causal, optics.trace(self._forward)(*self._shapes)))
+
+    @cached_property
+    def operations(self) -> dict[str, float]:
+        """Operations of one call outside products, by name."""
+        found = optics.census(self._forward)(*self._shapes)
+        return found | {"softmax": found["softmax"] * self._share_seen}
+
+    @cached_property
+    def memory_bits(self) -> dict[str, float]:
+        """Bits of one call to or from main memory, weights apart."""
+        token = 2 * self.config.layers * self.config.kv_heads * self.config.head_dim * WORD_BITS
+        read = self.context if self.phase == "decode" else 1
+        return {
+            "KV cache": float(self.tokens * token * (1 + read)),
+            "embedding": float(self.tokens * self.config.hidden * WORD_BITS),
+        }
+
+    @property
+    def weights(self) -> int:
+        """Weights that stand on masks: all that multiply; an embedding that is looked up does not."""
+        return sum(site.rows * site.columns * site.matrices * site.executions for site in self.sites if site.optical)
+
+    def price(self, core: Any) -> optics.Bill:
+        """The bill of one call. In decode the mask is loaded for the batch's single vectors, whatever the core says."""
+        if self.phase == "decode" and hasattr(core, "vectors_per_load"):
+            core = core.replace({"vectors_per_load": float(self.batch)})
+        return optics.price(core, self.sites, operations=self.operations, memory_bits=self.memory_bits)
+
+    def __str__(self) -> str:
+        return f"{self.phase} at {self.context} tokens, batch {self.batch}"
+
+    @property
+    def _share_seen(self) -> float:
+        """Share of the scores that a causal kernel computes."""
+        return (self.context + 1) / (2 * self.context) if self.phase == "prefill" else 1.0
+
+    def _causal(self, site: optics.Site) -> optics.Site:
+        if site.stationary or self.phase == "decode":
+            return site
+        # The mean over queries of the keys that each one sees: fewer vectors have the same MACs.
+        return dataclasses.replace(site, vectors=max(1, round(site.vectors * self._share_seen)))
+
+    @property
+    def _shapes(self) -> tuple[Any, ...]:
+        shapes = models.parameter_shapes(self.config)
+        if self.phase == "prefill":
+            return shapes, jax.ShapeDtypeStruct((self.batch, self.context), jnp.int32)
+        cache = jax.eval_shape(lambda: models.empty_cache(self.config, self.batch, self.context))
+        return shapes, cache, jax.ShapeDtypeStruct((self.batch,), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
+
+    def _forward(self, params: Any, *inputs: Any) -> Any:
+        if self.phase == "prefill":
+            return models.forward(self.config, params, *inputs)
+        return models.decode_step(self.config, params, *inputs)

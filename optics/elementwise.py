@@ -1,0 +1,122 @@
+"""What a function does beside its products: element-wise work, counted from its jaxpr. Never runs the function."""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from optics import _jax
+from optics._jax import Jaxpr, JaxprEqn
+
+UNNAMED = "element-wise"
+# Two multiply-adds after a table: quadratic interpolation, as the special function units of GPUs do it (Oberman and
+# Siu, A high-performance area-efficient multifunction interpolator, IEEE ARITH 2005).
+SPECIAL_COST = 4
+SPECIAL = frozenset(
+    [
+        "acos",
+        "acosh",
+        "asin",
+        "asinh",
+        "atan",
+        "atan2",
+        "atanh",
+        "cbrt",
+        "cos",
+        "cosh",
+        "digamma",
+        "div",
+        "erf",
+        "erf_inv",
+        "erfc",
+        "exp",
+        "exp2",
+        "expm1",
+        "lgamma",
+        "log",
+        "log1p",
+        "logistic",
+        "pow",
+        "rem",
+        "rsqrt",
+        "sin",
+        "sinh",
+        "sqrt",
+        "tan",
+        "tanh",
+    ]
+)
+REDUCTIONS = frozenset({"argmax", "argmin", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum"})
+MOVES = frozenset(
+    [
+        "bitcast_convert_type",
+        "broadcast_in_dim",
+        "concatenate",
+        "convert_element_type",
+        "copy",
+        "copy_p",
+        "dynamic_slice",
+        "dynamic_update_slice",
+        "expand_dims",
+        "gather",
+        "iota",
+        "optimization_barrier",
+        "pad",
+        "random_bits",
+        "reduce_precision",
+        "reshape",
+        "rev",
+        "scatter",
+        "select_n",
+        "slice",
+        "split",
+        "squeeze",
+        "stop_gradient",
+        "transpose",
+    ]
+)
+
+
+def census(fun: Callable) -> Callable[..., dict[str, float]]:
+    """A function of fun's arguments that counts its operations outside products, by the name they are done under.
+
+    The name is the outermost `jax.named_scope`; operations under none are "element-wise". An addition, a
+    multiplication or a comparison of two numbers is one operation, a special function (exp, a division, ...) four, a
+    reduction one for each number that goes in; to move data or draw random bits counts nothing here. Of a `cond` all
+    branches are counted, a `while` for one turn. Works on `jax.ShapeDtypeStruct` as well as on arrays.
+    """
+
+    def counted(*args: Any, **kwargs: Any) -> dict[str, float]:
+        found: Counter[str] = Counter()
+        _visit(jax.make_jaxpr(lambda *a: fun(*a, **kwargs))(*args).jaxpr, "", 1, found)
+        return {name: float(count) for name, count in found.items()}
+
+    return counted
+
+
+def _visit(jaxpr: Jaxpr, outer: str, times: int, found: Counter[str]) -> None:
+    for eqn in jaxpr.eqns:
+        name = outer or _jax.scope(eqn)
+        inner = _jax.jaxprs_inside(eqn)
+        turns = times * (eqn.params["length"] if _jax.kind(eqn) == "scan" else 1)
+        for each in inner:
+            _visit(each, name, turns, found)
+        if not inner and (count := _operations(eqn)):
+            found[name or UNNAMED] += times * count
+
+
+def _operations(eqn: JaxprEqn) -> int:
+    primitive = eqn.primitive.name
+    moves = primitive in MOVES or primitive.startswith(("random_", "threefry"))
+    if _jax.is_product(eqn) or moves or not any(map(_is_real, (*eqn.invars, *eqn.outvars))):
+        return 0
+    if primitive.startswith("reduce_") or primitive in REDUCTIONS:
+        return math.prod(eqn.invars[0].aval.shape)
+    return math.prod(eqn.outvars[0].aval.shape) * (SPECIAL_COST if primitive in SPECIAL else 1)
+
+
+def _is_real(atom: Any) -> bool:
+    return jnp.issubdtype(atom.aval.dtype, jnp.inexact)
