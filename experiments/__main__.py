@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 import tyro
 
-from experiments import attribute, gain, headline
+from experiments import attribute, bill, gain, headline, target, width
 from models import FetchError
 
 INTERRUPTED = 130
 PROGRAMS = {
     "headline": (headline.Headline, headline.main),
     "attribute": (attribute.Attribute, attribute.main),
+    "bill": (bill.Bill, bill.main),
     "gain": (gain.Gain, gain.main),
+    "target": (target.Target, target.main),
+    "width": (width.Width, width.main),
 }
 
 

@@ -1,4 +1,4 @@
-"""The two figures of the headline: accuracy against energy, and where the energy goes."""
+"""The figures of the headline: accuracy against energy, and where the energy goes."""
 
 from pathlib import Path
 from typing import Any
@@ -7,35 +7,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from experiments import plotting
+from experiments import plotting, waterfall
 
 FJ = 1e15
-KINDS = {
-    "DAC": "converters",
-    "ADC": "converters",
-    "TIA": "converters",
-    "laser light": "light",
-    "laser bias": "light",
-    "mask write": "weights",
-    "weight fetch": "weights",
-    "idle at reload": "weights",
-    "input movement": "digital",
-    "output movement": "digital",
-    "partial sums": "digital",
-    "calibration": "converters",
-    "digital products": "digital",
-    "host, network, fans": "server",
-    "power conversion": "server",
-}
-COLOURS = {
-    "light": plotting.ORANGE,
-    "converters": plotting.BLUE,
-    "digital": plotting.GREEN,
-    "weights": plotting.PURPLE,
-    "server": plotting.GREY,
-}
 WORST_SHOWN = 4.0
-CLEARED = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
 MACHINES = {"b200": "B200", "h200": "H200", "h100": "H100"}
 
 
@@ -43,7 +18,13 @@ def draw(summary: dict[str, Any], out: Path) -> None:
     """Writes perplexity_energy and waterfall, each as PNG and PDF."""
     with plotting.style():
         _perplexity_energy(summary, out)
-        _waterfall(summary, out)
+        rows = [row for row in summary["rows"] if row["optical"]]
+        waterfall.draw(
+            f"Where the energy goes: {summary['model']}, per MAC at the plug",
+            {row["name"]: {name: waterfall.Line(e * FJ) for name, e in row["components"].items()} for row in rows},
+            summary["target"]["energy_per_mac_j"] * FJ,
+            out,
+        )
 
 
 def _perplexity_energy(summary: dict[str, Any], out: Path) -> None:
@@ -122,7 +103,7 @@ def _light_curve(axes: Axes, row: dict[str, Any], points: list[dict[str, Any]], 
         color=colour,
         fontsize=8.5,
         fontweight="bold",
-        bbox=CLEARED,
+        bbox=plotting.CLEARED,
         zorder=5,
     )
 
@@ -154,46 +135,3 @@ def _plain_log_ticks(axes: Axes) -> None:
         axis.set_ticks([t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]])
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
-
-
-def _waterfall(summary: dict[str, Any], out: Path) -> None:
-    rows = [row for row in summary["rows"] if row["optical"]]
-    if not rows:
-        return
-    figure, panels = plotting.plt.subplots(
-        1, len(rows), figsize=(2.6 + 2.5 * len(rows), 4.6), sharey=True, squeeze=False
-    )
-    for axes, row in zip(panels[0], rows, strict=True):
-        _waterfall_panel(axes, row, summary["target"]["energy_per_mac_j"] * FJ)
-    panels[0, 0].invert_yaxis()
-    figure.suptitle(
-        f"Where the energy goes: {summary['model']}, per MAC at the plug", x=0.01, ha="left", fontweight="bold"
-    )
-    handles = [plotting.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
-    figure.legend(handles, COLOURS, loc="lower center", ncols=len(COLOURS), fontsize=8)
-    figure.tight_layout(rect=(0, 0.04, 1, 1))
-    plotting.save(figure, out, "waterfall")
-
-
-def _waterfall_panel(axes: Axes, row: dict[str, Any], target: float) -> None:
-    names = [name for name in KINDS if name in row["components"]]
-    values = np.array([row["components"][name] * FJ for name in names])
-    starts = np.concatenate([[0.0], np.cumsum(values)[:-1]])
-    total = values.sum()
-    axes.barh(range(len(names)), values, left=starts, color=[COLOURS[KINDS[name]] for name in names], height=0.7)
-    axes.barh(len(names), total, color="#222222", height=0.7)
-    reach = 1.3 * max(total, target)
-    for y, (start, value) in enumerate(zip([*starts, 0.0], [*values, total], strict=True)):
-        axes.text(start + value + 0.015 * reach, y, _short(value), va="center", fontsize=7.5, bbox=CLEARED)
-    axes.axvline(target, color=plotting.VERMILION, lw=1, ls=(0, (3, 2)))
-    axes.text(target, -0.9, f" target {target:g}", color=plotting.VERMILION, fontsize=7.5, va="center")
-    axes.set_yticks(range(len(names) + 1), [*names, "total"])
-    axes.set_xlim(0, reach)
-    axes.set_ylim(-1.4, len(names) + 0.6)
-    axes.grid(axis="y", visible=False)
-    axes.set_xlabel("fJ/MAC")
-    axes.set_title(row["name"].replace("_", " "))
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if value >= 0.01 else "<0.01"

@@ -3,41 +3,39 @@
 import math
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 import models
 import optics
 from electronics import accelerators
 from experiments.measure import Result
+from experiments.workload import Workload
 
-LARGE_MODEL = models.LLAMA_3_1_70B
-LARGE_PROMPT = 8192
+LARGE = Workload(config=models.LLAMA_3_1_70B)
 
 
 class Bills:
     """Prices of one model's forward pass, per token, on any core; and of a large model's prefill beside it."""
 
     def __init__(self, checkpoint: models.Checkpoint, window_tokens: int):
-        self.tokens = window_tokens
-        self.sites = _sites(checkpoint.config, window_tokens)
-        self.large_sites = _sites(LARGE_MODEL, LARGE_PROMPT)
-        self.macs_per_token = sum(site.macs for site in self.sites) / window_tokens
+        self.workload = Workload(config=checkpoint.config, context=window_tokens)
+        self.macs_per_token = sum(site.macs for site in self.workload.sites) / window_tokens
+        self.omitted: tuple[str, ...] = ()
 
     def optical(self, core: optics.TensorCore, result: Result) -> dict[str, Any]:
         """The core's bill, its light being that of the mean drive that was measured."""
         core = core.replace({"source.mean_drive": result.mean_drive})
-        bill, large = optics.price(core, self.sites), optics.price(core, self.large_sites)
-        on_core = optics.price(core, [site for site in self.sites if site.optical])
+        bill, large = self.workload.price(core), LARGE.price(core)
+        on_core = optics.price(core, [site for site in self.workload.sites if site.optical])
+        self.omitted = bill.omitted
         components = {name: float(energy / bill.macs) for name, energy in bill.components.items()}
         return self._fields(components, "emulated core") | {
             "optical": True,
             "energy_per_mac_on_core_j": float(on_core.per_mac),
             "source_power_w": float(core.source.power),
-            "core_seconds_per_token": float(bill.core_seconds / self.tokens),
+            "core_seconds_per_token": float(bill.core_seconds / self.workload.tokens),
             "llama_3_1_70b": {
-                "prompt": LARGE_PROMPT,
+                "prompt": LARGE.context,
                 "energy_per_mac_j": float(large.per_mac),
                 "watts_at_exaops": float(large.watts_at()),
                 "components": {name: float(energy / large.macs) for name, energy in large.components.items()},
@@ -109,10 +107,3 @@ def _median(result: Result, name: str) -> float | None:
 
 def _column(result: Result, field: str) -> np.ndarray:
     return np.array([window[field] for window in result.windows])
-
-
-def _sites(config: models.LlamaConfig, tokens: int) -> tuple[optics.Site, ...]:
-    def forward(params, tokens):
-        return models.forward(config, params, tokens)
-
-    return optics.trace(forward)(models.parameter_shapes(config), jax.ShapeDtypeStruct((1, tokens), jnp.int32))

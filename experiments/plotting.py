@@ -22,6 +22,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#56B4E9",
     "#8c8c8c",
 )
+CLEARED = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
 
 

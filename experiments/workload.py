@@ -19,7 +19,7 @@ class Workload:
 
     Attention is causal: a kernel skips what the mask hides, so of a prompt's scores half are counted. Keys and values
     are kept in words of 8 bits; a prompt's are written to main memory and read back once, a decoded token reads those
-    of all tokens before it.
+    of all `context` tokens, itself the last.
     """
 
     config: models.LlamaConfig
@@ -28,6 +28,8 @@ class Workload:
     batch: int = 1
 
     def __post_init__(self) -> None:
+        if self.phase not in ("prefill", "decode"):
+            raise ValueError(f"phase = {self.phase!r} must be 'prefill' or 'decode'")
         if self.context > self.config.context:
             raise ValueError(f"context = {self.context} is more than the model's {self.config.context}")
         for name in ("context", "batch"):
@@ -66,8 +68,13 @@ class Workload:
         return sum(site.rows * site.columns * site.matrices * site.executions for site in self.sites if site.optical)
 
     def price(self, core: Any) -> optics.Bill:
-        """The bill of one call. In decode the mask is loaded for the batch's single vectors, whatever the core says."""
-        if self.phase == "decode" and hasattr(core, "vectors_per_load"):
+        """The bill of one call. In decode the mask is loaded for the batch's single vectors, whatever the core says.
+
+        A digital machine, which prices whole products, is billed for those alone.
+        """
+        if not hasattr(core, "operation_cost"):
+            return optics.price(core, self.sites)
+        if self.phase == "decode":
             core = core.replace({"vectors_per_load": float(self.batch)})
         return optics.price(core, self.sites, operations=self.operations, memory_bits=self.memory_bits)
 

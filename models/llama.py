@@ -79,13 +79,18 @@ def decode_step(
     Args:
         config: the shape of the model; static.
         params: as for `forward`.
-        cache: as `empty_cache` makes it; positions from `position` on are not looked at.
+        cache: as `empty_cache` makes it; positions from `position` on are not looked at, but must be finite.
         tokens: integers [batch].
         position: a whole number, how many positions of the cache are filled.
 
     Returns:
         (logits [batch, vocabulary] of the next token, the cache with this position filled).
+
+    Raises:
+        ValueError: if tokens are not one-dimensional integers of the cache's batch, if the cache is not of the
+            parameters' dtype, or if `position`, where it is known, is not within the cache.
     """
+    _check_step(params, cache, tokens, position)
     here = rotation_tables(config, 1, start=position)
 
     def block(x: jax.Array, layer: tuple[Params, Cache]) -> tuple[jax.Array, Cache]:
@@ -173,6 +178,16 @@ def _check_tokens(config: LlamaConfig, tokens: jax.Array) -> None:
         )
     if tokens.shape[1] > config.context:
         raise ValueError(f"tokens are {tokens.shape[1]} long; this model's context is {config.context}")
+
+
+def _check_step(params: Params, cache: Cache, tokens: jax.Array, position: jax.Array | int) -> None:
+    _, batch, length, *_ = cache["k"].shape
+    if tokens.shape != (batch,) or not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise ValueError(f"tokens have shape {tokens.shape} and dtype {tokens.dtype}; they must be {batch} integers")
+    if cache["k"].dtype != params["embedding"].dtype:
+        raise ValueError(f"the cache is {cache['k'].dtype} and the parameters are {params['embedding'].dtype}")
+    if not isinstance(position, jax.core.Tracer) and not 0 <= int(position) < length:
+        raise ValueError(f"position = {position} must be from 0 to {length - 1}, within the cache")
 
 
 def _logits(config: LlamaConfig, params: Params, x: jax.Array) -> jax.Array:

@@ -27,6 +27,7 @@ from optics.presets import (
     PRESETS,
     assumptions,
     constants_of,
+    from_constants,
     ideal,
     physical_limit,
     preset,
@@ -39,8 +40,10 @@ from optics.source import Source
 from optics.space import FreeSpace
 from optics.system import System, system
 from optics.transfer import LED, ElectroAbsorption, Laser, MachZehnder, Straight
+from optics.uncertainty import CHOICES, Spread, Uncertainty, spreads
 
 __all__ = [
+    "CHOICES",
     "DEVICES",
     "EXAOPS",
     "LED",
@@ -62,9 +65,11 @@ __all__ = [
     "Site",
     "SiteRange",
     "Source",
+    "Spread",
     "Straight",
     "System",
     "TensorCore",
+    "Uncertainty",
     "Upkeep",
     "WeightMask",
     "assumptions",
@@ -77,12 +82,14 @@ __all__ = [
     "emulate",
     "everything",
     "fit_ranges",
+    "from_constants",
     "ideal",
     "lit",
     "physical_limit",
     "preset",
     "price",
     "projected_2029",
+    "spreads",
     "stationary",
     "system",
     "today",

@@ -45,8 +45,14 @@ def is_product(eqn: JaxprEqn) -> bool:
 
 
 def scope(eqn: JaxprEqn) -> str:
-    """The outermost `jax.named_scope` that the equation was written in, inside its own jaxpr; "" for none."""
-    return str(eqn.source_info.name_stack).partition("/")[0]
+    """The outermost `jax.named_scope` that the equation was written in, inside its own jaxpr; "" for none.
+
+    A transformation writes itself around the name, as vmap(norms) or transpose(jvp(norms)), or stands alone as vmap().
+    """
+    for part in str(eqn.source_info.name_stack).split("/"):
+        if name := part.rpartition("(")[2].rstrip(")"):
+            return name
+    return ""
 
 
 def opened(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
@@ -66,10 +72,14 @@ def bind(eqn: JaxprEqn, values: Sequence[Any]) -> list[Any]:
 
 
 def jaxprs_inside(eqn: JaxprEqn) -> list[Jaxpr]:
-    """The jaxprs that an equation runs: those of its parameters, without the derivative rules of custom_jvp/vjp."""
-    if kind(eqn) in ("custom_jvp", "custom_vjp"):
-        return [opened(inner_jaxpr(eqn))[0]]
-    return list(jaxprs_in_params(eqn.params))
+    """The jaxprs that a call, a loop or a branch runs. Those of other primitives say what is done to each element."""
+    match kind(eqn):
+        case "call" | "remat" | "custom_jvp" | "custom_vjp":
+            return [opened(inner_jaxpr(eqn))[0]]
+        case "scan" | "while_loop" | "cond":
+            return list(jaxprs_in_params(eqn.params))
+        case _:
+            return []
 
 
 def contains_product(eqn: JaxprEqn) -> bool:

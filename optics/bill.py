@@ -1,8 +1,10 @@
 """The bill: joules by component, time and reloads for all the products of a function. Never runs the function."""
 
+import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,13 @@ WITHOUT_OPERATIONS = "norms, softmax, rotary embedding, activations and other el
 WITHOUT_MEMORY = "KV-cache and activation traffic to main memory"
 
 
-class Bill(NamedTuple):
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["components", "macs", "optical_macs", "core_seconds", "loads"],
+    meta_fields=["omitted"],
+)
+@dataclasses.dataclass(frozen=True)
+class Bill:
     """Energy [J] by component of one call, at the plug; 1 MAC = 2 operations.
 
     components: J by name; macs, optical_macs: multiply-accumulates in all and on the core; core_seconds: time that a
@@ -79,7 +87,7 @@ def price(
     seconds = loads = 0.0
     for site in sites:
         if not site.optical:
-            _add(components, {"digital products": core.digital_cost(site.macs)})
+            _add(components, {"digital products": core.digital_cost(float(site.macs))})
             continue
         shape = {
             "rows": site.rows,

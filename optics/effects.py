@@ -4,6 +4,25 @@ import dataclasses
 
 from electronics.part import Number, Part, number
 
+# What is the same from one call to the next, so that a better device or calibration could be without it.
+FIXED = (
+    "dac_nonlinearity",
+    "linearisation",
+    "source_mismatch",
+    "vignetting",
+    "input_crosstalk",
+    "extinction",
+    "mask_mismatch",
+    "settling",
+    "blur",
+    "stray_light",
+    "output_crosstalk",
+    "detector_mismatch",
+    "memory",
+    "adc_offset",
+    "drift",
+)
+
 
 def _share():
     return number("1", least=0, most=1)

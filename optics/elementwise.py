@@ -49,7 +49,7 @@ SPECIAL = frozenset(
         "tanh",
     ]
 )
-REDUCTIONS = frozenset({"argmax", "argmin", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum"})
+REDUCTIONS = frozenset({"argmax", "argmin", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "top_k"})
 MOVES = frozenset(
     [
         "bitcast_convert_type",
@@ -85,8 +85,8 @@ def census(fun: Callable) -> Callable[..., dict[str, float]]:
 
     The name is the outermost `jax.named_scope`; operations under none are "element-wise". An addition, a
     multiplication or a comparison of two numbers is one operation, a special function (exp, a division, ...) four, a
-    reduction one for each number that goes in; to move data or draw random bits counts nothing here. Of a `cond` all
-    branches are counted, a `while` for one turn. Works on `jax.ShapeDtypeStruct` as well as on arrays.
+    reduction one for each number that goes in, any other primitive one for each number that comes out; to move data or
+    draw random bits counts nothing here. Of a `cond` all branches are counted, a `while` for one turn. Works on `jax.ShapeDtypeStruct` as well as on arrays.
     """
 
     def counted(*args: Any, **kwargs: Any) -> dict[str, float]:
@@ -113,9 +113,16 @@ def _operations(eqn: JaxprEqn) -> int:
     moves = primitive in MOVES or primitive.startswith(("random_", "threefry"))
     if _jax.is_product(eqn) or moves or not any(map(_is_real, (*eqn.invars, *eqn.outvars))):
         return 0
-    if primitive.startswith("reduce_") or primitive in REDUCTIONS:
-        return math.prod(eqn.invars[0].aval.shape)
-    return math.prod(eqn.outvars[0].aval.shape) * (SPECIAL_COST if primitive in SPECIAL else 1)
+    taken, given = math.prod(eqn.invars[0].aval.shape), math.prod(eqn.outvars[0].aval.shape)
+    if primitive == "reduce" or primitive.startswith("reduce_") or primitive in REDUCTIONS:
+        return taken
+    if primitive.startswith("scatter"):
+        return math.prod(eqn.invars[-1].aval.shape)
+    if primitive == "sort":
+        return taken * math.ceil(math.log2(max(2, eqn.invars[0].aval.shape[eqn.params["dimension"]])))
+    if primitive == "integer_pow":
+        return given * max(1, abs(eqn.params["y"]) - 1)
+    return given * (SPECIAL_COST if primitive in SPECIAL else 1)
 
 
 def _is_real(atom: Any) -> bool:

@@ -96,13 +96,17 @@ class Encoding(Part):
         first = 0.5 if self.inputs == "offset" else mean_drive
         return (first + 0.5 * (self.input_slices - 1)) * self.passes
 
+    def carried(self, x: jax.Array) -> jax.Array:
+        """What of the inputs can be sent at all."""
+        return jnp.maximum(x, 0) if self.inputs == "unsigned" else x
+
     def input_parts(self, x: jax.Array, scale: jax.Array, lit: jax.Array) -> list[tuple[float, jax.Array]]:
         """(factor, part within scale) of x within scale; `lit` is 1 where a row has an input and 0 where it idles."""
         if self.inputs == "offset":
             return [(2.0, (x + scale) / 2 * lit)]
         if self.inputs == "slots":
             return [(1.0, jnp.maximum(x, 0)), (-1.0, jnp.maximum(-x, 0))]
-        return [(1.0, jnp.maximum(x, 0) if self.inputs == "unsigned" else x)]
+        return [(1.0, x)]
 
     def weight_part(self, w: jax.Array, scale: jax.Array, lit: jax.Array) -> tuple[float, jax.Array]:
         """(factor, part within scale) of w within scale; `lit` as for the inputs."""

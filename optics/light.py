@@ -1,7 +1,5 @@
 """How much light a core needs for a precision, by the two meanings that precision has."""
 
-import jax.numpy as jnp
-
 from electronics import Number
 from electronics.book import ELEMENTARY_CHARGE
 from electronics.limits import signal_to_noise
@@ -21,12 +19,15 @@ def lit(core: TensorCore, effective_bits: Number, *, against: str = "product") -
 
     against: what the noise is counted against. "product": the rms of the dot product of four-sigma Gaussian inputs
     and weights on a full core, which has an SNR of 6.02 b - 7.27 dB (see `photoelectrons`). "full scale": the largest
-    signal of the detector (see `full_scale_power`). Shot and amplifier noise count, all else being ideal.
+    signal of the detector (see `full_scale_power`). Shot and amplifier noise count, all else being ideal, for inputs
+    and weights on rails: what other encodings lose in precision they must be given in bits. Where the
+    light grows, the integrator's full well grows with it, or it would saturate; where it shrinks the well stays.
     """
     if against not in REFERENCES:
         raise ValueError(f"against = {against!r} is no reference{nearest(against, list(REFERENCES))}")
     sized = _power if against == "product" else full_scale_power
-    return core.replace({"source.power": sized(core, effective_bits)})
+    bright = core.replace({"source.power": sized(core, effective_bits)})
+    return bright.replace({"tia.full_well": core.tia.full_well * _larger(1.0, bright.electrons / core.electrons)})
 
 
 def photoelectrons(effective_bits: Number, rows: int, noise_density: Number, clock: Number) -> Number:
@@ -47,21 +48,31 @@ def full_scale_power(core: TensorCore, effective_bits: Number) -> Number:
 
     Most papers count so. The largest signal needs E = max(2 q SNR / R, sqrt(SNR) i_n / (sqrt(f) R)) of light a symbol,
     with SNR = 1.5 4^b and R = 1 A/W; a MAC is billed E / N, over the losses and over the mean drive, so that the
-    mean vector suffices.
+    mean vector suffices. It is their count, not ours: one pixel a product, and the noise of a bandwidth f.
     """
     snr, responsivity = signal_to_noise(effective_bits), 1.0
     shot = 2 * ELEMENTARY_CHARGE * snr
-    thermal = snr**0.5 * core.tia.noise_density / core.clock**0.5
-    per_mac = jnp.maximum(shot, thermal) / responsivity / core.rows / (core.source.mean_drive * _passed(core))
+    thermal = snr**0.5 * _noise_density(core) / core.clock**0.5
+    per_mac = _larger(shot, thermal) / responsivity / core.rows / (core.source.mean_drive * _passed(core))
     return per_mac * core.clock * core.columns / core.source.mean_drive
 
 
 def _power(core: TensorCore, effective_bits: Number) -> Number:
-    electrons = photoelectrons(effective_bits, core.rows, core.tia.noise_density, core.clock)
+    electrons = photoelectrons(effective_bits, core.rows, _noise_density(core), core.clock)
     return electrons / _passed(core) * photon_energy(core.source.wavelength) * core.clock * core.ways
+
+
+def _noise_density(core: TensorCore) -> Number:
+    """Input-referred current noise of amplifier and feedback resistor [A/sqrt(Hz)]."""
+    return core.tia.noise_variance(1.0) ** 0.5
 
 
 def _passed(core: TensorCore) -> Number:
     """Photo-electrons per photon that leaves a source."""
     loss_db = core.space.fan_out_loss_db + core.mask.loss_db + core.space.fan_in_loss_db
     return core.detector.quantum_efficiency * transmission(loss_db)
+
+
+def _larger(a: Number, b: Number) -> Number:
+    # In plain arithmetic, so that a preset that is made inside a jit holds numbers and not tracers.
+    return (a + b + abs(a - b)) / 2

@@ -1,6 +1,6 @@
 """Cores by name. Every number that is not an argument comes from the constants files, with its source."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from electronics import Constant
@@ -10,6 +10,10 @@ from optics.devices import DEVICES, device, device_constants
 from optics.effects import Effects
 from optics.light import lit
 from optics.scenario import SCENARIOS, build, scenario_constants
+
+DESIGN_BITS = 7.0
+# Before `lit` sizes the power: so much that the full well of the constants, which is for DESIGN_BITS, is not enlarged.
+BLINDING = 1e3
 
 
 def today(*, rows: int = 1024, columns: int = 1024, effective_bits: float = 7.0) -> TensorCore:
@@ -59,6 +63,15 @@ def preset(name: str, **options: float) -> TensorCore:
     return PRESETS[name](**options)
 
 
+def from_constants(
+    constants: Mapping[str, Constant], *, rows: int = 1024, columns: int = 1024, effective_bits: float = DESIGN_BITS
+) -> TensorCore:
+    """The core of constants by field, as `constants_of` gives those of a scenario; light as in `today`."""
+    values = {field: constant.value for field, constant in constants.items()}
+    unlit = build({**values, "source.power": BLINDING}, {"rows": rows, "columns": columns}, {})
+    return lit(lit(unlit, DESIGN_BITS), effective_bits)
+
+
 def constants_of(name: str) -> dict[str, Constant]:
     """The constants behind a preset or device, by the dotted name of the core's field that each one sets."""
     if name in DEVICES:
@@ -74,6 +87,4 @@ def assumptions(name: str) -> list[Constant]:
 
 
 def _core(scenario: str, rows: int, columns: int, effective_bits: float) -> TensorCore:
-    values = {field: constant.value for field, constant in scenario_constants(scenario).items()}
-    # Any power will do: `lit` sizes it from the others.
-    return lit(build({**values, "source.power": 1.0}, {"rows": rows, "columns": columns}, {}), effective_bits)
+    return from_constants(scenario_constants(scenario), rows=rows, columns=columns, effective_bits=effective_bits)

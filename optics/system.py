@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 from electronics.part import Number
+from optics import checks
 from optics.bill import EXAOPS, Bill
-from optics.machine import Machine
+from optics.core import TensorCore
 
 
 class System(NamedTuple):
@@ -32,12 +33,18 @@ class System(NamedTuple):
         return sum(self.watts.values())
 
 
-def system(core: Machine, bill: Bill, *, weights: float, ops: Number = EXAOPS) -> System:
+def system(core: TensorCore, bill: Bill, *, weights: float, ops: Number = EXAOPS) -> System:
     """The cores behind a bill at `ops` operations per second, for a model with `weights` weights on masks.
 
     Where weights stay for many vectors every core holds rows x columns of them, so that all hold ops / (2 f), whatever
-    the size of a core: a product takes rows x columns x symbol time of one.
+    the size of a core: a product takes rows x columns x symbol time of one. Cores that wait for a load count too: where
+    `passes` comes out below 1 they could hold the model, and the reloads of the bill need not be.
+
+    Raises TypeError for a machine that is no such core, ValueError where nothing runs on it.
     """
+    checks.has(core, "time")
+    if not bill.optical_macs:
+        raise ValueError("nothing in the bill runs on the core, so no number of cores follows from it")
     calls = ops / 2 / bill.macs
     cores = calls * bill.core_seconds
     code = core.encoding

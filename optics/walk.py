@@ -20,6 +20,7 @@ class Walk:
     def __call__(self, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool = False) -> tuple[jax.Array, Seen]:
         """x [vectors, rows], w [rows, columns] -> y [vectors, columns], and with `observe` what was seen."""
         core, code = self.core, self.core.encoding
+        x = code.carried(x)
         tiles = tiling.fit(*w.shape, core.rows, core.columns, core.accumulate)
         lit = tiling.lit(w.shape[0], tiles)
         xs, ws = tiling.cut(x, w, tiles)

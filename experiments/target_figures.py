@@ -1,0 +1,152 @@
+"""The figures of the verdict: where the energy goes, what decides it, the map, and the Pareto front."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from experiments import plotting, target_map_figure, waterfall
+from experiments.design_space import IMPERFECTIONS, DesignSpace
+
+BARS = 10
+MACHINES = {"b200": "B200", "h200": "H200"}
+
+
+def draw(summary: dict[str, Any], space: DesignSpace | None, out: Path) -> None:
+    """Writes waterfall, tornado and, where there is a map, map and pareto, each as PNG and PDF."""
+    with plotting.style():
+        waterfall.draw(
+            f"Where the energy goes: {summary['shapes']}, {summary['workload']}; per MAC at the plug, 5 to 95 %",
+            {
+                name: {
+                    line: waterfall.Line(values["nominal"], values["p05"], values["p95"])
+                    for line, values in found["components"].items()
+                }
+                for name, found in summary["scenarios"].items()
+            },
+            summary["target"]["fj_per_mac"],
+            out,
+        )
+        _tornado(summary, out)
+        if space is not None:
+            target_map_figure.draw(summary, space, out)
+            _pareto(summary, out)
+
+
+def _tornado(summary: dict[str, Any], out: Path) -> None:
+    scenarios = summary["scenarios"]
+    figure, panels = plotting.plt.subplots(1, len(scenarios), figsize=(1.0 + 4.2 * len(scenarios), 4.4), squeeze=False)
+    for axes, (name, found) in zip(panels[0], scenarios.items(), strict=True):
+        _tornado_panel(axes, name, found, summary["target"]["watts"])
+    figure.suptitle(
+        "What decides the watts: each constant alone at the ends of its range; S, its Sobol total index of ln(watts)",
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+    )
+    figure.tight_layout(rect=(0, 0, 1, 0.97))
+    plotting.save(figure, out, "tornado")
+
+
+def _tornado_panel(axes: Axes, name: str, found: dict[str, Any], target: float) -> None:
+    nominal = found["watts_at_exaops"]["nominal"] / 1e3
+    fields = list(found["tornado"])[:BARS]
+    swings = [(found["tornado"][field]["low"] / 1e3, found["tornado"][field]["high"] / 1e3) for field in fields]
+    for y, (low, high) in enumerate(swings):
+        for end, colour in ((low, plotting.SKY), (high, plotting.VERMILION)):
+            axes.barh(y, end - nominal, left=nominal, color=colour, height=0.65)
+        index = found["sobol"][fields[y]]["total"]
+        axes.text(
+            1.01, y, f"{index:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color="#444444"
+        )
+    axes.text(1.01, -0.95, "S", transform=axes.get_yaxis_transform(), va="center", fontsize=8, fontweight="bold")
+    axes.set(xscale="log", xlabel="kW at 1 exaOPS", ylim=(len(fields) - 0.4, -1.5))
+    ends = [nominal, target / 1e3, *np.ravel(swings)]
+    axes.set_xlim(min(ends) / 1.15, max(ends) * 1.15)
+    axes.axvline(nominal, color="#222222", lw=0.8)
+    axes.axvline(target / 1e3, color=plotting.VERMILION, lw=1, ls=(0, (3, 2)))
+    axes.text(
+        target / 1e3, -1.2, f" {target / 1e3:g} kW", color=plotting.VERMILION, fontsize=7.5, va="center", ha="left"
+    )
+    axes.set_yticks(range(len(fields)), fields, fontsize=7.5)
+    axes.grid(axis="y", visible=False)
+    plain_log(axes.xaxis, axes.get_xlim())
+    axes.set_title(f"{name.replace('_', ' ')}: {nominal:.3g} kW")
+
+
+def _pareto(summary: dict[str, Any], out: Path) -> None:
+    figure, axes = plotting.plt.subplots(figsize=(7.2, 4.6))
+    found, scale = summary["map"], summary["map"]["nll_per_kl"]
+    axes.set(xscale="log", yscale="log", xlabel="kW at 1 exaOPS", ylabel="delta NLL [nats/token], from KL")
+    for how, colour in zip(IMPERFECTIONS, (plotting.BLUE, plotting.GREEN), strict=True):
+        points = [p for p in found["points"] if p["imperfections"] == how]
+        for size, marker in zip(found["axes"]["sizes"], "os^D", strict=False):
+            at = [p for p in points if p["size"] == size]
+            axes.plot(
+                [p["watts"] / 1e3 for p in at],
+                [scale * p["kl"] for p in at],
+                marker,
+                ms=3.5,
+                color=colour,
+                alpha=0.55,
+                label=f"{size} rows" if how == next(iter(IMPERFECTIONS)) else None,
+            )
+        best = found["fronts"][how]
+        axes.plot([p["watts"] / 1e3 for p in best], [scale * p["kl"] for p in best], color=colour, lw=1.6)
+        axes.annotate(
+            f"{found['scenario'].replace('_', ' ')},\nimperfections {how}",
+            (best[-1]["watts"] / 1e3, scale * best[-1]["kl"]),
+            xytext=(6, 0),
+            textcoords="offset points",
+            color=colour,
+            fontsize=8,
+            va="center",
+        )
+    for name, each in summary["scenarios"].items():
+        x, y = each["watts_at_exaops"]["nominal"] / 1e3, scale * each["kl"]
+        axes.plot(x, y, "*", ms=11, color="#222222", zorder=5)
+        axes.annotate(
+            name.replace("_", " "), (x, y), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=8,
+            bbox=plotting.CLEARED, zorder=4,
+        )  # fmt: skip
+    _digital(axes, summary, scale)
+    target = summary["target"]["watts"] / 1e3
+    axes.axvline(target, color=plotting.VERMILION, lw=1, ls=(0, (3, 2)))
+    axes.text(target, 0.99, f"{target:g} kW ", transform=axes.get_xaxis_transform(), ha="right", va="top", fontsize=8,
+              color=plotting.VERMILION)  # fmt: skip
+    axes.legend(loc="lower left", fontsize=7.5, handletextpad=0.2)
+    plain_log(axes.xaxis, axes.get_xlim())
+    plain_log(axes.yaxis, axes.get_ylim())
+    axes.set_title("Watts against accuracy, from the same cores")
+    axes.text(
+        0,
+        -0.16,
+        f"Watts: {summary['shapes']}, {summary['workload']}. Accuracy: {summary['model']}. Lines: Pareto fronts at the "
+        "scenario's own clock; stars: the scenarios as they are.",
+        transform=axes.transAxes,
+        fontsize=7,
+        color="#555555",
+        va="top",
+    )
+    plotting.save(figure, out, "pareto")
+
+
+def _digital(axes: Axes, summary: dict[str, Any], scale: float) -> None:
+    level = scale * summary["digital"]["digital_w8a8"]["kl"]
+    axes.axhline(level, color=plotting.GREY, lw=0.8, ls=(0, (4, 3)))
+    watts = [summary["digital_watts"][name] / 1e3 for name in MACHINES]
+    axes.plot(watts, [level] * len(watts), "s", ms=5, color="#222222")
+    for name, x in zip(MACHINES.values(), watts, strict=True):
+        axes.annotate(f"W8A8,\n{name}", (x, level), xytext=(0, -6), textcoords="offset points", ha="center", va="top",
+                      fontsize=7.5)  # fmt: skip
+
+
+def plain_log(axis: Any, limits: tuple[float, float]) -> None:
+    """Numbers as people write them, at 1, 2, 5 of every decade, or at every decade where there are many."""
+    steps = (1, 2, 3, 5, 7) if limits[1] / limits[0] < 8 else (1, 2, 5) if limits[1] / limits[0] < 60 else (1,)
+    decades = range(int(np.floor(np.log10(limits[0]))), int(np.ceil(np.log10(limits[1]))) + 1)
+    axis.set_ticks([t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]])
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

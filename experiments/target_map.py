@@ -1,0 +1,109 @@
+"""The map of the verdict: accuracy measured on a grid, watts between, the cheapest cores, and a descent on it."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import models
+from experiments.descent import Bench, search
+from experiments.design_space import IMPERFECTIONS, Axes, DesignSpace, front, variant
+from experiments.ledger import Ledger
+from experiments.measure import Case, measure
+from experiments.paired import digital_cases, loss
+from experiments.verdict import Candidate
+from experiments.workload import Workload
+
+DESCENT_TOKENS = 128
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Surveyor:
+    """Measures the map of a candidate on windows [count, tokens]; results are kept in the file `kept`."""
+
+    candidate: Candidate
+    workload: Workload
+    axes: Axes
+    checkpoint: models.Checkpoint
+    windows: np.ndarray
+    seed: int
+    kept: Path
+
+    def survey(self, w8a8_kl: float, accepted: float) -> tuple[dict[str, Any], DesignSpace]:
+        """What a summary states of the map, and the map itself.
+
+        accepted: delta NLL [nats/token] that a user would take, over float32 and over 8-bit integers, of given KL.
+        """
+        space = DesignSpace(self.candidate.core, self.axes, self.workload)
+        results = self._measure([*space.cases(len(self.windows)), *self._clock_cases()])
+        exact = results["digital_fp32"]
+        space.fill(results, exact)
+        level = space.nll_per_kl * w8a8_kl
+        limits = {"fp32": accepted, "W8A8": level + accepted}
+        return {
+            "scenario": self.candidate.name,
+            "axes": dataclasses.asdict(self.axes),
+            "windows": len(self.windows),
+            "points": space.points,
+            "nll_per_kl": space.nll_per_kl,
+            "nll_per_kl_stderr": space.nll_per_kl_stderr,
+            "w8a8_delta_nll_from_kl": level,
+            "cheapest": [
+                {"over": over, "most": most, "imperfections": how, "core": self._cheapest(space, how, most)}
+                for over, most in limits.items()
+                for how in IMPERFECTIONS
+            ],
+            "least_loss": {how: space.least_loss(how) for how in IMPERFECTIONS},
+            "clocks": [{"clock_hz": clock, **loss(results[_clock_name(clock)], exact)} for clock in self.axes.clocks],
+            "fronts": {
+                how: front([p for p in space.points if p["imperfections"] == how], "watts", "kl")
+                for how in IMPERFECTIONS
+            },
+        }, space
+
+    def descend(self, steps: int, loss_scale: float, grid_points: int | None) -> dict[str, Any]:
+        """The descent from the candidate's own clock, light and ADC, on the first tokens of the last window."""
+        ledger = Ledger(self.kept)
+        bench = Bench(
+            core=self.candidate.core,
+            workload=self.workload,
+            checkpoint=self.checkpoint,
+            tokens=self.windows[-1][:DESCENT_TOKENS],
+            seed=self.seed,
+            loss_scale=loss_scale,
+            ledger=ledger,
+        )
+        found = search(bench, steps, grid_points)
+        ledger.close()
+        return found
+
+    def _measure(self, cases: list[Case]) -> Mapping[str, Any]:
+        fp32 = digital_cases(len(self.windows))[0]
+        return measure(self.checkpoint, self.windows, [fp32, *cases], self.seed, self.kept)
+
+    def _cheapest(self, space: DesignSpace, how: str, most: float) -> dict[str, Any] | None:
+        """The core that interpolation says is cheapest, and what it loses when it is measured."""
+        found = space.cheapest(how, most)
+        if found is None:
+            return None
+        core = variant(space.cores[found["size"], how], found["light_bits"], found["enob"], found["clock_hz"])
+        results = self._measure([Case(name="cheapest", core=core, windows=len(self.windows))])
+        return {**found, "measured": loss(results["cheapest"], results["digital_fp32"])}
+
+    def _clock_cases(self) -> list[Case]:
+        """The middle of the map at each clock: what the map, measured at one, leaves out."""
+        bits, enob = (values[len(values) // 2] for values in (self.axes.light_bits, self.axes.enob))
+        return [
+            Case(
+                name=_clock_name(clock),
+                core=variant(self.candidate.core, bits, enob, clock),
+                windows=len(self.windows),
+            )
+            for clock in self.axes.clocks
+        ]
+
+
+def _clock_name(clock: float) -> str:
+    return f"clock {clock:g} Hz"

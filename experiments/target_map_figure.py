@@ -1,0 +1,104 @@
+"""The map: watts over light and converter, for sizes and clocks, with lines of equal loss and where 10 kW is met."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from experiments import plotting
+from experiments.design_space import DesignSpace
+
+POINTS = 61
+LOSSES = (0.01, 0.05, 0.1, 0.2, 0.5)
+TICKS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
+LINES = {"as they are": ("#111111", "-"), "calibrated away": ("#111111", (0, (2, 2)))}
+
+
+def draw(summary: dict[str, Any], space: DesignSpace, out: Path) -> None:
+    """Writes map.png and .pdf: a row for each size of core, a column for each clock."""
+    sizes, clocks = space.axes.sizes, space.axes.clocks
+    figure, panels = plotting.plt.subplots(
+        len(sizes),
+        len(clocks),
+        figsize=(1.6 + 2.9 * len(clocks), 1.5 + 2.7 * len(sizes)),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    bits = np.linspace(space.axes.light_bits[0], space.axes.light_bits[-1], POINTS)
+    enob = np.linspace(space.axes.enob[0], space.axes.enob[-1], POINTS)
+    fields = {
+        (size, clock): space.watts(size, *np.meshgrid(bits, enob), np.full((POINTS, POINTS), clock))
+        for size in sizes
+        for clock in clocks
+    }
+    ends = np.log10([f(field["model"]) / 1e3 for field in fields.values() for f in (np.min, np.max)])
+    levels = np.linspace(ends.min(), ends.max(), 14)
+    for row, size in zip(panels, sizes, strict=True):
+        photons = space.photons(size, bits)
+        for axes, clock in zip(row, clocks, strict=True):
+            shades = _panel(axes, space, size, (photons, bits, enob), fields[size, clock], levels)
+            axes.set_title(f"{size} rows, {clock / 1e9:g} GHz", fontsize=9)
+        if summary["descent"] and size == sizes[0]:
+            _path(row, clocks, summary["descent"])
+    for axes in panels[-1]:
+        axes.set_xlabel("photons per MAC launched")
+    for axes in panels[:, 0]:
+        axes.set_ylabel("ENOB of the ADC")
+    bar = figure.colorbar(shades, ax=panels, shrink=0.7, label="kW at 1 exaOPS")
+    ticks = [t for t in TICKS if ends.min() <= np.log10(t) <= ends.max()]
+    bar.set_ticks(np.log10(ticks), labels=[f"{t:g}" for t in ticks])
+    figure.suptitle(
+        f"{space_name(summary)}: watts of {summary['shapes']}, {summary['workload']}, and the loss of {summary['model']}",
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+        fontsize=9.5,
+    )
+    figure.legend(handles=_keys(summary), loc="outside lower center", ncols=3, fontsize=7.5)
+    plotting.save(figure, out, "map")
+
+
+def space_name(summary: dict[str, Any]) -> str:
+    """The scenario of the map, as a title has it."""
+    return summary["map"]["scenario"].replace("_", " ")
+
+
+def _panel(axes: Axes, space: DesignSpace, size: int, grid: Any, watts: dict[str, np.ndarray], levels: np.ndarray):
+    photons, bits, enob = grid
+    shades = axes.contourf(photons, enob, np.log10(watts["model"] / 1e3), levels=levels, cmap="cividis_r", alpha=0.75)
+    axes.set_xscale("log")
+    for name, colour in (("model", plotting.VERMILION), ("core", plotting.ORANGE)):
+        axes.contour(photons, enob, watts[name] / 1e3, levels=[10.0], colors=[colour], linewidths=2.2)
+    for how, (colour, dashes) in LINES.items():
+        delta = space.delta_nll(size, how, *np.meshgrid(bits, enob))
+        lines = axes.contour(photons, enob, delta, levels=LOSSES, colors=[colour], linewidths=0.9, linestyles=[dashes])
+        axes.clabel(lines, fmt=lambda level: f"{level:g}", fontsize=7)
+    return shades
+
+
+def _path(row: Any, clocks: tuple[float, ...], descent: dict[str, Any]) -> None:
+    """The descent, in the panel of the clock at which it ends."""
+    path = descent["path"]
+    axes = row[int(np.argmin(np.abs(np.log(np.array(clocks) / descent["best"]["clock"]))))]
+    axes.plot([p["photons_per_mac"] for p in path], [p["enob"] for p in path], "-", color="white", lw=2.6)
+    axes.plot([p["photons_per_mac"] for p in path], [p["enob"] for p in path], ".-", color=plotting.BLUE, lw=1.2, ms=4)
+    best = descent["best"]
+    axes.plot(best["photons_per_mac"], best["enob"], "*", ms=10, color=plotting.BLUE, mec="white", mew=0.6, zorder=6)
+
+
+def _keys(summary: dict[str, Any]) -> list[Line2D]:
+    keys = [
+        Line2D([], [], color=plotting.VERMILION, lw=2.2, label="10 kW, whole model (closes to its left)"),
+        Line2D([], [], color=plotting.ORANGE, lw=2.2, label="10 kW, products on light alone"),
+    ]
+    keys += [
+        Line2D([], [], color=colour, lw=0.9, ls=dashes, label=f"delta NLL, imperfections {how}")
+        for how, (colour, dashes) in LINES.items()
+    ]
+    if summary["descent"]:
+        keys.append(Line2D([], [], color=plotting.BLUE, marker="*", lw=1.2, label="descent, and its best"))
+    return keys

@@ -1,0 +1,99 @@
+"""Where the energy goes: a bill, line by line, for each of some machines."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from experiments import plotting
+
+KINDS = {
+    "laser light": "light",
+    "laser bias": "light",
+    "DAC": "converters",
+    "TIA": "converters",
+    "ADC": "converters",
+    "calibration": "converters",
+    "input movement": "data movement",
+    "output movement": "data movement",
+    "partial sums": "data movement",
+    "weight fetch": "weights",
+    "mask write": "weights",
+    "idle at reload": "weights",
+    "digital products": "digital",
+    "softmax": "digital",
+    "norms": "digital",
+    "activations": "digital",
+    "rotary embedding": "digital",
+    "element-wise": "digital",
+    "KV cache": "data movement",
+    "embedding": "data movement",
+    "host, network, fans": "server",
+    "power conversion": "server",
+}
+COLOURS = {
+    "light": plotting.ORANGE,
+    "converters": plotting.BLUE,
+    "data movement": plotting.SKY,
+    "weights": plotting.PURPLE,
+    "digital": plotting.GREEN,
+    "server": plotting.GREY,
+}
+# A caption has room for longer words than an axis.
+LABELS = {"digital products": "attention (digital)", "calibration": "calibration duty"}
+
+
+class Line(NamedTuple):
+    """A line of a bill [fJ/MAC]: its value, and the 5th and 95th percentile where they are known."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def draw(title: str, bills: Mapping[str, Mapping[str, Line]], target: float, out: Path) -> None:
+    """Writes waterfall.png and .pdf: a panel for each machine; the caller sets the style."""
+    if not bills:
+        return
+    figure, panels = plotting.plt.subplots(
+        1, len(bills), figsize=(2.8 + 2.5 * len(bills), 5.6), sharey=True, squeeze=False
+    )
+    names = [name for name in KINDS if any(name in bill for bill in bills.values())]
+    for axes, (machine, bill) in zip(panels[0], bills.items(), strict=True):
+        _panel(axes, machine, names, bill, target)
+    panels[0, 0].invert_yaxis()
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    handles = [plotting.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    figure.legend(handles, COLOURS, loc="lower center", ncols=len(COLOURS), fontsize=8)
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    plotting.save(figure, out, "waterfall")
+
+
+def _panel(axes: Axes, machine: str, names: list[str], bill: Mapping[str, Line], target: float) -> None:
+    values = np.array([bill[name].value if name in bill else 0.0 for name in names])
+    starts = np.concatenate([[0.0], np.cumsum(values)[:-1]])
+    total = values.sum()
+    axes.barh(range(len(names)), values, left=starts, color=[COLOURS[KINDS[name]] for name in names], height=0.7)
+    axes.barh(len(names), total, color="#222222", height=0.7)
+    reach = 1.35 * max(total, target)
+    for y, (start, value) in enumerate(zip([*starts, 0.0], [*values, total], strict=True)):
+        line = bill.get(names[y]) if y < len(names) else None
+        end = start + value
+        if line is not None and line.high is not None and line.low is not None:
+            axes.plot([start + line.low, start + line.high], [y, y], color="#222222", lw=0.8, clip_on=True)
+            end = min(max(end, start + line.high), 0.86 * reach)
+        axes.text(end + 0.015 * reach, y, _short(value), va="center", fontsize=7.5, bbox=plotting.CLEARED)
+    axes.axvline(target, color=plotting.VERMILION, lw=1, ls=(0, (3, 2)))
+    axes.text(target, -0.9, f" target {target:g}", color=plotting.VERMILION, fontsize=7.5, va="center")
+    axes.set_yticks(range(len(names) + 1), [*(LABELS.get(name, name) for name in names), "total"])
+    axes.set_xlim(0, reach)
+    axes.set_ylim(-1.4, len(names) + 0.6)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("fJ/MAC")
+    axes.set_title(machine.replace("_", " "))
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if value >= 0.01 else "<0.01" if value > 0 else "0"
