@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from experiments import plotting, waterfall
 
@@ -39,7 +38,8 @@ def _perplexity_energy(summary: dict[str, Any], out: Path) -> None:
     for colour, row in zip(plotting.SERIES, (row for row in summary["rows"] if row["optical"]), strict=False):
         _light_curve(axes, row, summary["light_curve"]["points"], colour)
     _digital_points(axes, summary, rows["digital_w8a8"]["perplexity"])
-    _plain_log_ticks(axes)
+    plotting.plain_log(axes.xaxis, axes.get_xlim())
+    plotting.plain_log(axes.yaxis, axes.get_ylim())
     axes.annotate(
         f"fp32: {rows['digital_fp32']['perplexity']:.2f}",
         (0.005, rows["digital_fp32"]["perplexity"]),
@@ -123,15 +123,3 @@ def _digital_points(axes: Axes, summary: dict[str, Any], perplexity: float) -> N
         ha="center",
         fontsize=7.5,
     )
-
-
-def _plain_log_ticks(axes: Axes) -> None:
-    """Numbers as people write them, at 1, 2, 5 of every decade."""
-    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-        steps = (
-            (1, 1.5, 2, 3, 4, 5, 7) if limits[1] / limits[0] < 12 else (1, 3) if limits[1] / limits[0] < 1e4 else (1,)
-        )
-        decades = range(int(np.floor(np.log10(limits[0]))), int(np.ceil(np.log10(limits[1]))) + 1)
-        axis.set_ticks([t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]])
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: figures go to files)
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
 
 # Okabe and Ito (2008): told apart with every kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
@@ -23,6 +26,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#8c8c8c",
 )
 CLEARED = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+_STEPS = ((12, (1, 1.5, 2, 3, 4, 5, 7)), (60, (1, 2, 5)), (1e4, (1, 3)), (np.inf, (1,)))
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
 
 
@@ -39,3 +43,12 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     for kind in ("png", "pdf"):
         figure.savefig(folder / f"{name}.{kind}")
     plt.close(figure)
+
+
+def plain_log(axis: Any, limits: tuple[float, float]) -> None:
+    """Numbers as people write them on a logarithmic axis, as many in a decade as there is room for."""
+    steps = next(steps for most, steps in _STEPS if limits[1] / limits[0] < most)
+    decades = range(int(np.floor(np.log10(limits[0]))), int(np.ceil(np.log10(limits[1]))) + 1)
+    axis.set_ticks([t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]])
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

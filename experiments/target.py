@@ -97,6 +97,8 @@ class Target(OnText):
             if value < 2 or value & (value - 1):
                 raise ValueError(f"{name} = {value} must be a power of two, at least 2")
         self.axes.check()
+        # Refuses what it cannot be.
+        _ = self.workload
 
     @property
     def axes(self) -> Axes:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.patches import Patch
 
 from experiments import plotting, target_map_figure, waterfall
 from experiments.design_space import IMPERFECTIONS, DesignSpace
@@ -46,7 +46,12 @@ def _tornado(summary: dict[str, Any], out: Path) -> None:
         ha="left",
         fontweight="bold",
     )
-    figure.tight_layout(rect=(0, 0, 1, 0.97))
+    handles = [
+        Patch(color=plotting.SKY, label="at its low end"),
+        Patch(color=plotting.VERMILION, label="at its high end"),
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=2, fontsize=8)
+    figure.tight_layout(rect=(0, 0.05, 1, 0.97))
     plotting.save(figure, out, "tornado")
 
 
@@ -61,18 +66,19 @@ def _tornado_panel(axes: Axes, name: str, found: dict[str, Any], target: float) 
         axes.text(
             1.01, y, f"{index:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color="#444444"
         )
-    axes.text(1.01, -0.95, "S", transform=axes.get_yaxis_transform(), va="center", fontsize=8, fontweight="bold")
+    axes.text(1.01, -1.1, "S", transform=axes.get_yaxis_transform(), va="center", fontsize=8, fontweight="bold")
     axes.set(xscale="log", xlabel="kW at 1 exaOPS", ylim=(len(fields) - 0.4, -1.5))
     ends = [nominal, target / 1e3, *np.ravel(swings)]
     axes.set_xlim(min(ends) / 1.15, max(ends) * 1.15)
     axes.axvline(nominal, color="#222222", lw=0.8)
     axes.axvline(target / 1e3, color=plotting.VERMILION, lw=1, ls=(0, (3, 2)))
+    side = "left" if target / 1e3 < nominal else "right"
     axes.text(
-        target / 1e3, -1.2, f" {target / 1e3:g} kW", color=plotting.VERMILION, fontsize=7.5, va="center", ha="left"
+        target / 1e3, -1.1, f" {target / 1e3:g} kW ", color=plotting.VERMILION, fontsize=7.5, va="center", ha=side
     )
     axes.set_yticks(range(len(fields)), fields, fontsize=7.5)
     axes.grid(axis="y", visible=False)
-    plain_log(axes.xaxis, axes.get_xlim())
+    plotting.plain_log(axes.xaxis, axes.get_xlim())
     axes.set_title(f"{name.replace('_', ' ')}: {nominal:.3g} kW")
 
 
@@ -98,11 +104,12 @@ def _pareto(summary: dict[str, Any], out: Path) -> None:
         axes.annotate(
             f"{found['scenario'].replace('_', ' ')},\nimperfections {how}",
             (best[-1]["watts"] / 1e3, scale * best[-1]["kl"]),
-            xytext=(6, 0),
+            xytext=(16, 9 if how == next(iter(IMPERFECTIONS)) else -9),
             textcoords="offset points",
             color=colour,
             fontsize=8,
             va="center",
+            bbox=plotting.CLEARED,
         )
     for name, each in summary["scenarios"].items():
         x, y = each["watts_at_exaops"]["nominal"] / 1e3, scale * each["kl"]
@@ -116,15 +123,15 @@ def _pareto(summary: dict[str, Any], out: Path) -> None:
     axes.axvline(target, color=plotting.VERMILION, lw=1, ls=(0, (3, 2)))
     axes.text(target, 0.99, f"{target:g} kW ", transform=axes.get_xaxis_transform(), ha="right", va="top", fontsize=8,
               color=plotting.VERMILION)  # fmt: skip
-    axes.legend(loc="lower left", fontsize=7.5, handletextpad=0.2)
-    plain_log(axes.xaxis, axes.get_xlim())
-    plain_log(axes.yaxis, axes.get_ylim())
+    axes.legend(loc="upper right", fontsize=7.5, handletextpad=0.2)
+    plotting.plain_log(axes.xaxis, axes.get_xlim())
+    plotting.plain_log(axes.yaxis, axes.get_ylim())
     axes.set_title("Watts against accuracy, from the same cores")
     axes.text(
         0,
         -0.16,
-        f"Watts: {summary['shapes']}, {summary['workload']}. Accuracy: {summary['model']}. Lines: Pareto fronts at the "
-        "scenario's own clock; stars: the scenarios as they are.",
+        f"Watts: {summary['shapes']}, {summary['workload']}. Accuracy: {summary['model']}.\n"
+        "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.",
         transform=axes.transAxes,
         fontsize=7,
         color="#555555",
@@ -138,15 +145,8 @@ def _digital(axes: Axes, summary: dict[str, Any], scale: float) -> None:
     axes.axhline(level, color=plotting.GREY, lw=0.8, ls=(0, (4, 3)))
     watts = [summary["digital_watts"][name] / 1e3 for name in MACHINES]
     axes.plot(watts, [level] * len(watts), "s", ms=5, color="#222222")
+    axes.annotate("digital W8A8", (1, level), xycoords=axes.get_yaxis_transform(), xytext=(-2, 3),
+                  textcoords="offset points", ha="right", va="bottom", fontsize=8)  # fmt: skip
+    axes.set_ylim(min(axes.get_ylim()[0], level / 1.6), None)
     for name, x in zip(MACHINES.values(), watts, strict=True):
-        axes.annotate(f"W8A8,\n{name}", (x, level), xytext=(0, -6), textcoords="offset points", ha="center", va="top",
-                      fontsize=7.5)  # fmt: skip
-
-
-def plain_log(axis: Any, limits: tuple[float, float]) -> None:
-    """Numbers as people write them, at 1, 2, 5 of every decade, or at every decade where there are many."""
-    steps = (1, 2, 3, 5, 7) if limits[1] / limits[0] < 8 else (1, 2, 5) if limits[1] / limits[0] < 60 else (1,)
-    decades = range(int(np.floor(np.log10(limits[0]))), int(np.ceil(np.log10(limits[1]))) + 1)
-    axis.set_ticks([t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]])
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+        axes.annotate(name, (x, level), xytext=(0, -6), textcoords="offset points", ha="center", va="top", fontsize=7.5)

@@ -42,29 +42,28 @@ def draw(summary: dict[str, Any], space: DesignSpace, out: Path) -> None:
         for axes, clock in zip(row, clocks, strict=True):
             shades = _panel(axes, space, size, (photons, bits, enob), fields[size, clock], levels)
             axes.set_title(f"{size} rows, {clock / 1e9:g} GHz", fontsize=9)
+            axes.set(xlim=(photons[0], photons[-1]), ylim=(enob[0], enob[-1]))
         if summary["descent"] and size == sizes[0]:
             _path(row, clocks, summary["descent"])
     for axes in panels[-1]:
         axes.set_xlabel("photons per MAC launched")
+        plotting.plain_log(axes.xaxis, axes.get_xlim())
     for axes in panels[:, 0]:
         axes.set_ylabel("ENOB of the ADC")
     bar = figure.colorbar(shades, ax=panels, shrink=0.7, label="kW at 1 exaOPS")
     ticks = [t for t in TICKS if ends.min() <= np.log10(t) <= ends.max()]
     bar.set_ticks(np.log10(ticks), labels=[f"{t:g}" for t in ticks])
     figure.suptitle(
-        f"{space_name(summary)}: watts of {summary['shapes']}, {summary['workload']}, and the loss of {summary['model']}",
+        f"{summary['map']['scenario'].replace('_', ' ')}: watts of {summary['shapes']}, {summary['workload']}, "
+        f"and the loss of {summary['model']}",
         x=0.01,
         ha="left",
         fontweight="bold",
         fontsize=9.5,
     )
-    figure.legend(handles=_keys(summary), loc="outside lower center", ncols=3, fontsize=7.5)
+    met = {name for field in fields.values() for name, kw in field.items() if np.min(kw) < 10e3 < np.max(kw)}
+    figure.legend(handles=_keys(summary, met), loc="outside lower center", ncols=3, fontsize=7.5)
     plotting.save(figure, out, "map")
-
-
-def space_name(summary: dict[str, Any]) -> str:
-    """The scenario of the map, as a title has it."""
-    return summary["map"]["scenario"].replace("_", " ")
 
 
 def _panel(axes: Axes, space: DesignSpace, size: int, grid: Any, watts: dict[str, np.ndarray], levels: np.ndarray):
@@ -90,10 +89,17 @@ def _path(row: Any, clocks: tuple[float, ...], descent: dict[str, Any]) -> None:
     axes.plot(best["photons_per_mac"], best["enob"], "*", ms=10, color=plotting.BLUE, mec="white", mew=0.6, zorder=6)
 
 
-def _keys(summary: dict[str, Any]) -> list[Line2D]:
+def _keys(summary: dict[str, Any], met: set[str]) -> list[Line2D]:
+    """The legend; `met` says which bills reach 10 kW anywhere on the map."""
+    boundaries = {
+        "model": (plotting.VERMILION, "10 kW, the whole model"),
+        "core": (plotting.ORANGE, "10 kW, products on light alone"),
+    }
     keys = [
-        Line2D([], [], color=plotting.VERMILION, lw=2.2, label="10 kW, whole model (closes to its left)"),
-        Line2D([], [], color=plotting.ORANGE, lw=2.2, label="10 kW, products on light alone"),
+        Line2D(
+            [], [], color=colour, lw=2.2, label=label + ("; closes to its left" if name in met else ": nowhere here")
+        )
+        for name, (colour, label) in boundaries.items()
     ]
     keys += [
         Line2D([], [], color=colour, lw=0.9, ls=dashes, label=f"delta NLL, imperfections {how}")

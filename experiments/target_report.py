@@ -107,8 +107,8 @@ def _budget_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 def _show_map(summary: dict[str, Any]) -> None:
     found = summary["map"]
     print(
-        f"\nMap of {found['scenario']}: delta NLL is {found['nll_per_kl']:.2f} ± {found['nll_per_kl_stderr']:.2f} of KL "
-        f"over {len(found['points'])} cores of {found['windows']} windows; with it W8A8 loses "
+        f"\nMap of {found['scenario']}: delta NLL is {found['nll_per_kl']:.2f} ± {found['nll_per_kl_stderr']:.2f} of "
+        f"KL over {len(found['points'])} cores of {found['windows']} windows; with it W8A8 loses "
         f"{found['w8a8_delta_nll_from_kl']:.3f}."
     )
     rows = [("cheapest core within", "rows", "light b", "ENOB", "GHz", "kW", "on core", "predicted", "measured")]
@@ -152,8 +152,8 @@ def _on_scenario(name: str, found: dict[str, Any], target: float) -> str:
     core_alone = found["fj_per_mac_on_core"] * 1e-15 * 5e17
     alone = "would close" if core_alone <= target else "would not close either"
     text = (
-        f"{name} draws {watts['nominal'] / 1e3:.3g} kW (5 to 95 %: {watts['p05'] / 1e3:.3g} to {watts['p95'] / 1e3:.3g}), "
-        f"{'under' if closes else 'over'} the target by a factor of {ratio:.2g}, and closes in "
+        f"{name} draws {watts['nominal'] / 1e3:.3g} kW (5 to 95 %: {watts['p05'] / 1e3:.3g} to "
+        f"{watts['p95'] / 1e3:.3g}), {'under' if closes else 'over'} the target by a factor of {ratio:.2g}, and closes in "
         f"{_percent(found['probability_of_closing'])} of the draws, at a loss of {_with_error(found)} nats a token; its "
         f"largest costs are {', '.join(largest)}; the products on light alone ({core_alone / 1e3:.3g} kW) {alone}."
     )

@@ -1,7 +1,7 @@
 """What a core draws at 1 exaOPS on a workload: nominal, over the ranges of its constants, and what decides it."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,13 +54,11 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
     bill = workload.price(candidate.core)
     on_core = optics.price(candidate.core, [site for site in workload.sites if site.optical])
     around = optics.system(candidate.core, bill, weights=workload.weights)
-    every, held = (optics.spreads(candidate.constants, fixed) for fixed in ((), _choices(candidate)))
-    components = _drawn(_Components(candidate, workload), candidate, every, draws, seed)
-    watts = sum(components.values()) * optics.EXAOPS / 2
-    parts_only = (
-        sum(_drawn(_Components(candidate, workload), candidate, held, draws, seed).values()) * optics.EXAOPS / 2
+    over = optics.Uncertainty(
+        _Components(candidate, workload), candidate.core, optics.spreads(candidate.constants), _watts
     )
-    deciding = optics.Uncertainty(_Watts(candidate, workload), candidate.core, every)
+    components = over.at(over.draw(draws, seed))
+    watts, parts_only = _watts(components), _watts(over.at(over.draw(draws, seed, held=optics.CHOICES)))
     return {
         "fj_per_mac": float(bill.per_mac) * 1e15,
         "fj_per_mac_on_core": float(on_core.per_mac) * 1e15,
@@ -78,9 +76,9 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
             for name, energy in bill.components.items()
         },
         "system": _system(candidate, around),
-        "tornado": {name: swing._asdict() for name, swing in deciding.tornado().items()},
-        "sobol": {name: index._asdict() for name, index in deciding.sobol(sobol_draws, seed).items()},
-        "break_even": deciding.break_even(TARGET_WATTS),
+        "tornado": {name: swing._asdict() for name, swing in over.tornado().items()},
+        "sobol": {name: index._asdict() for name, index in over.sobol(sobol_draws, seed).items()},
+        "break_even": over.break_even(TARGET_WATTS),
         "omitted": list(bill.omitted),
         "assumptions": [str(c) for c in candidate.constants.values() if c.mark == "assumed"],
     }
@@ -98,24 +96,9 @@ class _Components:
         return {name: energy / bill.macs for name, energy in bill.components.items()}
 
 
-@dataclasses.dataclass(frozen=True)
-class _Watts:
-    """Watts at 1 exaOPS of a variant of the candidate."""
-
-    candidate: Candidate
-    workload: Workload
-
-    def __call__(self, core: optics.TensorCore) -> Any:
-        return self.workload.price(self.candidate.lit(core)).watts_at()
-
-
-def _drawn(merit: Callable, candidate: Candidate, spreads: Mapping[str, optics.Spread], draws: int, seed: int) -> Any:
-    over = optics.Uncertainty(merit, candidate.core, spreads)
-    return over.at(over.draw(draws, seed))
-
-
-def _choices(candidate: Candidate) -> list[str]:
-    return [field for field in optics.CHOICES if field in candidate.constants]
+def _watts(components: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Watts at 1 exaOPS from energies per MAC."""
+    return sum(components.values()) * optics.EXAOPS / 2
 
 
 def _percentiles(values: np.ndarray) -> dict[str, float]:

@@ -69,8 +69,10 @@ def descend(
     for _ in progress(range(steps)):
         number, gradient, (values, report) = evaluate(hidden, *args)
         path.append(Step(_plain(values), float(number), _plain(report)))
-        updates, state = optimiser.update(gradient, state)
-        hidden = optax.apply_updates(hidden, updates)
+        # Adam raises a float to the power of its integer count.
+        with jax.numpy_dtype_promotion("standard"):
+            updates, state = optimiser.update(gradient, state)
+            hidden = optax.apply_updates(hidden, updates)
     return path
 
 

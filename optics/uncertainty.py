@@ -119,15 +119,16 @@ class Sensitivity(NamedTuple):
 class Uncertainty:
     """A figure of merit of a core over the distributions of its constants.
 
-    core: every number that `spreads` does not name stays as it is in it.
+    core: every number that `spreads` does not name stays as it is in it. number: makes one number a core of what
+    `merit` gives, where that is a tree of them, for the methods that say which constant decides.
     """
 
-    def __init__(self, merit: Merit, core: TensorCore, spreads: Spreads):
+    def __init__(self, merit: Merit, core: TensorCore, spreads: Spreads, number: Callable[[Any], Any] = lambda m: m):
         numbers = core.numbers()
         for field in spreads:
             if field not in numbers:
                 raise ValueError(f"the core has no number {field!r}{nearest(field, list(numbers))}")
-        self.core, self.spreads = core, dict(spreads)
+        self.core, self.spreads, self._number = core, dict(spreads), number
         fields = tuple(self.spreads)
 
         def at(values: jax.Array) -> Any:
@@ -139,23 +140,31 @@ class Uncertainty:
         """The figure of merit of cores whose numbers, in the order of `spreads`, are values [cores, numbers]."""
         return jax.tree.map(np.asarray, self._at(jnp.asarray(values, jnp.float32)))
 
-    def draw(self, count: int, seed: int) -> np.ndarray:
-        """Values [count, numbers] on a scrambled Sobol sequence; `count` a power of two (Owen, 1998)."""
+    def draw(self, count: int, seed: int, held: Iterable[str] = ()) -> np.ndarray:
+        """Values [count, numbers] on a scrambled Sobol sequence, those of `held` nominal; `count` a power of two.
+
+        Owen, J. Complexity 14, 466 (1998).
+        """
         if count < 2 or count & (count - 1):
             raise ValueError(f"draws = {count} must be a power of two, at least 2: a Sobol sequence is balanced there")
-        uniform = stats.qmc.Sobol(len(self.spreads), rng=seed).random(count)
-        return np.stack([s.ppf(u) for s, u in zip(self.spreads.values(), uniform.T, strict=True)], axis=1)
+        values = np.tile(self.nominal(), (count, 1))
+        if self.spreads:
+            uniform = stats.qmc.Sobol(len(self.spreads), rng=seed).random(count)
+            for number, (field, spread) in enumerate(self.spreads.items()):
+                if field not in held:
+                    values[:, number] = spread.ppf(uniform[:, number])
+        return values
 
     def nominal(self) -> np.ndarray:
         """The most likely values [numbers]."""
         return np.array([spread.mode for spread in self.spreads.values()])
 
     def tornado(self) -> dict[str, Swing]:
-        """The swing of each constant alone, widest first; the figure of merit must be one number."""
+        """The swing of each constant alone, widest first."""
         values = np.tile(self.nominal(), (2 * len(self.spreads), 1))
         for number, spread in enumerate(self.spreads.values()):
             values[2 * number, number], values[2 * number + 1, number] = spread.low, spread.high
-        ends = self.at(values).reshape(-1, 2)
+        ends = self._numbers(values).reshape(-1, 2)
         swings = {field: Swing(*map(float, pair)) for field, pair in zip(self.spreads, ends, strict=True)}
         return dict(sorted(swings.items(), key=lambda item: -item[1].width))
 
@@ -166,8 +175,11 @@ class Uncertainty:
         total index is a 95 % bootstrap. Saltelli et al., Comput. Phys. Commun. 181, 259 (2010).
         """
 
+        if len(self.spreads) < 2:
+            return dict.fromkeys(self.spreads, Sensitivity(1.0, 1.0, 1.0, 1.0))
+
         def log_merit(values: np.ndarray) -> np.ndarray:
-            return np.log(self.at(values.T).astype(np.float64))
+            return np.log(self._numbers(values.T))
 
         with warnings.catch_warnings():
             # The bootstrap of a constant without any effect divides nought by nought: its interval is a point at 0.
@@ -190,7 +202,7 @@ class Uncertainty:
         values = np.tile(self.nominal(), (len(self.spreads), points, 1))
         for number, spread in enumerate(self.spreads.values()):
             values[number, :, number] = spread.between(share)
-        merits = self.at(values.reshape(-1, len(self.spreads))).reshape(-1, points) - target
+        merits = self._numbers(values.reshape(-1, len(self.spreads))).reshape(-1, points) - target
         found = {}
         for (field, spread), merit in zip(self.spreads.items(), merits, strict=True):
             crossings = np.flatnonzero(np.sign(merit[:-1]) != np.sign(merit[1:]))
@@ -200,3 +212,6 @@ class Uncertainty:
                     spread.between(share[i] + (share[i + 1] - share[i]) * merit[i] / (merit[i] - merit[i + 1]))
                 )
         return found
+
+    def _numbers(self, values: np.ndarray) -> np.ndarray:
+        return np.asarray(self._number(self.at(values)), np.float64)
