@@ -22,6 +22,10 @@ def show(summary: dict[str, Any], out: Path) -> None:
         f"at or under {summary['target']['watts'] / 1e3:g} kW; parts: the same with the design's choices held.\n"
         f"Digital W8A8 loses {_with_error(w8a8)} (KL {w8a8['kl']:.4f})."
     )
+    print("\nThe machine around the cores:")
+    print(reporting.table([_MACHINE, *(_machine_cells(name, found["system"]) for name, found in scenarios.items())]))
+    print("\nWeights stay for so many vectors: fJ/MAC of fetching, writing and waiting; share of the time at work; kW")
+    print(reporting.table(_reload_rows(scenarios)))
     for name, found in scenarios.items():
         print(f"\nWhat decides {name}, Sobol total index of ln(watts), and kW at the ends of its range alone:")
         print(reporting.table([("", "S_T", "kW low", "kW high"), *_deciding(found)]))
@@ -48,9 +52,9 @@ _HEADER = (
     "on core",
     "delta NLL",
     "KL",
-    "cores",
     "mW/source",
 )
+_MACHINE = ("", "rows", "GHz", "ENOB", "cores", "at work", "weights held", "passes", "lasers", "ADCs", "tiles loaded/s")
 
 
 def _cells(name: str, found: dict[str, Any]) -> tuple[str, ...]:
@@ -65,9 +69,39 @@ def _cells(name: str, found: dict[str, Any]) -> tuple[str, ...]:
         f"{found['fj_per_mac_on_core']:.3g}",
         _with_error(found),
         f"{found['kl']:.4f}",
-        f"{found['system']['cores']:.0f}",
         f"{found['system']['source_power_w'] * 1e3:.3g}",
     )
+
+
+def _machine_cells(name: str, found: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        name,
+        f"{found['rows']}",
+        f"{found['clock_hz'] / 1e9:g}",
+        f"{found['adc_enob']:g}",
+        f"{found['cores']:.0f}",
+        _percent(found["utilisation"]),
+        f"{found['resident_weights']:.3g}",
+        f"{found['passes']:.3g}",
+        f"{found['sources']:.3g}",
+        f"{found['converters']:.3g}",
+        f"{found['tile_loads_per_second']:.3g}",
+    )
+
+
+def _reload_rows(scenarios: dict[str, Any]) -> list[tuple[str, ...]]:
+    rows = [("vectors", *scenarios)]
+    for cells in zip(*(found["reload"] for found in scenarios.values()), strict=True):
+        rows.append(
+            (
+                f"{cells[0]['vectors_per_load']:g}",
+                *(
+                    f"{c['fj_per_mac']:.3g}; {_percent(c['utilisation'])}; {c['watts_at_exaops'] / 1e3:.3g}"
+                    for c in cells
+                ),
+            )
+        )
+    return rows
 
 
 def _percent(share: float) -> str:
@@ -153,9 +187,9 @@ def _on_scenario(name: str, found: dict[str, Any], target: float) -> str:
     alone = "would close" if core_alone <= target else "would not close either"
     text = (
         f"{name} draws {watts['nominal'] / 1e3:.3g} kW (5 to 95 %: {watts['p05'] / 1e3:.3g} to "
-        f"{watts['p95'] / 1e3:.3g}), {'under' if closes else 'over'} the target by a factor of {ratio:.2g}, and closes in "
-        f"{_percent(found['probability_of_closing'])} of the draws, at a loss of {_with_error(found)} nats a token; its "
-        f"largest costs are {', '.join(largest)}; the products on light alone ({core_alone / 1e3:.3g} kW) {alone}."
+        f"{watts['p95'] / 1e3:.3g}), {'under' if closes else 'over'} the target by a factor of {ratio:.2g}, and closes "
+        f"in {_percent(found['probability_of_closing'])} of the draws, at a loss of {_with_error(found)} nats a token; "
+        f"its largest costs are {', '.join(largest)}; the products on light alone ({core_alone / 1e3:.3g} kW) {alone}."
     )
     if not closes:
         text += " " + _what_would_close(found)
@@ -196,7 +230,7 @@ def _on_accuracy(summary: dict[str, Any]) -> list[str]:
 def _on_descent(found: dict[str, Any]) -> str:
     best, start = found["best"], found["path"][0]
     text = (
-        f"Descended in {found['evaluations']} evaluations, with {found['loss_scale']:g} nats worth a factor e in watts: "
+        f"Descended in {found['evaluations']} evaluations ({found['loss_scale']:g} nats are worth a factor e in watts): "
         f"{best['clock'] / 1e9:.2g} GHz, {best['light_bits']:.2g} bits of light, {best['enob']:.2g} ENOB, "
         f"{best['watts'] / 1e3:.3g} kW at KL {best['on_fresh_noise']['kl']:.3f}; figure of merit "
         f"{best['merit']:.3f} from {start['merit']:.3f}"

@@ -11,6 +11,8 @@ from electronics import Constant
 from experiments.workload import Workload
 
 TARGET_WATTS = 10e3
+RESIDENCIES = (256, 1024, 4096, 16384, 65536)
+RELOAD_LINES = ("weight fetch", "mask write", "idle at reload")
 PERCENTILES = {"p05": 5, "p50": 50, "p95": 95}
 
 
@@ -76,11 +78,24 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
             for name, energy in bill.components.items()
         },
         "system": _system(candidate, around),
+        "reload": [reload(candidate.core, workload, vectors) for vectors in RESIDENCIES],
         "tornado": {name: swing._asdict() for name, swing in over.tornado().items()},
         "sobol": {name: index._asdict() for name, index in over.sobol(sobol_draws, seed).items()},
         "break_even": over.break_even(TARGET_WATTS),
         "omitted": list(bill.omitted),
         "assumptions": [str(c) for c in candidate.constants.values() if c.mark == "assumed"],
+    }
+
+
+def reload(core: optics.TensorCore, workload: Workload, vectors: float) -> dict[str, float]:
+    """What it costs to load the masks once for so many vectors: energy at the engine, time, and watts of it all."""
+    core = core.replace({"vectors_per_load": vectors})
+    bill = workload.price(core)
+    return {
+        "vectors_per_load": vectors,
+        "fj_per_mac": float(sum(bill.components[line] for line in RELOAD_LINES) / bill.macs) * 1e15,
+        "utilisation": float(optics.system(core, bill, weights=workload.weights).utilisation),
+        "watts_at_exaops": float(bill.watts_at()),
     }
 
 

@@ -15,69 +15,20 @@ UNNAMED = "element-wise"
 # Two multiply-adds after a table: quadratic interpolation, as the special function units of GPUs do it (Oberman and
 # Siu, A high-performance area-efficient multifunction interpolator, IEEE ARITH 2005).
 SPECIAL_COST = 4
-SPECIAL = frozenset(
-    [
-        "acos",
-        "acosh",
-        "asin",
-        "asinh",
-        "atan",
-        "atan2",
-        "atanh",
-        "cbrt",
-        "cos",
-        "cosh",
-        "digamma",
-        "div",
-        "erf",
-        "erf_inv",
-        "erfc",
-        "exp",
-        "exp2",
-        "expm1",
-        "lgamma",
-        "log",
-        "log1p",
-        "logistic",
-        "pow",
-        "rem",
-        "rsqrt",
-        "sin",
-        "sinh",
-        "sqrt",
-        "tan",
-        "tanh",
-    ]
-)
-REDUCTIONS = frozenset({"argmax", "argmin", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "top_k"})
-MOVES = frozenset(
-    [
-        "bitcast_convert_type",
-        "broadcast_in_dim",
-        "concatenate",
-        "convert_element_type",
-        "copy",
-        "copy_p",
-        "dynamic_slice",
-        "dynamic_update_slice",
-        "expand_dims",
-        "gather",
-        "iota",
-        "optimization_barrier",
-        "pad",
-        "random_bits",
-        "reduce_precision",
-        "reshape",
-        "rev",
-        "scatter",
-        "select_n",
-        "slice",
-        "split",
-        "squeeze",
-        "stop_gradient",
-        "transpose",
-    ]
-)
+SPECIAL = frozenset({
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "cos", "cosh", "digamma", "div", "erf",
+    "erf_inv", "erfc", "exp", "exp2", "expm1", "lgamma", "log", "log1p", "logistic", "pow", "rem", "rsqrt", "sin",
+    "sinh", "sqrt", "tan", "tanh",
+})  # fmt: skip
+REDUCTIONS = frozenset({
+    "argmax", "argmin", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "top_k",
+})  # fmt: skip
+MOVES = frozenset({
+    "bitcast_convert_type", "broadcast_in_dim", "concatenate", "convert_element_type", "copy", "copy_p",
+    "dynamic_slice", "dynamic_update_slice", "expand_dims", "gather", "iota", "optimization_barrier", "pad",
+    "random_bits", "reduce_precision", "reshape", "rev", "scatter", "select_n", "slice", "split", "squeeze",
+    "stop_gradient", "transpose",
+})  # fmt: skip
 
 
 def census(fun: Callable) -> Callable[..., dict[str, float]]:
@@ -85,8 +36,9 @@ def census(fun: Callable) -> Callable[..., dict[str, float]]:
 
     The name is the outermost `jax.named_scope`; operations under none are "element-wise". An addition, a
     multiplication or a comparison of two numbers is one operation, a special function (exp, a division, ...) four, a
-    reduction one for each number that goes in, any other primitive one for each number that comes out; to move data or
-    draw random bits counts nothing here. Of a `cond` all branches are counted, a `while` for one turn. Works on `jax.ShapeDtypeStruct` as well as on arrays.
+    reduction one for each number that goes in, any other primitive one for each number that comes out; to move data
+    or draw random bits counts nothing here. Of a `cond` all branches are counted, a `while` for one turn. Works on
+    `jax.ShapeDtypeStruct` as well as on arrays.
     """
 
     def counted(*args: Any, **kwargs: Any) -> dict[str, float]:

@@ -165,6 +165,18 @@ def test_changes_are_read(text, field, expected):
     assert other.value == (1e9 if text.startswith("today") else expected[1])
 
 
+def test_a_load_is_shared_by_the_vectors_that_it_serves():
+    """31.2 pJ a weight of 8 bits from HBM at 3.9 pJ/bit: 31,000 vectors a load for 1 fJ/MAC, 7,800 for 4."""
+    workload = Workload(config=models.LLAMA_3_1_70B)
+    core = optics.today().replace({"mask.write_energy": 0.0, "mask.update_time": 0.0, "mask.settle_time": 0.0})
+    share = sum(s.macs for s in workload.sites if s.optical) / sum(s.macs for s in workload.sites)
+    for vectors, expected in ((31_200, 1.0), (7_800, 4.0)):
+        assert verdict.reload(core, workload, vectors)["fj_per_mac"] == pytest.approx(expected * share, rel=1e-4)
+    # Half of the time is waiting where a load takes as long as its vectors; a tile of rails has one symbol a vector.
+    waiting = core.replace({"mask.update_time": 1e-5, "mask.settle_time": 0.0, "upkeep.probes": 0.0})
+    assert verdict.reload(waiting, workload, 1e4)["utilisation"] == pytest.approx(0.5, rel=0.01)
+
+
 def test_omitted_costs_only_add_and_attention_adds_most():
     """What the published budget of a 1 exaOPS, 10 kW machine leaves out, one upon the other (2029, 1024, 8 bits)."""
     row = next(r for r in budget.PUBLISHED if r.scenario == "projected_2029" and r.against == "full scale")
