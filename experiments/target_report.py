@@ -230,7 +230,7 @@ def _on_accuracy(summary: dict[str, Any]) -> list[str]:
 def _on_descent(found: dict[str, Any]) -> str:
     best, start = found["best"], found["path"][0]
     text = (
-        f"Descended in {found['evaluations']} evaluations ({found['loss_scale']:g} nats are worth a factor e in watts): "
+        f"Descended in {found['evaluations']} evaluations ({found['loss_scale']:g} nats count as a factor e of watts): "
         f"{best['clock'] / 1e9:.2g} GHz, {best['light_bits']:.2g} bits of light, {best['enob']:.2g} ENOB, "
         f"{best['watts'] / 1e3:.3g} kW at KL {best['on_fresh_noise']['kl']:.3f}; figure of merit "
         f"{best['merit']:.3f} from {start['merit']:.3f}"

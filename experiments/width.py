@@ -21,19 +21,26 @@ from tqdm import tqdm
 
 import models
 import optics
-from electronics.exact import product
 from experiments import reporting, width_figure
 from experiments.evaluate import agreement
 from experiments.ledger import Ledger
 from experiments.on_text import OnText
 from experiments.width_figure import LAWS, geometric_mean
-from optics.readings import Readings, total
+from experiments.width_probes import (
+    FULL,
+    PARTS,
+    SERIES,
+    Capture,
+    OneKind,
+    kind_of,
+    needed,
+    photons,
+    probed,
+    shot,
+    start,
+)
+from optics.readings import total
 
-# Least number of a random matrix; the largest is 1.
-SERIES = {"random signs": -1.0, "one sign": 0.0}
-VECTORS = COLUMNS = 64
-PARTS = (16, 8, 4, 2, 1)
-FULL = PARTS.index(1)
 # Each round scales the light as if KL went as 1 / light; it does so nearly, and errors shrink from round to round.
 ROUNDS = 3
 
@@ -96,32 +103,6 @@ def main(options: Width) -> dict[str, Any]:
     return summary
 
 
-def photons(seen: Readings, rows: int | np.ndarray, snr_db: float) -> jax.Array:
-    """Photo-electrons per MAC at `snr_db`, from readings with `rows` inputs lit: shot-noise SNR goes as light."""
-    return seen.detected / (seen.outputs * rows) * 10 ** ((snr_db - seen.snr_db()) / 10)
-
-
-def operands(series: str, rows: int, most: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """x [VECTORS, most], w [most, COLUMNS], uniform up to 1; inputs beyond `rows` are dark, so all have one shape.
-
-    The largest of uniform numbers is 1 whatever N is: a vector of Gaussian ones would be dimmer the longer it is.
-    """
-    noise = np.random.default_rng([seed, rows])
-    x, w = np.zeros((VECTORS, most), np.float32), np.zeros((most, COLUMNS), np.float32)
-    x[:, :rows] = noise.uniform(SERIES[series], 1, (VECTORS, rows))
-    w[:rows] = noise.uniform(SERIES[series], 1, (rows, COLUMNS))
-    return x, w
-
-
-def needed(series: str, rows: int, most: int, snr_db: float, seed: int) -> float:
-    """Photo-electrons per MAC of a random product at `snr_db`; a first run sets the light, a second confirms it."""
-    core, (x, w) = _shot(most, COLUMNS, _start(snr_db)), operands(series, rows, most, seed)
-    first, second = jax.random.split(jax.random.key(seed))
-    lacking_db = snr_db - float(core.observe(x, w, key=first)[1].snr_db())
-    lit = core.replace({"source.power": core.source.power * 10 ** (lacking_db / 10)})
-    return float(photons(lit.observe(x, w, key=second)[1], rows, snr_db))
-
-
 def fit(widths: np.ndarray, needs: np.ndarray) -> dict[str, float]:
     """d ln(photons per MAC) / d ln N by least squares, with its standard error, over three points or more."""
     x, y = (np.log(values) - np.mean(np.log(values)) for values in (widths, needs))
@@ -143,89 +124,17 @@ def verdict(found: dict[str, float]) -> str:
     return f"between the two, nearer {'flat' if slope > -0.5 else '1/N'}"
 
 
-def _shot(rows: int, columns: int, electrons: float) -> optics.TensorCore:
-    """A lossless core with shot noise alone, which gives `electrons` for full drive through a clear pixel."""
-    core = optics.physical_limit(rows=rows, columns=columns).replace({"effects": optics.Effects.only("shot")})
-    return core.replace({"source.power": core.source.power * electrons / core.electrons})
-
-
-def _start(snr_db: float) -> float:
-    """Electrons of a full product that bring operands of common brightness within some 10 dB of the SNR."""
-    return 20 * 10 ** (snr_db / 10)
-
-
-@jax.jit
-def probed(core: Any, x: jax.Array, w: jax.Array, key: jax.Array) -> Readings:
-    """Readings [2, len(PARTS)] of x [vectors, rows] @ w [rows, columns] on `core`, of 1 / PARTS of the inputs, drawn at
-    random: as they are, and with all signs drawn at random, which leaves terms as large but uncorrelated.
-
-    Each vector is scaled to an output of rms 1, which changes no light: a token whose activations are massive counts
-    as much as any other.
-    """
-    order, flips, noise = jax.random.split(key, 3)
-    rank = jax.random.permutation(order, w.shape[0])
-    lit = jnp.stack([rank < w.shape[0] // part for part in PARTS])
-    xs, ws = (
-        jnp.stack([each, each * jax.random.rademacher(key, each.shape, each.dtype)])
-        for each, key in zip((x, w), jax.random.split(flips), strict=True)
-    )
-
-    def read(given: tuple[jax.Array, ...]) -> Readings:
-        number, rows, key = given
-        drive, mask = jnp.where(rows[None], xs[number], 0), jnp.where(rows[:, None], ws[number], 0)
-        rms = jnp.sqrt(jnp.mean(product(drive, mask) ** 2, axis=1, keepdims=True))
-        return core.observe(drive / rms, mask, key=key)[1]
-
-    numbers = jnp.repeat(jnp.arange(2), len(PARTS))
-    seen = jax.lax.map(read, (numbers, jnp.tile(lit, (2, 1)), jax.random.split(noise, 2 * len(PARTS))))
-    return jax.tree.map(lambda leaf: leaf.reshape(2, len(PARTS)), seen)
-
-
-class Capture:
-    """Stands in for a core: products are exact, and read are the inputs that each was given."""
-
-    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """(x @ w, x)."""
-        return product(x, w), x
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class OneKind:
-    """Stands in for a core: products that are `on`, by kind and at a site, are done by `core`, all others exactly."""
-
-    core: Any
-    on: Any
-
-    def prepare(self) -> "OneKind":
-        """With the core's device drawn."""
-        return OneKind(self.core.prepare(), self.on)
-
-    def at(self, name: str) -> "OneKind":
-        """That of the site of this name."""
-        return OneKind(self.core, self.on[_kind(name)])
-
-    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Readings]:
-        """As `TensorCore.observe`; where the core is off, readings are zero."""
-
-        def lit() -> tuple[jax.Array, Readings]:
-            return self.core.observe(x, w, key=key)
-
-        dark = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(lit)[1])
-        return jax.lax.cond(self.on, lit, lambda: (product(x, w), dark))
-
-
 class _Bench:
     """The model, its windows, the functions compiled for all of them, and the results that are kept."""
 
     def __init__(self, options: Width, checkpoint: models.Checkpoint, windows: np.ndarray):
         self.options, self.params, self.windows = options, checkpoint.params, jnp.asarray(windows[:, None])
         sites = optics.trace(checkpoint.forward, policy=_in_layers)(self.params, self.windows[0])
-        self.kinds = {_kind(site.name): site.rows for site in sites if site.optical}
+        self.kinds = {kind_of(site.name): site.rows for site in sites if site.optical}
         if len(set(self.kinds.values())) < 2:
             raise ValueError(f"model = {options.model_name} has products of one width alone: a slope takes two")
         largest = max(max(site.rows, site.columns) for site in sites if site.optical)
-        self.core = _shot(largest, largest, _start(options.snr_db))
+        self.core = shot(largest, largest, start(options.snr_db))
         self.key, self.references = jax.random.key(options.seed), {}
 
         def divergence(params: Any, tokens: jax.Array, reference: jax.Array) -> jax.Array:
@@ -294,7 +203,7 @@ class _Bench:
     @functools.cached_property
     def activations(self) -> dict[str, jax.Array]:
         """What the products of each kind are given in the first window [layer, token, input]."""
-        return {_kind(name): x for name, x in self.captured(self.params, self.windows[0]).items()}
+        return {kind_of(name): x for name, x in self.captured(self.params, self.windows[0]).items()}
 
     def predictions(self) -> dict[str, dict[str, Any]]:
         """By kind, photons per MAC at the KL: geometric means over windows, and standard errors of the logarithm."""
@@ -330,11 +239,6 @@ class _Bench:
 
 def _in_layers(site: optics.Site) -> bool:
     return site.stationary and site.path.startswith("layers.")
-
-
-def _kind(name: str) -> str:
-    """`down` of the site `008 layers.down 1536x576`."""
-    return name.split()[1].removeprefix("layers.")
 
 
 def _slopes(

@@ -17,12 +17,12 @@ from scipy import stats
 
 import models
 import optics
-from experiments import width
+from experiments import width, width_probes
 from experiments.__main__ import run
 from experiments.evaluate import agreement
 
 WIDEST, DRAWS, SNR_DB = 1024, 8, 17.0
-OUTPUTS = width.VECTORS * width.COLUMNS
+OUTPUTS = width_probes.VECTORS * width_probes.COLUMNS
 
 
 def closed_form(x, w, snr_db: float) -> tuple[float, float]:
@@ -45,18 +45,18 @@ def found():
         series: [
             (
                 rows,
-                width.needed(series, rows, WIDEST, SNR_DB, seed),
+                width_probes.needed(series, rows, WIDEST, SNR_DB, seed),
                 *closed_form(x[:, :rows], w[:rows], SNR_DB),
             )
             for rows in (64, 256, WIDEST)
             for seed in range(DRAWS)
-            for x, w in [width.operands(series, rows, WIDEST, seed)]
+            for x, w in [width_probes.operands(series, rows, WIDEST, seed)]
         ]
-        for series in width.SERIES
+        for series in width_probes.SERIES
     }
 
 
-@pytest.mark.parametrize("series", width.SERIES)
+@pytest.mark.parametrize("series", width_probes.SERIES)
 def test_random_matrices_need_what_the_closed_form_says(found, series):
     _, needs, exact, by_rho = np.transpose(found[series])
     for start in range(0, len(needs), DRAWS):
@@ -111,7 +111,7 @@ def shot_noise(rows: int, columns: int) -> optics.TensorCore:
 
 def test_dark_inputs_and_the_count_of_columns_change_no_need():
     """64 inputs and 16 columns, the latter four times over, on a core of 1024 x 64 read as on one of 64 x 16."""
-    x, w = width.operands("random signs", 64, WIDEST, seed=3)
+    x, w = width_probes.operands("random signs", 64, WIDEST, seed=3)
     w = np.tile(w[:, :16], 4)
     large = shot_noise(WIDEST, 64).observe(x, w, key=jax.random.key(1))[1]
     small = shot_noise(64, 16).observe(x[:, :64], w[:64, :16], key=jax.random.key(1))[1]
@@ -119,7 +119,7 @@ def test_dark_inputs_and_the_count_of_columns_change_no_need():
     assert float(large.detected_per_mac()) * WIDEST / 64 == pytest.approx(detected, rel=1e-5)
     assert float(large.launched_per_mac()) * WIDEST / 64 == pytest.approx(launched, rel=1e-5)
     excess = 10 ** ((float(large.snr_db()) - 10) / 10)
-    assert float(width.photons(large, 64, 10.0)) == pytest.approx(detected / excess, rel=1e-5)
+    assert float(width_probes.photons(large, 64, 10.0)) == pytest.approx(detected / excess, rel=1e-5)
 
 
 def test_probe_tells_terms_that_agree_from_the_same_with_shuffled_signs():
@@ -127,11 +127,11 @@ def test_probe_tells_terms_that_agree_from_the_same_with_shuffled_signs():
 
     The vectors differ in size by 10^4, and count alike. What the draw of x and w itself varies is within 5 %.
     """
-    x, w = width.operands("one sign", WIDEST, WIDEST, seed=1)
+    x, w = width_probes.operands("one sign", WIDEST, WIDEST, seed=1)
     x *= np.geomspace(1, 1e4, len(x), dtype=np.float32)[:, None]
-    seen = width.probed(shot_noise(WIDEST, 64).prepare(), x, w, jax.random.key(2))
-    lit = np.float32([WIDEST // part for part in width.PARTS])
-    agreeing, shuffled = np.asarray(width.photons(seen, lit[None], SNR_DB))
+    seen = width_probes.probed(shot_noise(WIDEST, 64).prepare(), x, w, jax.random.key(2))
+    lit = np.float32([WIDEST // part for part in width_probes.PARTS])
+    agreeing, shuffled = np.asarray(width_probes.photons(seen, lit[None], SNR_DB))
     snr, within = 10 ** (SNR_DB / 10), 5 * np.sqrt(2 / OUTPUTS) + 0.05
     # Between 0 and 1, sums of n terms have E L = n / 4 and E L^2 = n^2 / 16 + 7 n / 144.
     np.testing.assert_allclose(agreeing, snr / lit / (1 + 7 / 9 / lit), rtol=within)
