@@ -87,9 +87,11 @@ class DesignSpace:
         pairs = np.array([pair for point in self.points for pair in point.pop("pairs")])
         # Delta NLL is KL but for what the text knows better than the model: its own noise is far larger, so the whole
         # grid says how the two stand, and KL then says where each point lies.
-        self.nll_per_kl = float(pairs[:, 0] @ pairs[:, 1] / (pairs[:, 1] @ pairs[:, 1]))
-        residual = pairs[:, 0] - self.nll_per_kl * pairs[:, 1]
+        self.nll_per_kl_fitted = float(pairs[:, 0] @ pairs[:, 1] / (pairs[:, 1] @ pairs[:, 1]))
+        residual = pairs[:, 0] - self.nll_per_kl_fitted * pairs[:, 1]
         self.nll_per_kl_stderr = float(np.sqrt(np.sum((residual * pairs[:, 1]) ** 2)) / (pairs[:, 1] @ pairs[:, 1]))
+        # A model that gains by noise knows nothing of this text: then the map is one of KL.
+        self.nll_per_kl = self.nll_per_kl_fitted if self.nll_per_kl_fitted > 0 else 1.0
         for point in self.points:
             point["delta_nll_from_kl"] = self.nll_per_kl * point["kl"]
 

@@ -22,6 +22,7 @@ from experiments.verdict import Candidate
 from experiments.workload import Workload
 
 ACCEPTED_LOSS = 0.02
+FULL_SCALE_BITS = 8.0
 SHOWN_BILLS = ("llama-3.1-8b", "llama-3.1-70b")
 
 
@@ -67,8 +68,8 @@ class Target(OnText):
     """Effective bits of the ADC on the map."""
     clocks: tuple[float, ...] = (0.5e9, 1e9, 2e9)
     """Clocks on the map [Hz]."""
-    steps: int = 20
-    """Evaluations of the descent to the best core of the map."""
+    steps: int | None = 20
+    """Evaluations of the descent to the best core of the map; None for no descent."""
     loss_scale: float = 0.1
     """What the descent weighs watts against: so many nats a token are worth a factor e in watts."""
     grid: int | None = None
@@ -82,8 +83,9 @@ class Target(OnText):
         if self.shapes not in models.CONFIGS:
             raise ValueError(f"no model {self.shapes!r}{nearest(self.shapes, list(models.CONFIGS))}")
         for name in ("keys", "map_windows", "steps", "rows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} = {getattr(self, name)} must be at least 1")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} = {value} must be at least 1")
         if self.grid is not None and self.grid < 2:
             raise ValueError(f"grid = {self.grid} must be at least 2 points an axis")
         if not 1 <= self.effective_bits <= 12:
@@ -123,7 +125,8 @@ def main(options: Target) -> dict[str, Any]:
     if options.map is not None:
         surveyor = _surveyor(options, judged[options.map], checkpoint, windows)
         summary["map"], space = surveyor.survey(summary["digital"]["digital_w8a8"]["kl"], ACCEPTED_LOSS)
-        summary["descent"] = surveyor.descend(options.steps, options.loss_scale, options.grid)
+        if options.steps is not None:
+            summary["descent"] = surveyor.descend(options.steps, options.loss_scale, options.grid)
     reporting.write(summary, options.out)
     target_figures.draw(summary, space, options.out)
     target_report.show(summary, options.out)
@@ -163,6 +166,12 @@ def _summary(
     # A window's key follows from its number: the same windows once more are the same text under other noise.
     repeated = np.tile(windows, (options.keys, 1))
     cases = [Case(name=name, core=c.core, windows=len(repeated), observed=True) for name, c in candidates.items()]
+    dim = {
+        name: optics.lit(c.core, FULL_SCALE_BITS, against="full scale")
+        for name, c in candidates.items()
+        if c.effective_bits is not None
+    }
+    cases += [Case(name=f"dim {name}", core=core, windows=len(windows)) for name, core in dim.items()]
     cases += digital_cases(len(repeated))
     results = measure(checkpoint, repeated, cases, options.seed, options.out / "results.sqlite")
     exact, workload = results["digital_fp32"], options.workload
@@ -188,6 +197,14 @@ def _summary(
         "changes": list(options.set),
         "scenarios": scenarios,
         "digital": digital,
+        "full_scale_light": {
+            name: {
+                "bits": FULL_SCALE_BITS,
+                "watts_at_exaops": float(workload.price(_at_drive_of(judged[name], core)).watts_at()),
+                **loss(results[f"dim {name}"], exact),
+            }
+            for name, core in dim.items()
+        },
         "digital_watts": {
             name: accelerators.ENERGY_PER_MAC[name].value * optics.EXAOPS / 2 for name in ("b200", "h200")
         },
@@ -199,3 +216,7 @@ def _summary(
         },
         "versions": reporting.versions(),
     }, judged
+
+
+def _at_drive_of(candidate: Candidate, core: optics.TensorCore) -> optics.TensorCore:
+    return core.replace({"source.mean_drive": candidate.core.source.mean_drive})

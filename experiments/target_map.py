@@ -44,10 +44,11 @@ class Surveyor:
         limits = {"fp32": accepted, "W8A8": level + accepted}
         return {
             "scenario": self.candidate.name,
-            "axes": dataclasses.asdict(self.axes),
+            "axes": {name: list(values) for name, values in dataclasses.asdict(self.axes).items()},
             "windows": len(self.windows),
             "points": space.points,
             "nll_per_kl": space.nll_per_kl,
+            "nll_per_kl_fitted": space.nll_per_kl_fitted,
             "nll_per_kl_stderr": space.nll_per_kl_stderr,
             "w8a8_delta_nll_from_kl": level,
             "cheapest": [

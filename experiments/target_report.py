@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from experiments import reporting
+from experiments import reporting, waterfall
 
 DECIDING = 3
 
@@ -61,8 +61,8 @@ def _cells(name: str, found: dict[str, Any]) -> tuple[str, ...]:
     watts = found["watts_at_exaops"]
     return (
         name,
-        f"{watts['nominal'] / 1e3:.3g}",
-        f"{watts['p05'] / 1e3:.3g} to {watts['p95'] / 1e3:.3g}",
+        f"{_kw(watts['nominal'])}",
+        f"{_kw(watts['p05'])} to {_kw(watts['p95'])}",
         _percent(found["probability_of_closing"]),
         _percent(found["probability_of_closing_choices_held"]),
         f"{found['fj_per_mac']:.3g}",
@@ -117,7 +117,7 @@ def _deciding(found: dict[str, Any], count: int = 6) -> list[tuple[str, ...]]:
     rows = []
     for field, index in list(found["sobol"].items())[:count]:
         swing = found["tornado"][field]
-        rows.append((field, f"{index['total']:.2f}", f"{swing['low'] / 1e3:.3g}", f"{swing['high'] / 1e3:.3g}"))
+        rows.append((field, f"{index['total']:.2f}", f"{_kw(swing['low'])}", f"{_kw(swing['high'])}"))
     return rows
 
 
@@ -141,9 +141,9 @@ def _budget_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 def _show_map(summary: dict[str, Any]) -> None:
     found = summary["map"]
     print(
-        f"\nMap of {found['scenario']}: delta NLL is {found['nll_per_kl']:.2f} ± {found['nll_per_kl_stderr']:.2f} of "
-        f"KL over {len(found['points'])} cores of {found['windows']} windows; with it W8A8 loses "
-        f"{found['w8a8_delta_nll_from_kl']:.3f}."
+        f"\nMap of {found['scenario']}: delta NLL is {found['nll_per_kl_fitted']:.2f} ± "
+        f"{found['nll_per_kl_stderr']:.2f} of KL over {len(found['points'])} cores of {found['windows']} windows; with it "
+        f"W8A8 loses {found['w8a8_delta_nll_from_kl']:.3f}."
     )
     rows = [("cheapest core within", "rows", "light b", "ENOB", "GHz", "kW", "on core", "predicted", "measured")]
     for entry in found["cheapest"]:
@@ -171,6 +171,9 @@ def _show_map(summary: dict[str, Any]) -> None:
 def sentences(summary: dict[str, Any]) -> list[str]:
     """The verdict on each scenario, then on accuracy, then on the descent."""
     found = [_on_scenario(name, each, summary["target"]["watts"]) for name, each in summary["scenarios"].items()]
+    found += [
+        _on_reference(name, summary["scenarios"][name], each) for name, each in summary["full_scale_light"].items()
+    ]
     if summary["map"]:
         found += _on_accuracy(summary)
     if summary["descent"]:
@@ -183,17 +186,30 @@ def _on_scenario(name: str, found: dict[str, Any], target: float) -> str:
     closes = watts["nominal"] <= target
     ratio = max(watts["nominal"] / target, target / watts["nominal"])
     largest = sorted(found["components"], key=lambda line: -found["components"][line]["nominal"])[:DECIDING]
+    largest = [waterfall.LABELS.get(line, line) for line in largest]
     core_alone = found["fj_per_mac_on_core"] * 1e-15 * 5e17
     alone = "would close" if core_alone <= target else "would not close either"
     text = (
-        f"{name} draws {watts['nominal'] / 1e3:.3g} kW (5 to 95 %: {watts['p05'] / 1e3:.3g} to "
-        f"{watts['p95'] / 1e3:.3g}), {'under' if closes else 'over'} the target by a factor of {ratio:.2g}, and closes "
+        f"{name} draws {_kw(watts['nominal'])} kW (5 to 95 %: {_kw(watts['p05'])} to "
+        f"{_kw(watts['p95'])}), {'under' if closes else 'over'} the target by a factor of {ratio:.2g}, and closes "
         f"in {_percent(found['probability_of_closing'])} of the draws, at a loss of {_with_error(found)} nats a token; "
         f"its largest costs are {', '.join(largest)}; the products on light alone ({core_alone / 1e3:.3g} kW) {alone}."
     )
     if not closes:
         text += " " + _what_would_close(found)
     return text
+
+
+def _on_reference(name: str, found: dict[str, Any], dim: dict[str, Any]) -> str:
+    return (
+        f"Light of {dim['bits']:g} bits against a detector's full scale, as most papers count, would bring {name} to "
+        f"{_kw(dim['watts_at_exaops'])} kW, and its loss from {found['kl']:.3g} to {dim['kl']:.3g} nats of KL."
+    )
+
+
+def _kw(watts: float) -> str:
+    """Kilowatts to three digits, without an exponent."""
+    return f"{watts / 1e3:,.0f}" if watts >= 1e6 else f"{watts / 1e3:.3g}"
 
 
 def _what_would_close(found: dict[str, Any]) -> str:
