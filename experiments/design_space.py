@@ -16,7 +16,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 import optics
 from experiments.measure import Case, Result
-from experiments.paired import loss
+from experiments.paired import loss, stderr
 from experiments.workload import Workload
 from optics.book import photon_energy
 from optics.effects import FIXED
@@ -84,12 +84,11 @@ class DesignSpace:
         self.points = [
             self._measured(key, core, results[self._name(*key)], exact) for key, core in self._points.items()
         ]
-        pairs = np.array([pair for point in self.points for pair in point.pop("pairs")])
         # Delta NLL is KL but for what the text knows better than the model: its own noise is far larger, so the whole
-        # grid says how the two stand, and KL then says where each point lies.
-        self.nll_per_kl_fitted = float(pairs[:, 0] @ pairs[:, 1] / (pairs[:, 1] @ pairs[:, 1]))
-        residual = pairs[:, 0] - self.nll_per_kl_fitted * pairs[:, 1]
-        self.nll_per_kl_stderr = float(np.sqrt(np.sum((residual * pairs[:, 1]) ** 2)) / (pairs[:, 1] @ pairs[:, 1]))
+        # grid says how the two stand, and KL then says where each point lies. The error is that of windows.
+        delta, kl = np.moveaxis(np.array([point.pop("pairs") for point in self.points]), -1, 0)
+        self.nll_per_kl_fitted = float(np.sum(delta * kl) / np.sum(kl**2))
+        self.nll_per_kl_stderr = stderr(np.sum(delta * kl, axis=0) / np.sum(kl**2, axis=0))
         # A model that gains by noise knows nothing of this text: then the map is one of KL.
         self.nll_per_kl = self.nll_per_kl_fitted if self.nll_per_kl_fitted > 0 else 1.0
         for point in self.points:

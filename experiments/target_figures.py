@@ -104,18 +104,18 @@ def _pareto(summary: dict[str, Any], out: Path) -> None:
         axes.annotate(
             f"{found['scenario'].replace('_', ' ')},\nimperfections {how}",
             (best[-1]["watts"] / 1e3, scale * best[-1]["kl"]),
-            xytext=(16, 9 if how == next(iter(IMPERFECTIONS)) else -9),
+            xytext=(14, 0),
             textcoords="offset points",
             color=colour,
             fontsize=8,
-            va="center",
+            va="bottom",
             bbox=plotting.CLEARED,
         )
     for name, each in summary["scenarios"].items():
         x, y = each["watts_at_exaops"]["nominal"] / 1e3, scale * each["kl"]
         axes.plot(x, y, "*", ms=11, color="#222222", zorder=5)
         axes.annotate(
-            name.replace("_", " "), (x, y), xytext=(0, 9), textcoords="offset points", ha="center", fontsize=8,
+            name.replace("_", " "), (x, y), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8,
             bbox=plotting.CLEARED, zorder=4,
         )  # fmt: skip
     _digital(axes, summary, scale)

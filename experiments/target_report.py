@@ -140,10 +140,11 @@ def _budget_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
 
 def _show_map(summary: dict[str, Any]) -> None:
     found = summary["map"]
+    error = "" if found["nll_per_kl_stderr"] is None else f" ± {found['nll_per_kl_stderr']:.2f}"
     print(
-        f"\nMap of {found['scenario']}: delta NLL is {found['nll_per_kl_fitted']:.2f} ± "
-        f"{found['nll_per_kl_stderr']:.2f} of KL over {len(found['points'])} cores of {found['windows']} windows; with it "
-        f"W8A8 loses {found['w8a8_delta_nll_from_kl']:.3f}."
+        f"\nMap of {found['scenario']}: delta NLL is {found['nll_per_kl_fitted']:.2f}{error} of KL over "
+        f"{len(found['points'])} cores of {found['windows']} windows; so W8A8 loses "
+        f"{found['w8a8_delta_nll_from_kl']:.3f}."
     )
     rows = [("cheapest core within", "rows", "light b", "ENOB", "GHz", "kW", "on core", "predicted", "measured")]
     for entry in found["cheapest"]:
