@@ -1,6 +1,7 @@
 """A tiny model that reads bytes, as a GGUF file, and a text for it."""
 
 from pathlib import Path
+from typing import Any
 
 import gguf
 import pytest
@@ -41,3 +42,15 @@ def text_file(tmp_path) -> Path:
     path = tmp_path / "text.txt"
     path.write_text("The quick brown fox jumps over the lazy dog; light adds what wires cannot. " * 4, encoding="utf-8")
     return path
+
+
+@pytest.fixture
+def given(byte_model, text_file, tmp_path) -> dict[str, Any]:
+    """Options of a program that scores a model on a text: the tiny model, two short windows."""
+    return {
+        "text": str(text_file),
+        "model": byte_model,
+        "windows": 2,
+        "window_tokens": 24,
+        "out": tmp_path / "out",
+    }

@@ -10,17 +10,6 @@ from experiments import attribute, gain
 from experiments.__main__ import run
 
 
-@pytest.fixture
-def given(byte_model, text_file, tmp_path):
-    return {
-        "text": str(text_file),
-        "model": byte_model,
-        "windows": 2,
-        "window_tokens": 24,
-        "out": tmp_path / "out",
-    }
-
-
 def assert_drawn(folder, name):
     image = imread(folder / f"{name}.png")
     # The height follows the number of effects that are felt, here two.

@@ -16,13 +16,9 @@ from experiments.workload import Workload
 
 
 @pytest.fixture
-def options(byte_model, text_file, tmp_path):
+def options(given):
     def make(**other):
-        given = {
-            "text": str(text_file),
-            "model": byte_model,
-            "windows": 2,
-            "window_tokens": 24,
+        small = {
             "keys": 2,
             "map": None,
             "shapes": "smollm2-135m",
@@ -30,9 +26,8 @@ def options(byte_model, text_file, tmp_path):
             "rows": 64,
             "draws": 256,
             "sobol_draws": 16,
-            "out": tmp_path / "out",
         }
-        return target.Target(**given | other)
+        return target.Target(**given | small | other)
 
     return make
 

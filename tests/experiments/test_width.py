@@ -140,17 +140,8 @@ def test_probe_tells_terms_that_agree_from_the_same_with_shuffled_signs():
 
 
 @pytest.fixture
-def given(byte_model, text_file, tmp_path):
-    return {
-        "text": str(text_file),
-        "model": byte_model,
-        "windows": 2,
-        "window_tokens": 24,
-        "unscored": 2,
-        "widths": (64, 256, WIDEST),
-        "draws": 1,
-        "out": tmp_path / "out",
-    }
+def given(given):
+    return given | {"unscored": 2, "widths": (64, 256, WIDEST), "draws": 1}
 
 
 def test_a_tiny_model_is_measured_drawn_and_kept(given, capsys, monkeypatch):
