@@ -89,8 +89,11 @@ class Workload:
     def _causal(self, site: optics.Site) -> optics.Site:
         if site.stationary or self.phase == "decode":
             return site
-        # The mean over queries of the keys that each one sees: fewer vectors have the same MACs.
-        return dataclasses.replace(site, vectors=max(1, round(site.vectors * self._share_seen)))
+        # On average a query sees half of the keys and one more half: a smaller product has the same MACs, exactly so
+        # where one of its sides can be cut to the share.
+        sides = {name: getattr(site, name) * self._share_seen for name in ("vectors", "columns")}
+        name = min(sides, key=lambda name: abs(sides[name] - round(sides[name])))
+        return dataclasses.replace(site, **{name: max(1, round(sides[name]))})
 
     @property
     def _shapes(self) -> tuple[Any, ...]:

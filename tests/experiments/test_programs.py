@@ -18,6 +18,7 @@ def assert_drawn(folder, name):
     assert (folder / f"{name}.pdf").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_gain_brings_back_what_a_full_range_loses(given, capsys):
     """The range of 16 rows at 4 bits has steps of 2.3 products: gain 1 reads little, gain 4 a good deal more."""
     summary = gain.main(gain.Gain(**given, gains=(1.0, 4.0), tile=16, bits=4))
@@ -29,6 +30,7 @@ def test_gain_brings_back_what_a_full_range_loses(given, capsys):
     assert_drawn(given["out"], "gain")
 
 
+@pytest.mark.slow
 def test_attribute_has_every_effect_alone_and_without(given, tmp_path, capsys):
     """A core on which the ADC's noise rules: it is first on the list, and all but it is close to fp32."""
     core = optics.today(rows=64, columns=64).replace(

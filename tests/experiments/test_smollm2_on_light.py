@@ -36,6 +36,7 @@ def test_light_costs_accuracy_the_less_of_it_there_is(smollm2, window):
     assert lost[-1] < 0.3
 
 
+@pytest.mark.slow
 def test_greedy_continuation_survives_on_plenty_of_light(smollm2):
     run = optics.emulate(smollm2.forward)
     core, key = optics.physical_limit(effective_bits=8), jax.random.key(0)
