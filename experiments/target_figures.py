@@ -41,7 +41,8 @@ def _tornado(summary: dict[str, Any], out: Path) -> None:
     for axes, (name, found) in zip(panels[0], scenarios.items(), strict=True):
         _tornado_panel(axes, name, found, summary["target"]["watts"])
     figure.suptitle(
-        "What decides the watts: each constant alone at the ends of its range; S, its Sobol total index of ln(watts)",
+        "What decides the watts: each constant alone at the ends of its range; S, its Sobol total index of ln(watts); "
+        "* assumed",
         x=0.01,
         ha="left",
         fontweight="bold",
@@ -76,7 +77,8 @@ def _tornado_panel(axes: Axes, name: str, found: dict[str, Any], target: float) 
     axes.text(
         target / 1e3, -1.1, f" {target / 1e3:g} kW ", color=plotting.VERMILION, fontsize=7.5, va="center", ha=side
     )
-    axes.set_yticks(range(len(fields)), fields, fontsize=7.5)
+    marks = ["*" if found["constants"][field]["mark"] == "assumed" else "" for field in fields]
+    axes.set_yticks(range(len(fields)), [f"{f}{mark}" for f, mark in zip(fields, marks, strict=True)], fontsize=7.5)
     axes.grid(axis="y", visible=False)
     plotting.plain_log(axes.xaxis, axes.get_xlim())
     axes.set_title(f"{name.replace('_', ' ')}: {nominal:.3g} kW")

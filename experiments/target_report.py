@@ -28,7 +28,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
     print(reporting.table(_reload_rows(scenarios)))
     for name, found in scenarios.items():
         print(f"\nWhat decides {name}, Sobol total index of ln(watts), and kW at the ends of its range alone:")
-        print(reporting.table([("", "S_T", "kW low", "kW high"), *_deciding(found)]))
+        print(reporting.table([("", "S_T", "kW low", "kW high", "nominal (range)", "known how"), *_deciding(found)]))
     print("\nThe published budget of such a machine, fJ/MAC, and what its omitted costs add, one upon the other:")
     print(reporting.table(_budget_rows(summary["published_budget"])))
     if summary["map"]:
@@ -117,7 +117,11 @@ def _deciding(found: dict[str, Any], count: int = 6) -> list[tuple[str, ...]]:
     rows = []
     for field, index in list(found["sobol"].items())[:count]:
         swing = found["tornado"][field]
-        rows.append((field, f"{index['total']:.2f}", f"{_kw(swing['low'])}", f"{_kw(swing['high'])}"))
+        known = found["constants"][field]
+        unit = "" if known["unit"] == "1" else f" {known['unit']}"
+        span = f"{known['value']:.3g} ({known['low']:.3g} to {known['high']:.3g}){unit}"
+        ends = _kw(swing["low"]), _kw(swing["high"])
+        rows.append((field, f"{index['total']:.2f}", *ends, span, known["mark"]))
     return rows
 
 

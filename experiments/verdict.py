@@ -84,6 +84,7 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
         "break_even": over.break_even(TARGET_WATTS),
         "omitted": list(bill.omitted),
         "assumptions": [str(c) for c in candidate.constants.values() if c.mark == "assumed"],
+        "constants": {field: dataclasses.asdict(c) for field, c in candidate.constants.items()},
     }
 
 
