@@ -9,6 +9,7 @@ from matplotlib.patches import Patch
 
 from experiments import plotting, target_map_figure, waterfall
 from experiments.design_space import IMPERFECTIONS, DesignSpace
+from optics import EXAOPS
 
 BARS = 10
 MACHINES = {"b200": "B200", "h200": "H200"}
@@ -28,11 +29,17 @@ def draw(summary: dict[str, Any], space: DesignSpace | None, out: Path) -> None:
             },
             summary["target"]["fj_per_mac"],
             out,
+            {name: _total(found["watts_at_exaops"]) for name, found in summary["scenarios"].items()},
         )
         _tornado(summary, out)
         if space is not None:
             target_map_figure.draw(summary, space, out)
             _pareto(summary, out)
+
+
+def _total(watts: dict[str, float]) -> waterfall.Line:
+    """fJ/MAC of watts at 1 exaOPS."""
+    return waterfall.Line(*(watts[name] / EXAOPS * 2e15 for name in ("nominal", "p05", "p95")))
 
 
 def _tornado(summary: dict[str, Any], out: Path) -> None:
@@ -52,7 +59,7 @@ def _tornado(summary: dict[str, Any], out: Path) -> None:
         Patch(color=plotting.VERMILION, label="at its high end"),
     ]
     figure.legend(handles=handles, loc="lower center", ncols=2, fontsize=8)
-    figure.tight_layout(rect=(0, 0.05, 1, 0.97))
+    figure.tight_layout(rect=(0, 0.05, 1, 0.97), w_pad=3.0)
     plotting.save(figure, out, "tornado")
 
 
@@ -117,7 +124,7 @@ def _pareto(summary: dict[str, Any], out: Path) -> None:
         x, y = each["watts_at_exaops"]["nominal"] / 1e3, scale * each["kl"]
         axes.plot(x, y, "*", ms=11, color="#222222", zorder=5)
         axes.annotate(
-            name.replace("_", " "), (x, y), xytext=(8, 0), textcoords="offset points", va="center", fontsize=8,
+            name.replace("_", " "), (x, y), xytext=(8, -6), textcoords="offset points", va="center", fontsize=8,
             bbox=plotting.CLEARED, zorder=4,
         )  # fmt: skip
     _digital(axes, summary, scale)

@@ -53,8 +53,17 @@ class Line(NamedTuple):
     high: float | None = None
 
 
-def draw(title: str, bills: Mapping[str, Mapping[str, Line]], target: float, out: Path) -> None:
-    """Writes waterfall.png and .pdf: a panel for each machine; the caller sets the style."""
+def draw(
+    title: str,
+    bills: Mapping[str, Mapping[str, Line]],
+    target: float,
+    out: Path,
+    totals: Mapping[str, Line] | None = None,
+) -> None:
+    """Writes waterfall.png and .pdf: a panel for each machine; the caller sets the style.
+
+    totals: the sums of the bills, where their percentiles are known: those of lines do not add.
+    """
     if not bills:
         return
     figure, panels = plotting.plt.subplots(
@@ -62,7 +71,7 @@ def draw(title: str, bills: Mapping[str, Mapping[str, Line]], target: float, out
     )
     names = [name for name in KINDS if any(name in bill for bill in bills.values())]
     for axes, (machine, bill) in zip(panels[0], bills.items(), strict=True):
-        _panel(axes, machine, names, bill, target)
+        _panel(axes, machine, names, bill, target, (totals or {}).get(machine))
     panels[0, 0].invert_yaxis()
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     handles = [plotting.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
@@ -71,7 +80,9 @@ def draw(title: str, bills: Mapping[str, Mapping[str, Line]], target: float, out
     plotting.save(figure, out, "waterfall")
 
 
-def _panel(axes: Axes, machine: str, names: list[str], bill: Mapping[str, Line], target: float) -> None:
+def _panel(
+    axes: Axes, machine: str, names: list[str], bill: Mapping[str, Line], target: float, whole: Line | None
+) -> None:
     values = np.array([bill[name].value if name in bill else 0.0 for name in names])
     starts = np.concatenate([[0.0], np.cumsum(values)[:-1]])
     total = values.sum()
@@ -79,10 +90,11 @@ def _panel(axes: Axes, machine: str, names: list[str], bill: Mapping[str, Line],
     axes.barh(len(names), total, color="#222222", height=0.7)
     reach = 1.35 * max(total, target)
     for y, (start, value) in enumerate(zip([*starts, 0.0], [*values, total], strict=True)):
-        line = bill.get(names[y]) if y < len(names) else None
+        line = bill.get(names[y]) if y < len(names) else whole
         end = start + value
         if line is not None and line.high is not None and line.low is not None:
-            axes.plot([start + line.low, start + line.high], [y, y], color="#222222", lw=0.8, clip_on=True)
+            colour = "#222222" if y < len(names) else plotting.GREY
+            axes.plot([start + line.low, start + line.high], [y, y], color=colour, lw=0.9, clip_on=True)
             end = min(max(end, start + line.high), 0.86 * reach)
         axes.text(end + 0.015 * reach, y, _short(value), va="center", fontsize=7.5, bbox=plotting.CLEARED)
     axes.axvline(target, color=plotting.VERMILION, lw=1, ls=(0, (3, 2)))
