@@ -31,6 +31,6 @@ def of_file(file: Path, ranges: str, settings: Sequence[str]) -> Candidate:
         same = np.isclose(value, constant.value, rtol=1e-5, atol=0)
         known = dataclasses.replace(constant, value=value, low=value, high=value, source=str(file))
         constants[field] = constant if same else known
-    constants = changes.changed(constants, settings, "core")
+    constants = changes.changed(constants, settings, changes.OWN)
     given = {field: c.value for field, c in constants.items() if c.source == changes.SOURCE}
-    return Candidate(name="core", core=core.replace(given), constants=constants, effective_bits=None)
+    return Candidate(name=changes.OWN, core=core.replace(given), constants=constants, effective_bits=None)

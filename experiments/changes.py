@@ -8,19 +8,21 @@ from electronics import Constant
 from electronics.part import nearest
 
 SOURCE = "set on the command line"
+OWN = "core"
 
 
 def changed(constants: Mapping[str, Constant], changes: Sequence[str], scenario: str) -> dict[str, Constant]:
     """The constants of `scenario` by field, with those of `changes` in their place.
 
     A change reads FIELD=VALUE, which leaves no doubt about the constant, or FIELD=LOW:VALUE:HIGH; SCENARIO.FIELD=...
-    is for that scenario alone. Raises ValueError for what cannot be read and for an unknown field, naming the nearest.
+    is for that scenario alone, core.FIELD=... for a core of the user's own. Raises ValueError for what cannot be read
+    and for an unknown field, naming the nearest.
     """
     found = dict(constants)
     for text in changes:
         field, value = _read(text)
         owner, _, rest = field.partition(".")
-        if owner in optics.PRESETS:
+        if owner in (*optics.PRESETS, OWN):
             if owner != scenario:
                 continue
             field = rest

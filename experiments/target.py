@@ -13,6 +13,7 @@ from electronics import accelerators
 from electronics.part import nearest
 from experiments import bill, budget, reporting, target_figures, target_report, verdict
 from experiments.candidates import of_file, of_scenario
+from experiments.changes import OWN
 from experiments.design_space import Axes
 from experiments.measure import Case, measure
 from experiments.on_text import OnText
@@ -37,7 +38,7 @@ class Target(OnText):
     ranges: str = "projected_2029"
     """Scenario that lends its ranges to your own core."""
     set: tuple[str, ...] = ()
-    """Constants to change: FIELD=VALUE or FIELD=LOW:VALUE:HIGH in SI units, SCENARIO.FIELD=... for one scenario."""
+    """Constants to change: FIELD=VALUE or FIELD=LOW:VALUE:HIGH in SI units, for one scenario SCENARIO.FIELD=..."""
     rows: int = 1024
     """Rows and columns of the cores."""
     effective_bits: float = 7.0
@@ -90,7 +91,7 @@ class Target(OnText):
             raise ValueError(f"grid = {self.grid} must be at least 2 points an axis")
         if not 1 <= self.effective_bits <= 12:
             raise ValueError(f"effective_bits = {self.effective_bits} must be between 1 and 12")
-        if self.map_windows > self.windows:
+        if self.map is not None and self.map_windows > self.windows:
             raise ValueError(f"map_windows = {self.map_windows} must be at most windows = {self.windows}")
         if self.loss_scale <= 0:
             raise ValueError(f"loss_scale = {self.loss_scale} must be above 0")
@@ -139,7 +140,7 @@ def _candidates(options: Target) -> dict[str, Candidate]:
         for name in dict.fromkeys(options.scenarios)
     }
     if options.core is not None:
-        found["core"] = of_file(options.core, options.ranges, options.set)
+        found[OWN] = of_file(options.core, options.ranges, options.set)
     if not found:
         raise ValueError("scenarios = () leaves nothing to judge; name one, or give a core")
     return found
@@ -147,7 +148,7 @@ def _candidates(options: Target) -> dict[str, Candidate]:
 
 def _surveyor(options: Target, candidate: Candidate, checkpoint: models.Checkpoint, windows: np.ndarray) -> Surveyor:
     # A core of one's own may have been calibrated, as the size that it has.
-    sizes = (candidate.core.rows,) if options.map == "core" else options.sizes
+    sizes = (candidate.core.rows,) if options.map == OWN else options.sizes
     return Surveyor(
         candidate=candidate,
         workload=options.workload,
