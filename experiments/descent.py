@@ -51,8 +51,7 @@ class Bench:
     def descend(self, steps: int, rate: float) -> list[dict[str, Any]]:
         """The path of `steps` evaluations from the scenario's own clock, light and ADC."""
 
-        def run() -> list[dict[str, Any]]:
-            bar = tqdm(total=steps, unit="step", desc="descending")
+        with tqdm(total=steps, unit="step", desc="descending") as bar:
             path = descend(
                 self._merit,
                 KNOBS,
@@ -62,10 +61,9 @@ class Bench:
                 steps=steps,
                 rate=rate,
                 progress=lambda turns: _counted(turns, bar),
+                kept=lambda hidden, run: self._kept(["step", hidden], run),
             )
-            return [self._plain(step.values, step.merit, step.report) for step in path]
-
-        return self._kept(["descent", steps, rate], run)
+        return [self._plain(step.values, step.merit, step.report) for step in path]
 
     def grid(self, points: int) -> list[dict[str, Any]]:
         """The figure of merit on points^3 cores, evenly spaced over the same bounds."""
@@ -167,4 +165,3 @@ def _counted(turns: Any, bar: tqdm) -> Any:
     for turn in turns:
         yield turn
         bar.update()
-    bar.close()

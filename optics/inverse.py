@@ -36,13 +36,16 @@ def descend(
     steps: int,
     rate: float = 0.5,
     progress: Callable[[Any], Any] = iter,
+    kept: Callable[[list[float], Callable[[], Any]], Any] = lambda hidden, run: run(),
 ) -> list[Step]:
     """Adam on the knobs, `steps` evaluations of `merit` and its gradient; all points, in order.
 
     merit: of the knobs' values by name and of `args`, a number and a dict of numbers to report. rate: first step, in
     units of the logistic variable behind each knob, by which no bound can be passed; it falls to a twentieth as half a
-    cosine. The gradient is taken forward, a tangent a knob: knobs are few and a model is deep. Raises ValueError for a
-    start that does not name the knobs or is not within them. Kingma and Ba, arXiv 1412.6980.
+    cosine. The gradient is taken forward, a tangent a knob: knobs are few and a model is deep. kept: given
+    the hidden variables and a function that evaluates them, returns what that gives, or what it gave before (numbers,
+    lists and dicts of them), so that an interrupted descent goes on. Raises ValueError for a start that does not name
+    the knobs or is not within them. Kingma and Ba, arXiv 1412.6980.
     """
     names = list(knobs)
     if set(start) != set(names):
@@ -67,8 +70,9 @@ def descend(
     state = optimiser.init(hidden)
     path = []
     for _ in progress(range(steps)):
-        number, gradient, (values, report) = evaluate(hidden, *args)
-        path.append(Step(_plain(values), float(number), _plain(report)))
+        number, slopes, values, report = kept(hidden.tolist(), lambda at=hidden: _listed(evaluate(at, *args)))
+        gradient = jnp.asarray(slopes, jnp.float32)
+        path.append(Step(values, number, report))
         # Adam raises a float to the power of its integer count.
         with jax.numpy_dtype_promotion("standard"):
             updates, state = optimiser.update(gradient, state)
@@ -94,6 +98,11 @@ def hidden_of(name: str, knob: Knob, value: float) -> float:
         else (knob.high - knob.low, value - knob.low)
     )
     return float(np.log(part / (whole - part)))
+
+
+def _listed(evaluated: Any) -> list[Any]:
+    number, gradient, (values, report) = evaluated
+    return [float(number), gradient.tolist(), _plain(values), _plain(report)]
 
 
 def _plain(numbers: Mapping[str, Any]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Inverse design against minima that are known, and against a grid on a real product."""
 
 import itertools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,36 @@ def test_a_bowl_is_descended_to_its_bottom():
     assert path[0].merit == pytest.approx(np.log(10) ** 2 + 9, rel=1e-4)
     assert path[0].report["twice"] == pytest.approx(2 * path[0].merit)
     assert best.values == pytest.approx({"a": 3e9, "b": 6.0}, rel=0.03)
+
+
+def test_an_interrupted_descent_goes_on():
+    """What was evaluated once is not evaluated again, and the path is that of one that ran through."""
+    store, computed = {}, []
+
+    def kept(hidden, run):
+        key = json.dumps(hidden)
+        if key not in store:
+            computed.append(key)
+            store[key] = json.dumps(run())
+        return json.loads(store[key])
+
+    def bowl(values):
+        return jnp.log(values["a"] / 3.0) ** 2, {}
+
+    def path(steps, **options):
+        return descend(bowl, {"a": Knob(1.0, 9.0)}, {"a": 8.0}, steps=steps, **options)
+
+    whole = path(6)
+    with pytest.raises(KeyboardInterrupt):
+        path(6, kept=kept, progress=interrupted)
+    assert len(computed) == 3
+    assert path(6, kept=kept) == whole
+    assert len(computed) == 6
+
+
+def interrupted(turns):
+    yield from list(turns)[:3]
+    raise KeyboardInterrupt
 
 
 def test_no_step_passes_a_bound():
