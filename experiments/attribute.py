@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-import optics
 from experiments import plotting, reporting
+from experiments.candidates import preset_or_file
 from experiments.measure import Case, Result, measure
 from experiments.on_text import OnText
 from experiments.plotting import BLUE, VERMILION
@@ -36,7 +36,7 @@ class Attribute(OnText):
 def main(options: Attribute) -> dict[str, Any]:
     """Runs every ablation, prints the table, writes summary.json and the figure, and returns the summary."""
     options.check()
-    core = optics.preset(options.preset) if options.core is None else optics.config.load(options.core)
+    core = preset_or_file(options.preset, options.core)
     checkpoint, windows = options.load()
     cases = [Case(name="fp32", core=None, windows=options.windows)]
     cases += [

@@ -4,11 +4,10 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import models
 import optics
-from electronics.part import nearest
 from experiments import reporting
-from experiments.workload import Workload
+from experiments.candidates import preset_or_file
+from experiments.workload import Workload, shapes_named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,7 +30,7 @@ class Bill:
 
 def main(options: Bill) -> dict[str, Any]:
     """Prices the models, prints the table and writes summary.json."""
-    core = optics.preset(options.preset) if options.core is None else optics.config.load(options.core)
+    core = preset_or_file(options.preset, options.core)
     summary = {
         "core": options.preset if options.core is None else str(options.core),
         "context": options.context,
@@ -48,10 +47,8 @@ def bills(core: optics.TensorCore, shapes: tuple[str, ...], context: int, batch:
     """The bill of one token of each model, in prefill and in decode."""
     found = []
     for name in shapes:
-        if name not in models.CONFIGS:
-            raise ValueError(f"no model {name!r}{nearest(name, list(models.CONFIGS))}")
         for phase in ("prefill", "decode"):
-            workload = Workload(config=models.CONFIGS[name], phase=phase, context=context, batch=batch)
+            workload = Workload(config=shapes_named(name), phase=phase, context=context, batch=batch)
             bill = workload.price(core)
             found.append(
                 {

@@ -67,8 +67,7 @@ def compare(row: Row, workload: Workload) -> dict[str, Any]:
         numbers = full.numbers()
         core = core.replace({field: numbers[field] for field in fields})
         steps[name] = _product(core)
-    linear = [site for site in workload.sites if site.optical]
-    steps["tiles of the model"] = _per_mac(optics.price(core, linear))
+    steps["tiles of the model"] = _per_mac(optics.price(core, workload.on_core))
     steps["attention"] = _per_mac(optics.price(core, workload.sites))
     steps["norms, softmax, KV cache"] = _per_mac(workload.price(core))
     return {**row._asdict(), "ratio": steps["here"] / row.fj_per_mac, "steps": steps}

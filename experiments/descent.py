@@ -17,9 +17,11 @@ import optics
 from experiments.design_space import photons_per_mac, variant
 from experiments.evaluate import scored
 from experiments.ledger import Ledger
+from experiments.measure import described
 from experiments.paired import stderr
 from experiments.verdict import TARGET_WATTS
 from experiments.workload import Workload
+from optics.axis import between
 from optics.inverse import Knob, descend
 
 KNOBS = {"clock": Knob(0.2e9, 5e9), "light_bits": Knob(5.5, 9.5, False), "enob": Knob(5.5, 11.0, False)}
@@ -50,7 +52,6 @@ class Bench:
 
     def descend(self, steps: int, rate: float) -> list[dict[str, Any]]:
         """The path of `steps` evaluations from the scenario's own clock, light and ADC."""
-
         with tqdm(total=steps, unit="step", desc="descending") as bar:
             path = descend(
                 self._merit,
@@ -68,7 +69,7 @@ class Bench:
     def grid(self, points: int) -> list[dict[str, Any]]:
         """The figure of merit on points^3 cores, evenly spaced over the same bounds."""
         shares = np.linspace(0, 1, points)
-        axes = [[float(_between(knob, share)) for share in shares] for knob in KNOBS.values()]
+        axes = [[float(between(*knob, share)) for share in shares] for knob in KNOBS.values()]
         cores = [dict(zip(KNOBS, values, strict=True)) for values in itertools.product(*axes)]
         return [
             self._kept(["grid", core], lambda core=core: self._evaluated(core, 0))
@@ -128,13 +129,9 @@ class Bench:
             self.loss_scale,
             str(self.workload),
             str(self.workload.config),
-            [str(jax.tree.structure(self.core)), {name: float(value) for name, value in self.core.numbers().items()}],
+            described(self.core),
         ]
-        found = self.ledger.get(description)
-        if found is None:
-            found = run()
-            self.ledger.put(description, found)
-        return found
+        return self.ledger.kept(description, run)
 
 
 def search(bench: Bench, steps: int, grid_points: int | None) -> dict[str, Any]:
@@ -153,12 +150,6 @@ def search(bench: Bench, steps: int, grid_points: int | None) -> dict[str, Any]:
         top = min(cores, key=lambda point: point["merit"])
         found["grid"] = {"evaluations": len(cores), "best": {**top, "on_fresh_noise": bench.again(top)}}
     return found
-
-
-def _between(knob: Knob, share: float) -> float:
-    if knob.logarithmic:
-        return knob.low * (knob.high / knob.low) ** share
-    return knob.low + share * (knob.high - knob.low)
 
 
 def _counted(turns: Any, bar: tqdm) -> Any:

@@ -16,7 +16,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 import optics
 from experiments.measure import Case, Result
-from experiments.paired import loss, stderr
+from experiments.paired import by_window, loss, stderr
 from experiments.workload import Workload
 from optics.book import photon_energy
 from optics.effects import FIXED
@@ -86,7 +86,8 @@ class DesignSpace:
         ]
         # Delta NLL is KL but for what the text knows better than the model: its own noise is far larger, so the whole
         # grid says how the two stand, and KL then says where each point lies. The error is that of windows.
-        delta, kl = np.moveaxis(np.array([point.pop("pairs") for point in self.points]), -1, 0)
+        pairs = [by_window(results[self._name(*key)], exact) for key in self._points]
+        delta, kl = np.moveaxis(np.array(pairs), 1, 0)
         self.nll_per_kl_fitted = float(np.sum(delta * kl) / np.sum(kl**2))
         self.nll_per_kl_stderr = stderr(np.sum(delta * kl, axis=0) / np.sum(kl**2, axis=0))
         # A model that gains by noise knows nothing of this text: then the map is one of KL.
@@ -152,14 +153,13 @@ class DesignSpace:
 
     @cached_property
     def _priced(self) -> dict[int, Any]:
-        on_core = [site for site in self.workload.sites if site.optical]
-
         def priced(size: int):
             core = self.cores[size, next(iter(IMPERFECTIONS))]
 
             def watts(bits, enob, clock):
                 at = variant(core, bits, enob, clock)
-                return {"model": self.workload.price(at).watts_at(), "core": optics.price(at, on_core).watts_at()}
+                bills = {"model": self.workload.price(at), "core": optics.price(at, self.workload.on_core)}
+                return {name: bill.watts_at() for name, bill in bills.items()}
 
             return jax.jit(jax.vmap(watts))
 
@@ -170,8 +170,6 @@ class DesignSpace:
         return f"{size} rows, {bits:g} b light, {enob:g} b ADC, imperfections {imperfections}"
 
     def _measured(self, key: tuple[int, str, float, float], core: optics.TensorCore, result: Result, exact: Result):
-        kl = np.array([window["kl"] for window in result.windows])
-        delta = np.array([w["nll"] - e["nll"] for w, e in zip(result.windows, exact.windows, strict=False)])
         size, imperfections, bits, enob = key
         watts = self.watts(size, np.float64(bits), np.float64(enob), np.float64(core.clock))
         return {
@@ -183,7 +181,6 @@ class DesignSpace:
             **loss(result, exact),
             "watts": float(watts["model"]),
             "watts_on_core": float(watts["core"]),
-            "pairs": list(zip(delta, kl, strict=True)),
         }
 
 

@@ -147,14 +147,10 @@ def _draw(summary: dict[str, Any], out: Path) -> None:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.minorticks_off()
         axes.set_title(f"{summary['model']}, tiles of {summary['tile']} rows, {summary['bits']}-bit output")
-        axes.text(
-            0,
+        plotting.note(
+            axes,
             -0.2,
             f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}. "
             "Triangles: above the axis.",
-            transform=axes.transAxes,
-            fontsize=7,
-            color="#555555",
-            va="top",
         )
         plotting.save(figure, out, "gain")

@@ -6,11 +6,13 @@ from typing import Any
 
 import models
 import optics
-from electronics import IntegerCore, accelerators
+from electronics import accelerators
 from experiments import headline_figures, headline_report, reporting
 from experiments.headline_rows import Bills, light_point, row
 from experiments.measure import Case, measure
 from experiments.on_text import OnText
+from experiments.paired import digital_cases
+from optics.bill import OMITTED
 
 LIGHT_WINDOWS = 4
 TARGET = {"energy_per_mac_j": 20e-15, "watts": 10e3, "ops_per_s": optics.EXAOPS}
@@ -55,7 +57,6 @@ def _core(name: str, effective_bits: float) -> optics.TensorCore:
 
 
 def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -> dict[str, Any]:
-    w8a8 = IntegerCore(activation_bits=8, weight_bits=8, mac_energy=accelerators.ENERGY_PER_MAC["h200"].value)
     lights = {
         f"{name} at {bits:g} bits": (name, bits, _core(name, bits))
         for name in cores
@@ -64,8 +65,7 @@ def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -
     }
     light_windows = min(LIGHT_WINDOWS, options.windows)
     cases = [
-        Case(name="digital_fp32", core=None, windows=options.windows),
-        Case(name="digital_w8a8", core=w8a8, windows=options.windows),
+        *digital_cases(options.windows),
         *(Case(name=name, core=core, windows=options.windows, observed=True) for name, core in cores.items()),
         *(Case(name=name, core=core, windows=light_windows) for name, (_, _, core) in lights.items()),
     ]
@@ -94,6 +94,6 @@ def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -
         },
         "measured_runs": [dataclasses.asdict(run) for run in accelerators.MEASURED_RUNS],
         "assumptions": {name: [str(c) for c in optics.assumptions(name)] for name in cores if name != "ideal"},
-        "omitted_from_bill": list(bills.omitted),
+        "omitted_from_bill": list(OMITTED),
         "versions": reporting.versions(),
     }

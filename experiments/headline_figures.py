@@ -58,17 +58,13 @@ def _perplexity_energy(summary: dict[str, Any], out: Path) -> None:
         fontsize=8,
     )
     axes.set_title(f"{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens")
-    axes.text(
-        0,
+    plotting.note(
+        axes,
         -0.17,
         "Large markers: all windows; small ones: other light levels (effective bits), paired difference on "
         f"{summary['light_curve']['windows']} windows.\n"
         "Filled: all products, attention (digital) included; open: those done with light alone.\n"
         "Digital machines: at the wall, at the utilisation they reach; B200 at FP4, though drawn at W8A8's perplexity.",
-        transform=axes.transAxes,
-        fontsize=7,
-        color="#555555",
-        va="top",
     )
     plotting.save(figure, out, "perplexity_energy")
 

@@ -9,6 +9,7 @@ import models
 import optics
 from electronics import accelerators
 from experiments.measure import Result
+from experiments.paired import stderr
 from experiments.workload import Workload
 
 LARGE = Workload(config=models.LLAMA_3_1_70B)
@@ -20,14 +21,12 @@ class Bills:
     def __init__(self, checkpoint: models.Checkpoint, window_tokens: int):
         self.workload = Workload(config=checkpoint.config, context=window_tokens)
         self.macs_per_token = sum(site.macs for site in self.workload.sites) / window_tokens
-        self.omitted: tuple[str, ...] = ()
 
     def optical(self, core: optics.TensorCore, result: Result) -> dict[str, Any]:
         """The core's bill, its light being that of the mean drive that was measured."""
         core = core.replace({"source.mean_drive": result.mean_drive})
         bill, large = self.workload.price(core), LARGE.price(core)
-        on_core = optics.price(core, [site for site in self.workload.sites if site.optical])
-        self.omitted = bill.omitted
+        on_core = optics.price(core, self.workload.on_core)
         components = {name: float(energy / bill.macs) for name, energy in bill.components.items()}
         return self._fields(components, "emulated core") | {
             "optical": True,
@@ -64,13 +63,12 @@ def row(name: str, result: Result, exact: Result, bill: dict[str, Any]) -> dict[
     """One line of the comparison; a standard error needs two windows and is None with one."""
     nll = _column(result, "nll")
     delta = nll - _column(exact, "nll")
-    count = len(delta)
     return {
         "name": name,
         "perplexity": math.exp(np.mean(nll)),
         "nll": float(np.mean(nll)),
         "delta_nll": float(np.mean(delta)),
-        "delta_nll_stderr": float(np.std(delta, ddof=1) / math.sqrt(count)) if count > 1 else None,
+        "delta_nll_stderr": stderr(delta),
         "top1_agreement": float(np.mean(_column(result, "top1"))),
         "kl": float(np.mean(_column(result, "kl"))),
         **bill,

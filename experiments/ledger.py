@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sqlite3
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,14 @@ class Ledger:
             self._database.execute(
                 "INSERT OR REPLACE INTO results VALUES (?, ?)", (self._key(description), json.dumps(result))
             )
+
+    def kept(self, description: Any, run: Callable[[], Any]) -> Any:
+        """The result stored for this description, or that of `run`, stored before it returns."""
+        found = self.get(description)
+        if found is None:
+            found = run()
+            self.put(description, found)
+        return found
 
     def close(self) -> None:
         """Folds the write-ahead log into the file."""

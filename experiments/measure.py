@@ -83,12 +83,9 @@ class _Bench:
     def add(self, result: Result, case: Case) -> None:
         """Adds this window's numbers to a result, from the ledger if they are there."""
         observe = case.observed and self.number == 0
-        core = None if case.core is None else [str(jax.tree.structure(case.core)), _plain(case.core.numbers())]
+        core = None if case.core is None else described(case.core)
         description = [self.digest, self.text, self.seed, self.number, core, observe]
-        found = self.ledger.get(description)
-        if found is None:
-            found = self._run(case.core, observe)
-            self.ledger.put(description, found)
+        found = self.ledger.kept(description, lambda: self._run(case.core, observe))
         result.windows.append(found["agreement"])
         if observe:
             result.sites, result.mean_drive = found["sites"], found["mean_drive"]
@@ -124,6 +121,11 @@ def _figures(seen: Readings) -> dict[str, list[float | None]]:
         "mean_drive": seen.mean_drive(),
     }
     return {name: [float(v) if np.isfinite(v) else None for v in np.ravel(value)] for name, value in figures.items()}
+
+
+def described(core: Part) -> list[Any]:
+    """A core as a ledger's description has it: its structure and its numbers."""
+    return [str(jax.tree.structure(core)), _plain(core.numbers())]
 
 
 def _plain(numbers: dict[str, Any]) -> dict[str, float]:

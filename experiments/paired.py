@@ -20,15 +20,19 @@ def digital_cases(windows: int) -> list[Case]:
 def loss(result: Result, exact: Result, keys: int = 1) -> dict[str, Any]:
     """Paired loss against fp32 [nats/token]. Where the windows come `keys` times, each time under other noise, a
     window's draws are averaged first: the standard errors are over windows of text."""
-    delta = np.array([w["nll"] - e["nll"] for w, e in zip(result.windows, exact.windows, strict=False)])
-    kl = np.array([window["kl"] for window in result.windows])
-    delta, kl = (values.reshape(keys, -1).mean(axis=0) for values in (delta, kl))
+    delta, kl = (values.reshape(keys, -1).mean(axis=0) for values in by_window(result, exact))
     return {
         "delta_nll": float(np.mean(delta)),
         "delta_nll_stderr": stderr(delta),
         "kl": float(np.mean(kl)),
         "kl_stderr": stderr(kl),
     }
+
+
+def by_window(result: Result, exact: Result) -> tuple[np.ndarray, np.ndarray]:
+    """(delta NLL, KL) of each window [nats/token]."""
+    delta = [w["nll"] - e["nll"] for w, e in zip(result.windows, exact.windows, strict=False)]
+    return np.array(delta), np.array([window["kl"] for window in result.windows])
 
 
 def stderr(values: np.ndarray) -> float | None:

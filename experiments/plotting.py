@@ -12,6 +12,7 @@ import numpy as np
 matplotlib.use("agg")
 
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: figures go to files)
+from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
 
@@ -43,6 +44,11 @@ def save(figure: Figure, folder: Path, name: str) -> None:
     for kind in ("png", "pdf"):
         figure.savefig(folder / f"{name}.{kind}")
     plt.close(figure)
+
+
+def note(axes: Axes, height: float, text: str) -> None:
+    """Small print below the axes, `height` of their own height above their foot."""
+    axes.text(0, height, text, transform=axes.transAxes, fontsize=7, color="#555555", va="top")
 
 
 def plain_log(axis: Any, limits: tuple[float, float]) -> None:

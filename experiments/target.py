@@ -20,7 +20,7 @@ from experiments.on_text import OnText
 from experiments.paired import digital_cases, loss
 from experiments.target_map import Surveyor
 from experiments.verdict import Candidate
-from experiments.workload import Workload
+from experiments.workload import Workload, shapes_named
 
 ACCEPTED_LOSS = 0.02
 FULL_SCALE_BITS = 8.0
@@ -81,8 +81,8 @@ class Target(OnText):
     def check(self) -> None:
         """Raises ValueError for a value that cannot be, naming it and what is allowed."""
         super().check()
-        if self.shapes not in models.CONFIGS:
-            raise ValueError(f"no model {self.shapes!r}{nearest(self.shapes, list(models.CONFIGS))}")
+        # Refuses shapes and a context that cannot be.
+        _ = self.workload
         for name in ("keys", "map_windows", "steps", "rows"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -100,8 +100,6 @@ class Target(OnText):
             if value < 2 or value & (value - 1):
                 raise ValueError(f"{name} = {value} must be a power of two, at least 2")
         self.axes.check()
-        # Refuses what it cannot be.
-        _ = self.workload
 
     @property
     def axes(self) -> Axes:
@@ -111,7 +109,7 @@ class Target(OnText):
     @property
     def workload(self) -> Workload:
         """What the machine runs."""
-        return Workload(config=models.CONFIGS[self.shapes], context=self.context)
+        return Workload(config=shapes_named(self.shapes), context=self.context)
 
 
 def main(options: Target) -> dict[str, Any]:

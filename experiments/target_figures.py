@@ -136,15 +136,11 @@ def _pareto(summary: dict[str, Any], out: Path) -> None:
     plotting.plain_log(axes.xaxis, axes.get_xlim())
     plotting.plain_log(axes.yaxis, axes.get_ylim())
     axes.set_title("Watts against accuracy, from the same cores")
-    axes.text(
-        0,
+    plotting.note(
+        axes,
         -0.16,
         f"Watts: {summary['shapes']}, {summary['workload']}. Accuracy: {summary['model']}.\n"
         "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.",
-        transform=axes.transAxes,
-        fontsize=7,
-        color="#555555",
-        va="top",
     )
     plotting.save(figure, out, "pareto")
 

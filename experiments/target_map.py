@@ -41,7 +41,6 @@ class Surveyor:
         exact = results["digital_fp32"]
         space.fill(results, exact)
         level = space.nll_per_kl * w8a8_kl
-        limits = {"fp32": accepted, "W8A8": level + accepted}
         return {
             "scenario": self.candidate.name,
             "axes": {name: list(values) for name, values in dataclasses.asdict(self.axes).items()},
@@ -51,11 +50,7 @@ class Surveyor:
             "nll_per_kl_fitted": space.nll_per_kl_fitted,
             "nll_per_kl_stderr": space.nll_per_kl_stderr,
             "w8a8_delta_nll_from_kl": level,
-            "cheapest": [
-                {"over": over, "most": most, "imperfections": how, "core": self._cheapest(space, how, most)}
-                for over, most in limits.items()
-                for how in IMPERFECTIONS
-            ],
+            "cheapest": self._cheapest(space, {"fp32": accepted, "W8A8": level + accepted}),
             "least_loss": {how: space.least_loss(how) for how in IMPERFECTIONS},
             "clocks": [{"clock_hz": clock, **loss(results[_clock_name(clock)], exact)} for clock in self.axes.clocks],
             "fronts": {
@@ -84,14 +79,27 @@ class Surveyor:
         fp32 = digital_cases(len(self.windows))[0]
         return measure(self.checkpoint, self.windows, [fp32, *cases], self.seed, self.kept)
 
-    def _cheapest(self, space: DesignSpace, how: str, most: float) -> dict[str, Any] | None:
-        """The core that interpolation says is cheapest, and what it loses when it is measured."""
-        found = space.cheapest(how, most)
-        if found is None:
-            return None
-        core = variant(space.cores[found["size"], how], found["light_bits"], found["enob"], found["clock_hz"])
-        results = self._measure([Case(name="cheapest", core=core, windows=len(self.windows))])
-        return {**found, "measured": loss(results["cheapest"], results["digital_fp32"])}
+    def _cheapest(self, space: DesignSpace, limits: Mapping[str, float]) -> list[dict[str, Any]]:
+        """The cores that interpolation says are cheapest, and what they lose when they are measured."""
+        entries: list[dict[str, Any]] = [
+            {"over": over, "most": most, "imperfections": how, "core": space.cheapest(how, most)}
+            for over, most in limits.items()
+            for how in IMPERFECTIONS
+        ]
+        found = {
+            f"cheapest near {entry['over']}, imperfections {entry['imperfections']}": entry
+            for entry in entries
+            if entry["core"]
+        }
+        cases = []
+        for name, entry in found.items():
+            at, base = entry["core"], space.cores[entry["core"]["size"], entry["imperfections"]]
+            core = variant(base, at["light_bits"], at["enob"], at["clock_hz"])
+            cases.append(Case(name=name, core=core, windows=len(self.windows)))
+        results = self._measure(cases) if cases else {}
+        for name, entry in found.items():
+            entry["core"]["measured"] = loss(results[name], results["digital_fp32"])
+        return entries
 
     def _clock_cases(self) -> list[Case]:
         """The middle of the map at each clock: what the map, measured at one, leaves out."""

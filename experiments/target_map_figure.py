@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from experiments import plotting
 from experiments.design_space import DesignSpace
+from experiments.verdict import TARGET_WATTS
 
 POINTS = 61
 LOSSES = (0.01, 0.05, 0.1, 0.2, 0.5)
@@ -61,7 +62,12 @@ def draw(summary: dict[str, Any], space: DesignSpace, out: Path) -> None:
         fontweight="bold",
         fontsize=9.5,
     )
-    met = {name for field in fields.values() for name, kw in field.items() if np.min(kw) < 10e3 < np.max(kw)}
+    met = {
+        name
+        for field in fields.values()
+        for name, watts in field.items()
+        if np.min(watts) < TARGET_WATTS < np.max(watts)
+    }
     figure.legend(handles=_keys(summary, met), loc="outside lower center", ncols=3, fontsize=7.5)
     plotting.save(figure, out, "map")
 
@@ -71,7 +77,7 @@ def _panel(axes: Axes, space: DesignSpace, size: int, grid: Any, watts: dict[str
     shades = axes.contourf(photons, enob, np.log10(watts["model"] / 1e3), levels=levels, cmap="cividis_r", alpha=0.75)
     axes.set_xscale("log")
     for name, colour in (("model", plotting.VERMILION), ("core", plotting.ORANGE)):
-        axes.contour(photons, enob, watts[name] / 1e3, levels=[10.0], colors=[colour], linewidths=2.2)
+        axes.contour(photons, enob, watts[name] / 1e3, levels=[TARGET_WATTS / 1e3], colors=[colour], linewidths=2.2)
     for how, (colour, dashes) in LINES.items():
         delta = space.delta_nll(size, how, *np.meshgrid(bits, enob))
         lines = axes.contour(photons, enob, delta, levels=LOSSES, colors=[colour], linewidths=0.9, linestyles=[dashes])
@@ -92,8 +98,8 @@ def _path(row: Any, clocks: tuple[float, ...], descent: dict[str, Any]) -> None:
 def _keys(summary: dict[str, Any], met: set[str]) -> list[Line2D]:
     """The legend; `met` says which bills reach 10 kW anywhere on the map."""
     boundaries = {
-        "model": (plotting.VERMILION, "10 kW, the whole model"),
-        "core": (plotting.ORANGE, "10 kW, products on light alone"),
+        "model": (plotting.VERMILION, f"{TARGET_WATTS / 1e3:g} kW, the whole model"),
+        "core": (plotting.ORANGE, f"{TARGET_WATTS / 1e3:g} kW, products on light alone"),
     }
     keys = [
         Line2D(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import reporting, waterfall
+from optics import EXAOPS
 
 DECIDING = 3
 
@@ -192,7 +193,7 @@ def _on_scenario(name: str, found: dict[str, Any], target: float) -> str:
     ratio = max(watts["nominal"] / target, target / watts["nominal"])
     largest = sorted(found["components"], key=lambda line: -found["components"][line]["nominal"])[:DECIDING]
     largest = [waterfall.LABELS.get(line, line) for line in largest]
-    core_alone = found["fj_per_mac_on_core"] * 1e-15 * 5e17
+    core_alone = found["fj_per_mac_on_core"] * 1e-15 * EXAOPS / 2
     alone = "would close" if core_alone <= target else "would not close either"
     text = (
         f"{name} draws {_kw(watts['nominal'])} kW (5 to 95 %: {_kw(watts['p05'])} to "

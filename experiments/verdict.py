@@ -54,7 +54,7 @@ class Candidate:
 def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: int, seed: int) -> dict[str, Any]:
     """The energy side of a verdict, as a summary states it: watts at 1 exaOPS with intervals, and what decides them."""
     bill = workload.price(candidate.core)
-    on_core = optics.price(candidate.core, [site for site in workload.sites if site.optical])
+    on_core = optics.price(candidate.core, workload.on_core)
     around = optics.system(candidate.core, bill, weights=workload.weights)
     over = optics.Uncertainty(
         _Components(candidate, workload), candidate.core, optics.spreads(candidate.constants), _watts

@@ -159,12 +159,12 @@ class _Bench:
 
     def kept(self, compute: Callable[..., Any], *arguments: Any) -> Any:
         """compute(*arguments), or what it gave before."""
-        description = [compute.__name__, arguments, self.given]
-        found = self.ledger.get(description)
-        if found is None:
+
+        def run() -> Any:
             self.bar.set_postfix_str(" ".join(map(str, arguments[:2])))
-            found = compute(*arguments)
-            self.ledger.put(description, found)
+            return compute(*arguments)
+
+        found = self.ledger.kept([compute.__name__, arguments, self.given], run)
         self.bar.update()
         return found
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 import models
 import optics
+from electronics.part import nearest
 
 WORD_BITS = 8
 
@@ -47,6 +48,11 @@ class Workload:
         return tuple(map(self._causal, optics.trace(self._forward)(*self._shapes)))
 
     @cached_property
+    def on_core(self) -> tuple[optics.Site, ...]:
+        """Those of the products that run on the core."""
+        return tuple(site for site in self.sites if site.optical)
+
+    @cached_property
     def operations(self) -> dict[str, float]:
         """Operations of one call outside products, by name."""
         found = optics.census(self._forward)(*self._shapes)
@@ -65,7 +71,7 @@ class Workload:
     @property
     def weights(self) -> int:
         """Weights that stand on masks: all that multiply; an embedding that is looked up does not."""
-        return sum(site.rows * site.columns * site.matrices * site.executions for site in self.sites if site.optical)
+        return sum(site.rows * site.columns * site.matrices * site.executions for site in self.on_core)
 
     def price(self, core: Any) -> optics.Bill:
         """The bill of one call. In decode the mask is loaded for the batch's single vectors, whatever the core says.
@@ -107,3 +113,10 @@ class Workload:
         if self.phase == "prefill":
             return models.forward(self.config, params, *inputs)
         return models.decode_step(self.config, params, *inputs)
+
+
+def shapes_named(name: str) -> models.LlamaConfig:
+    """The shapes of a model by name; an unknown one is a ValueError that names the nearest."""
+    if name not in models.CONFIGS:
+        raise ValueError(f"no model {name!r}{nearest(name, list(models.CONFIGS))}")
+    return models.CONFIGS[name]

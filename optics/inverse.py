@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from optics.axis import between
+
 
 class Knob(NamedTuple):
     """A number that may be turned between two bounds, on a logarithmic axis where that is set."""
@@ -82,10 +84,7 @@ def descend(
 
 def value_of(knob: Knob, hidden: Any) -> Any:
     """The value of a knob from the logistic variable behind it."""
-    share = jax.nn.sigmoid(hidden)
-    if knob.logarithmic:
-        return knob.low * jnp.exp(share * np.log(knob.high / knob.low))
-    return knob.low + share * (knob.high - knob.low)
+    return between(*knob, jax.nn.sigmoid(hidden))
 
 
 def hidden_of(name: str, knob: Knob, value: float) -> float:

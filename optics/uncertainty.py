@@ -16,6 +16,7 @@ from scipy import stats
 
 from electronics import Constant
 from electronics.part import nearest
+from optics.axis import between
 from optics.core import TensorCore
 
 Merit = Callable[[TensorCore], Any]
@@ -74,9 +75,7 @@ class Spread:
 
     def between(self, share: np.ndarray) -> np.ndarray:
         """From `low` at 0 to `high` at 1, evenly on the distribution's own axis."""
-        if self.logarithmic:
-            return self.low * (self.high / self.low) ** np.asarray(share)
-        return self.low + (self.high - self.low) * np.asarray(share)
+        return between(self.low, self.high, self.logarithmic, np.asarray(share))
 
 
 Spreads = Mapping[str, Spread]

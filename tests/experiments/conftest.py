@@ -1,5 +1,6 @@
 """A tiny model that reads bytes, as a GGUF file, and a text for it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
 import models
+from experiments.__main__ import run
 
 
 @pytest.fixture
@@ -54,3 +56,16 @@ def given(byte_model, text_file, tmp_path) -> dict[str, Any]:
         "window_tokens": 24,
         "out": tmp_path / "out",
     }
+
+
+@pytest.fixture
+def assert_refused(capsys) -> Callable[[list[str], str], None]:
+    """A program refuses these arguments: exit status 2, and one line that says why."""
+
+    def check(arguments: list[str], message: str) -> None:
+        assert run(arguments) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("error: ")
+        assert message in error
+
+    return check

@@ -8,7 +8,6 @@ import pytest
 from matplotlib.image import imread
 
 from experiments import measure
-from experiments.__main__ import run
 from experiments.headline import Headline, main
 
 FIELDS = {
@@ -116,7 +115,7 @@ def test_one_window_has_no_standard_error(options):
         (["--out", "/dev/null"], "out = /dev/null must be a folder"),
     ],
 )
-def test_what_the_user_can_mend_is_one_line(byte_model, text_file, tmp_path, capsys, arguments, message):
+def test_what_the_user_can_mend_is_one_line(byte_model, text_file, tmp_path, assert_refused, arguments, message):
     given = [
         "--model",
         str(byte_model),
@@ -127,7 +126,4 @@ def test_what_the_user_can_mend_is_one_line(byte_model, text_file, tmp_path, cap
         "--out",
         str(tmp_path / "o"),
     ]
-    assert run(["headline", *given, *arguments]) == 2
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("error: ")
-    assert message in error
+    assert_refused(["headline", *given, *arguments], message)

@@ -7,7 +7,6 @@ from matplotlib.image import imread
 
 import optics
 from experiments import attribute, gain
-from experiments.__main__ import run
 
 
 def assert_drawn(folder, name):
@@ -62,8 +61,5 @@ def test_attribute_has_every_effect_alone_and_without(given, tmp_path, capsys):
         (["attribute", "--windows", "0"], "windows = 0 must be at least 1"),
     ],
 )
-def test_what_the_user_can_mend_is_one_line(arguments, message, capsys):
-    assert run(arguments) == 2
-    error = capsys.readouterr().err.strip().splitlines()[-1]
-    assert error.startswith("error: ")
-    assert message in error
+def test_what_the_user_can_mend_is_one_line(arguments, message, assert_refused):
+    assert_refused(arguments, message)
