@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 import models
 import optics
-from experiments.design_space import photons_per_mac, variant
+from experiments.design_space import variant
 from experiments.evaluate import scored
 from experiments.ledger import Ledger
 from experiments.measure import described
@@ -23,6 +23,7 @@ from experiments.verdict import TARGET_WATTS
 from experiments.workload import Workload
 from optics.axis import between
 from optics.inverse import Knob, descend
+from optics.light import photons_per_mac
 
 KNOBS = {"clock": Knob(0.2e9, 5e9), "light_bits": Knob(5.5, 9.5, False), "enob": Knob(5.5, 11.0, False)}
 START = {"clock": 1e9, "light_bits": 7.0, "enob": 8.0}

@@ -18,8 +18,8 @@ import optics
 from experiments.measure import Case, Result
 from experiments.paired import by_window, loss, stderr
 from experiments.workload import Workload
-from optics.book import photon_energy
 from optics.effects import FIXED
+from optics.light import photons_per_mac
 
 IMPERFECTIONS = {"as they are": 1.0, "calibrated away": 0.0}
 GUARD_BITS = 2
@@ -55,12 +55,6 @@ def variant(core: optics.TensorCore, light_bits: Any, enob: Any, clock: Any = No
 def sized(core: optics.TensorCore, size: int) -> optics.TensorCore:
     """`core` with `size` rows and columns, or as it is where it has as many rows already."""
     return core if core.rows == size else core.replace({"rows": size, "columns": size})
-
-
-def photons_per_mac(core: optics.TensorCore) -> Any:
-    """Photons that the sources launch per multiply-accumulate, at the mean drive that is billed."""
-    energy = core.source.power * core.encoding.light(core.source.mean_drive) / core.clock
-    return energy / (photon_energy(core.source.wavelength) * core.columns)
 
 
 class DesignSpace:

@@ -20,7 +20,7 @@ from optics.elementwise import census
 from optics.emulate import emulate
 from optics.encoding import Encoding
 from optics.fit_ranges import Ranged, fit_ranges
-from optics.light import lit
+from optics.light import lit, lit_by, photons_per_mac
 from optics.mask import WeightMask
 from optics.plan import Site, everything, stationary, trace
 from optics.presets import (
@@ -85,6 +85,8 @@ __all__ = [
     "from_constants",
     "ideal",
     "lit",
+    "lit_by",
+    "photons_per_mac",
     "physical_limit",
     "preset",
     "price",

@@ -26,8 +26,21 @@ def lit(core: TensorCore, effective_bits: Number, *, against: str = "product") -
     if against not in REFERENCES:
         raise ValueError(f"against = {against!r} is no reference{nearest(against, list(REFERENCES))}")
     sized = _power if against == "product" else full_scale_power
-    bright = core.replace({"source.power": sized(core, effective_bits)})
-    return bright.replace({"tia.full_well": core.tia.full_well * _larger(1.0, bright.electrons / core.electrons)})
+    return _with_power(core, sized(core, effective_bits))
+
+
+def photons_per_mac(core: TensorCore) -> Number:
+    """Photons that the sources launch per multiply-accumulate, at the mean drive that is billed."""
+    energy = core.source.power * core.encoding.light(core.source.mean_drive) / core.clock
+    return energy / (photon_energy(core.source.wavelength) * core.columns)
+
+
+def lit_by(core: TensorCore, photons: Number) -> TensorCore:
+    """`core` with the source power that launches so many photons per multiply-accumulate, see `photons_per_mac`.
+
+    The integrator's full well follows as in `lit`.
+    """
+    return _with_power(core, core.source.power * photons / photons_per_mac(core))
 
 
 def photoelectrons(effective_bits: Number, rows: int, noise_density: Number, clock: Number) -> Number:
@@ -55,6 +68,11 @@ def full_scale_power(core: TensorCore, effective_bits: Number) -> Number:
     thermal = snr**0.5 * _noise_density(core) / core.clock**0.5
     per_mac = _larger(shot, thermal) / responsivity / core.rows / (core.source.mean_drive * _passed(core))
     return per_mac * core.clock * core.columns / core.source.mean_drive
+
+
+def _with_power(core: TensorCore, power: Number) -> TensorCore:
+    bright = core.replace({"source.power": power})
+    return bright.replace({"tia.full_well": core.tia.full_well * _larger(1.0, bright.electrons / core.electrons)})
 
 
 def _power(core: TensorCore, effective_bits: Number) -> Number:

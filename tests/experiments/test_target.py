@@ -9,7 +9,7 @@ from matplotlib.image import imread
 import models
 import optics
 from experiments import bill, budget, candidates, changes, target, verdict
-from experiments.design_space import front, photons_per_mac, variant
+from experiments.design_space import front, variant
 from experiments.target_report import sentences
 from experiments.workload import Workload
 
@@ -196,17 +196,6 @@ def test_omitted_costs_only_add_and_attention_adds_most():
     assert values == sorted(values)
     added = dict(zip(names[1:], np.diff(values), strict=True))
     assert max(added, key=added.get) == "attention"
-
-
-def test_photons_per_mac_are_those_that_an_emulation_counts():
-    core = variant(optics.projected_2029(rows=64, columns=32), 6.0, 9.0).replace(
-        {"effects": optics.Effects.uniform(0.0), "source.mean_drive": 0.5}
-    )
-    x = np.full((8, 64), 0.5, np.float32)
-    x[:, 0] = 1.0
-    _, seen = core.observe(x, np.eye(64, 32, dtype=np.float32), key=__import__("jax").random.key(0))
-    mean = float(seen.mean_drive())
-    assert float(photons_per_mac(core)) * mean / 0.5 == pytest.approx(float(seen.launched_per_mac()), rel=1e-3)
 
 
 def test_front_keeps_the_better_of_equal_watts():

@@ -163,3 +163,24 @@ def test_an_unknown_reference_is_refused():
         optics.lit(optics.today(), 8.0, against="fullscale")
     with pytest.raises(ValueError, match=r"^against = 'x' is no reference; there are: full scale, product$"):
         optics.lit(optics.today(), 8.0, against="x")
+
+
+def test_photons_per_mac_are_those_that_an_emulation_counts():
+    core = optics.lit(optics.projected_2029(rows=64, columns=32), 6.0).replace(
+        {"effects": optics.Effects.uniform(0.0), "source.mean_drive": 0.5}
+    )
+    x = np.full((8, 64), 0.5, np.float32)
+    x[:, 0] = 1.0
+    for bright in (core, optics.lit_by(core, 12.5)):
+        _, seen = bright.observe(x, np.eye(64, 32, dtype=np.float32), key=jax.random.key(0))
+        counted = float(seen.launched_per_mac()) * 0.5 / float(seen.mean_drive())
+        assert float(optics.photons_per_mac(bright)) == pytest.approx(counted, rel=1e-3)
+    assert float(optics.photons_per_mac(optics.lit_by(core, 12.5))) == pytest.approx(12.5)
+
+
+def test_the_full_well_grows_with_more_photons_and_does_not_shrink_with_fewer():
+    core = optics.projected_2029()
+    photons = float(optics.photons_per_mac(core))
+    well = float(core.tia.full_well)
+    assert float(optics.lit_by(core, 4 * photons).tia.full_well) == pytest.approx(4 * well, abs=0)
+    assert float(optics.lit_by(core, photons / 4).tia.full_well) == pytest.approx(well, abs=0)

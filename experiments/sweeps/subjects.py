@@ -1,0 +1,226 @@
+"""What is run on each core of a sweep, against its exact self: a language model on windows of text, or one product."""
+
+import dataclasses
+import hashlib
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import models
+import optics
+from experiments.evaluate import scored
+from experiments.sweeps import metrics
+from experiments.workload import Workload, shapes_named
+from optics.readings import total
+
+
+class Subject(Protocol):
+    """What a sweep asks of the thing that it runs; its fields are static, and may be axes under the name `on.FIELD`.
+
+    offered: the metrics it gives, apart from those of bill and core; samples: how many figures one run gives of each,
+    as a text has windows.
+    """
+
+    offered: ClassVar[Sequence[str]]
+
+    @property
+    def samples(self) -> int: ...
+
+    def check(self) -> None:
+        """Raises ValueError or FileNotFoundError for what cannot be, before anything is loaded."""
+
+    def load(self) -> "Loaded":
+        """Everything that a run needs, in memory."""
+
+    def describe(self) -> Mapping[str, Any]:
+        """The fields, as a manifest states them."""
+
+
+class Loaded(Protocol):
+    """A subject in memory. operands: arrays, the same for all cores; macs: of one run; samples: figures it gives.
+
+    program: what, beside shapes of operands, distinguishes the compiled function from that of another subject.
+    """
+
+    operands: Any
+    macs: float
+    samples: int
+    program: Hashable
+
+    def score(self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]) -> Any:
+        """Metrics by name, each [samples], of one run on a core: the noise is that of `key` and `number`, uint32."""
+
+    def price(self, core: Any) -> tuple[optics.Bill, int]:
+        """(the bill of a call, its tokens)."""
+
+    def digest(self) -> str:
+        """Of the data and the function: what results depend on beside the core."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Text:
+    """A language model on the first windows of a text, each window of which is a sample.
+
+    model: a GGUF file of Llama architecture; empty for SmolLM2-135M-Instruct, which is fetched. text: a named text or
+    a file. priced_as: the shapes by name whose prefill of `prompt` tokens is billed; empty for the model's own windows.
+    """
+
+    text: str = "owt_5"
+    model: str = ""
+    windows: int = 2
+    window_tokens: int = 256
+    priced_as: str = ""
+    prompt: int = 8192
+
+    offered: ClassVar[Sequence[str]] = tuple(
+        name
+        for name, metric in metrics.METRICS.items()
+        if metric.source in ("score", "readings") and name != "relative_error"
+    )
+
+    @property
+    def samples(self) -> int:
+        return self.windows
+
+    def check(self) -> None:
+        for name, least in (("windows", 1), ("window_tokens", 2), ("prompt", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"on.{name} = {value!r} must be a whole number, at least {least}")
+        if self.priced_as:
+            Workload(config=shapes_named(self.priced_as), context=self.prompt)
+        if self.model and not Path(self.model).is_file():
+            raise FileNotFoundError(f"on.model = {self.model!r} is no file")
+
+    def load(self) -> "LoadedText":
+        checkpoint = models.load_gguf(self.model or models.fetch_model())
+        encoded = checkpoint.tokenizer.encode(models.load_text(self.text))
+        return LoadedText(self, checkpoint, models.windows(encoded, self.windows, self.window_tokens))
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"kind": "text", **dataclasses.asdict(self)}
+
+
+class LoadedText:
+    """A model, its windows, and the logits [windows, tokens, vocabulary] of its exact self."""
+
+    def __init__(self, subject: Text, checkpoint: models.Checkpoint, windows: np.ndarray):
+        self.subject, self.checkpoint = subject, checkpoint
+        tokens = jnp.asarray(windows[:, None])
+        exact = jax.jit(lambda params, tokens: jax.lax.map(lambda each: checkpoint.forward(params, each), tokens))
+        reference = exact(checkpoint.params, tokens)
+        nll = jnp.mean(jax.vmap(models.next_token_losses)(reference, tokens), axis=(1, 2))
+        self.operands = (checkpoint.params, tokens, reference, nll)
+        self._windows = windows
+        config = shapes_named(subject.priced_as) if subject.priced_as else checkpoint.config
+        self.workload = Workload(config=config, context=subject.prompt if subject.priced_as else subject.window_tokens)
+        run = Workload(config=checkpoint.config, context=subject.window_tokens)
+        self.macs = float(subject.windows * sum(site.macs for site in run.sites))
+        self.samples = subject.windows
+        self.program = ("text", str(checkpoint.config), str(config), str(self.workload))
+
+    def score(self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]) -> Any:
+        params, *windows = operands
+        made = core.prepare()
+        observe = metrics.needs(names, "readings")
+        run = optics.emulate(scored(self.checkpoint.forward), diagnostics=observe)
+
+        def window(turn):
+            sample, tokens, reference, exact = turn
+            own = jax.random.fold_in(key, number * np.uint32(self.subject.windows) + sample)
+            found = run(made, own, params, tokens, reference)
+            score, seen = found if observe else (found, None)
+            values = {**score._asdict(), "delta_nll": score.nll - exact}
+            if seen is not None:
+                values |= metrics.of_readings(names, total(list(seen.values())))
+            return {name: value for name, value in values.items() if name in names}
+
+        return jax.lax.map(window, (jnp.arange(self.subject.windows, dtype=jnp.uint32), *windows))
+
+    def price(self, core: Any) -> tuple[optics.Bill, int]:
+        return self.workload.price(core), self.workload.tokens
+
+    def digest(self) -> str:
+        return _digest(self.checkpoint.sha256, self._windows.tobytes())
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Product:
+    """One layer: `vectors` Gaussian vectors through a Gaussian matrix of rows x columns, drawn once with `data_seed`.
+
+    Both are cut at four sigma. A token, in its bill, is a vector.
+    """
+
+    rows: int = 1024
+    columns: int = 1024
+    vectors: int = 128
+    data_seed: int = 0
+
+    offered: ClassVar[Sequence[str]] = (
+        "relative_error",
+        *(name for name, metric in metrics.METRICS.items() if metric.source == "readings"),
+    )
+
+    @property
+    def samples(self) -> int:
+        return 1
+
+    def check(self) -> None:
+        for name, least in (("rows", 1), ("columns", 1), ("vectors", 1), ("data_seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ValueError(f"on.{name} = {value!r} must be a whole number, at least {least}")
+
+    def load(self) -> "LoadedProduct":
+        return LoadedProduct(self)
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"kind": "product", **dataclasses.asdict(self)}
+
+
+class LoadedProduct:
+    """Vectors [vectors, rows] and a matrix [rows, columns]."""
+
+    def __init__(self, subject: Product):
+        draws = np.random.default_rng(subject.data_seed)
+        shapes = ((subject.vectors, subject.rows), (subject.rows, subject.columns))
+        x, w = (np.clip(draws.normal(size=shape), -4, 4).astype(np.float32) for shape in shapes)
+        self.subject, self.operands = subject, (jnp.asarray(x), jnp.asarray(w))
+        self.sites = optics.trace(lambda w, x: x @ w)(w, x)
+        self.macs = float(subject.vectors * subject.rows * subject.columns)
+        self.samples = subject.samples
+        self.program = "product"
+
+    def score(self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]) -> Any:
+        x, w = operands
+        own = jax.random.fold_in(key, number)
+        values = {}
+        if metrics.needs(names, "readings"):
+            y, seen = core.observe(x, w, key=own)
+            values |= metrics.of_readings(names, seen)
+        else:
+            y = core.matmul(x, w, key=own)
+        if "relative_error" in names:
+            exact = x @ w
+            values["relative_error"] = jnp.sqrt(jnp.sum((y - exact) ** 2) / jnp.sum(exact**2))
+        return {name: value[None] for name, value in values.items()}
+
+    def price(self, core: Any) -> tuple[optics.Bill, int]:
+        return optics.price(core, self.sites), self.subject.vectors
+
+    def digest(self) -> str:
+        return _digest(*(np.asarray(array).tobytes() for array in self.operands))
+
+
+SUBJECTS: dict[str, type[Text] | type[Product]] = {"text": Text, "product": Product}
+
+
+def _digest(*parts: str | bytes) -> str:
+    whole = hashlib.sha256()
+    for part in parts:
+        whole.update(part.encode() if isinstance(part, str) else part)
+    return whole.hexdigest()
