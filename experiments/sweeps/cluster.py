@@ -1,6 +1,7 @@
 """Several processes or hosts as one machine, on JAX's own runtime: one leads and keeps the file, all compute."""
 
 import dataclasses
+import json
 from typing import Any
 
 import jax
@@ -40,27 +41,24 @@ def leads() -> bool:
     return jax.process_index() == 0
 
 
-def shared(values: np.ndarray | None, like: np.ndarray) -> np.ndarray:
-    """The leader's array, on all processes; the others give None. `like` has its shape and dtype."""
+def told(message: Any | None) -> Any:
+    """What the leader says, anything that JSON can hold, on all processes; the others say None."""
     if jax.process_count() == 1:
-        assert values is not None
-        return values
-    return np.asarray(multihost_utils.broadcast_one_to_all(like if values is None else values))
+        return message
+    data = np.frombuffer(json.dumps(message).encode(), np.uint8)
+    length = multihost_utils.broadcast_one_to_all(np.int64(data.size))
+    buffer = np.resize(data, int(length))
+    return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(buffer)).tobytes())
 
 
-def mesh() -> Mesh:
-    """All devices of all processes in a row, over which trials are spread."""
-    return Mesh(np.array(jax.devices()), (TRIALS,))
+def gathered(parts: Any, devices: int) -> Any:
+    """Arrays [trials, ...], whole and on the host, from those of each local device, in the order of all devices."""
+    mesh = Mesh(np.array(jax.devices()), (TRIALS,))
 
+    def gather(*of_devices):
+        shape = (devices * of_devices[0].shape[0], *of_devices[0].shape[1:])
+        sharding = NamedSharding(mesh, PartitionSpec(TRIALS))
+        whole = jax.make_array_from_single_device_arrays(shape, sharding, list(of_devices))
+        return np.asarray(multihost_utils.process_allgather(whole, tiled=True) if devices > len(parts) else whole)
 
-def placed(tree: Any, over: Mesh, spread: bool) -> Any:
-    """Arrays on the devices: their leading axis spread over them, or the whole array on each."""
-    sharding = NamedSharding(over, PartitionSpec(TRIALS) if spread else PartitionSpec())
-    if jax.process_count() == 1:
-        return jax.device_put(tree, sharding)
-
-    def place(leaf):
-        whole = np.asarray(leaf)
-        return jax.make_array_from_callback(whole.shape, sharding, lambda part: whole[part])
-
-    return jax.tree.map(place, tree)
+    return jax.tree.map(gather, *parts)

@@ -1,4 +1,4 @@
-"""A sweep: a core, what is varied, what is run on it and what is measured. Everything is checked before anything runs."""
+"""A sweep: a core, what is varied, what is run on it, what is measured; all of it checked before anything runs."""
 
 import dataclasses
 import itertools

@@ -1,0 +1,127 @@
+"""Running a sweep to its end: claim a batch, run it, keep it; and going on where an earlier process was."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from experiments.sweeps import cluster
+from experiments.sweeps.definition import Sweep
+from experiments.sweeps.engine import Engine, Placed
+from experiments.sweeps.layout import Layout
+from experiments.sweeps.results import Run
+from experiments.sweeps.store import Store
+
+POLL_SECONDS = 0.5
+
+
+def run(
+    sweep: Sweep,
+    out: str | Path,
+    *,
+    width: int | None = None,
+    per_call: int | None = None,
+    mixed: bool = False,
+    progress: bool = True,
+) -> Run:
+    """Runs those of a sweep's trials that are not yet there, into `out`/results.sqlite, and returns the run.
+
+    Killed at any moment, the same call goes on where it was and repeats at most the batch in flight. Other processes
+    may work on the same folder at the same time. width, per_call: see `engine.Layout`; chosen by itself unless given.
+    mixed: go on with a run that was begun with other code. Processes joined by `cluster.Cluster` all call this; the
+    leader keeps the file. Raises ValueError for another sweep's folder, StoreError where the file cannot be written.
+    """
+    out = Path(out)
+    store = Store(out) if cluster.leads() else None
+    try:
+        if store is not None:
+            store.begin(sweep, mixed)
+        shown = progress and store is not None
+        with tqdm(total=sweep.trials, unit="trial", desc="sweeping", smoothing=0.05, disable=not shown) as bar:
+            for done in _Work(sweep, store, width, per_call).through():
+                # What was there before is not this run's rate.
+                bar.initial = bar.initial or done
+                bar.update(done - bar.n)
+    except Exception as error:
+        if store is not None:
+            cluster.told({"stopped": str(error)})
+        raise
+    finally:
+        if store is not None:
+            store.close()
+    return Run(out)
+
+
+class _Work:
+    """The batches that the leader claims, run on all processes alike; the leader is the one that has a store."""
+
+    def __init__(self, sweep: Sweep, store: Store | None, width: int | None, per_call: int | None):
+        self.sweep, self.store, self.width, self.per_call = sweep, store, width, per_call
+        self.engine: Engine | None = None
+        self.group = -1
+        self.placed: Placed | None = None
+
+    def through(self) -> Iterator[int]:
+        """Runs everything; yields how many trials are finished, first and after each batch."""
+        yield self._done()
+        while True:
+            message = cluster.told(self._next())
+            if "stopped" in message:
+                raise ValueError(f"the leading process stopped: {message['stopped']}")
+            if not message:
+                return
+            if message["group"] != self.group:
+                self._enter(message["group"], message["layout"])
+            if message["points"]:
+                self._run(np.array(message["points"]), np.array(message["keys"]))
+            yield self._done()
+
+    def _next(self) -> dict[str, object] | None:
+        """The leader's next message: a group and its claimed trials, none of them where the group is yet to be entered,
+        or nothing where all is done."""
+        if self.store is None:
+            return None
+        while (free := self.store.free_group()) is None:
+            if self.store.done() == self.sweep.trials:
+                return {}
+            # The rest is in the hands of other processes, which may yet die.
+            time.sleep(POLL_SECONDS)
+            self.store.void_claims_of_the_dead()
+        message = {"group": free, "layout": self.store.given("layout"), "points": [], "keys": []}
+        if free == self.group and self.engine is not None:
+            points, keys = self.store.claim(free, self.engine.batch)
+            message |= {"points": points, "keys": keys}
+        return message
+
+    def _enter(self, group: int, layout: dict[str, int] | None) -> None:
+        """Loads a group onto the devices, and settles the layout of the run where it has none yet."""
+        # Of two models only one should be in memory.
+        self.placed = None
+        of = self.sweep.groups[group]
+        loaded = of.subject.load()
+        if self.store is not None:
+            self.store.vouch(group, loaded.digest())
+        if self.engine is None:
+            chosen = Layout.of(loaded.macs, self.sweep.trials, self.width, self.per_call)
+            if layout is not None:
+                kept = Layout(**layout)
+                kept.refuse_another(self.width, self.per_call)
+            self.engine = Engine(self.sweep, chosen if layout is None else kept, settled=layout is not None)
+            self.placed = self.engine.place(of, loaded)
+            kept = cluster.told(None if self.store is None else self.store.keep_layout(self.engine.layout.described()))
+            if kept != self.engine.layout.described():
+                # Another process on this file settled it first.
+                self.engine, self.placed = Engine(self.sweep, Layout(**kept), settled=True), None
+        self.placed = self.placed or self.engine.place(of, loaded)
+        self.group = group
+
+    def _run(self, points: np.ndarray, keys: np.ndarray) -> None:
+        assert self.placed is not None
+        found = self.placed.run(points, keys)
+        if self.store is not None:
+            self.store.complete(points, keys, found)
+
+    def _done(self) -> int:
+        return 0 if self.store is None else self.store.done()
