@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from experiments import attribute, bill, gain, headline, target, width
+from experiments import attribute, bill, gain, headline, runs, sweep, target, width
 from models import FetchError
 
 INTERRUPTED = 130
@@ -17,6 +17,10 @@ PROGRAMS = {
     "gain": (gain.Gain, gain.main),
     "target": (target.Target, target.main),
     "width": (width.Width, width.main),
+    "sweep": (sweep.Sweep, sweep.main),
+    "show": (runs.Show, runs.show),
+    "plot": (runs.Plot, runs.plot),
+    "export": (runs.Export, runs.export),
 }
 
 
@@ -27,7 +31,7 @@ def run(arguments: Sequence[str]) -> int:
             {name: kind for name, (kind, _) in PROGRAMS.items()}, args=arguments, prog="python -m experiments"
         )
         next(main for kind, main in PROGRAMS.values() if kind is type(options))(options)
-    except (ValueError, FileNotFoundError, FetchError) as error:
+    except (ValueError, OSError, FetchError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -3,8 +3,7 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable
-from importlib.resources import files
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +52,11 @@ class Ledger:
         return _digest(json.dumps([self._code, description], sort_keys=True).encode())
 
 
-def source_digest() -> str:
-    """Digest of the product's code and constants."""
-    texts = [
-        entry.read_bytes()
-        for room in ROOMS
-        for entry in sorted(files(room).iterdir(), key=lambda entry: entry.name)
-        if entry.name.endswith((".py", ".toml"))
-    ]
-    return _digest(b"\0".join(texts))
+def source_digest(places: Sequence[str] = ROOMS) -> str:
+    """Digest of the product's code and constants: of rooms, with all that is in them, and of single files."""
+    root = Path(__file__).parents[1]
+    found = [path for place in places for path in sorted([root / place, *(root / place).rglob("*")])]
+    return _digest(b"\0".join(path.read_bytes() for path in found if path.suffix in (".py", ".toml")))
 
 
 def _digest(data: bytes) -> str:

@@ -19,7 +19,7 @@ from models.configs import (
     SMOLLM2_360M,
 )
 from models.decoding import greedy, next_token_losses
-from models.fetch import FetchError, cache_folder, fetch_model, fetch_text
+from models.fetch import FetchError, cache_folder, fetch_model, fetch_text, text_names
 from models.gguf_checkpoint import Checkpoint, load_gguf
 from models.llama import decode_step, empty_cache, forward, initialise, parameter_count, parameter_shapes
 from models.llama_config import LlamaConfig, RopeScaling, config_from_json
@@ -54,5 +54,6 @@ __all__ = [
     "next_token_losses",
     "parameter_count",
     "parameter_shapes",
+    "text_names",
     "windows",
 ]

@@ -12,6 +12,14 @@ import jax
 from experiments import reporting
 from experiments.ledger import source_digest
 
+COMPUTING = (
+    "electronics",
+    "optics",
+    "models",
+    "experiments/evaluate.py",
+    "experiments/workload.py",
+    *(f"experiments/sweeps/{name}.py" for name in ("engine", "fields", "metrics", "subjects")),
+)
 SHOWN_DIFFERENCES = 4
 SHOWN_CHARACTERS = 60
 
@@ -19,7 +27,7 @@ SHOWN_CHARACTERS = 60
 def code() -> dict[str, str]:
     """What the bits of a result depend on beside the definition: sources, versions, and the kind of device."""
     return {
-        "source": source_digest()[:16],
+        "source": source_digest(COMPUTING)[:16],
         **reporting.versions(),
         "device": jax.devices()[0].device_kind,
     }

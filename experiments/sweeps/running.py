@@ -38,12 +38,19 @@ def run(
     try:
         if store is not None:
             store.begin(sweep, mixed)
-        shown = progress and store is not None
-        with tqdm(total=sweep.trials, unit="trial", desc="sweeping", smoothing=0.05, disable=not shown) as bar:
-            for done in _Work(sweep, store, width, per_call).through():
-                # What was there before is not this run's rate.
-                bar.initial = bar.initial or done
+        work = _Work(sweep, store, width, per_call)
+        with tqdm(
+            total=sweep.trials,
+            initial=work.done(),
+            unit="trial",
+            desc="sweeping",
+            smoothing=0.05,
+            disable=not (progress and store is not None),
+        ) as bar:
+            for done in work.through():
                 bar.update(done - bar.n)
+        if store is not None:
+            store.note(work.described())
     except Exception as error:
         if store is not None:
             cluster.told({"stopped": str(error)})
@@ -62,10 +69,10 @@ class _Work:
         self.engine: Engine | None = None
         self.group = -1
         self.placed: Placed | None = None
+        self.began, self.trials = time.monotonic(), 0
 
     def through(self) -> Iterator[int]:
-        """Runs everything; yields how many trials are finished, first and after each batch."""
-        yield self._done()
+        """Runs everything; yields how many trials are finished after each batch."""
         while True:
             message = cluster.told(self._next())
             if "stopped" in message:
@@ -76,7 +83,7 @@ class _Work:
                 self._enter(message["group"], message["layout"])
             if message["points"]:
                 self._run(np.array(message["points"]), np.array(message["keys"]))
-            yield self._done()
+            yield self.done()
 
     def _next(self) -> dict[str, object] | None:
         """The leader's next message: a group and its claimed trials, none of them where the group is yet to be entered,
@@ -120,8 +127,21 @@ class _Work:
     def _run(self, points: np.ndarray, keys: np.ndarray) -> None:
         assert self.placed is not None
         found = self.placed.run(points, keys)
+        self.trials += len(points)
         if self.store is not None:
             self.store.complete(points, keys, found)
 
-    def _done(self) -> int:
+    def described(self) -> dict[str, int | float]:
+        """How it went, for the manifest."""
+        if self.engine is None:
+            return {}
+        return {
+            "trials": self.trials,
+            "seconds": time.monotonic() - self.began,
+            "compilations": self.engine.compilations,
+            "bytes_a_device": self.engine.bytes_a_device,
+        }
+
+    def done(self) -> int:
+        """How many trials are finished, by whomever."""
         return 0 if self.store is None else self.store.done()

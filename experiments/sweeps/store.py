@@ -52,8 +52,9 @@ class Store:
             if not self._database.execute("SELECT 1 FROM sqlite_master").fetchone():
                 self._create(sweep, definition, code)
             self._refuse_another(definition, code, mixed)
+            self._described = manifest.session()
             self._session = self._database.execute(
-                "INSERT INTO sessions (began, session) VALUES (?, ?)", (_now(), json.dumps(manifest.session()))
+                "INSERT INTO sessions (began, session) VALUES (?, ?)", (_now(), json.dumps(self._described))
             ).lastrowid
         self._lock = FileLock(self._lock_file(self._worker))
         self._lock.acquire(timeout=PATIENCE_SECONDS)
@@ -132,6 +133,15 @@ class Store:
                 [(int(point), int(key)) for point, key in zip(points, keys, strict=True)],
             )
             self._database.execute("UPDATE sessions SET ended = ? WHERE session_id = ?", (_now(), self._session))
+
+    def note(self, more: Mapping[str, Any]) -> None:
+        """Adds to what the manifest says of this process."""
+        self._described |= more
+        with self._transaction():
+            self._database.execute(
+                "UPDATE sessions SET session = ?, ended = ? WHERE session_id = ?",
+                (json.dumps(self._described), _now(), self._session),
+            )
 
     def done(self) -> int:
         """How many trials are finished, by whomever."""

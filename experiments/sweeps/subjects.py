@@ -12,6 +12,7 @@ import numpy as np
 
 import models
 import optics
+from electronics.part import nearest
 from experiments.evaluate import scored
 from experiments.sweeps import metrics
 from experiments.workload import Workload, shapes_named
@@ -91,6 +92,8 @@ class Text:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"on.{name} = {value!r} must be a whole number, at least {least}")
+        if self.text not in models.text_names() and not Path(self.text).is_file():
+            raise FileNotFoundError(f"on.text = {self.text!r} is no file{nearest(self.text, list(models.text_names()))}")
         if self.priced_as:
             Workload(config=shapes_named(self.priced_as), context=self.prompt)
         if self.model and not Path(self.model).is_file():
