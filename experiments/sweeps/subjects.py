@@ -13,10 +13,12 @@ import numpy as np
 import models
 import optics
 from electronics.part import nearest
-from experiments.evaluate import scored
+from experiments.evaluate import Agreement, agreement
 from experiments.sweeps import metrics
 from experiments.workload import Workload, shapes_named
 from optics.readings import total
+
+TOKENS_A_CALL = 1024
 
 
 class Subject(Protocol):
@@ -66,6 +68,8 @@ class Loaded(Protocol):
 class Text:
     """A language model on the first windows of a text, each window of which is a sample.
 
+    Windows of up to 1,024 tokens together share a forward pass, unless something is read from its inside.
+
     model: a GGUF file of Llama architecture; empty for SmolLM2-135M-Instruct, which is fetched. text: a named text or
     a file. priced_as: the shapes by name whose prefill of `prompt` tokens is billed; empty for the model's own windows.
     """
@@ -93,7 +97,9 @@ class Text:
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise ValueError(f"on.{name} = {value!r} must be a whole number, at least {least}")
         if self.text not in models.text_names() and not Path(self.text).is_file():
-            raise FileNotFoundError(f"on.text = {self.text!r} is no file{nearest(self.text, list(models.text_names()))}")
+            raise FileNotFoundError(
+                f"on.text = {self.text!r} is no file{nearest(self.text, list(models.text_names()))}"
+            )
         if self.priced_as:
             Workload(config=shapes_named(self.priced_as), context=self.prompt)
         if self.model and not Path(self.model).is_file():
@@ -113,10 +119,12 @@ class LoadedText:
 
     def __init__(self, subject: Text, checkpoint: models.Checkpoint, windows: np.ndarray):
         self.subject, self.checkpoint = subject, checkpoint
-        tokens = jnp.asarray(windows[:, None])
-        exact = jax.jit(lambda params, tokens: jax.lax.map(lambda each: checkpoint.forward(params, each), tokens))
+        tokens = jnp.asarray(windows)
+        exact = jax.jit(
+            lambda params, tokens: jax.lax.map(lambda one: checkpoint.forward(params, one[None])[0], tokens)
+        )
         reference = exact(checkpoint.params, tokens)
-        nll = jnp.mean(jax.vmap(models.next_token_losses)(reference, tokens), axis=(1, 2))
+        nll = jnp.mean(models.next_token_losses(reference, tokens), axis=1)
         self.operands = (checkpoint.params, tokens, reference, nll)
         self._windows = windows
         config = shapes_named(subject.priced_as) if subject.priced_as else checkpoint.config
@@ -130,19 +138,31 @@ class LoadedText:
         params, *windows = operands
         made = core.prepare()
         observe = metrics.needs(names, "readings")
-        run = optics.emulate(scored(self.checkpoint.forward), diagnostics=observe)
+        run = optics.emulate(self._scores, diagnostics=observe)
+        together = 1 if observe else _together(self.subject.windows, self.subject.window_tokens)
+        calls = self.subject.windows // together
 
-        def window(turn):
-            sample, tokens, reference, exact = turn
-            own = jax.random.fold_in(key, number * np.uint32(self.subject.windows) + sample)
+        def call(turn):
+            part, tokens, reference, exact = turn
+            own = jax.random.fold_in(key, number * np.uint32(calls) + part)
             found = run(made, own, params, tokens, reference)
             score, seen = found if observe else (found, None)
             values = {**score._asdict(), "delta_nll": score.nll - exact}
             if seen is not None:
-                values |= metrics.of_readings(names, total(list(seen.values())))
+                values |= {name: v[None] for name, v in metrics.of_readings(names, total(list(seen.values()))).items()}
             return {name: value for name, value in values.items() if name in names}
 
-        return jax.lax.map(window, (jnp.arange(self.subject.windows, dtype=jnp.uint32), *windows))
+        parts = [array.reshape(calls, together, *array.shape[1:]) for array in windows]
+        found = jax.lax.map(call, (jnp.arange(calls, dtype=jnp.uint32), *parts))
+        return {name: value.reshape(-1) for name, value in found.items()}
+
+    def _exact(self, params: Any, tokens: jax.Array) -> jax.Array:
+        return jax.lax.map(lambda one: self.checkpoint.forward(params, one[None])[0], tokens)
+
+    def _scores(self, params: Any, tokens: jax.Array, reference: jax.Array) -> Agreement:
+        """Of windows in one forward pass, each for itself."""
+        logits = self.checkpoint.forward(params, tokens)
+        return jax.vmap(agreement)(logits[:, None], reference[:, None], tokens[:, None])
 
     def price(self, core: Any) -> tuple[optics.Bill, int]:
         return self.workload.price(core), self.workload.tokens
@@ -220,6 +240,12 @@ class LoadedProduct:
 
 
 SUBJECTS: dict[str, type[Text] | type[Product]] = {"text": Text, "product": Product}
+
+
+def _together(windows: int, tokens: int) -> int:
+    """How many windows share a forward pass: a mask is set once for all of them, while memory grows with each."""
+    most = max(TOKENS_A_CALL // tokens, 1)
+    return max(number for number in range(1, min(most, windows) + 1) if windows % number == 0)
 
 
 def _digest(*parts: str | bytes) -> str:
