@@ -1,6 +1,6 @@
 """What all figures share: the style, the colours, and how they are saved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -38,10 +38,10 @@ def style() -> Iterator[None]:
         yield
 
 
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Writes name.png and name.pdf into the folder and closes the figure."""
+def save(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = ("png", "pdf")) -> None:
+    """Writes name.png and name.pdf, or other kinds of file, into the folder and closes the figure."""
     folder.mkdir(parents=True, exist_ok=True)
-    for kind in ("png", "pdf"):
+    for kind in kinds:
         figure.savefig(folder / f"{name}.{kind}")
     plt.close(figure)
 

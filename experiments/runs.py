@@ -33,7 +33,7 @@ class Show(OfRun):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plot(OfRun):
-    """Draws a run, as PNG, PDF and SVG: lines with confidence bands, maps with contours, fronts of accuracy and energy."""
+    """Draws a run, as PNG, PDF and SVG: lines with bands, maps with contours, fronts of accuracy and energy."""
 
     metrics: tuple[str, ...] = ()
     """Those drawn, all unless given."""

@@ -43,11 +43,9 @@ class Sweep:
 
 
 def main(options: Sweep) -> dict[str, Any] | None:
-    """Runs the sweep; the leading process prints the table, writes summary.json and figures, and returns the summary."""
+    """Runs the sweep; the leading process prints the table, writes summary.json and figures, returns the summary."""
     check_confidence(options.confidence)
-    where = cluster.Cluster(
-        coordinator=options.coordinator, processes=options.processes, process=options.process
-    )
+    where = cluster.Cluster(coordinator=options.coordinator, processes=options.processes, process=options.process)
     if options.joined or any(value is not None for value in dataclasses.astuple(where)):
         where.join()
     sweep = file.load(options.file)
@@ -62,7 +60,8 @@ def main(options: Sweep) -> dict[str, Any] | None:
     print(f"\n{tables.heading(found)}\n\n{tables.table(found, confidence=options.confidence)}")
     drawn = figures.draw(found, confidence=options.confidence) if options.figures and sweep.points > 1 else []
     print(f"\n{laid_out(found)}")
-    print(f"Written: {', '.join([f'{out}/results.sqlite', 'summary.json', *(f'{name}.png/.pdf/.svg' for name in drawn)])}")
+    written = [f"{out}/results.sqlite", "summary.json", *(f"{name}.png/.pdf/.svg" for name in drawn)]
+    print(f"Written: {', '.join(written)}")
     return summary
 
 
@@ -88,7 +87,7 @@ def laid_out(found: Run) -> str:
     return (
         f"{last['trials']} trials in {last['seconds']:.0f} s, {last['compilations']} compilation(s); "
         f"{layout['per_call']} a call and device, {how}, {last['devices']} device(s); "
-        f"a program takes {last['bytes_a_device'] / 2**20:.0f} MiB, the process had {peak_bytes() / 2**20:.0f} MiB at most"
+        f"{last['bytes_a_device'] / 2**20:.0f} MiB a program, {peak_bytes() / 2**20:.0f} MiB at most in all"
     )
 
 

@@ -13,6 +13,8 @@ found.estimate("snr_db").mean
 from experiments.sweeps.axes import Dimension, linear, listed, log, sobol, zipped
 from experiments.sweeps.cluster import Cluster
 from experiments.sweeps.definition import Sweep
+from experiments.sweeps.figures import draw
+from experiments.sweeps.file import load
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.results import Estimate, Run
 from experiments.sweeps.running import run
@@ -29,8 +31,10 @@ __all__ = [
     "StoreError",
     "Sweep",
     "Text",
+    "draw",
     "linear",
     "listed",
+    "load",
     "log",
     "run",
     "sobol",

@@ -33,8 +33,6 @@ class Dimension:
         if len(set(lengths.values())) > 1:
             stated = ", ".join(f"{name} {length}" for name, length in lengths.items())
             raise ValueError(f"axes that move together must be equally long, and have {stated} values")
-        if not self.sampled:
-            self._refuse_repeats()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -44,10 +42,11 @@ class Dimension:
         """The first axis's name, or "sample" where the values are draws."""
         return "sample" if self.sampled else next(iter(self.columns))
 
-    def _refuse_repeats(self) -> None:
+    def refuse_repeats(self) -> None:
+        """Raises ValueError where two of its points are the same."""
         rows = list(zip(*self.columns.values(), strict=True))
-        twice = next((row for row in rows if rows.count(row) > 1), None) if len(set(rows)) < len(rows) else None
-        if twice is not None:
+        if len(set(rows)) < len(rows):
+            twice = next(row for row in rows if rows.count(row) > 1)
             raise ValueError(f"axis {' and '.join(map(repr, self.columns))} has {', '.join(map(str, twice))} twice")
 
 

@@ -65,6 +65,9 @@ class Sweep:
         metrics.check(self.metrics, self.subject.offered, type(self.subject).__name__.lower())
         for name in (*axes.names(self.dimensions), *self.fixed):
             self._is_number(name)
+        for dimension in self.dimensions:
+            if not dimension.sampled:
+                dimension.refuse_repeats()
         if twice := [name for name in self.fixed if name in self.axes]:
             raise ValueError(f"{twice[0]!r} is both set and an axis: give it once")
         if fixed := [name for name in self.fixed if name.startswith(ON)]:

@@ -21,6 +21,7 @@ from experiments.sweeps import manifest
 from experiments.sweeps.definition import Sweep
 
 FILE = "results.sqlite"
+WORKER = ".worker-"
 PATIENCE_SECONDS = 60.0
 
 
@@ -56,8 +57,9 @@ class Store:
             self._session = self._database.execute(
                 "INSERT INTO sessions (began, session) VALUES (?, ?)", (_now(), json.dumps(self._described))
             ).lastrowid
-        self._lock = FileLock(self._lock_file(self._worker))
-        self._lock.acquire(timeout=PATIENCE_SECONDS)
+            # Within a transaction, as its release is: nobody sees the lock's file without the lock.
+            self._lock = FileLock(self._lock_file)
+            self._lock.acquire(timeout=PATIENCE_SECONDS)
         self.void_claims_of_the_dead()
 
     def keep_layout(self, layout: Mapping[str, int]) -> dict[str, int]:
@@ -102,19 +104,16 @@ class Store:
     def void_claims_of_the_dead(self) -> None:
         """Frees what processes have claimed that are no more."""
         with self._transaction():
-            workers = self._database.execute(
-                "SELECT DISTINCT worker FROM trials WHERE done = 0 AND worker IS NOT NULL AND worker != ?",
-                (self._worker,),
-            ).fetchall()
-            for (worker,) in workers:
-                lock = FileLock(self._lock_file(worker))
+            for file in self.folder.glob(f"{WORKER}*"):
+                lock = FileLock(file)
                 try:
                     lock.acquire(blocking=False)
                 except Timeout:
                     continue
-                self._database.execute("UPDATE trials SET worker = NULL WHERE worker = ? AND done = 0", (worker,))
+                dead = file.name.removeprefix(WORKER)
+                self._database.execute("UPDATE trials SET worker = NULL WHERE worker = ? AND done = 0", (dead,))
                 lock.release()
-                self._lock_file(worker).unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
 
     def complete(self, points: np.ndarray, keys: np.ndarray, found: Mapping[str, np.ndarray]) -> None:
         """Stores the results of claimed trials, each metric [trials, samples], in one transaction."""
@@ -155,7 +154,7 @@ class Store:
         self._database.close()
         if self._lock is not None:
             self._lock.release()
-            self._lock_file(self._worker).unlink(missing_ok=True)
+            self._lock_file.unlink(missing_ok=True)
 
     def _create(self, sweep: Sweep, definition: Mapping[str, Any], code: Mapping[str, str]) -> None:
         run = self._database.execute
@@ -193,8 +192,9 @@ class Store:
     def _put_new(self, name: str, value: Any) -> None:
         self._database.execute("INSERT OR IGNORE INTO manifest VALUES (?, ?)", (name, json.dumps(value)))
 
-    def _lock_file(self, worker: str) -> Path:
-        return self.folder / f".worker-{worker}.lock"
+    @property
+    def _lock_file(self) -> Path:
+        return self.folder / f"{WORKER}{self._worker}"
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from matplotlib.image import imread
 import models
 import optics
 from experiments import bill, budget, candidates, changes, target, verdict
-from experiments.design_space import front, variant
+from experiments.design_space import front
 from experiments.target_report import sentences
 from experiments.workload import Workload
 

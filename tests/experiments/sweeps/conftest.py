@@ -51,12 +51,12 @@ def whole(definition, tmp_path_factory) -> sweeps.Run:
 
 @pytest.fixture
 def start(definition) -> Callable[..., subprocess.Popen]:
-    """Starts the sweep as a program of its own, with more arguments and more of XLA's flags."""
+    """Starts a sweep as a program of its own, with more arguments and more of XLA's flags."""
 
-    def begin(out: Path, arguments: Sequence[str] = (), flags: str = "") -> subprocess.Popen:
-        command = [sys.executable, "-m", "experiments", "sweep", str(definition), "--out", str(out), "--no-figures"]
+    def begin(out: Path, arguments: Sequence[str] = (), flags: str = "", of: Path = definition) -> subprocess.Popen:
+        command = [sys.executable, "-m", "experiments", "sweep", str(of), "--out", str(out), "--no-figures"]
         settings = {
-            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}",
+            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip(),
             "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         }
