@@ -59,9 +59,9 @@ def test_tests_that_the_physics_names_exist():
     files = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py")}
     named = re.findall(r"(test_\w+\.py)(?:::(\w+))?", page)
     assert len(named) > 40
-    for file, test in named:
-        assert file in files, file
-        assert f"def {test.rstrip('_')}" in files[file], f"{file}::{test}"
+    for module, test in named:
+        assert module in files, module
+        assert f"def {test.rstrip('_')}" in files[module], f"{module}::{test}"
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!http)([^)]+)\)", README))

@@ -40,7 +40,8 @@ class Sweep:
     core: where a sweep starts, with what the axes leave as it is. dimensions: see `axes`; an axis is named after a
     number of the core (`adc.enob`), one of its static choices (`rows`, `encoding.inputs`), its light (see
     `fields.LIGHT`), or a field of the subject (`on.text`). fixed: changes to `core`, by the same names, with which the
-    axes begin, so that light fixed for a precision is sized anew at each point. subject: what is run. metrics: names of
+    axes begin, so that light fixed for a precision is sized anew at each point. subject: what is run. name: of the core, for titles.
+    metrics: names of
     `metrics.METRICS`. keys: draws of the noise at each point. seed: the noise of draw k is the same at all points, so
     that differences between points are not noise. compilations: the most groups of static choices.
 
@@ -51,6 +52,7 @@ class Sweep:
     dimensions: tuple[Dimension, ...] = ()
     fixed: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     subject: Subject = dataclasses.field(default_factory=Text)
+    name: str = ""
     metrics: tuple[str, ...] = ("delta_nll", "kl", "top1", "fj_per_mac")
     keys: int = 1
     seed: int = 0
@@ -113,6 +115,7 @@ class Sweep:
     def describe(self) -> dict[str, Any]:
         """The definition as JSON has it: two sweeps of the same description give the same rows."""
         return {
+            "name": self.name,
             "core": {name: _plain(leaf) for name, leaf in self.core.numbers().items()},
             "structure": {name: _static(self.core, name) for name in fields.choices(self.core)},
             "transfer.kind": type(self.core.transfer).__name__,

@@ -32,11 +32,13 @@ def load(file: str | Path) -> Sweep:
 
 def _sweep(tables: Mapping[str, Any]) -> Sweep:
     _known("the file", tables, TABLES)
+    core = tables.get("core", "projected_2029")
     plain = {name: tables[name] for name in ("keys", "seed", "compilations") if name in tables}
     if "metrics" in tables:
         plain["metrics"] = tuple(_list("metrics", tables["metrics"]))
     return Sweep(
-        core=_core(tables.get("core", "projected_2029")),
+        core=_core(core),
+        name=str(core),
         dimensions=tuple(_dimensions(tables)),
         fixed=_flat("set", tables.get("set", {})),
         subject=_subject(tables.get("on", {})),

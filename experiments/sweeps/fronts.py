@@ -1,6 +1,6 @@
 """Dots: fronts of accuracy and energy, scatters along what was sampled, and categories with their intervals."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
@@ -8,12 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import plotting
-from experiments.sweeps import lines, tables
+from experiments.sweeps import labels, lines
+from experiments.sweeps.labels import Axis
 from experiments.sweeps.metrics import METRICS, better_first
-
-if TYPE_CHECKING:
-    from experiments.sweeps.figures import View
-    from experiments.sweeps.tables import Axis
+from experiments.sweeps.view import View
 
 INK = "#222222"
 PARTS = 8
@@ -22,7 +20,7 @@ SPOTS = np.array([(-8, -8), (-11, 0), (0, -11), (-8, 8), (8, -8), (8, 8), (11, 0
 """Where a letter may stand beside a point [points], first on the side that a front leaves free if less is better."""
 
 
-def front(view: "View", accuracy: str, energy: str) -> Figure:
+def front(view: View, accuracy: str, energy: str) -> Figure:
     """All points by energy and accuracy, and those that none beats in both, with their ends and knee by letters."""
     x, y = view.means(energy), view.means(accuracy)
     best = pareto(better_first(energy, x), better_first(accuracy, y))
@@ -42,7 +40,7 @@ def front(view: "View", accuracy: str, energy: str) -> Figure:
     _points(figure, axes, view.axis("by"), view, x, y)
     axes.plot(x[best], y[best], drawstyle="steps-post", color=INK, lw=1.1, zorder=2)
     axes.plot(x[best], y[best], "o", ms=7, mfc="none", mec=INK, mew=0.9, zorder=4)
-    axes.set(xlabel=tables.metric_label(energy), ylabel=lines.upright(tables.metric_label(accuracy)))
+    axes.set(xlabel=labels.metric_label(energy), ylabel=lines.upright(labels.metric_label(accuracy)))
     figure.draw_without_rendering()
     seen = axes.transData.transform(np.column_stack([x, y]))
     signs = np.array([better_first(name, np.ones(())) for name in (energy, accuracy)])
@@ -51,7 +49,7 @@ def front(view: "View", accuracy: str, energy: str) -> Figure:
     return figure
 
 
-def scatter(view: "View", metric: str) -> Figure:
+def scatter(view: View, metric: str) -> Figure:
     """A metric against each sampled axis, or against x, with the median of each eighth of the points."""
     along = [view.axis("x")] if view.axis("x") is not None else _drawn_along(view)
     values = view.means(metric)
@@ -70,11 +68,11 @@ def scatter(view: "View", metric: str) -> Figure:
             axes.plot(*zip(*middle, strict=True), color=INK, lw=1.2, zorder=4)
         axes.set_xlabel(axis.label)
         if axes.get_subplotspec().is_first_col():
-            axes.set_ylabel(lines.upright(tables.metric_label(metric)))
+            axes.set_ylabel(lines.upright(labels.metric_label(metric)))
     return figure
 
 
-def dots(view: "View", metric: str) -> Figure:
+def dots(view: View, metric: str) -> Figure:
     """A metric by category, down the panel, with its interval; colours for `by`, a panel for each of `panel`."""
     x, by, panels = view.axis("x"), view.axis("by"), view.panels()
     mean, half = view.cut(metric, ("x", "by", "panel"))
@@ -92,7 +90,7 @@ def dots(view: "View", metric: str) -> Figure:
             axes.errorbar(mean[:, number, place], at, xerr=bar, fmt=marker, ms=5, color=hue, lw=1.2, capsize=2)
         axes.set_yticks(range(len(x.values)), [x.stated(value, named=False) for value in x.ordered])
         axes.grid(False, axis="y")
-    lines.outer_labels(sheets, tables.metric_label(metric), x.label)
+    lines.outer_labels(sheets, labels.metric_label(metric), x.label)
     if by is not None:
         lines.legend(figure, by, hues, lines.MARKERS, "")
     return figure
@@ -114,7 +112,7 @@ def knee(x: np.ndarray, y: np.ndarray) -> int:
     return int(np.argmax(np.abs(x - y)))
 
 
-def _points(figure: Figure, axes: Axes, by: "Axis | None", view: "View", x: Any, y: Any, key: bool = True) -> None:
+def _points(figure: Figure, axes: Axes, by: Axis | None, view: View, x: Any, y: Any, key: bool = True) -> None:
     """All points, coloured by an axis, with the key to the colours."""
     look = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 3}
     if by is None:
@@ -168,22 +166,22 @@ def _letter(axes: Axes, letter: str, point: int, seen: np.ndarray, spots: np.nda
     )
 
 
-def _stated(view: "View", point: int) -> str:
+def _stated(view: View, point: int) -> str:
     """The values of all axes at a point."""
     axes = [axis for axis in _all(view) if len(axis.values) > 1]
     return ", ".join(axis.stated(view.flat(axis)[point]) for axis in axes)
 
 
-def _all(view: "View") -> list["Axis"]:
+def _all(view: View) -> list[Axis]:
     """Every axis of a sample, and one for each other dimension."""
     found = []
     for number, dimension in enumerate(view.run.dimensions):
         names = dimension["axes"] if dimension["name"] == "sample" else [None]
-        found += [tables.axis_of(view.run, number, name) for name in names]
+        found += [labels.axis_of(view.run, number, name) for name in names]
     return found
 
 
-def _drawn_along(view: "View") -> list["Axis"]:
+def _drawn_along(view: View) -> list[Axis]:
     """The sampled axes; in a run without any, its axes of numbers."""
     sampled = [axis for axis in _all(view) if view.run.dimensions[axis.dimension]["name"] == "sample"]
     return sampled or [axis for axis in _all(view) if axis.numeric and len(axis.values) > 1]

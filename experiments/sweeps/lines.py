@@ -3,7 +3,7 @@
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,12 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from experiments import plotting
-from experiments.sweeps import tables
+from experiments.sweeps import labels
+from experiments.sweeps.labels import Axis
 from experiments.sweeps.metrics import METRICS
-
-if TYPE_CHECKING:
-    from experiments.sweeps.figures import View
-    from experiments.sweeps.tables import Axis
+from experiments.sweeps.view import View
 
 COLUMNS = 4
 DECADES = 30
@@ -87,7 +85,7 @@ def upright(label: str) -> str:
     return textwrap.fill(label, 40)
 
 
-def scaled(scale: Any, axis: "Axis", margin: float = 0.03, narrow: bool = False) -> None:
+def scaled(scale: Any, axis: Axis, margin: float = 0.03, narrow: bool = False) -> None:
     """The x or y axis of a panel after an axis of the run: spacing, limits, and ticks in its unit, few if `narrow`."""
     values = np.array(axis.ordered, float)
     ends = np.log(values[[0, -1]]) if axis.log else values[[0, -1]]
@@ -142,13 +140,13 @@ def logarithmic(metric: str, values: np.ndarray) -> bool:
 
 def written(value: float) -> str:
     """A number at a tick, with powers of ten as print has them."""
-    mantissa, _, power = tables.number(value).replace("-", "−").partition("e")
+    mantissa, _, power = labels.number(value).replace("-", "−").partition("e")
     if not power:
         return mantissa
     return rf"$10^{{{power}}}$" if mantissa == "1" else rf"${mantissa}\times10^{{{power}}}$"
 
 
-def colours(axis: "Axis | None") -> list[Any]:
+def colours(axis: Axis | None) -> list[Any]:
     """One for each value: told apart, or, if they are many, in order from dark to bright."""
     count = 1 if axis is None else len(axis.values)
     if count <= len(plotting.SERIES):
@@ -159,14 +157,14 @@ def colours(axis: "Axis | None") -> list[Any]:
     return [ORDERED(share) for share in np.linspace(0, 1, count)]
 
 
-def shading(axis: "Axis") -> Normalize:
+def shading(axis: Axis) -> Normalize:
     """From values of an axis to shades."""
     if not axis.numeric:
         return Normalize(0, 1)
     return (LogNorm if axis.log else Normalize)(min(axis.values), max(axis.values))
 
 
-def colour_bar(figure: Figure, panels: Sequence[Axes], axis: "Axis") -> None:
+def colour_bar(figure: Figure, panels: Sequence[Axes], axis: Axis) -> None:
     """The key to the shades of an axis."""
     bar = figure.colorbar(ScalarMappable(shading(axis), ORDERED), ax=list(panels), label=upright(axis.label), pad=0.02)
     bar.ax.grid(False)
@@ -174,7 +172,7 @@ def colour_bar(figure: Figure, panels: Sequence[Axes], axis: "Axis") -> None:
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
 
 
-def lines(view: "View", metric: str) -> Figure:
+def lines(view: View, metric: str) -> Figure:
     """A metric along x, a line for each value of `by`, a panel for each of `panel`."""
     x, by, panels = view.axis("x"), view.axis("by"), view.panels()
     mean, half = view.cut(metric, ("x", "by", "panel"))
@@ -190,7 +188,7 @@ def lines(view: "View", metric: str) -> Figure:
             _line(axes, np.array(x.ordered, float), mean[:, number, place], half[:, number, place], hue, number)
     if log:
         sheets[0].set_ylim(*_limits(mean, half))
-    outer_labels(sheets, x.label, tables.metric_label(metric))
+    outer_labels(sheets, x.label, labels.metric_label(metric))
     if by is not None:
         _named_lines(figure, sheets, by, hues, mean[:, :, panels[0][1]])
     return figure
@@ -211,7 +209,7 @@ def _limits(mean: np.ndarray, half: np.ndarray) -> tuple[float, float]:
     return least / (most / least) ** 0.04, most * (most / least) ** 0.04
 
 
-def _named_lines(figure: Figure, sheets: Sequence[Axes], by: "Axis", hues: Sequence[Any], mean: np.ndarray) -> None:
+def _named_lines(figure: Figure, sheets: Sequence[Axes], by: Axis, hues: Sequence[Any], mean: np.ndarray) -> None:
     """Says which line is which: at their ends where there is room, else beside the panels."""
     if len(sheets) == 1 and (places := _ends(sheets[0], mean)) is not None:
         axes = sheets[0]
@@ -235,7 +233,7 @@ def _named_lines(figure: Figure, sheets: Sequence[Axes], by: "Axis", hues: Seque
         legend(figure, by, hues, MARKERS, "-")
 
 
-def legend(figure: Figure, by: "Axis", hues: Sequence[Any], markers: Sequence[str], ls: str) -> None:
+def legend(figure: Figure, by: Axis, hues: Sequence[Any], markers: Sequence[str], ls: str) -> None:
     """The key to the colours, beside the panels."""
     keys = [
         Line2D(

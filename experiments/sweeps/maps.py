@@ -1,6 +1,6 @@
 """The map: one metric over two axes, filled, with labelled lines of equal value, a panel for each value of a third."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
@@ -11,12 +11,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullForm
 from scipy.interpolate import RegularGridInterpolator
 
 from experiments import plotting
-from experiments.sweeps import lines, tables
+from experiments.sweeps import labels, lines
+from experiments.sweeps.labels import Axis
 from experiments.sweeps.metrics import METRICS
-
-if TYPE_CHECKING:
-    from experiments.sweeps.figures import View
-    from experiments.sweeps.tables import Axis
+from experiments.sweeps.view import View
 
 FINE = 8
 """Steps drawn between two values of an axis."""
@@ -25,7 +23,7 @@ FLAT = 1e-6
 PALE = 0.25
 
 
-def map(view: "View", metric: str) -> Figure:
+def map(view: View, metric: str) -> Figure:
     """A metric over x and y; grey and hatched where it is not computed yet."""
     x, y, panels = view.axis("x"), view.axis("y"), view.panels()
     mean, _ = view.cut(metric, ("y", "x", "panel"))
@@ -59,9 +57,7 @@ def _thin(axes: Axes) -> None:
             text.remove()
 
 
-def _fill(
-    axes: Axes, x: "Axis", y: "Axis", field: np.ndarray, norm: Normalize, levels: np.ndarray, shades: Any
-) -> None:
+def _fill(axes: Axes, x: Axis, y: Axis, field: np.ndarray, norm: Normalize, levels: np.ndarray, shades: Any) -> None:
     axes.grid(False)
     fine_x, fine_y, fine = _refined(x, y, field, log=isinstance(norm, LogNorm))
     if np.any(np.isfinite(fine)):
@@ -83,7 +79,7 @@ def _contours(axes: Axes, x: np.ndarray, y: np.ndarray, field: np.ndarray, level
         text.set_path_effects([patheffects.withStroke(linewidth=2.0, foreground="white", alpha=0.85)])
 
 
-def _refined(x: "Axis", y: "Axis", field: np.ndarray, log: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _refined(x: Axis, y: Axis, field: np.ndarray, log: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(x, y, field) on a finer grid, straight between points as the axes and the shades have it."""
     ways = [np.log if axis.log else np.asarray for axis in (y, x)]
     grid = [way(np.array(axis.ordered, float)) for way, axis in zip(ways, (y, x), strict=True)]
@@ -130,7 +126,7 @@ def _map_of(metric: str) -> ListedColormap:
 
 def _bar(figure: Figure, sheets: list[Axes], metric: str, norm: Normalize, levels: np.ndarray) -> None:
     shades = plotting.plt.cm.ScalarMappable(norm, _map_of(metric))
-    bar = figure.colorbar(shades, ax=sheets, label=lines.upright(tables.metric_label(metric)), pad=0.02)
+    bar = figure.colorbar(shades, ax=sheets, label=lines.upright(labels.metric_label(metric)), pad=0.02)
     bar.ax.grid(False)
     ticks = levels if len(levels) else [np.mean([norm.vmin, norm.vmax])]
     bar.ax.yaxis.set_major_locator(FixedLocator(ticks))

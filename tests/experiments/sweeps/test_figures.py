@@ -8,7 +8,7 @@ from matplotlib import image
 
 import optics
 from experiments import sweeps
-from experiments.sweeps import figures, fronts, tables
+from experiments.sweeps import figures, fronts, labels, tables
 from experiments.sweeps.store import Store
 
 ENOB = sweeps.linear("adc.enob", 5, 10, 4)
@@ -183,10 +183,10 @@ def test_labels_have_units(made):
         "on.window_tokens": "tokens a window",
     }
     assert {name: figures.label(run, name) for name in stated} == stated
-    assert tables.metric_label("fj_per_mac") == "energy at the plug [fJ/MAC]"
-    clock = tables.axis_of(made(BITS, CLOCK), 1)
+    assert labels.metric_label("fj_per_mac") == "energy at the plug [fJ/MAC]"
+    clock = labels.axis_of(made(BITS, CLOCK), 1)
     assert (clock.label, clock.stated(2e9)) == ("clock [GHz]", "clock = 2 GHz")
-    assert not clock.log and tables.axis_of(run, 1).log and not tables.axis_of(run, 0).log
+    assert not clock.log and labels.axis_of(run, 1).log and not labels.axis_of(run, 0).log
 
 
 def test_the_table_says_what_was_measured(made):
