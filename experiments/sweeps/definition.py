@@ -40,10 +40,10 @@ class Sweep:
     core: where a sweep starts, with what the axes leave as it is. dimensions: see `axes`; an axis is named after a
     number of the core (`adc.enob`), one of its static choices (`rows`, `encoding.inputs`), its light (see
     `fields.LIGHT`), or a field of the subject (`on.text`). fixed: changes to `core`, by the same names, with which the
-    axes begin, so that light fixed for a precision is sized anew at each point. subject: what is run. name: of the core, for titles.
-    metrics: names of
-    `metrics.METRICS`. keys: draws of the noise at each point. seed: the noise of draw k is the same at all points, so
-    that differences between points are not noise. compilations: the most groups of static choices.
+    axes begin, so that light fixed for a precision is sized anew at each point. subject: what is run. name: of the
+    core, for titles. metrics: names of `metrics.METRICS`. keys: draws of the noise at each point. seed: the noise of
+    draw k is the same at all points, so that differences between points are not noise. compilations: the most groups of
+    static choices.
 
     Raises ValueError for what cannot be, with the axis, the value and what is allowed.
     """

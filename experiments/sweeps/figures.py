@@ -11,12 +11,10 @@ import numpy as np
 
 from experiments import plotting
 from experiments.sweeps import fronts, labels, lines, maps
-from experiments.sweeps.labels import SAMPLE, Axis, label
+from experiments.sweeps.labels import SAMPLE, Axis
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.results import Run
 from experiments.sweeps.view import View
-
-__all__ = ["KINDS", "View", "draw", "label"]
 
 KINDS = ("lines", "map", "front", "dots", "scatter")
 ROLES = {

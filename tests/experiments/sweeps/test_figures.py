@@ -182,7 +182,7 @@ def test_labels_have_units(made):
         "encoding.weights": "encoding weights",
         "on.window_tokens": "tokens a window",
     }
-    assert {name: figures.label(run, name) for name in stated} == stated
+    assert {name: labels.label(run, name) for name in stated} == stated
     assert labels.metric_label("fj_per_mac") == "energy at the plug [fJ/MAC]"
     clock = labels.axis_of(made(BITS, CLOCK), 1)
     assert (clock.label, clock.stated(2e9)) == ("clock [GHz]", "clock = 2 GHz")
