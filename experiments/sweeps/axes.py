@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import qmc
 
+from experiments.sweeps import checks
 from optics.axis import between
 
 Value = float | int | str
@@ -75,7 +76,8 @@ def sobol(points: int, bounds: Mapping[str, tuple[float, float, str]], seed: int
 
     bounds: by axis (low, high, "linear" or "log"), even in the value or in its logarithm.
     """
-    if points < 1 or points & (points - 1):
+    checks.whole("sobol.points", points, 1)
+    if points & (points - 1):
         raise ValueError(f"sobol.points = {points} must be a power of two")
     if not bounds:
         raise ValueError("sobol has no axis: it must name at least one field")
@@ -116,8 +118,7 @@ def _united(dimensions: Sequence[Dimension]) -> dict[str, tuple[Value, ...]]:
 
 
 def _spaced(name: str, low: float, high: float, points: int, scale: str) -> list[float]:
-    if not isinstance(points, int) or isinstance(points, bool) or points < 1:
-        raise ValueError(f"axis {name!r}: points = {points!r} must be a whole number, at least 1")
+    checks.whole(f"axis {name!r}: points", points, 1)
     return _even(name, low, high, scale, np.linspace(0, 1, points))
 
 

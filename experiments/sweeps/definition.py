@@ -11,7 +11,7 @@ import numpy as np
 
 import optics
 from electronics.part import nearest
-from experiments.sweeps import axes, fields, metrics
+from experiments.sweeps import axes, checks, fields, metrics
 from experiments.sweeps.axes import Dimension, Value
 from experiments.sweeps.subjects import Subject, Text
 
@@ -60,9 +60,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         for name, least in (("keys", 1), ("seed", 0), ("compilations", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"{name} = {value!r} must be a whole number, at least {least}")
+            checks.whole(name, getattr(self, name), least)
         self.subject.check()
         metrics.check(self.metrics, self.subject.offered, type(self.subject).__name__.lower())
         for name in (*axes.names(self.dimensions), *self.fixed):

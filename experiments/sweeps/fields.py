@@ -1,8 +1,10 @@
 """What an axis may be named after: a number of the core, one of its choices of structure, or its light."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+import numpy as np
 
 import optics
 from electronics import Part
@@ -15,28 +17,14 @@ LIGHT: dict[str, Callable[[optics.TensorCore, Any], optics.TensorCore]] = {
 """Axes that set the source power, and the full well with it, by what comes of it; they act after all others."""
 
 
-def numbers(part: Part, path: str = "") -> list[str]:
+def numbers(core: Part) -> list[str]:
     """Dotted names of the fields that are array leaves and hold one number."""
-    found = []
-    for field in dataclasses.fields(part):
-        value = getattr(part, field.name)
-        if isinstance(value, Part):
-            found += numbers(value, f"{path}{field.name}.")
-        elif not field.metadata.get("static") and not getattr(value, "ndim", 0):
-            found.append(path + field.name)
-    return found
+    return [name for name, field, value in _fields(core) if not field.metadata.get("static") and not np.ndim(value)]
 
 
-def choices(part: Part, path: str = "") -> list[str]:
+def choices(core: Part) -> list[str]:
     """Dotted names of the static fields: to change one is to compile anew."""
-    found = []
-    for field in dataclasses.fields(part):
-        value = getattr(part, field.name)
-        if isinstance(value, Part):
-            found += choices(value, f"{path}{field.name}.")
-        elif field.metadata.get("static"):
-            found.append(path + field.name)
-    return found
+    return [name for name, field, _ in _fields(core) if field.metadata.get("static")]
 
 
 def is_number(core: optics.TensorCore, name: str) -> bool:
@@ -61,3 +49,12 @@ def applied(core: optics.TensorCore, values: Mapping[str, Any]) -> optics.Tensor
     for name in lights:
         core = LIGHT[name](core, values[name])
     return core
+
+
+def _fields(part: Part, path: str = "") -> Iterator[tuple[str, dataclasses.Field, Any]]:
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if isinstance(value, Part):
+            yield from _fields(value, f"{path}{field.name}.")
+        else:
+            yield path + field.name, field, value

@@ -14,7 +14,7 @@ import models
 import optics
 from electronics.part import nearest
 from experiments.evaluate import Agreement, agreement
-from experiments.sweeps import metrics
+from experiments.sweeps import checks, metrics
 from experiments.workload import Workload, shapes_named
 from optics.readings import total
 
@@ -93,9 +93,7 @@ class Text:
 
     def check(self) -> None:
         for name, least in (("windows", 1), ("window_tokens", 2), ("prompt", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"on.{name} = {value!r} must be a whole number, at least {least}")
+            checks.whole(f"on.{name}", getattr(self, name), least)
         if self.text not in models.text_names() and not Path(self.text).is_file():
             raise FileNotFoundError(
                 f"on.text = {self.text!r} is no file{nearest(self.text, list(models.text_names()))}"
@@ -194,9 +192,7 @@ class Product:
 
     def check(self) -> None:
         for name, least in (("rows", 1), ("columns", 1), ("vectors", 1), ("data_seed", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise ValueError(f"on.{name} = {value!r} must be a whole number, at least {least}")
+            checks.whole(f"on.{name}", getattr(self, name), least)
 
     def load(self) -> "LoadedProduct":
         return LoadedProduct(self)
