@@ -16,10 +16,11 @@ from experiments.sweeps.definition import Sweep
 from experiments.sweeps.figures import draw
 from experiments.sweeps.file import load
 from experiments.sweeps.metrics import METRICS
+from experiments.sweeps.product import Product
 from experiments.sweeps.results import Estimate, Run
 from experiments.sweeps.running import run
 from experiments.sweeps.store import StoreError
-from experiments.sweeps.subjects import Product, Text
+from experiments.sweeps.text import Text
 
 __all__ = [
     "METRICS",

@@ -13,7 +13,8 @@ import optics
 from electronics.part import nearest
 from experiments.sweeps import axes, checks, fields, metrics
 from experiments.sweeps.axes import Dimension, Value
-from experiments.sweeps.subjects import Subject, Text
+from experiments.sweeps.subjects import Subject
+from experiments.sweeps.text import Text
 
 ON = "on."
 COMPILATIONS = 32

@@ -11,9 +11,12 @@ from electronics.part import nearest
 from experiments.sweeps import axes
 from experiments.sweeps.axes import Dimension
 from experiments.sweeps.definition import Sweep
-from experiments.sweeps.subjects import SUBJECTS, Subject
+from experiments.sweeps.product import Product
+from experiments.sweeps.subjects import Subject
+from experiments.sweeps.text import Text
 
 TABLES = ("core", "metrics", "keys", "seed", "compilations", "set", "on", "axes", "zip", "sobol")
+SUBJECTS: dict[str, type[Text] | type[Product]] = {"text": Text, "product": Product}
 SPACINGS = {"linear": axes.linear, "log": axes.log}
 
 

@@ -13,6 +13,7 @@ from experiments.sweeps.engine import Engine, Placed
 from experiments.sweeps.layout import Layout
 from experiments.sweeps.results import Run
 from experiments.sweeps.store import Store
+from experiments.sweeps.subjects import Loaded, Subject
 
 POLL_SECONDS = 0.5
 
@@ -68,6 +69,8 @@ class _Work:
         self.sweep, self.store, self.width, self.per_call = sweep, store, width, per_call
         self.engine: Engine | None = None
         self.group = -1
+        self.subject: Subject | None = None
+        self.loaded: Loaded | None = None
         self.placed: Placed | None = None
         self.began, self.trials = time.monotonic(), 0
 
@@ -104,10 +107,12 @@ class _Work:
 
     def _enter(self, group: int, layout: dict[str, int] | None) -> None:
         """Loads a group onto the devices, and settles the layout of the run where it has none yet."""
-        # Of two models only one should be in memory.
-        self.placed = None
-        of = self.sweep.groups[group]
-        loaded = of.subject.load()
+        of, self.placed = self.sweep.groups[group], None
+        if self.loaded is None or of.subject != self.subject:
+            # Of two models only one should be in memory.
+            self.loaded = None
+            self.subject, self.loaded = of.subject, of.subject.load()
+        loaded = self.loaded
         if self.store is not None:
             self.store.vouch(group, loaded.digest())
         if self.engine is None:

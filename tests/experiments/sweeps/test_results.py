@@ -14,7 +14,7 @@ from scipy import stats
 import models
 import optics
 from experiments import sweeps
-from experiments.sweeps.subjects import LoadedProduct
+from experiments.sweeps.product import LoadedProduct
 
 PRODUCT = sweeps.Product(rows=16, columns=8, vectors=4)
 ENOB = (5.0, 6.0, 8.0)
