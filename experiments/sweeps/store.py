@@ -22,6 +22,9 @@ from experiments.sweeps.definition import Sweep
 
 FILE = "results.sqlite"
 WORKER = ".worker-"
+# Primary result codes; the bits above them say more.
+DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+FOREIGN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 PATIENCE_SECONDS = 60.0
 
 
@@ -50,8 +53,11 @@ class Store:
         """
         definition, code = sweep.describe(), manifest.code()
         with self._transaction():
-            if not self._database.execute("SELECT 1 FROM sqlite_master").fetchone():
+            tables = [name for (name,) in self._database.execute("SELECT name FROM sqlite_master").fetchall()]
+            if not tables:
                 self._create(sweep, definition, code)
+            elif "manifest" not in tables:
+                raise ValueError(f"{self.path} is the file of another program: give another folder")
             self._refuse_another(definition, code, mixed)
             self._described = manifest.session()
             self._session = self._database.execute(
@@ -210,16 +216,18 @@ class Store:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turns what SQLite says of the disk into a message that a user can act on."""
+        """Turns what SQLite says into a message that a user can act on."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            raise StoreError(
-                f"{self.path} cannot be written ({error}): the disk may be full. All batches that were finished are in "
-                "it; make room, and the same command goes on where this one was"
-            ) from error
         except sqlite3.DatabaseError as error:
-            raise StoreError(f"{self.path} is no file of a sweep ({error}): give another folder") from error
+            if error.sqlite_errorcode & 0xFF in DISK:
+                raise StoreError(
+                    f"{self.path} cannot be written ({error}): the disk may be full. All batches that were finished "
+                    "are in it; make room, and the same command goes on where this one was"
+                ) from error
+            if error.sqlite_errorcode & 0xFF in FOREIGN:
+                raise StoreError(f"{self.path} is no file of a sweep ({error}): give another folder") from error
+            raise StoreError(f"{self.path}: {error}") from error
 
 
 def quoted(name: str) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from experiments import sweeps
+from experiments.ledger import Ledger
 from experiments.sweeps import file, store
 from experiments.sweeps.store import FILE
 
@@ -162,6 +163,16 @@ def test_a_changed_definition_is_refused_with_the_difference(whole, definition, 
         sweeps.run(file.load(changed), whole.folder, progress=False)
     assert "axes.adc.enob was [5.0, 6.0" in str(refused.value)
     assert "seed was 3 and is 4" in str(refused.value)
+
+
+def test_the_file_of_another_program_is_refused(definition, tmp_path):
+    Ledger(tmp_path / FILE).put("headline", 1)
+    with pytest.raises(ValueError, match="is the file of another program"):
+        sweeps.run(file.load(definition), tmp_path, progress=False)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / FILE).write_text("no database at all " * 100, encoding="utf-8")
+    with pytest.raises(sweeps.StoreError, match="is no file of a sweep"):
+        sweeps.run(file.load(definition), tmp_path / "deep", progress=False)
 
 
 def test_other_code_is_refused_unless_mixed(definition, tmp_path, monkeypatch):
