@@ -127,6 +127,29 @@ def test_a_language_model_is_scored_as_by_hand(byte_model, text_file, tmp_path):
     assert found["kl"][0].mean() > 3 * found["kl"][1].mean()
 
 
+def test_texts_are_an_axis_and_share_a_compilation(byte_model, text_file, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text(text_file.read_text(encoding="utf-8").upper(), encoding="utf-8")
+    subject = sweeps.Text(text=str(text_file), model=str(byte_model), windows=2, window_tokens=24)
+    sweep = sweeps.Sweep(
+        core=optics.projected_2029(rows=64, columns=64),
+        dimensions=(sweeps.listed("on.text", [str(text_file), str(other)]), sweeps.listed("adc.enob", [5.0, 9.0])),
+        subject=subject,
+        metrics=("nll", "kl"),
+    )
+    found = sweeps.run(sweep, tmp_path / "run", progress=False)
+    assert found.sessions[-1]["compilations"] == 1
+    nll = found.figures["nll"].mean(axis=(1, 2)).reshape(2, 2)
+    assert abs(nll[0] - nll[1]).min() > 0.01
+    text_file.write_text("Another text under the same name, and long enough for two windows. " * 4, encoding="utf-8")
+    database = sqlite3.connect(found.path)
+    with database:
+        database.execute("UPDATE trials SET done = 0 WHERE point = 0")
+    database.close()
+    with pytest.raises(ValueError, match="another model or text under the same name"):
+        sweeps.run(sweep, tmp_path / "run", progress=False)
+
+
 def test_readings_of_a_language_model(byte_model, text_file, tmp_path):
     subject = sweeps.Text(text=str(text_file), model=str(byte_model), windows=2, window_tokens=24)
     sweep = sweeps.Sweep(
