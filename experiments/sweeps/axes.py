@@ -12,6 +12,7 @@ from optics.axis import between
 
 Value = float | int | str
 SCALES = ("linear", "log")
+SAMPLED = "sobol"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Dimension:
 
     @property
     def name(self) -> str:
-        """The first axis's name, or "sample" where the values are draws."""
-        return "sample" if self.sampled else next(iter(self.columns))
+        """The first axis's name, or SAMPLED where the values are draws."""
+        return SAMPLED if self.sampled else next(iter(self.columns))
 
     def refuse_repeats(self) -> None:
         """Raises ValueError where two of its points are the same."""

@@ -135,7 +135,7 @@ class Sweep:
             return fields.is_number(self.core, name)
         known = [field.name for field in dataclasses.fields(self.subject)]
         if name.removeprefix(ON) not in known:
-            raise ValueError(f"no field {name!r} can be an axis{nearest(name, [ON + field for field in known])}")
+            raise ValueError(f"there is no field {name!r} to vary{nearest(name, [ON + field for field in known])}")
         return False
 
     def _refuse_many_structures(self) -> None:
@@ -182,7 +182,7 @@ def _check_point(core: optics.TensorCore, point: Mapping[str, Any]) -> None:
 
 def _numbers(name: str, values: Sequence[Value]) -> np.ndarray:
     if wrong := [value for value in values if isinstance(value, str)]:
-        raise ValueError(f"axis {name!r}: {wrong[0]!r} must be a number")
+        raise ValueError(f"{name!r}: {wrong[0]!r} must be a number, in SI units")
     return np.array(values, np.float32)
 
 

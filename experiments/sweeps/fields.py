@@ -36,7 +36,9 @@ def is_number(core: optics.TensorCore, name: str) -> bool:
         return True
     if name in choices(core):
         return False
-    raise ValueError(f"no field {name!r} can be an axis{nearest(name, [*numbers(core), *choices(core), *LIGHT])}")
+    raise ValueError(
+        f"there is no field {name!r} to vary or set{nearest(name, [*numbers(core), *choices(core), *LIGHT])}"
+    )
 
 
 def applied(core: optics.TensorCore, values: Mapping[str, Any]) -> optics.TensorCore:

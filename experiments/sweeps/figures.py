@@ -11,7 +11,8 @@ import numpy as np
 
 from experiments import plotting
 from experiments.sweeps import fronts, labels, lines, maps
-from experiments.sweeps.labels import SAMPLE, Axis
+from experiments.sweeps.axes import SAMPLED
+from experiments.sweeps.labels import Axis
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.results import Run
 from experiments.sweeps.view import View
@@ -105,7 +106,7 @@ def _check(run: Run, given: Mapping[str, str]) -> None:
     for role, name in given.items():
         labels.checked_axis(run, name)
         of = next(d for d in run.dimensions if name in d["axes"])
-        where = name if of["name"] == SAMPLE else of["name"]
+        where = name if of["name"] == SAMPLED else of["name"]
         if where in taken:
             raise ValueError(f"{taken[where]} and {role} = {name!r} are of one dimension: give one of them")
         taken[where] = f"{role} = {name!r}"
@@ -184,7 +185,7 @@ def _dimensions(run: Run, given: Mapping[str, str]) -> list[Axis]:
 
 
 def _sampled(run: Run, dimension: int) -> bool:
-    return run.dimensions[dimension]["name"] == SAMPLE
+    return run.dimensions[dimension]["name"] == SAMPLED
 
 
 def _named(axes: Sequence[Axis], name: str) -> Axis:

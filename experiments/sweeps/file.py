@@ -66,6 +66,8 @@ def _subject(table: Any) -> Subject:
 
 def _dimensions(tables: Mapping[str, Any]) -> list[Dimension]:
     found = [_axis(name, values) for name, values in _flat("axes", tables.get("axes", {})).items()]
+    if isinstance(tables.get("zip"), Mapping):
+        raise ValueError("zip is a list of tables: write [[zip]], in double brackets")
     for number, table in enumerate(_list("zip", tables.get("zip", []))):
         found.append(axes.zipped(*(_axis(name, values) for name, values in _flat(f"zip {number + 1}", table).items())))
     if "sobol" in tables:
@@ -86,7 +88,9 @@ def _sobol(table: Mapping[str, Any]) -> Dimension:
     _known("[sobol]", table, ("points", "seed", "axes"))
     bounds = {}
     for name, values in _flat("sobol.axes", table.get("axes", {})).items():
-        spacing, (low, high), points = _spacing(name, _table(f"axis {name!r} of sobol", values))
+        spacing, (low, high), points = _spacing(
+            name, _table(f"axis {name!r} of sobol (linear = [low, high] or log = [low, high])", values)
+        )
         if points is not None:
             raise ValueError(f"axis {name!r} of sobol has points of its own: they are sobol.points, for all axes")
         bounds[name] = (low, high, spacing)

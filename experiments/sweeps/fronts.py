@@ -9,11 +9,13 @@ from matplotlib.figure import Figure
 
 from experiments import plotting
 from experiments.sweeps import labels, lines
+from experiments.sweeps.axes import SAMPLED
 from experiments.sweeps.labels import Axis
 from experiments.sweeps.metrics import METRICS, better_first
 from experiments.sweeps.view import View
 
 INK = "#222222"
+ALIKE = 1e-3
 PARTS = 8
 """Of the points along a sampled axis, for each of which the median is drawn."""
 SPOTS = np.array([(-8, -8), (-11, 0), (0, -11), (-8, 8), (8, -8), (8, 8), (11, 0), (0, 11)])
@@ -23,7 +25,7 @@ SPOTS = np.array([(-8, -8), (-11, 0), (0, -11), (-8, 8), (8, -8), (8, 8), (11, 0
 def front(view: View, accuracy: str, energy: str) -> Figure:
     """All points by energy and accuracy, and those that none beats in both, with their ends and knee by letters."""
     x, y = view.means(energy), view.means(accuracy)
-    best = pareto(better_first(energy, x), better_first(accuracy, y))
+    best = pareto(_coarse(better_first(energy, x)), better_first(accuracy, y))
     letters = dict(
         zip("abc", _marked(x[best], np.log(y[best]) if lines.logarithmic(accuracy, y) else y[best]), strict=False)
     )
@@ -53,7 +55,8 @@ def scatter(view: View, metric: str) -> Figure:
     """A metric against each sampled axis, or against x, with the median of each eighth of the points."""
     along = [view.axis("x")] if view.axis("x") is not None else _drawn_along(view)
     values = view.means(metric)
-    median = np.sum(np.isfinite(values)) >= 4 * PARTS
+    distinct = min(len(np.unique(view.flat(axis)[np.isfinite(values)])) for axis in along)
+    median = distinct >= 4 * PARTS
     more = ["line: median of each eighth of the points"] if median else []
     foot, title = view.small_print([metric], more=more), view.title(METRICS[metric].label)
     figure, sheets = lines.sheet([""] * len(along), title, foot, together="y")
@@ -104,6 +107,12 @@ def pareto(x: np.ndarray, y: np.ndarray) -> np.ndarray:
             best.append(place)
             least = y[place]
     return np.array(best, int)
+
+
+def _coarse(energy: np.ndarray) -> np.ndarray:
+    """In steps of ALIKE of itself: who saves less than that saves nothing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sign(energy) * np.round(np.log(np.abs(energy)) / ALIKE)
 
 
 def knee(x: np.ndarray, y: np.ndarray) -> int:
@@ -176,12 +185,12 @@ def _all(view: View) -> list[Axis]:
     """Every axis of a sample, and one for each other dimension."""
     found = []
     for number, dimension in enumerate(view.run.dimensions):
-        names = dimension["axes"] if dimension["name"] == "sample" else [None]
+        names = dimension["axes"] if dimension["name"] == SAMPLED else [None]
         found += [labels.axis_of(view.run, number, name) for name in names]
     return found
 
 
 def _drawn_along(view: View) -> list[Axis]:
     """The sampled axes; in a run without any, its axes of numbers."""
-    sampled = [axis for axis in _all(view) if view.run.dimensions[axis.dimension]["name"] == "sample"]
+    sampled = [axis for axis in _all(view) if view.run.dimensions[axis.dimension]["name"] == SAMPLED]
     return sampled or [axis for axis in _all(view) if axis.numeric and len(axis.values) > 1]

@@ -12,6 +12,7 @@ import numpy as np
 import optics
 from electronics import Part
 from electronics.part import nearest
+from experiments.sweeps.axes import SAMPLED
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.results import Run
 
@@ -24,10 +25,6 @@ LABELS = {
 }
 
 ACRONYMS = ("ADC", "DAC", "ENOB", "TIA", "RIN", "INL", "SRAM", "MAC")
-
-SAMPLE = "sample"
-
-"""Name of a dimension whose points are draws."""
 
 SERIAL = ("device", "on.data_seed")
 
@@ -72,6 +69,18 @@ class Axis:
     def log(self) -> bool:
         """Whether its values are spaced evenly in their logarithm rather than in themselves, over more than 10."""
         return self.numeric and log_spaced(np.array(self.ordered, float))
+
+    @property
+    def middle(self) -> tuple[int, str]:
+        """(place, which it is) of the value that stands for the axis where it is not drawn."""
+        count = len(self.values)
+        if count == 1:
+            return 0, "its only value"
+        return (
+            (int(self.order[count // 2]), f"the middle one of {count}")
+            if self.numeric
+            else (0, f"the first of {count}")
+        )
 
     @property
     def label(self) -> str:
@@ -165,7 +174,7 @@ def axis_of(run: Run, dimension: int, name: str | None = None) -> Axis:
         text, unit = named(run, name)
         values = [str(v) if name in SERIAL else v for v in columns[name]]
         prefix, scale = _prefix(unit, values)
-        sampled = run.dimensions[dimension]["name"] == SAMPLE
+        sampled = run.dimensions[dimension]["name"] == SAMPLED
         others = () if sampled else tuple(named(run, axis)[0] for axis in names if axis != name)
         return Axis(name, dimension, tuple(values), text, prefix + unit, scale, others)
     values = tuple(", ".join(map(cell, row)) for row in zip(*columns.values(), strict=True))

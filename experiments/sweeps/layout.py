@@ -35,6 +35,7 @@ class Layout:
 
         On a CPU a vmap gains nothing; elsewhere it fills the device.
         """
+        check(width, per_call)
         cpu = jax.default_backend() == "cpu"
         most = int(np.clip(MACS_A_CALL["cpu" if cpu else "other"] / macs, 1, min(MOST_A_CALL, trials)))
         if width is None:
@@ -57,6 +58,15 @@ class Layout:
                     f"{name} = {wanted}, but the run was begun with {getattr(self, name)}, and other bits would come "
                     "of it: leave it out, or give another folder"
                 )
+
+
+def check(width: int | None, per_call: int | None) -> None:
+    """Raises ValueError for what a user cannot ask for."""
+    for name, value in (("width", width), ("per_call", per_call)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} = {value} must be at least 1")
+    if width is not None and per_call is not None and per_call % width:
+        raise ValueError(f"per_call = {per_call} must be a multiple of width = {width}")
 
 
 def memory() -> float:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import t as student
 
+from electronics.part import nearest
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.store import FILE, quoted
 
@@ -78,7 +79,8 @@ class Run:
         return [{"began": began, "ended": ended, **json.loads(session)} for began, ended, session in rows]
 
     def axis(self, name: str) -> np.ndarray:
-        """The values of an axis at all points."""
+        """The values of an axis at all points. Raises ValueError for another name, with the nearest."""
+        _check("axis", name, self.axes)
         return np.array([value for (value,) in self._read(f"SELECT {quoted(name)} FROM points ORDER BY point")])
 
     @cached_property
@@ -98,8 +100,12 @@ class Run:
         """Mean of a metric at every point and its confidence interval by Student's t.
 
         Draws of the noise are averaged within a sample, as a window of text, and the interval is over samples; where
-        there is only one sample, it is over the draws.
+        there is only one sample, it is over the draws. As all points share draws and samples, differences between points
+        are surer than these intervals say.
         """
+        _check("metric", metric, self.metrics)
+        if not 0 < confidence < 1:
+            raise ValueError(f"confidence = {confidence} must be between 0 and 1")
         values = self.figures[metric]
         with np.errstate(invalid="ignore", divide="ignore"):
             by_sample = _mean(values, axis=1) if values.shape[2] > 1 else values[:, :, 0]
@@ -183,6 +189,11 @@ class Run:
             return database.execute(query).fetchall()
         finally:
             database.close()
+
+
+def _check(kind: str, name: str, names: list[str]) -> None:
+    if name not in names:
+        raise ValueError(f"the run has no {kind} {name!r}{nearest(name, names)}")
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:

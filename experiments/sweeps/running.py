@@ -10,7 +10,7 @@ from tqdm import tqdm
 from experiments.sweeps import cluster
 from experiments.sweeps.definition import Sweep
 from experiments.sweeps.engine import Engine, Placed
-from experiments.sweeps.layout import Layout
+from experiments.sweeps.layout import Layout, check
 from experiments.sweeps.results import Run
 from experiments.sweeps.store import Store
 from experiments.sweeps.subjects import Loaded, Subject
@@ -34,6 +34,7 @@ def run(
     mixed: go on with a run that was begun with other code. Processes joined by `cluster.Cluster` all call this; the
     leader keeps the file. Raises ValueError for another sweep's folder, StoreError where the file cannot be written.
     """
+    check(width, per_call)
     out = Path(out)
     store = Store(out) if cluster.leads() else None
     try:

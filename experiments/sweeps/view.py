@@ -36,7 +36,7 @@ class View:
         axes = [self.axis(role) for role in roles]
         places = [np.array([length // 2]) for length in self.run.shape]
         for axis in self.held:
-            places[axis.dimension] = axis.order[[len(axis.values) // 2]]
+            places[axis.dimension] = np.array([axis.middle[0]])
         for axis in axes:
             if axis is not None:
                 places[axis.dimension] = axis.order
@@ -69,7 +69,7 @@ class View:
         said = [f"core {core}" if (core := tables.core(self.run)) else "", self._interval(metrics, band), *more]
         if any(METRICS[name].source == "bill" for name in metrics):
             said.append(tables.priced(self.run))
-        said += [f"at {axis.stated(axis.ordered[len(axis.values) // 2])}, {_middle(axis)}" for axis in self.held]
+        said += [f"at {axis.stated(axis.values[axis.middle[0]])}, {axis.middle[1]}" for axis in self.held]
         said += [f"with {axis.text} moves {', '.join(axis.along)}" for axis in self.roles.values() if axis.along]
         if (panel := self.axis("panel")) is not None and len(panel.values) > MOST_PANELS:
             said.append(f"{MOST_PANELS} of {len(panel.values)} values of {panel.text} shown")
@@ -93,8 +93,3 @@ class View:
             if keys * samples == 1
             else f"means over {draws}"
         )
-
-
-def _middle(axis: Axis) -> str:
-    count = len(axis.values)
-    return "its only value" if count == 1 else f"the middle one of {count}"

@@ -84,6 +84,30 @@ def test_exports_come_back(run, tmp_path):
     np.testing.assert_array_equal(chosen[:, 0], table["snr_db"][here])
 
 
+def test_a_sample_of_a_box_is_labelled(tmp_path):
+    sweep = sweeps.Sweep(
+        core=optics.projected_2029(rows=8, columns=8),
+        dimensions=(sweeps.sobol(4, {"adc.enob": (5, 9, "linear"), "clock": (1e8, 1e9, "log")}),),
+        subject=PRODUCT,
+        metrics=("relative_error",),
+    )
+    found = sweeps.run(sweep, tmp_path, progress=False)
+    found.export(tmp_path / "run.nc")
+    read = xarray.load_dataset(tmp_path / "run.nc", engine="scipy")["relative_error"]
+    assert read.dims == ("sobol", "key", "sample")
+    np.testing.assert_array_equal(read["adc.enob"], found.axis("adc.enob"))
+    np.testing.assert_array_equal(read[:, 0, 0], found.columns()["relative_error"])
+
+
+def test_wrong_names_are_refused_with_the_nearest(run):
+    with pytest.raises(ValueError, match="the run has no axis 'adc.enb'; did you mean 'adc.enob'?"):
+        run.axis("adc.enb")
+    with pytest.raises(ValueError, match="the run has no metric 'snr'; did you mean 'snr_db'?"):
+        run.estimate("snr")
+    with pytest.raises(ValueError, match="confidence = 2 must be between 0 and 1"):
+        run.estimate("snr_db", 2)
+
+
 def test_an_unknown_kind_of_export_is_refused(run, tmp_path, assert_refused):
     assert_refused(["export", str(run.folder), str(tmp_path / "run.xls")], ".csv, .parquet, .nc")
 
