@@ -89,7 +89,7 @@ def _sobol(table: Mapping[str, Any]) -> Dimension:
     bounds = {}
     for name, values in _flat("sobol.axes", table.get("axes", {})).items():
         spacing, (low, high), points = _spacing(
-            name, _table(f"axis {name!r} of sobol (linear = [low, high] or log = [low, high])", values)
+            name, _table(f"axis {name!r} of sobol, linear or log = [low, high],", values)
         )
         if points is not None:
             raise ValueError(f"axis {name!r} of sobol has points of its own: they are sobol.points, for all axes")

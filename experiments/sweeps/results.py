@@ -100,8 +100,8 @@ class Run:
         """Mean of a metric at every point and its confidence interval by Student's t.
 
         Draws of the noise are averaged within a sample, as a window of text, and the interval is over samples; where
-        there is only one sample, it is over the draws. As all points share draws and samples, differences between points
-        are surer than these intervals say.
+        there is only one sample, it is over the draws. As all points share draws and samples, differences between
+        points are surer than these intervals say.
         """
         _check("metric", metric, self.metrics)
         if not 0 < confidence < 1:
