@@ -25,9 +25,11 @@ PALE = 0.25
 
 def map(view: View, metric: str) -> Figure:
     """A metric over x and y; grey and hatched where it is not computed yet."""
-    x, y, panels = view.axis("x"), view.axis("y"), view.panels()
+    x, y = view.axis("x"), view.axis("y")
     mean, _ = view.cut(metric, ("y", "x", "panel"))
+    panels = [(text, place) for text, place in view.panels() if np.any(np.isfinite(mean[:, :, place]))]
     more = ["dots: points computed"] + (["hatched: not computed yet"] if np.any(np.isnan(mean)) else [])
+    more += ["panels without any point left out"] if len(panels) < len(view.panels()) else []
     foot = view.small_print([metric], more=more)
     figure, sheets = lines.sheet([text for text, _ in panels], view.title(METRICS[metric].label), foot)
     shown = mean[:, :, [place for _, place in panels]]

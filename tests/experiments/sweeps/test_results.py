@@ -174,6 +174,7 @@ def test_texts_are_an_axis_and_share_a_compilation(byte_model, text_file, tmp_pa
         sweeps.run(sweep, tmp_path / "run", progress=False)
 
 
+@pytest.mark.slow
 def test_readings_of_a_language_model(byte_model, text_file, tmp_path):
     subject = sweeps.Text(text=str(text_file), model=str(byte_model), windows=2, window_tokens=24)
     sweep = sweeps.Sweep(
