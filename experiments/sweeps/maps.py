@@ -19,6 +19,7 @@ from experiments.sweeps.view import View
 FINE = 8
 """Steps drawn between two values of an axis."""
 SHADES = 24
+MOST_DOTS = 400
 FLAT = 1e-6
 PALE = 0.25
 
@@ -28,7 +29,9 @@ def map(view: View, metric: str) -> Figure:
     x, y = view.axis("x"), view.axis("y")
     mean, _ = view.cut(metric, ("y", "x", "panel"))
     panels = [(text, place) for text, place in view.panels() if np.any(np.isfinite(mean[:, :, place]))]
-    more = ["dots: points computed"] + (["hatched: not computed yet"] if np.any(np.isnan(mean)) else [])
+    dotted = mean[:, :, 0].size <= MOST_DOTS
+    more = ["dots: points computed"] if dotted else []
+    more += ["hatched: not computed yet"] if np.any(np.isnan(mean)) else []
     more += ["panels without any point left out"] if len(panels) < len(view.panels()) else []
     foot = view.small_print([metric], more=more)
     figure, sheets = lines.sheet([text for text, _ in panels], view.title(METRICS[metric].label), foot)
@@ -39,6 +42,8 @@ def map(view: View, metric: str) -> Figure:
         lines.scaled(axes.xaxis, x, margin=0.0, narrow=len(sheets) > 1)
         lines.scaled(axes.yaxis, y, margin=0.0)
         _fill(axes, x, y, shown[:, :, number], norm, levels, _map_of(metric))
+        if dotted:
+            _dots(axes, x, y, shown[:, :, number])
     lines.outer_labels(sheets, x.label, y.label)
     _bar(figure, sheets, metric, norm, levels)
     figure.draw_without_rendering()
@@ -69,6 +74,9 @@ def _fill(axes: Axes, x: Axis, y: Axis, field: np.ndarray, norm: Normalize, leve
         inside = [level for level in levels if np.nanmin(fine) < level < np.nanmax(fine)]
         if inside:
             _contours(axes, fine_x, fine_y, fine, inside)
+
+
+def _dots(axes: Axes, x: Axis, y: Axis, field: np.ndarray) -> None:
     at_y, at_x = np.nonzero(np.isfinite(field))
     axes.plot(
         np.array(x.ordered)[at_x], np.array(y.ordered)[at_y], ".", ms=2.2, color="#333333", alpha=0.55, clip_on=False
