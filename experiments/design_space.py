@@ -17,6 +17,7 @@ from scipy.interpolate import RegularGridInterpolator
 import optics
 from experiments.measure import Case, Result
 from experiments.paired import by_window, loss, stderr
+from experiments.pareto import pareto
 from experiments.workload import Workload
 from optics.effects import FIXED
 from optics.light import photons_per_mac
@@ -180,9 +181,5 @@ class DesignSpace:
 
 def front(points: list[dict[str, Any]], watts: str, loss: str) -> list[dict[str, Any]]:
     """The points that no other beats in both: the Pareto front, by rising watts."""
-    best, kept = np.inf, []
-    for point in sorted(points, key=lambda p: (p[watts], p[loss])):
-        if point[loss] < best:
-            best = point[loss]
-            kept.append(point)
-    return kept
+    best = pareto(np.array([point[watts] for point in points]), np.array([point[loss] for point in points]))
+    return [points[place] for place in best]

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from experiments.sweep import check_confidence
-from experiments.sweeps import figures, tables
+from experiments.sweeps import checks, figures, tables
 from experiments.sweeps.results import Run
 
 
@@ -63,7 +62,7 @@ class Export(OfRun):
 
 def show(options: Show) -> None:
     """Prints the table."""
-    check_confidence(options.confidence)
+    checks.confidence(options.confidence)
     found = Run(options.run)
     print(tables.heading(found))
     print()
@@ -72,7 +71,7 @@ def show(options: Show) -> None:
 
 def plot(options: Plot) -> None:
     """Draws and says what was drawn."""
-    check_confidence(options.confidence)
+    checks.confidence(options.confidence)
     found = Run(options.run)
     drawn = figures.draw(
         found,

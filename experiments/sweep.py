@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import reporting
-from experiments.sweeps import cluster, figures, file, tables
+from experiments.sweeps import checks, cluster, figures, file, tables
 from experiments.sweeps.results import Run
 from experiments.sweeps.running import run
 
@@ -44,7 +44,7 @@ class Sweep:
 
 def main(options: Sweep) -> dict[str, Any] | None:
     """Runs the sweep; the leading process prints the table, writes summary.json and figures, returns the summary."""
-    check_confidence(options.confidence)
+    checks.confidence(options.confidence)
     where = cluster.Cluster(coordinator=options.coordinator, processes=options.processes, process=options.process)
     if options.joined or any(value is not None for value in dataclasses.astuple(where)):
         where.join()
@@ -89,12 +89,6 @@ def laid_out(found: Run) -> str:
         f"{layout['per_call']} a call and device, {how}, {last['devices']} device(s); "
         f"{last['bytes_a_device'] / 2**20:.0f} MiB a program, {peak_bytes() / 2**20:.0f} MiB at most in all"
     )
-
-
-def check_confidence(confidence: float) -> None:
-    """Raises ValueError for a confidence that is no share."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence = {confidence} must be between 0 and 1")
 
 
 def peak_bytes() -> int:

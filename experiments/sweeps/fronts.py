@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import plotting
+from experiments.pareto import pareto
 from experiments.sweeps import labels, lines
 from experiments.sweeps.axes import SAMPLED
 from experiments.sweeps.labels import Axis
@@ -97,16 +98,6 @@ def dots(view: View, metric: str) -> Figure:
     if by is not None:
         lines.legend(figure, by, hues, lines.MARKERS, "")
     return figure
-
-
-def pareto(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Places of the points that no other is at least as small as in both, by rising x."""
-    best, least = [], np.inf
-    for place in np.lexsort((y, x)):
-        if np.isfinite(x[place]) and y[place] < least:
-            best.append(place)
-            least = y[place]
-    return np.array(best, int)
 
 
 def _coarse(energy: np.ndarray) -> np.ndarray:

@@ -27,7 +27,6 @@ LABELS = {
 ACRONYMS = ("ADC", "DAC", "ENOB", "TIA", "RIN", "INL", "SRAM", "MAC")
 
 SERIAL = ("device", "on.data_seed")
-
 """Axes whose numbers are names."""
 
 PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 3: "k", 6: "M", 9: "G", 12: "T"}
@@ -76,11 +75,9 @@ class Axis:
         count = len(self.values)
         if count == 1:
             return 0, "its only value"
-        return (
-            (int(self.order[count // 2]), f"the middle one of {count}")
-            if self.numeric
-            else (0, f"the first of {count}")
-        )
+        if self.numeric:
+            return int(self.order[count // 2]), f"the middle one of {count}"
+        return 0, f"the first of {count}"
 
     @property
     def label(self) -> str:

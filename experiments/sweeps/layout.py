@@ -35,7 +35,6 @@ class Layout:
 
         On a CPU a vmap gains nothing; elsewhere it fills the device.
         """
-        check(width, per_call)
         cpu = jax.default_backend() == "cpu"
         most = int(np.clip(MACS_A_CALL["cpu" if cpu else "other"] / macs, 1, min(MOST_A_CALL, trials)))
         if width is None:

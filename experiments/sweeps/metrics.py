@@ -1,8 +1,8 @@
 """What a sweep can measure: name, unit, and where it comes from."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -94,8 +94,3 @@ def of_core(names: Sequence[str], core: optics.TensorCore) -> dict[str, jax.Arra
 def better_first(name: str, values: np.ndarray) -> np.ndarray:
     """The values with their sign changed where more is better, so that less always is."""
     return -values if METRICS[name].better == "more" else values
-
-
-def described(names: Sequence[str]) -> Mapping[str, Any]:
-    """Labels and units of the metrics, as a manifest states them."""
-    return {name: {"label": METRICS[name].label, "unit": METRICS[name].unit} for name in names}

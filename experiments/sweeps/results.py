@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from electronics.part import nearest
+from experiments.sweeps import checks
 from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.store import FILE, quoted
 
@@ -104,8 +105,7 @@ class Run:
         points are surer than these intervals say.
         """
         _check("metric", metric, self.metrics)
-        if not 0 < confidence < 1:
-            raise ValueError(f"confidence = {confidence} must be between 0 and 1")
+        checks.confidence(confidence)
         values = self.figures[metric]
         with np.errstate(invalid="ignore", divide="ignore"):
             by_sample = _mean(values, axis=1) if values.shape[2] > 1 else values[:, :, 0]

@@ -14,7 +14,6 @@ from experiments.sweeps.results import Run
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 
 NOTHING = 1e-9
-
 """A relative interval that is the rounding of equal figures."""
 
 
