@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics import adc_survey, limits
+from electronics.bounds import within
 from electronics.part import Number, Part, choice, number
 from electronics.rounding import straight_through, to_levels
 
@@ -37,7 +38,7 @@ class ADC(Part):
         The 1 is for the vectors and columns that one outlier rules, as in a language model's massive activations:
         their product is no sum of many terms.
         """
-        return (1.0 + self.loading * rms) / self.gain
+        return (1.0 + self.loading * rms) * (1 / self.gain)
 
     def noise_variance(self) -> Number:
         """Variance of the noise from `enob`, as a fraction of the full scale squared.
@@ -58,7 +59,7 @@ class ADC(Part):
 
         `rounding` and `clipping` are the shares of each that are on. A clipped input passes no gradient.
         """
-        clipped = x + clipping * (jnp.clip(x, -full_scale, full_scale) - x)
+        clipped = x + clipping * (within(x, -full_scale, full_scale) - x)
         return straight_through(clipped, to_levels(clipped, full_scale, 2.0 ** (self.bits - 1) - 1), rounding)
 
     def energy(self, rate: Number) -> jax.Array:

@@ -36,7 +36,7 @@ class DAC(Part):
         The end points are on the line (end-point INL, IEEE 1658), between them lies the cubic that odd-order mismatch
         gives: x + INL (3 sqrt 3 / 2) x (1 - x^2).
         """
-        of_scale = x / full_scale
+        of_scale = x * (1 / full_scale)
         return x + (share * self.inl / _CUBIC_PEAK) * x * (1 - of_scale**2)
 
     def noise_variance(self) -> Number:

@@ -11,4 +11,5 @@ def straight_through(exact: jax.Array, rounded: jax.Array, share: jax.Array) -> 
 
 def to_levels(x: jax.Array, full_scale: jax.Array, highest: jax.Array) -> jax.Array:
     """Nearest of the levels full_scale times -1, ..., -1/highest, 0, 1/highest, ..., 1."""
-    return jnp.round(x / full_scale * highest) * (full_scale / highest)
+    step = full_scale * (1 / highest)
+    return jnp.round(x * (1 / step)) * step

@@ -10,7 +10,7 @@ from optics import config
 from optics.attribution import Attribution, attribute
 from optics.bill import EXAOPS, Bill, price
 from optics.calibrate import Calibration, calibrate
-from optics.core import TensorCore
+from optics.core import Loaded, TensorCore
 from optics.correction import Correction
 from optics.detector import Photodetector
 from optics.devices import DEVICES, device
@@ -21,6 +21,7 @@ from optics.emulate import emulate
 from optics.encoding import Encoding
 from optics.fit_ranges import Ranged, fit_ranges
 from optics.light import lit, lit_by, photons_per_mac
+from optics.load import Resident, load
 from optics.mask import WeightMask
 from optics.plan import Site, everything, stationary, trace
 from optics.presets import (
@@ -58,10 +59,12 @@ __all__ = [
     "Encoding",
     "FreeSpace",
     "Laser",
+    "Loaded",
     "MachZehnder",
     "Photodetector",
     "Ranged",
     "Readings",
+    "Resident",
     "Site",
     "SiteRange",
     "Source",
@@ -86,6 +89,7 @@ __all__ = [
     "ideal",
     "lit",
     "lit_by",
+    "load",
     "photons_per_mac",
     "physical_limit",
     "preset",

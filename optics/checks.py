@@ -39,6 +39,26 @@ def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
     return x, w
 
 
+def weights(w: Any) -> jax.Array:
+    """w [rows, columns] as an array; ValueError unless it can be put on a mask."""
+    w = jnp.asarray(w)
+    if w.ndim != 2 or 0 in w.shape or w.dtype != jnp.float32:
+        raise ValueError(f"w must be float32 [rows, columns], each at least 1; it has shape {w.shape} and {w.dtype}")
+    finite("w", w)
+    return w
+
+
+def inputs(x: Any, rows: int) -> jax.Array:
+    """x [..., rows] as an array; ValueError unless it can be sent through a matrix of so many rows."""
+    x = jnp.asarray(x)
+    if x.ndim < 1 or x.shape[-1] != rows or 0 in x.shape or x.dtype != jnp.float32:
+        raise ValueError(
+            f"x must be float32 [..., {rows}] for the matrix that is loaded, each dimension at least 1; "
+            f"it has shape {x.shape} and {x.dtype}"
+        )
+    return x
+
+
 def combination(core: Any) -> None:
     """Raises ValueError for numbers that are each possible and together are not, with the reason."""
     code = core.encoding

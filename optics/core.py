@@ -12,7 +12,7 @@ from optics import checks, cost, frozen
 from optics.machine import Machine
 from optics.ranges import SiteRange
 from optics.readings import Readings
-from optics.walk import Walk
+from optics.walk import Walk, Weights
 
 
 class TensorCore(Machine):
@@ -24,6 +24,10 @@ class TensorCore(Machine):
     def prepare(self) -> "Prepared":
         """This core with the imperfections of its device drawn, once for many products."""
         return Prepared(self, _made(self))
+
+    def load(self, w: jax.Array) -> "Loaded":
+        """w [rows, columns] put on the mask, once for many products; errors as `matmul`."""
+        return self.prepare().load(w)
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [..., rows] @ w [rows, columns] -> [..., columns], float32, as this core delivers it.
@@ -81,6 +85,11 @@ class Prepared:
         """Itself: the device is drawn once."""
         return self
 
+    def load(self, w: jax.Array) -> "Loaded":
+        """As `TensorCore.load`."""
+        w = checks.weights(w)
+        return Loaded(*_loaded(self, w), w.shape[0])
+
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """As `TensorCore.matmul`."""
         return self.walk(x, w, key, observe=False)[0]
@@ -106,13 +115,46 @@ class Prepared:
         return y.reshape(*x.shape[:-1], w.shape[1]), seen
 
 
+@jax.tree_util.register_pytree_node_class
+class Loaded:
+    """A matrix of `rows` rows that stands on the mask of a core: what is done once a load has been done."""
+
+    def __init__(self, prepared: Prepared, weights: Weights, rows: int):
+        self.prepared, self.weights, self.rows = prepared, weights, rows
+
+    def tree_flatten(self):
+        return (self.prepared, self.weights), self.rows
+
+    @classmethod
+    def tree_unflatten(cls, rows, children) -> "Loaded":
+        return cls(*children, rows)
+
+    def matmul(self, x: jax.Array, *, key: jax.Array) -> jax.Array:
+        """x [..., rows] -> [..., columns], as `TensorCore.matmul` with the matrix that was loaded."""
+        x = checks.inputs(x, self.rows)
+        y = _through(self.prepared, x.reshape(-1, self.rows), self.weights, key)
+        return y.reshape(*x.shape[:-1], y.shape[-1])
+
+
 # Compiled as a whole, once for each structure and shape: outside a jit each conditional would be compiled at each call.
 _made = jax.jit(frozen.make)
 
 
 @partial(jax.jit, static_argnums=4)
 def _walked(prepared: Prepared, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool):
-    return Walk(prepared.core, prepared.device, prepared.range)(x, w, key, observe)
+    walk = Walk(prepared.core, prepared.device, prepared.range)
+    return walk(x, walk.load(w, observe), key, observe)
+
+
+@jax.jit
+def _loaded(prepared: Prepared, w: jax.Array) -> tuple[Prepared, Weights]:
+    """The core comes back as arrays of the device, which a call passes on sooner than numbers."""
+    return prepared, Walk(prepared.core, prepared.device, prepared.range).load(w)
+
+
+@jax.jit
+def _through(prepared: Prepared, x: jax.Array, weights: Weights, key: jax.Array) -> jax.Array:
+    return Walk(prepared.core, prepared.device, prepared.range)(x, weights, key)[0]
 
 
 def product_of(x: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -38,11 +38,10 @@ class Correction(Part):
             output_crosstalk_later=0.0,
         )
 
-    def drive(self, code: jax.Array, share: Number) -> jax.Array:
-        """Inputs [..., rows] -> what to ask of the sources, so that after gains and crosstalk the inputs come out."""
-        earlier, later = share * self.input_crosstalk_earlier, share * self.input_crosstalk_later
+    def apart(self, code: jax.Array, share: Number) -> jax.Array:
+        """Inputs [..., rows] -> what to ask of the sources, so that after crosstalk the inputs come out."""
         # All inputs of a vector share its scale.
-        return _unleak(code, jnp.ones_like(code[..., :1]), earlier, later) * self.drive_gain(code, share)
+        return _unleak(code, share * self.input_crosstalk_earlier, share * self.input_crosstalk_later)
 
     def drive_gain(self, code: jax.Array, share: Number) -> jax.Array:
         """Factor on each input [..., rows], by its sign where the two rails have sources of their own."""
@@ -52,25 +51,31 @@ class Correction(Part):
         plus, minus = (rail.reshape((1,) * (code.ndim - 1) + (-1,)) for rail in gain[:, : code.shape[-1]])
         return jnp.where(code < 0, minus, plus)
 
-    def read(self, reading: jax.Array, full_scale: jax.Array, scale: jax.Array, share: Number) -> jax.Array:
-        """Converted outputs [vectors, columns] -> without offsets, gains and crosstalk of the receivers.
+    def read(self, reading: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
+        """Converted outputs [vectors, columns] -> without offsets and gains of the receivers.
 
-        scale [vectors, columns] is what a full product stands for: neighbours mix as light, not as numbers.
+        In units of one full product, as full_scale is.
         """
         columns = reading.shape[-1]
         gain, offset = (
             value[None, :columns] if jnp.ndim(value) else value for value in (self.output_gain, self.output_offset)
         )
+        return (reading - share * offset * full_scale) * (1 + share * (gain - 1))
+
+    def read_apart(self, reading: jax.Array, scale: jax.Array, share: Number) -> jax.Array:
+        """What was read [vectors, columns] without crosstalk of the receivers.
+
+        scale [1, columns] is what a full product stands for: neighbours mix as light, not as numbers.
+        """
         earlier, later = share * self.output_crosstalk_earlier, share * self.output_crosstalk_later
-        level = (reading - share * offset * full_scale) * (1 + share * (gain - 1))
-        return _unleak(level, scale, earlier, later)
+        return _unleak(reading, earlier, later, scale)
 
 
-def _unleak(values: jax.Array, scale: jax.Array, to_earlier: Number, to_later: Number) -> jax.Array:
+def _unleak(values: jax.Array, to_earlier: Number, to_later: Number, scale: Number = 1.0) -> jax.Array:
     """Undoes spilling along the last axis, by fixed-point steps: the error left is of fourth order."""
 
     def step(_, found):
-        return values - scale * spill(found / scale, to_earlier, to_later, axis=-1)
+        return values - spill(found * (1 / scale), to_earlier, to_later, axis=-1) * scale
 
     measured = (jnp.asarray(to_earlier) != 0) | (jnp.asarray(to_later) != 0)
     # A scan and not three lines: XLA would fuse them, and compute every step anew for each neighbour of the next.

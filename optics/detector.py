@@ -3,7 +3,7 @@
 import jax
 
 from electronics.book import ELEMENTARY_CHARGE
-from electronics.part import Number, Part, number
+from electronics.part import Number, Part, choice, number
 from optics.book import VOLT_METRE
 from optics.signal import Signal
 
@@ -12,29 +12,34 @@ class Photodetector(Part):
     """Diodes given by their quantum efficiency, dark current, and spread.
 
     gain_mismatch: spread of the response from output to output; imbalance: spread of the relative difference of the
-    two diodes of a pair.
+    two diodes of a pair. light: how the emulation finds the light on a pair, of which shot noise is made: "factored",
+    from that of each vector and that of each column, or "exact", by a second matrix product.
     """
 
     quantum_efficiency: Number = number("1", above=0, most=1)
     dark_current: Number = number("A", least=0)
     gain_mismatch: Number = number("1", least=0, most=1)
     imbalance: Number = number("1", least=0, most=1)
+    light: str = choice("factored", "exact")
 
     def responsivity(self, wavelength: Number) -> Number:
         """Current per optical power [A/W]: QE q lambda / (h c)."""
         return self.quantum_efficiency * wavelength / VOLT_METRE
 
-    def detect(self, light: Signal, wavelength: Number, gain: jax.Array, imbalance: jax.Array) -> Signal:
-        """Optical power [vectors, columns] -> photocurrent; gain, imbalance [columns] are those of the outputs.
+    def detect(self, light: Signal, wavelength: Number) -> Signal:
+        """Optical power [vectors, columns] -> photocurrent of alike diodes."""
+        return light.times(self.responsivity(wavelength))
+
+    def subtract(self, current: Signal, gain: jax.Array, imbalance: jax.Array) -> jax.Array:
+        """Currents [vectors, columns] as shares of the unit -> those of each pair; gain, imbalance [1, columns].
 
         Diodes of response 1 + d / 2 and 1 - d / 2 give D + d / 2 S of the light's difference D and sum S.
         """
-        current = light.times(self.responsivity(wavelength))
-        return current._replace(difference=(current.difference + imbalance / 2 * current.total) * gain)
+        return (current.difference + imbalance * 0.5 * current.total) * gain
 
     def shot_variance(self, current: jax.Array, diodes: int, bandwidth: Number) -> jax.Array:
         """Variance [A^2] of the difference current: 2 q (I + I_dark) B, I the sum of the diodes' photocurrents [A].
 
         At B = f / 2 this is a Poisson count in electrons, var n = mean n (Schottky 1918; Hamerly et al., PRX 2019).
         """
-        return 2 * ELEMENTARY_CHARGE * (current + diodes * self.dark_current) * bandwidth
+        return 2 * ELEMENTARY_CHARGE * bandwidth * (current + diodes * self.dark_current)

@@ -56,7 +56,7 @@ def emulate(
         plan, inputs, tree = plan_call(lambda *a: fun(*a, **kwargs), weights, policy, args)
         for number in (weights,) if isinstance(weights, int) else weights:
             checks.finite(f"argument {number}, the weights,", args[number])
-        outs, readings = _Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
+        outs, readings = Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
         result = jax.tree.unflatten(tree, outs)
         if not diagnostics:
             return result
@@ -65,7 +65,7 @@ def emulate(
     return run
 
 
-class _Runner:
+class Runner:
     """Evaluates a plan. Every method returns (outputs, readings by site index)."""
 
     def __init__(self, diagnostics: bool):
@@ -90,11 +90,9 @@ class _Runner:
 
     def product(self, site: Site, eqn: JaxprEqn, core: Core, key: jax.Array, values):
         """The dot_general of a site as one or several matrix products on the core."""
-        (contract, batch) = eqn.params["dimension_numbers"]
-        left, right = (_as_matrices(value, contract[side], batch[side]) for side, value in enumerate(values))
-        x, w = (right, left) if site.weights_first else (left, right)
+        x, w = operands(site, eqn, values)
         site_key = jax.random.fold_in(key, site.index)
-        core = core.at(site.name) if hasattr(core, "at") else core
+        core = at(core, site.name)
         multiply = core.observe if self.diagnostics else _unobserved(core)
         if site.matrices == 1:
             y, seen = multiply(x[0], w[0].T, key=site_key)
@@ -163,7 +161,7 @@ class _Runner:
 
         def body(carried, turn):
             number, slices = turn
-            here = core.turn(number, inside) if hasattr(core, "turn") else core
+            here = turned(core, number, inside)
             outs, seen = self(plans[0], here, jax.random.fold_in(loop_key, number), [*fixed, *carried, *slices])
             return outs[:carry], (outs[carry:], seen)
 
@@ -219,6 +217,23 @@ class _Runner:
             return run
 
         return jax.lax.switch(index, [branch(plan) for plan in plans], *args)
+
+
+def at(core: Any, name: str) -> Any:
+    """The core of a site."""
+    return core.at(name) if hasattr(core, "at") else core
+
+
+def turned(core: Any, number: jax.Array, names: set[str]) -> Any:
+    """The core in a turn of the scan that holds the named sites."""
+    return core.turn(number, names) if hasattr(core, "turn") else core
+
+
+def operands(site: Site, eqn: JaxprEqn, values: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """A site's inputs [matrices, vectors, rows] and its weights, or what stands for them, [matrices, columns, rows]."""
+    contract, batch = eqn.params["dimension_numbers"]
+    left, right = (_as_matrices(value, contract[side], batch[side]) for side, value in enumerate(values))
+    return (right, left) if site.weights_first else (left, right)
 
 
 def _joined(a: Any, b: Any) -> Any:

@@ -59,6 +59,11 @@ class Encoding(Part):
         return self.inputs == "rails" or self.weights == "rails"
 
     @property
+    def is_whole(self) -> bool:
+        """Whether operands are sent as they are: no offset, no digits, no part of its own for the negative."""
+        return self.inputs in ("rails", "unsigned") and self.weights == "rails" and self.readings == 1
+
+    @property
     def unipolar(self) -> bool:
         """Whether all terms of a sum have one sign, so that it grows as their number."""
         return self.inputs != "rails" and self.weights == "offset"

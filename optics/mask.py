@@ -3,11 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.exact import product
 from electronics.part import Number, Part, number
 from electronics.rounding import straight_through
 from optics.book import transmission
-from optics.signal import Signal
 
 
 class WeightMask(Part):
@@ -60,13 +58,6 @@ class WeightMask(Part):
         around = dark[2:, 1:-1] + dark[:-2, 1:-1] + dark[1:-1, 2:] + dark[1:-1, :-2]
         return shown + full_scale * (lag + blur * (around / 4 - settled))
 
-    def transmit(self, light: Signal, plus: jax.Array, minus: jax.Array | None, scale: jax.Array, share: Number):
-        """Light [vectors, rows] through the pixels [rows, columns] of each rail, summed over rows -> the two diodes.
-
-        `minus` is None where a weight has one pixel. scale [1, columns] is the weight of a clear pixel.
-        """
-        clear = transmission(self.loss_db) * (1 - share / self.extinction_ratio)
-        both = light.scale * scale
-        through = light._replace(scale=jnp.where(both > 0, both, 1.0)).times(clear)
-        signed, whole = (plus, plus) if minus is None else (plus - minus, plus + minus)
-        return through._replace(difference=product(light.difference, signed), total=product(light.total, whole))
+    def clear(self, share: Number) -> Number:
+        """Modulated light through a clear pixel, as a share of what reaches it."""
+        return transmission(self.loss_db) * (1 - share / self.extinction_ratio)

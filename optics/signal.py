@@ -10,11 +10,12 @@ from electronics.part import Number
 
 
 class Signal(NamedTuple):
-    """The light or current of two rails, as their difference and their sum; quantities are value / scale x unit.
+    """The light or current of two rails, as their difference and their sum.
 
     difference: what stands for the numbers, in the scale of the user's own product, so that with every effect off
-        they stay, bit for bit, what digital arithmetic gives; total: all the light that is there, of which shot noise
-        is made; where there is one rail alone both are the same.
+        they stay, bit for bit, what digital arithmetic gives; the quantity is difference / scale x unit.
+    total: all the light that is there, of which shot noise is made, as a share of full drive through a clear pixel;
+        the quantity is total x unit. Where there is one rail alone both are the same light.
     scale: the value that stands for full drive through a clear pixel; unit: the quantity [W or A] at that value. The
         parts that only attenuate or convert act on `unit` alone.
     """
@@ -32,9 +33,13 @@ class Signal(NamedTuple):
         """The signal after a linear part that treats both rails alike."""
         return self._replace(difference=linear(self.difference), total=linear(self.total))
 
+    def plus(self, difference: jax.Array, total: jax.Array) -> "Signal":
+        """The signal with more light, both numbers as shares of full drive through a clear pixel."""
+        return self._replace(difference=self.difference + difference * self.scale, total=self.total + total)
+
     def quantity(self) -> jax.Array:
         """The light or current of both rails together [W or A]."""
-        return self.total / self.scale * self.unit
+        return self.total * self.unit
 
 
 def root(variance: Number) -> jax.Array:

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from electronics.bounds import at_least
 from electronics.part import Number, Part, number
 from optics.signal import Signal
 
@@ -33,15 +34,15 @@ class Source(Part):
         gain, offset [2, rows] are those of the sources of the two rails. A lit source gives gain x drive + offset, a
         dark one its offset; neither less than nothing.
         """
-        lit = jnp.where(drive < 0, gain[1:], gain[:1])
-        plus, minus = offset[:1] * full_scale, offset[1:] * full_scale
-        light = Signal(drive * lit, jnp.abs(drive) * lit, full_scale, self.power)
+        below = drive < 0
+        modulated = drive * jnp.where(below, gain[1:], gain[:1])
+        light = Signal(modulated, jnp.abs(modulated) * (1 / full_scale), full_scale, self.power)
         if rails == 1:
-            extra = jnp.maximum(plus, -light.total)
-            return light.each(lambda value: value + extra)
-        plus = jnp.maximum(plus, jnp.where(drive > 0, -light.total, 0.0))
-        minus = jnp.maximum(minus, jnp.where(drive < 0, -light.total, 0.0))
-        return light._replace(difference=light.difference + (plus - minus), total=light.total + (plus + minus))
+            extra = at_least(offset[:1], -light.total)
+            return light.plus(extra, extra)
+        lit = at_least(jnp.where(below, offset[1:], offset[:1]), -light.total)
+        dark = at_least(jnp.where(below, offset[:1], offset[1:]), 0)
+        return light.plus(jnp.where(below, dark - lit, lit - dark), lit + dark)
 
     def intensity_variance(self, bandwidth: Number) -> Number:
         """Relative variance of the power from relative intensity noise: 10**(RIN / 10) B."""

@@ -34,35 +34,41 @@ class FreeSpace(Part):
         r = jnp.linspace(-1.0, 1.0, places, dtype=jnp.float32) if places > 1 else jnp.zeros(1, jnp.float32)
         return 1 - self.vignetting * r**2
 
-    def fan_out(self, light: Signal, ways: int, crosstalk: Number, phase: jax.Array, rails: int) -> Signal:
-        """Power of each source [vectors, rows] -> power on each of the `ways` pixels that it lights.
+    def interferes(self, crosstalk: Number) -> jax.Array:
+        """Whether neighbouring inputs beat against one another, so that their light does not simply add."""
+        return self.coherence * crosstalk * self.input_crosstalk_later > 0
 
-        `crosstalk` is the share of the neighbours' light that is on; phase [rows] is the cosine of the optical phase
-        between a channel and the earlier one's leakage.
+    def lit_through(self, plane: jax.Array, crosstalk: Number) -> jax.Array:
+        """Pixels [rows, columns] as each source sees them, its neighbours' among them, where light simply adds."""
+        share = jnp.where(self.interferes(crosstalk), 0.0, crosstalk)
+        # What a source gives to the later row is what that row's pixels add to its own.
+        return plane + spill(plane, share * self.input_crosstalk_later, share * self.input_crosstalk_earlier, axis=0)
+
+    def fan_out(self, light: Signal, ways: int) -> Signal:
+        """Power of each source [vectors, rows] -> power on each of the `ways` pixels that it lights."""
+        return light.times(transmission(self.fan_out_loss_db) / ways)
+
+    def interfere(self, light: Signal, crosstalk: Number, phase: jax.Array, rails: int) -> Signal:
+        """Light [vectors, rows] with that of coherent neighbours; `crosstalk` is the share of their light that is on.
+
+        phase [rows] is the cosine of the optical phase between a channel and the earlier one's leakage.
         """
         earlier, later = crosstalk * self.input_crosstalk_earlier, crosstalk * self.input_crosstalk_later
         # All inputs of a vector share its scale.
-        spread = light.times(transmission(self.fan_out_loss_db) / ways).each(
-            lambda value: value + spill(value, earlier, later, axis=1)
-        )
-        amplitude = 2 * self.coherence * root(later * (1 - earlier - later)) * phase * light.scale
-        plus, minus = jax.lax.cond(
-            self.coherence * later > 0,
-            lambda: tuple(amplitude * beat for beat in _beats(light)),
-            lambda: (jnp.zeros_like(light.total),) * 2,
-        )
-        if rails == 1:
-            return spread.each(lambda value: value + plus)
-        return spread._replace(difference=spread.difference + (plus - minus), total=spread.total + (plus + minus))
+        spread = light.each(lambda value: value + spill(value, earlier, later, axis=1))
+        amplitude = 2 * self.coherence * root(later * (1 - earlier - later)) * phase
+        plus, minus = (amplitude * beat for beat in _beats(light))
+        return spread.plus(plus, plus) if rails == 1 else spread.plus(plus - minus, plus + minus)
 
     def fan_in(self, light: Signal, column_light: jax.Array, crosstalk: Number, balanced: bool) -> Signal:
-        """Power summed over each column [vectors, columns] behind the mask -> power on its detectors.
+        """Power in each column [any, columns] behind the mask -> power on its detectors.
 
         column_light [1, columns]: how much of it passes at each column's place in the plane, by `profile`.
         """
         earlier, later = crosstalk * self.output_crosstalk_earlier, crosstalk * self.output_crosstalk_later
         summed = light.times(transmission(self.fan_in_loss_db)).each(lambda value: value * column_light)
-        summed = summed.each(lambda value: value + light.scale * spill(value / light.scale, earlier, later, axis=1))
+        crossing = spill(summed.difference / light.scale, earlier, later, axis=1)
+        summed = summed.plus(crossing, spill(summed.total, earlier, later, axis=1))
         if not balanced:
             return summed
         return summed._replace(difference=summed.difference * (1 - 2 * crosstalk * self.rail_leak))
@@ -73,7 +79,8 @@ def _beats(light: Signal) -> tuple[jax.Array, jax.Array]:
     earlier one, |sqrt(k) a + sqrt(l) b|^2 = k a^2 + l b^2 + 2 sqrt(k l) a b cos(phi)."""
 
     def beat(power):
-        earlier, _ = neighbours(jnp.maximum(power / light.scale, 0) / 2, 1)
-        return root(jnp.maximum(power / light.scale, 0) / 2 * earlier)
+        earlier, _ = neighbours(jnp.maximum(power, 0) / 2, 1)
+        return root(jnp.maximum(power, 0) / 2 * earlier)
 
-    return beat(light.total + light.difference), beat(light.total - light.difference)
+    difference = light.difference / light.scale
+    return beat(light.total + difference), beat(light.total - difference)

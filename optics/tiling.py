@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 
 Tree = TypeVar("Tree")
+# Numbers of an array that is stored rather than cut out again: those of vectors or columns, not of both.
+_SMALL = 2**16
 
 
 class Tiles(NamedTuple):
@@ -40,15 +42,18 @@ def fit(rows: int, columns: int, most_rows: int, most_columns: int, accumulate: 
     return Tiles(row_tiles, math.ceil(rows / row_tiles), column_tiles, math.ceil(columns / column_tiles), accumulated)
 
 
-def cut(x: jax.Array, w: jax.Array, tiles: Tiles) -> tuple[jax.Array, jax.Array]:
-    """x [vectors, rows] -> [row_tiles, vectors, height]; w -> [column_tiles, row_tiles, height, width]."""
+def cut_inputs(x: jax.Array, tiles: Tiles) -> jax.Array:
+    """x [vectors, rows] -> [row_tiles, vectors, height]."""
+    x = jnp.pad(x, ((0, 0), (0, tiles.row_tiles * tiles.height - x.shape[1])))
+    return x.reshape(x.shape[0], tiles.row_tiles, tiles.height).swapaxes(0, 1)
+
+
+def cut_weights(w: jax.Array, tiles: Tiles) -> jax.Array:
+    """w [rows, columns] -> [column_tiles, row_tiles, height, width]."""
     row_pad = tiles.row_tiles * tiles.height - w.shape[0]
     column_pad = tiles.column_tiles * tiles.width - w.shape[1]
-    x = jnp.pad(x, ((0, 0), (0, row_pad)))
     w = jnp.pad(w, ((0, row_pad), (0, column_pad)))
-    x = x.reshape(x.shape[0], tiles.row_tiles, tiles.height).swapaxes(0, 1)
-    w = w.reshape(tiles.row_tiles, tiles.height, tiles.column_tiles, tiles.width).transpose(2, 0, 1, 3)
-    return x, w
+    return w.reshape(tiles.row_tiles, tiles.height, tiles.column_tiles, tiles.width).transpose(2, 0, 1, 3)
 
 
 def lit(rows: int, tiles: Tiles) -> jax.Array:
@@ -76,9 +81,45 @@ def sum_over(
     return jax.lax.scan(add, start, stacked)[0]
 
 
+def fold(step: Callable[..., Tree], *stacked: Tree) -> Tree:
+    """step(so far, *slices) over the leading axis, one slice after the other; the first finds None, or zeros."""
+    first = jax.tree.map(lambda array: array[0], stacked)
+    if jax.tree.leaves(stacked)[0].shape[0] == 1:
+        return step(None, *first)
+    shapes = jax.eval_shape(lambda *slices: step(None, *slices), *first)
+    start = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    return jax.lax.scan(lambda so_far, slices: (step(so_far, *slices), None), start, stacked)[0]
+
+
 def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.Array) -> tuple[jax.Array, Tree]:
     """(y, rest) of each slice of the leading axis: the ys [vectors, width] joined over columns, the rest stacked."""
     if jax.tree.leaves(stacked)[0].shape[0] == 1:
         return product(*jax.tree.map(lambda array: array[0], stacked))
     ys, rest = jax.lax.map(lambda slices: product(*slices), stacked)
     return ys.swapaxes(0, 1).reshape(ys.shape[1], -1), rest
+
+
+def each(function: Callable[..., Tree], *stacked: Tree, axes: int) -> Tree:
+    """function(*slices) over the leading `axes` axes, one slice at a time so that memory stays that of one."""
+    leading = jax.tree.leaves(stacked)[0].shape[:axes]
+    flat = jax.tree.map(lambda array: array.reshape(-1, *array.shape[axes:]), stacked)
+    if math.prod(leading) == 1:
+        found = jax.tree.map(lambda array: array[None], function(*jax.tree.map(lambda array: array[0], flat)))
+    else:
+        found = jax.lax.map(lambda slices: function(*slices), flat)
+    return jax.tree.map(lambda array: array.reshape(*leading, *array.shape[1:]), found)
+
+
+def held(tree: Tree, true: jax.Array) -> Tree:
+    """The tree with its small arrays put where they lie in memory, given something that is true when the program runs.
+
+    In a loop they are slices of stacks. XLA cuts them out anew for each number that is computed of them, and then
+    computes number by number, ten times as slowly; what comes out of a conditional it has to store.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    small = [number for number, leaf in enumerate(leaves) if leaf.size <= _SMALL]
+    values = [leaves[number] for number in small]
+    never = jax.tree.map(jnp.zeros_like, values)
+    for number, value in zip(small, jax.lax.cond(true, lambda: values, lambda: never), strict=True):
+        leaves[number] = value
+    return jax.tree.unflatten(structure, leaves)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from electronics.bounds import at_least, at_most, within
 from electronics.part import Number, Part, count, number
 
 # Fine enough that inverting the curve by interpolation costs less than float32 does.
@@ -32,20 +33,18 @@ class Transfer(Part):
     def light(self, drive: jax.Array) -> jax.Array:
         """Light relative to full drive's, any shape, for a drive in [0, 1]; it never falls with the drive."""
 
-    def table(self) -> jax.Array:
-        """The inverse look-up table [entries]: the drive for light of 0, 1 / (entries - 1), ..., 1."""
+    def interpolated(self, left: jax.Array, between: jax.Array) -> jax.Array:
+        """The drive `between` (0 to 1) the inverse table's entries at places `left`, whole numbers, and `left` + 1."""
         wanted = jnp.linspace(0.0, 1.0, self.entries, dtype=jnp.float32)
-        return jnp.interp(wanted, self.light(jnp.asarray(_FINE)), jnp.asarray(_FINE))
+        table = jnp.interp(wanted, self.light(jnp.asarray(_FINE)), jnp.asarray(_FINE))
+        place = left.astype(jnp.int32)
+        return table[place] + between * (table[place + 1] - table[place])
 
     def linearised(self, wanted: jax.Array) -> jax.Array:
         """Light relative to full drive's that comes out, for wanted light in [0, 1], any shape."""
-        table = self.table()
-        place = jnp.clip(wanted, 0, 1) * (self.entries - 1)
-        left = jnp.minimum(jnp.floor(place).astype(jnp.int32), max(self.entries - 2, 0))
-        right = jnp.minimum(left + 1, self.entries - 1)
-        between = place - left.astype(jnp.float32)
-        drive = table[left] + between * (table[right] - table[left])
-        return self.light(jnp.clip(drive + self.bias_error, 0, 1))
+        place = within(wanted, 0, 1) * (self.entries - 1)
+        left = at_most(jnp.floor(place), self.entries - 2)
+        return self.light(within(self.interpolated(left, place - left) + self.bias_error, 0, 1))
 
 
 class Straight(Transfer):
@@ -54,6 +53,10 @@ class Straight(Transfer):
     def light(self, drive: jax.Array) -> jax.Array:
         """P = u."""
         return drive
+
+    def interpolated(self, left: jax.Array, between: jax.Array) -> jax.Array:
+        """u = P."""
+        return (left + between) * jnp.float32(1 / (self.entries - 1))
 
 
 class Laser(Transfer):
@@ -68,8 +71,20 @@ class Laser(Transfer):
 
     def light(self, drive: jax.Array) -> jax.Array:
         """P = v (1 - r v) / (1 - r), v = (u - u_th) / (1 - u_th) above threshold (Coldren and Corzine, ch. 2)."""
-        above = jnp.maximum(drive - self.threshold, 0) / (1 - self.threshold)
-        return above * (1 - self.rollover * above) / (1 - self.rollover)
+        above = at_least(drive - self.threshold, 0) * (1 / (1 - self.threshold))
+        return above * (1 - self.rollover * above) * (1 / (1 - self.rollover))
+
+    def interpolated(self, left: jax.Array, between: jax.Array) -> jax.Array:
+        """v = 2 (1 - r) P / (1 + sqrt(1 - 4 r (1 - r) P)) at both entries, in a form that stays right at r = 0.
+
+        With s the roots, v_2 - v_1 = 2 (1 - r) (P_2 - P_1) / (s_1 + s_2), and one division serves both.
+        """
+        step = jnp.float32(1 / (self.entries - 1))
+        lost = 4 * self.rollover * (1 - self.rollover)
+        root, next_root = (jnp.sqrt(at_least(1 - lost * step * place, 0)) for place in (left, left + 1))
+        both = root + next_root
+        part = (left * both + between * (1 + root)) / (both * (1 + root))
+        return self.threshold + (1 - self.threshold) * (2 * (1 - self.rollover) * step) * part
 
 
 class LED(Transfer):

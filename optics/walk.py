@@ -1,110 +1,152 @@
 """The digital side of a product: its scales, signs, digits and tiles, and putting their results together again."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
-from optics import encoding, tiling
+from electronics import noise
+from electronics.bounds import within
+from optics import encoding, plane, tiling
 from optics.frozen import Frozen
 from optics.machine import Machine
+from optics.plane import Pixels, Plane
 from optics.ranges import SiteRange
-from optics.tile import Drive, Pixels, Seen, Tile
+from optics.tile import STREAMS, Drive, Seen, Tile
+
+
+class Weights(NamedTuple):
+    """A matrix as loaded: one or several planes a tile, and what is known digitally of it.
+
+    planes: stacked as [slices of a weight, column tiles, row tiles]; factors [slices]: what each slice's digit counts;
+    sums [column tiles, row tiles, 1, width]: of the codes over a tile's rows, all slices together; used [1, columns]:
+    0 for a column of zeros, else 1.
+    """
+
+    planes: Plane
+    factors: jax.Array
+    sums: jax.Array
+    used: jax.Array
+
+
+class Vectors(NamedTuple):
+    """Inputs as the DACs send them: one or several drives, each [row tiles, vectors, ...], what their digits count, and
+    the sums of their codes over a tile's rows [row tiles, vectors, 1], all together."""
+
+    drives: tuple[Drive, ...]
+    factors: tuple[jax.Array, ...]
+    sums: jax.Array
 
 
 class Walk:
     """One core, one device, and the numbers of one site: `range`, where it was calibrated, holds its full scales."""
 
     def __init__(self, core: Machine, frozen: Frozen, range: SiteRange | None = None):
-        self.core, self.range, self.on = core, range, core.effects
+        self.core, self.frozen, self.range, self.on = core, frozen, range, core.effects
         self.tile = Tile(core, frozen, range)
 
-    def __call__(self, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool = False) -> tuple[jax.Array, Seen]:
-        """x [vectors, rows], w [rows, columns] -> y [vectors, columns], and with `observe` what was seen."""
+    def load(self, w: jax.Array, observe: bool = False) -> Weights:
+        """w [rows, columns] as the mask shows it; with `observe`, so that readings can be taken."""
         core, code = self.core, self.core.encoding
-        x = code.carried(x)
-        tiles = tiling.fit(*w.shape, core.rows, core.columns, core.accumulate)
-        lit = tiling.lit(w.shape[0], tiles)
-        xs, ws = tiling.cut(x, w, tiles)
-        x_scale, w_scale = self._scales(x, w, xs, ws)
-        strokes = self._input_strokes(xs, x_scale, lit[:, None, :])
-        pixels = self._weight_strokes(ws, w_scale, lit[None, :, :, None])
+        tiles = self._tiles(*w.shape)
+        ws = tiling.cut_weights(w, tiles)
+        in_tile = largest(ws, axis=2)
+        in_column = jnp.broadcast_to(jnp.max(in_tile, axis=1, keepdims=True), in_tile.shape)
+        scale = or_one(in_column if code.scales == "vector" else in_tile)
+        factor, part = code.weight_part(ws, scale, tiling.lit(w.shape[0], tiles)[None, :, :, None])
+        strokes = encoding.digits(factor, part, scale, code.weight_slices, core.mask.bits, self.on.weight_rounding)
+        pixels = [Pixels(stroke.code, scale, is_used(in_column), stroke.exact) for stroke in strokes]
+        return Weights(
+            planes=tiling.each(
+                lambda told: plane.load(core, self.frozen, told, observe),
+                jax.tree.map(lambda *slices: jnp.stack(slices), *pixels),
+                axes=3,
+            ),
+            factors=jnp.stack([jnp.asarray(stroke.factor, jnp.float32) for stroke in strokes]),
+            sums=jnp.sum(encoding.total(strokes), axis=2, keepdims=True),
+            used=is_used(largest(w, axis=0)),
+        )
 
-        y, seen = self._strokes(tiles, strokes, pixels, x_scale, w_scale, key, observe)
+    def __call__(self, x: jax.Array, weights: Weights, key: jax.Array, observe: bool = False) -> tuple[jax.Array, Seen]:
+        """x [vectors, rows] through a matrix -> y [vectors, columns], and with `observe` what was seen."""
+        code, columns = self.core.encoding, weights.used.shape[1]
+        x = code.carried(x)
+        tiles = self._tiles(x.shape[1], columns)
+        lit = tiling.lit(x.shape[1], tiles)
+        xs = tiling.cut_inputs(x, tiles)
+        in_vector = jnp.broadcast_to(largest(x, axis=1), (*xs.shape[:2], 1))
+        scale = self._input_scale(in_vector, xs)
+        vectors = self._vectors(xs, scale, in_vector, lit[:, None, :])
+        y, seen = self._strokes(tiles, vectors, weights, key, observe)
+        y = y[:, :columns]
         if code.inputs == "offset" or code.weights == "offset":
-            y = y - self._offsets(strokes, pixels, x_scale, w_scale, lit)
-        # A vector or column of zeros has a result that is known without any light.
-        dark = (largest(x, axis=1) == 0) | (largest(w, axis=0) == 0)
-        y = jnp.where(dark, 0.0, y[:, : w.shape[1]])
+            offsets = self._offsets(vectors.sums, scale, weights, lit)[:, :columns]
+            y = y - offsets * is_used(in_vector[0]) * weights.used
         if observe:
-            seen["inputs"] = jnp.float32(xs.size * tiles.column_tiles / tiles.height / tiles.row_tiles * w.shape[0])
-            seen["drive"] = tiles.column_tiles * jnp.sum(jnp.abs(xs) / x_scale)
+            seen["inputs"] = jnp.float32(xs.size * tiles.column_tiles / tiles.height / tiles.row_tiles * x.shape[1])
+            seen["drive"] = tiles.column_tiles * jnp.sum(jnp.abs(xs) / scale)
         return y, seen
 
-    def _scales(self, x, w, xs, ws):
-        """What full drive [row tiles, vectors, 1] and a clear pixel [column tiles, row tiles, 1, width] stand for."""
+    def _tiles(self, rows, columns) -> tiling.Tiles:
+        return tiling.fit(rows, columns, self.core.rows, self.core.columns, self.core.accumulate)
+
+    def _input_scale(self, in_vector, xs):
+        """What full drive stands for [row tiles, vectors, 1]."""
         if self.range is not None and self.range.input_scale is not None:
-            x_scale = jnp.broadcast_to(self.range.input_scale, (*xs.shape[:2], 1))
-        elif self.core.encoding.scales == "tile":
-            x_scale = or_one(largest(xs, axis=2))
-        else:
-            x_scale = jnp.broadcast_to(or_one(largest(x, axis=1)), (*xs.shape[:2], 1))
-        w_largest = largest(ws, axis=2)
-        if self.core.encoding.scales == "vector":
-            w_largest = jnp.broadcast_to(jnp.max(w_largest, axis=1, keepdims=True), w_largest.shape)
-        return x_scale, or_one(w_largest)
+            return jnp.broadcast_to(self.range.input_scale, in_vector.shape)
+        return or_one(largest(xs, axis=2) if self.core.encoding.scales == "tile" else in_vector)
 
-    def _input_strokes(self, xs, scale, lit):
+    def _vectors(self, xs, scale, in_vector, lit) -> Vectors:
+        """What the DACs are told."""
         core, on, code = self.core, self.on, self.core.encoding
-        found = []
+        drives, factors, sums = [], [], jnp.zeros_like(scale)
         for factor, part in code.input_parts(xs, scale, lit):
-            asked = core.correction.drive(part, on.correction)
+            asked = core.correction.apart(part, on.correction)
+            asked = asked * core.correction.drive_gain(asked, on.correction)
             least = -scale if code.sources == 2 else jnp.zeros_like(scale)
-            asked = asked + on.dac_clipping * (jnp.clip(asked, least, scale) - asked)
-            strokes = encoding.digits(factor, asked, scale, code.input_slices, core.dac.bits, on.dac_rounding)
-            found += strokes if code.input_slices > 1 else [strokes[0]._replace(exact=part)]
-        return found
+            asked = asked + on.dac_clipping * (within(asked, least, scale) - asked)
+            for stroke in encoding.digits(factor, asked, scale, code.input_slices, core.dac.bits, on.dac_rounding):
+                exact = stroke.exact if code.input_slices > 1 else part
+                drives.append(self.tile.drive(stroke.code, exact, scale, is_used(in_vector)))
+                factors.append(jnp.asarray(stroke.factor, jnp.float32))
+                gain = core.correction.drive_gain(stroke.code, on.correction)
+                undone = stroke.code / jnp.where(gain > 0, gain, 1.0)
+                sums = sums + stroke.factor * jnp.sum(undone, axis=2, keepdims=True)
+        return Vectors(tuple(drives), tuple(factors), sums)
 
-    def _weight_strokes(self, ws, scale, lit):
-        core, code = self.core, self.core.encoding
-        factor, part = code.weight_part(ws, scale, lit)
-        return encoding.digits(factor, part, scale, code.weight_slices, core.mask.bits, self.on.weight_rounding)
-
-    def _strokes(self, tiles, strokes, pixels, x_scale, w_scale, key, observe):
+    def _strokes(self, tiles, vectors, weights, key, observe):
         """Every stroke of the inputs through every stroke of the weights, their digits put together."""
-        if len(strokes) == len(pixels) == 1:
-            drive, pixel = (
-                Drive(strokes[0].code, x_scale, strokes[0].exact),
-                Pixels(pixels[0].code, w_scale, pixels[0].exact),
-            )
-            y, seen = self._plane(tiles, drive, pixel, key, observe)
-            return strokes[0].factor * pixels[0].factor * y, seen
-        pairs = [(a, b) for a in range(len(strokes)) for b in range(len(pixels))]
-        factors = jnp.stack([jnp.asarray(strokes[a].factor * pixels[b].factor, jnp.float32) for a, b in pairs])
-        xs, exact_xs = (jnp.stack([getattr(s, name) for s in strokes]) for name in ("code", "exact"))
-        ws, exact_ws = (jnp.stack([getattr(s, name) for s in pixels]) for name in ("code", "exact"))
+        pairs = [(a, b) for a in range(len(vectors.drives)) for b in range(weights.factors.shape[0])]
+        if len(pairs) == 1:
+            whole = self.core.encoding.is_whole
+            factor = None if whole else vectors.factors[0] * weights.factors[0]
+            return self._plane(tiles, vectors.drives[0], _slice(weights.planes, 0), key, factor, observe)
+        factors = jnp.stack([vectors.factors[a] * weights.factors[b] for a, b in pairs])
+        drives = jax.tree.map(lambda *each: jnp.stack(each), *vectors.drives)
 
         def one(pair, factor, stroke_key):
-            drive = Drive(xs[pair[0]], x_scale, exact_xs[pair[0]])
-            pixel = Pixels(ws[pair[1]], w_scale, exact_ws[pair[1]])
-            y, seen = self._plane(tiles, drive, pixel, stroke_key, observe)
-            return factor * y, seen
+            drive, planes = _slice(drives, pair[0]), _slice(weights.planes, pair[1])
+            return self._plane(tiles, drive, planes, stroke_key, factor, observe)
 
         keys = jax.random.split(key, len(pairs))
         return tiling.sum_over(one, jnp.asarray(pairs), factors, keys, combine=_merge)
 
-    def _plane(self, tiles, drive, pixels, key, observe):
+    def _plane(self, tiles, drive, planes, key, factor, observe):
         """All tiles of one stroke: columns side by side, groups of rows converted and added digitally."""
         groups, symbols = tiles.groups, tiles.accumulated
-        keys = jax.random.split(key, (tiles.column_tiles, groups, symbols + 1))
-        grouped = jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), drive)
-        full_scale = self._calibrated_spans(tiles)
+        streams = noise.streams(key, (tiles.column_tiles, groups, symbols + 1, STREAMS))
 
-        def column(column_pixels, column_keys, spans):
-            stacked = jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), column_pixels)
-            return tiling.sum_over(
-                lambda *group: self._group(*group, spans, observe), grouped, stacked, column_keys, combine=_merge
-            )
+        def grouped(tree):
+            return jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), tree)
 
-        y, seen = tiling.side_by_side(column, pixels, keys, full_scale)
+        def column(column_planes, column_streams, spans):
+            def group(so_far, *slices):
+                return self._group(so_far, *slices, spans, factor, observe)
+
+            y, seen = tiling.fold(group, grouped(drive), grouped(column_planes), column_streams)
+            return (self._apart(y, column_planes.scale[0]) if self._scale_is_one else y), seen
+
+        y, seen = tiling.side_by_side(column, planes, streams, self._calibrated_spans(tiles))
         return y, seen if tiles.column_tiles == 1 else _over_columns(seen)
 
     def _calibrated_spans(self, tiles):
@@ -115,38 +157,42 @@ class Walk:
         pad = tiles.column_tiles * tiles.width - span.shape[0]
         return jnp.pad(span, (0, pad), constant_values=1).reshape(tiles.column_tiles, 1, tiles.width)
 
-    def _group(self, drive, pixels, keys, span, observe):
-        """Row tiles whose charges add up before one conversion."""
-        charge, seen = tiling.sum_over(
-            lambda drive, pixels, key: self.tile.symbol(drive, pixels, key, observe), drive, pixels, keys[:-1]
-        )
-        scale = drive.scale[0] * pixels.scale[0]
-        y, more = self.tile.convert(charge, scale, keys[-1], span, drive.code.shape[0], observe)
+    def _group(self, so_far, drive, planes, streams, span, factor, observe):
+        """Row tiles whose charges add up before one conversion, on top of what was converted so far."""
+        drive, planes, streams, span = tiling.held((drive, planes, streams, span), self.core.clock > 0)
+        charge, seen = tiling.sum_over(lambda *symbol: self.tile.symbol(*symbol, observe), drive, planes, streams[:-1])
+        y, received = self.tile.convert(charge, drive, planes, streams[-1], span)
+        if not self._scale_is_one:
+            y = self._apart(y, planes.scale[0])
         if observe:
-            seen = seen | more
-            error = (y - seen.pop("exact")) / more["full_scale"]
-            seen["relative_error"] = jnp.sum((error / scale) ** 2)
-            del seen["full_scale"]
-        return y, seen
+            seen |= received.seen()
+            error = (y - seen.pop("exact")) / seen.pop("full_scale") / (drive.scale[0] * planes.scale[0])
+            seen["relative_error"] = jnp.sum(error**2)
+        y = y if factor is None else factor * y
+        return (y, seen) if so_far is None else _merge(so_far, (y, seen))
 
-    def _offsets(self, strokes, pixels, x_scale, w_scale, lit) -> jax.Array:
+    @property
+    def _scale_is_one(self) -> bool:
+        """Whether all tiles of a column stand for one scale, so that what is linear can be done on their sum."""
+        return self.core.encoding.scales == "vector"
+
+    def _apart(self, y, scale):
+        return self.core.correction.read_apart(y, scale, self.on.correction)
+
+    def _offsets(self, sums, x_scale, weights, lit) -> jax.Array:
         """What the offsets of inputs and weights add to a product [vectors, columns], known digitally.
 
         (X - a)(W - b) = X W - a W - b X + a b, summed over rows, a and b the offsets where a row is lit; a dark pixel
         that has no partner adds its pedestal to b.
         """
         core, on, code = self.core, self.on, self.core.encoding
-        sent = encoding.total(strokes)
-        gain = core.correction.drive_gain(sent, on.correction)
-        x = jnp.sum(sent / jnp.where(gain > 0, gain, 1.0), axis=2, keepdims=True)[None]
-        w = jnp.sum(encoding.total(pixels), axis=2, keepdims=True)
         a = x_scale[None] if code.inputs == "offset" else jnp.zeros((1, 1, 1, 1))
         b, pedestal = jnp.zeros((1, 1, 1, 1)), 0.0
         if code.weights == "offset":
-            b = w_scale
+            b = weights.planes.scale[0]
             pedestal = 2 * (core.mask.pedestal(on.extinction) + on.stray_light * core.space.stray_light)
         used = jnp.sum(lit, axis=1)[None, :, None, None]
-        by_tile = a * w + b * (1 + pedestal) * x - a * b * used
+        by_tile = a * weights.sums + b * (1 + pedestal) * sums[None] - a * b * used
         return jnp.sum(by_tile, axis=1).swapaxes(0, 1).reshape(x_scale.shape[1], -1)
 
 
@@ -158,6 +204,15 @@ def largest(values: jax.Array, axis: int) -> jax.Array:
 def or_one(scale: jax.Array) -> jax.Array:
     """The scale, and 1 where there is nothing to scale."""
     return jnp.where(scale > 0, scale, 1.0)
+
+
+def is_used(scale: jax.Array) -> jax.Array:
+    """0 where there is nothing to scale, else 1; float32."""
+    return (scale > 0).astype(jnp.float32)
+
+
+def _slice(tree, number):
+    return jax.tree.map(lambda array: array[number], tree)
 
 
 def _merge(a, b):

@@ -70,7 +70,7 @@ def test_leading_dimensions_are_kept_and_numpy_will_do(operands):
 def test_tiles_put_together_give_the_product(operands):
     x, w = operands
     tiles = tiling.fit(*w.shape, 128, 32)
-    xs, ws = tiling.cut(x, w, tiles)
+    xs, ws = tiling.cut_inputs(x, tiles), tiling.cut_weights(w, tiles)
     y = np.concatenate([sum(np.asarray(a @ b) for a, b in zip(xs, column, strict=True)) for column in ws], axis=1)
     np.testing.assert_allclose(y[:, :70], x @ w, rtol=1e-4, atol=1e-4)
 

@@ -1,0 +1,186 @@
+"""What emulation costs: the emulated work against the digital, interleaved in one process, in time and in memory."""
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from experiments import bench_aihwkit, bench_figure, reporting
+from experiments.bench_cases import Case
+from experiments.ledger import Ledger
+
+SHAPES = ((1024, 1024), (1024, 4096), (4096, 4096))
+VECTORS = (1, 128, 512)
+TILE_ROWS = (128, 256, 1024)
+LONG_ROUNDS = 3
+Kind = Literal["product", "sweep", "forward", "gradient"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Times the emulation against the same work done digitally: products, a sweep, a forward pass and a gradient."""
+
+    only: tuple[Kind, ...] = ("product", "sweep", "forward", "gradient")
+    """Kinds of work that are timed."""
+    threads: tuple[int, ...] = (1, 2)
+    """Numbers of threads, each in a process of its own."""
+    preset: str = "today"
+    """Preset of the core, all of its noise and imperfections on."""
+    rounds: int = 15
+    """Calls of each function, in turn; of SmolLM2 and of sweeps three."""
+    shapes: tuple[tuple[int, int], ...] = SHAPES
+    """Rows and columns of the products."""
+    vectors: tuple[int, ...] = VECTORS
+    """Vectors of the products."""
+    tile_rows: tuple[int, ...] = TILE_ROWS
+    """Rows of the core that tiles the products; it has 1,024 columns."""
+    out: Path = Path("runs/bench")
+    """Folder for summary.json, the figure, and the timings from which an interrupted run goes on."""
+
+    def check(self) -> None:
+        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        for name in ("threads", "vectors", "tile_rows"):
+            if min(getattr(self, name), default=0) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must be whole numbers of at least 1")
+        if min((size for shape in self.shapes for size in shape), default=0) < 1:
+            raise ValueError(f"shapes = {self.shapes} must be pairs of whole numbers of at least 1")
+        if self.rounds < 3:
+            raise ValueError(f"rounds = {self.rounds} must be at least 3, or there are no quartiles")
+        most = os.cpu_count() or 1
+        if max(self.threads) > most:
+            raise ValueError(f"threads = {self.threads} must be at most {most}, as many as this machine has")
+        Case(kind="product", preset=self.preset).core()
+
+    def cases(self) -> list[Case]:
+        """All that is timed, in the order of the table."""
+        found = [
+            Case(kind="product", preset=self.preset, rows=rows, columns=columns, vectors=vectors, tile_rows=tile)
+            for rows, columns in self.shapes
+            for vectors in self.vectors
+            for tile in self.tile_rows
+        ]
+        found += [
+            dataclasses.replace(case, light="exact")
+            for case in found
+            if (case.rows, case.columns, case.vectors) == (1024, 4096, 512) and case.tile_rows <= 1024
+        ]
+        found.append(Case(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512))
+        found.append(Case(kind="forward", preset=self.preset, batch=4, tokens=512))
+        found.append(Case(kind="gradient", preset=self.preset, batch=1, tokens=512))
+        return [case for case in found if case.kind in self.only]
+
+
+def main(options: Bench) -> dict[str, Any]:
+    """Runs the benchmark, prints the table, writes summary.json and the figure, and returns the summary."""
+    options.check()
+    ledger = Ledger(options.out / "timings.sqlite")
+    rows = [row for threads in dict.fromkeys(options.threads) for row in _rows(options, threads, ledger)]
+    ledger.close()
+    summary = {
+        "program": "bench",
+        "preset": options.preset,
+        "rounds": options.rounds,
+        "machine": machine(),
+        "versions": reporting.versions(),
+        "aihwkit": bench_aihwkit.settings(),
+        "rows": rows,
+    }
+    reporting.write(summary, options.out)
+    bench_figure.draw(summary, options.out)
+    _show(summary, options.out)
+    return summary
+
+
+def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
+    """The rows of one number of threads, those timed before among them."""
+    cases = options.cases()
+    described = [{"case": dataclasses.asdict(case), "threads": threads, "rounds": options.rounds} for case in cases]
+    missing = [number for number, what in enumerate(described) if ledger.get(what) is None]
+    if missing:
+        rounds = [options.rounds if cases[number].kind == "product" else LONG_ROUNDS for number in missing]
+        progress = tqdm(missing, desc=f"{threads} thread{'s' if threads > 1 else ''}", unit="case")
+        for number, row in zip(progress, _timed([cases[n] for n in missing], rounds, threads), strict=True):
+            ledger.put(described[number], row)
+    return [
+        {"case": case.name, "kind": case.kind, "threads": threads, **ledger.get(what)}
+        for case, what in zip(cases, described, strict=True)
+    ]
+
+
+def _timed(cases: Sequence[Case], rounds: Sequence[int], threads: int):
+    """Rows of the cases as a process of so many threads finishes them. Raises ChildProcessError if it does not."""
+    flags = [os.environ.get("XLA_FLAGS", "")]
+    if threads == 1:
+        flags += ["--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.bench_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": " ".join(flags).strip(), "OMP_NUM_THREADS": str(threads)},
+        preexec_fn=(lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:]))
+        if hasattr(os, "sched_setaffinity")
+        else None,
+    )
+    try:
+        process.stdin.write(json.dumps({"cases": [dataclasses.asdict(case) for case in cases], "rounds": list(rounds)}))
+        process.stdin.close()
+        for _ in cases:
+            line = process.stdout.readline()
+            if not line:
+                raise ChildProcessError(f"the timing process ended with status {process.wait()}; see what it printed")
+            yield json.loads(line)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def machine() -> dict[str, Any]:
+    """What the timings were taken on."""
+    cpu = platform.processor() or platform.machine()
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        names = [line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0] if names else cpu
+    return {"cpu": cpu, "cpus": os.cpu_count(), "system": platform.platform()}
+
+
+def _show(summary: dict[str, Any], out: Path) -> None:
+    header = ["case", "threads", "digital", "emulated", "ratio", "quartiles", "memory", "load"]
+    rows = [
+        [
+            row["case"],
+            f"{row['threads']}",
+            _time(row["digital_s"]),
+            _time(row["emulated_s"]),
+            f"{row['ratio']:.2f}",
+            f"{row['ratio_quartiles'][0]:.2f}-{row['ratio_quartiles'][2]:.2f}",
+            f"{row['peak_bytes_ratio']:.2f}",
+            "each call" if row["load_s"] is None else _time(row["load_s"]),
+        ]
+        for row in summary["rows"]
+    ]
+    if summary["aihwkit"] is not None:
+        header.append("aihwkit / torch")
+        for cells, row in zip(rows, summary["rows"], strict=True):
+            cells.append(f"{row['aihwkit_ratio']:.2f}" if "aihwkit_ratio" in row else "")
+    print(reporting.table([header, *rows]))
+    print(
+        f"\n{summary['preset']}, all noise and imperfections on; {summary['machine']['cpu']}. ratio and memory are "
+        "emulated / digital (float32);\nquartiles are those of the ratio; load is what putting the weights on the mask "
+        "takes, once."
+    )
+    if summary["aihwkit"] is not None:
+        print(f"aihwkit: {summary['aihwkit']}")
+    print(f"Written to {out}: summary.json, bench.png, bench.pdf")
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"

@@ -1,0 +1,129 @@
+"""The weights as they stand on the mask: what of each source's light reaches each pair of diodes. Made once a load."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from electronics.exact import product
+from electronics.part import Number
+from optics.frozen import Frozen
+from optics.machine import Machine
+from optics.signal import Signal
+
+# A second product of fewer rows or columns than this costs little, and an average over so few would be a poor one.
+FEWEST_FACTORED = 128
+
+
+class Pixels(NamedTuple):
+    """A tile of weights as the mask is told: code [height, width], scale [1, width], whether a column is used at all
+    [1, width], and the unrounded code."""
+
+    code: jax.Array
+    scale: jax.Array
+    used: jax.Array
+    exact: jax.Array
+
+
+class Factors(NamedTuple):
+    """A plane of transmissions as rows [height, 1] times columns [1, width]."""
+
+    rows: jax.Array
+    columns: jax.Array
+
+
+class Plane(NamedTuple):
+    """One tile, from the light of its sources to that on its diodes, without the losses that all light has alike.
+
+    difference [height, width]: from the difference of an input's rails to that of an output's, in the user's scale;
+    total: from the sum of the rails to the sum, as shares of a clear pixel, whole or as factors. clear: what passes
+    through a clear pixel. scale [1, width]: the weight that one stands for, inverse [1, width]: 1 / scale; used [1,
+    width]: 0 for a column of zeros, whose results are known without any light, else 1; mean, square [1, width]: mean
+    of the codes relative to scale, and mean square, about the mean where all terms have one sign. exact: the codes
+    before they were rounded, where someone looks.
+    """
+
+    difference: jax.Array
+    total: jax.Array | Factors
+    clear: Number
+    scale: jax.Array
+    inverse: jax.Array
+    used: jax.Array
+    mean: jax.Array
+    square: jax.Array
+    exact: jax.Array | None
+
+    def gathered(self, light: Signal) -> Signal:
+        """The light on the pixels [vectors, height] with its total as far summed as need be."""
+        if not isinstance(self.total, Factors):
+            return light
+        return light._replace(total=product(light.total, self.total.rows))
+
+    def carry(self, light: Signal) -> Signal:
+        """Light that was `gathered` -> on the diodes [vectors, width]."""
+        if isinstance(self.total, Factors):
+            total = light.total * self.total.columns
+        else:
+            total = product(light.total, self.total)
+        return Signal(
+            product(light.difference, self.difference), total, light.scale * self.scale, light.unit * self.clear
+        )
+
+
+def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
+    """Pixels as they are shown, seen through all of the optics that acts on every vector alike.
+
+    Crosstalk, vignetting and the splitter are linear and fixed, so they act on the plane, once, and not on the light
+    of each vector. With `look` the unrounded codes are kept.
+    """
+    on, code = core.effects, core.encoding
+    frozen = frozen.cropped(*pixels.code.shape)
+    pedestal = core.mask.pedestal(on.extinction) + on.stray_light * core.space.stray_light
+    plus, minus = _shown(core, frozen, pixels, pedestal)
+    clear = core.mask.clear(on.extinction)
+    signed, whole = (plus, plus) if minus is None else (plus - minus, plus + minus)
+    both = Signal(signed, whole / pixels.scale, pixels.scale, clear)
+    lit = both.each(lambda plane: core.space.lit_through(plane, on.input_crosstalk))
+    seen = core.space.fan_in(lit, frozen.column_light, on.output_crosstalk, code.balanced)
+    relative = jax.lax.stop_gradient(pixels.code / pixels.scale)
+    mean = jnp.mean(relative, axis=0, keepdims=True)
+    about = relative - mean if code.unipolar else relative
+    return Plane(
+        difference=seen.difference * pixels.used,
+        total=_summed(core, seen.total),
+        clear=seen.unit,
+        scale=pixels.scale,
+        inverse=1 / pixels.scale,
+        used=pixels.used,
+        mean=mean,
+        square=jnp.mean(about**2, axis=0, keepdims=True),
+        exact=(pixels.exact if code.pixels == 2 else pixels.exact + pedestal * pixels.scale) if look else None,
+    )
+
+
+def _shown(core: Machine, frozen: Frozen, pixels: Pixels, pedestal: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+    """What the pixels of each rail let through; None for the second where a weight has one pixel."""
+    mask, on = core.mask, core.effects
+    weight = mask.encodable(pixels.code, pixels.scale, on.smallest_step)
+    unsettled, blur = mask.unsettled(on.settling), on.blur * mask.blur
+
+    def show(level, gain):
+        return mask.show(level, pixels.scale, pedestal, gain, unsettled, blur)
+
+    if core.encoding.pixels == 1:
+        return show(weight, frozen.pixel_gain[0]), None
+    plus, minus = jnp.maximum(weight, 0), jnp.maximum(-weight, 0)
+    return show(plus, frozen.pixel_gain[0]), show(minus, frozen.pixel_gain[1])
+
+
+def _summed(core: Machine, total: jax.Array) -> jax.Array | Factors:
+    """The plane of the light's sum, or its best guess as row sums times column sums over the sum of all.
+
+    The guess is exact for a vector's light summed over the columns, for a column's under even light, and where rows
+    or columns are alike; see docs/performance.md for what is left.
+    """
+    if core.detector.light == "exact" or min(total.shape) < FEWEST_FACTORED:
+        return total
+    rows, columns = jnp.sum(total, axis=1, keepdims=True), jnp.sum(total, axis=0, keepdims=True)
+    whole = jnp.sum(columns)
+    return Factors(rows, columns / jnp.where(whole > 0, whole, 1.0))
