@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import tyro
 
-from experiments import attribute, bill, gain, headline, runs, sweep, target, width
+from experiments import attribute, bench, bill, gain, headline, runs, sweep, target, width
 from models import FetchError
 
 INTERRUPTED = 130
 PROGRAMS = {
     "headline": (headline.Headline, headline.main),
     "attribute": (attribute.Attribute, attribute.main),
+    "bench": (bench.Bench, bench.main),
     "bill": (bill.Bill, bill.main),
     "gain": (gain.Gain, gain.main),
     "target": (target.Target, target.main),

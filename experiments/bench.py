@@ -147,8 +147,8 @@ def machine() -> dict[str, Any]:
     cpu = platform.processor() or platform.machine()
     path = Path("/proc/cpuinfo")
     if path.exists():
-        names = [line.split(":", 1)[1].strip() for line in path.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0] if names else cpu
+        named = [line for line in path.read_text().splitlines() if line.startswith("model name")]
+        cpu = named[0].split(":", 1)[1].strip() if named else cpu
     return {"cpu": cpu, "cpus": os.cpu_count(), "system": platform.platform()}
 
 

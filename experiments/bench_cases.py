@@ -68,8 +68,12 @@ def _product(case: Case) -> Pair:
     core = case.core()
     loaded = core.load(w)
     digital, digital_bytes = _compiled(product, x, w)
-    emulated, emulated_bytes = _compiled(lambda loaded, key, x: loaded.matmul(x, key=key), loaded, jax.random.key(KEY), x)
+    emulated, emulated_bytes = _compiled(_through, loaded, jax.random.key(KEY), x)
     return Pair(digital, emulated, digital_bytes, emulated_bytes, lambda: core.load(w))
+
+
+def _through(loaded: optics.Loaded, key: jax.Array, x: jax.Array) -> jax.Array:
+    return loaded.matmul(x, key=key)
 
 
 def operands(case: Case) -> tuple[jax.Array, jax.Array]:
@@ -101,12 +105,8 @@ def _forward(case: Case) -> Pair:
     core, load = case.core(), jax.jit(optics.load(logits))
     loaded = load(core, checkpoint.params, tokens)
     digital, digital_bytes = _compiled(logits, checkpoint.params, tokens)
-    emulated, emulated_bytes = _compiled(
-        optics.emulate(logits), loaded, jax.random.key(KEY), checkpoint.params, tokens
-    )
-    return Pair(
-        digital, emulated, digital_bytes, emulated_bytes, lambda: load(core, checkpoint.params, tokens)
-    )
+    emulated, emulated_bytes = _compiled(optics.emulate(logits), loaded, jax.random.key(KEY), checkpoint.params, tokens)
+    return Pair(digital, emulated, digital_bytes, emulated_bytes, lambda: load(core, checkpoint.params, tokens))
 
 
 def _gradient(case: Case) -> Pair:

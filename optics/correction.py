@@ -62,20 +62,23 @@ class Correction(Part):
         )
         return (reading - share * offset * full_scale) * (1 + share * (gain - 1))
 
-    def read_apart(self, reading: jax.Array, scale: jax.Array, share: Number) -> jax.Array:
+    def read_apart(self, reading: jax.Array, scale: jax.Array, inverse: jax.Array, share: Number) -> jax.Array:
         """What was read [vectors, columns] without crosstalk of the receivers.
 
-        scale [1, columns] is what a full product stands for: neighbours mix as light, not as numbers.
+        scale [1, columns] is what a full product stands for, 0 in a column that stays 0; inverse [1, columns] turns
+        numbers into full products: neighbours mix as light, not as numbers.
         """
         earlier, later = share * self.output_crosstalk_earlier, share * self.output_crosstalk_later
-        return _unleak(reading, earlier, later, scale)
+        return _unleak(reading, earlier, later, scale, inverse)
 
 
-def _unleak(values: jax.Array, to_earlier: Number, to_later: Number, scale: Number = 1.0) -> jax.Array:
+def _unleak(
+    values: jax.Array, to_earlier: Number, to_later: Number, scale: Number = 1.0, inverse: Number = 1.0
+) -> jax.Array:
     """Undoes spilling along the last axis, by fixed-point steps: the error left is of fourth order."""
 
     def step(_, found):
-        return values - spill(found * (1 / scale), to_earlier, to_later, axis=-1) * scale
+        return values - spill(found * inverse, to_earlier, to_later, axis=-1) * scale
 
     measured = (jnp.asarray(to_earlier) != 0) | (jnp.asarray(to_later) != 0)
     # A scan and not three lines: XLA would fuse them, and compute every step anew for each neighbour of the next.

@@ -144,7 +144,7 @@ class Walk:
                 return self._group(so_far, *slices, spans, factor, observe)
 
             y, seen = tiling.fold(group, grouped(drive), grouped(column_planes), column_streams)
-            return (self._apart(y, column_planes.scale[0]) if self._scale_is_one else y), seen
+            return (self._apart(y, _slice(column_planes, 0)) if self._scale_is_one else y), seen
 
         y, seen = tiling.side_by_side(column, planes, streams, self._calibrated_spans(tiles))
         return y, seen if tiles.column_tiles == 1 else _over_columns(seen)
@@ -163,7 +163,7 @@ class Walk:
         charge, seen = tiling.sum_over(lambda *symbol: self.tile.symbol(*symbol, observe), drive, planes, streams[:-1])
         y, received = self.tile.convert(charge, drive, planes, streams[-1], span)
         if not self._scale_is_one:
-            y = self._apart(y, planes.scale[0])
+            y = self._apart(y, _slice(planes, 0))
         if observe:
             seen |= received.seen()
             error = (y - seen.pop("exact")) / seen.pop("full_scale") / (drive.scale[0] * planes.scale[0])
@@ -176,8 +176,9 @@ class Walk:
         """Whether all tiles of a column stand for one scale, so that what is linear can be done on their sum."""
         return self.core.encoding.scales == "vector"
 
-    def _apart(self, y, scale):
-        return self.core.correction.read_apart(y, scale, self.on.correction)
+    def _apart(self, y, plane):
+        scale = plane.scale * plane.used
+        return self.core.correction.read_apart(y, scale, plane.inverse, self.on.correction)
 
     def _offsets(self, sums, x_scale, weights, lit) -> jax.Array:
         """What the offsets of inputs and weights add to a product [vectors, columns], known digitally.
