@@ -25,8 +25,8 @@ def settings() -> str | None:
         return None
     return (
         f"its torch tile in eval mode, {DAC_BITS}-bit inputs scaled to the largest of each vector, {ADC_BITS}-bit "
-        f"outputs within {BOUND:g}, output noise {OUT_NOISE:g}, tiles as ours; it has no shot noise, no noise of inputs "
-        "and none of our imperfections"
+        f"outputs within {BOUND:g}, output noise {OUT_NOISE:g}, tiles as ours; without shot noise, noise of inputs "
+        "or imperfections"
     )
 
 
