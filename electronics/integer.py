@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.exact import product
+from electronics.exact import code_product
 from electronics.part import Number, Part, number
-from electronics.rounding import straight_through, to_levels
+from electronics.rounding import straight_through
 
 
 class IntegerCore(Part):
@@ -22,7 +22,9 @@ class IntegerCore(Part):
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [vectors, rows] @ w [rows, columns] -> [vectors, columns]; `key` is not used, the product is exact."""
         del key
-        return product(_quantised(x, 1, self.activation_bits), _quantised(w, 0, self.weight_bits))
+        x_largest, w_largest = 2.0 ** (self.activation_bits - 1) - 1, 2.0 ** (self.weight_bits - 1) - 1
+        (x, x_step), (w, w_step) = _codes(x, 1, x_largest), _codes(w, 0, w_largest)
+        return code_product(x, w, jnp.maximum(x_largest, w_largest)) * x_step * w_step
 
     def cost(self, *, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
         """Energy [J] by component of `vectors` vectors through a rows x columns product."""
@@ -34,7 +36,9 @@ class IntegerCore(Part):
         return macs * self.mac_energy
 
 
-def _quantised(values: jax.Array, axis: int, bits: Number) -> jax.Array:
+def _codes(values: jax.Array, axis: int, highest: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(the nearest whole numbers from -highest to highest, what one of them stands for)."""
     largest = jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True))
-    scale = jnp.where(largest > 0, largest, 1.0)
-    return straight_through(values, to_levels(values, scale, 2.0 ** (bits - 1) - 1), jnp.float32(1))
+    step = jnp.where(largest > 0, largest, 1.0) / highest
+    exact = values / step
+    return straight_through(exact, jnp.round(exact), jnp.float32(1)), step

@@ -93,10 +93,21 @@ def fold(step: Callable[..., Tree], *stacked: Tree) -> Tree:
 
 def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.Array) -> tuple[jax.Array, Tree]:
     """(y, rest) of each slice of the leading axis: the ys [vectors, width] joined over columns, the rest stacked."""
-    if jax.tree.leaves(stacked)[0].shape[0] == 1:
-        return product(*jax.tree.map(lambda array: array[0], stacked))
-    ys, rest = jax.lax.map(lambda slices: product(*slices), stacked)
-    return ys.swapaxes(0, 1).reshape(ys.shape[1], -1), rest
+    first = jax.tree.map(lambda array: array[0], stacked)
+    count = jax.tree.leaves(stacked)[0].shape[0]
+    if count == 1:
+        return product(*first)
+    shape = jax.eval_shape(product, *first)[0]
+    vectors, width = shape.shape
+
+    # Each result goes where it belongs at once: stacked, all of them would have to be moved.
+    def place(joined, numbered):
+        number, slices = numbered
+        y, rest = product(*slices)
+        return jax.lax.dynamic_update_slice(joined, y, (0, number * width)), rest
+
+    start = jnp.zeros((vectors, count * width), shape.dtype)
+    return jax.lax.scan(place, start, (jnp.arange(count), stacked))
 
 
 def each(function: Callable[..., Tree], *stacked: Tree, axes: int) -> Tree:

@@ -1,0 +1,99 @@
+"""What finding the light on each pair of diodes from its factors costs in truth, on the layers of SmolLM2 and its loss.
+
+Slow: `pytest -m slow tests/experiments/test_factored_light.py -s` prints the figures that docs/performance.md states.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import models
+import optics
+from optics.readings import total
+
+pytestmark = pytest.mark.slow
+TOKENS, WINDOWS = 256, 4
+
+
+class Shares(NamedTuple):
+    """Sums over outputs of the relative error of the light, its square and its size, which add."""
+
+    count: jax.Array
+    error: jax.Array
+    square: jax.Array
+    beyond: jax.Array
+
+
+class Looking(NamedTuple):
+    """A core that passes exact products on, and compares the light of its tiles with the factors' guess."""
+
+    core: optics.TensorCore
+
+    def matmul(self, x, w, *, key):
+        return x @ w
+
+    def observe(self, x, w, *, key):
+        exact, guess = (
+            lights(self.core.replace({"detector.light": kind}), x.reshape(-1, x.shape[-1]), w)
+            for kind in ("exact", "factored")
+        )
+        error = guess / exact - 1
+        return x @ w, Shares(
+            jnp.float32(error.size), jnp.sum(error), jnp.sum(error**2), jnp.sum((jnp.abs(error) > 0.2) * 1.0)
+        )
+
+
+def lights(core, x, w):
+    """sum_k |x_k| x transmission, of each tile: what shot noise is made of."""
+    planes = core.load(w).weights.planes
+    column_tiles, row_tiles = planes.scale.shape[1:3]
+    height = -(-w.shape[0] // row_tiles)
+    x = jnp.pad(jnp.abs(x), ((0, 0), (0, height * row_tiles - w.shape[0])))
+    xs = x.reshape(x.shape[0], row_tiles, height).swapaxes(0, 1)
+    if hasattr(planes.total, "rows"):
+        rows, columns = planes.total.rows[0], planes.total.columns[0]
+        return jnp.einsum("rvh,crh,crw->crvw", xs, rows[..., 0], columns[:, :, 0])
+    return jnp.einsum("rvh,crhw->crvw", xs, planes.total[0])
+
+
+@pytest.fixture(scope="module")
+def windows(smollm2):
+    text = models.load_text("owt_5")
+    return models.windows(smollm2.tokenizer.encode(text), WINDOWS, TOKENS)
+
+
+def test_the_light_of_an_output_is_right_within_a_few_per_cent(smollm2, windows):
+    def forward(params, tokens):
+        return models.forward(smollm2.config, params, tokens)
+
+    look = jax.jit(optics.emulate(forward, diagnostics=True))
+    _, seen = look(Looking(optics.today()), jax.random.key(0), smollm2.params, windows[:1, :128])
+    for name, shares in seen.items():
+        one = total([shares])
+        rms, mean = np.sqrt(one.square / one.count), one.error / one.count
+        print(
+            f"{name}: rms {float(rms):.3f}, mean {float(mean):+.4f}, beyond 20 %: {float(one.beyond / one.count):.4f}"
+        )
+        assert rms < 0.25
+        assert abs(mean) < 0.05
+
+
+def test_the_loss_of_the_model_is_the_same(smollm2, windows):
+    """Paired: the same draws of all noise; only the size of the shot noise differs."""
+
+    def score(params, tokens):
+        return jnp.mean(models.next_token_losses(models.forward(smollm2.config, params, tokens), tokens))
+
+    run, losses = jax.jit(optics.emulate(score)), {}
+    for kind in ("exact", "factored"):
+        core = optics.today().replace({"detector.light": kind})
+        losses[kind] = np.array(
+            [run(core, jax.random.key(number), smollm2.params, window[None]) for number, window in enumerate(windows)]
+        )
+    difference = losses["factored"] - losses["exact"]
+    error = difference.std(ddof=1) / np.sqrt(len(difference))
+    print(f"NLL {losses}, difference {difference.mean():+.4f} +- {error:.4f}")
+    assert abs(difference.mean()) < 0.02 + 3 * error

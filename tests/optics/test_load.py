@@ -1,0 +1,146 @@
+"""Weights that stand on the mask: the same numbers as when each call loads them, to the last bit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import optics
+
+KEY = jax.random.key(3)
+
+
+def core(**structure) -> optics.TensorCore:
+    return optics.today(rows=32, columns=16).replace({"device": 5, "source.gain_mismatch": 0.05} | structure)
+
+
+@pytest.fixture(scope="module")
+def params() -> dict[str, jax.Array]:
+    keys = jax.random.split(jax.random.key(0), 3)
+    shapes = {"layers": (3, 40, 40), "experts": (2, 40, 8), "out": (40, 24)}
+    return {name: jax.random.normal(key, shape) / 6 for key, (name, shape) in zip(keys, shapes.items(), strict=True)}
+
+
+def forward(params, x):
+    """A scan, a product of several matrices, one in a cond, one in a while, and a plain one."""
+    x, _ = jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, params["layers"])
+    several = jnp.einsum("evk,ekn->evn", jnp.stack([x, -x]), params["experts"])
+    chosen = jax.lax.cond(x[0, 0] > 0, lambda x: x @ params["out"], lambda x: -(x @ params["out"]), x)
+    turned = jax.lax.while_loop(lambda x: jnp.sum(x**2) > 1, lambda x: 0.3 * jnp.tanh(x @ params["layers"][0]), x)
+    return x @ params["out"], several, chosen, turned
+
+
+STRUCTURES = {
+    "rails": {},
+    "exact light": {"detector.light": "exact"},
+    "offset": {"encoding.weights": "offset", "encoding.inputs": "slots"},
+    "slices": {"encoding.weight_slices": 2, "encoding.input_slices": 2, "dac.bits": 4, "mask.bits": 4},
+    "scales of tiles": {"encoding.scales": "tile"},
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_a_matrix_that_was_loaded_gives_the_same_numbers(name):
+    noise = np.random.default_rng(1)
+    x, w = noise.normal(size=(5, 70)).astype(np.float32), noise.normal(size=(70, 20)).astype(np.float32)
+    w[:, 3] = 0
+    one = core(**STRUCTURES[name])
+    np.testing.assert_array_equal(one.load(w).matmul(x, key=KEY), one.matmul(x, w, key=KEY))
+
+
+def test_a_function_whose_weights_were_loaded_gives_the_same_numbers(params):
+    x = jax.random.normal(jax.random.key(1), (6, 40))
+    run = jax.jit(optics.emulate(forward))
+    loaded = optics.load(forward)(core(), params, x)
+    paths = {name.split()[1] for name in loaded.sites}
+    assert paths == {"layers", "out"}
+    assert len(loaded.sites) == 2
+    for with_mask, without in zip(run(loaded, KEY, params, x), run(core(), KEY, params, x), strict=True):
+        np.testing.assert_array_equal(with_mask, without)
+
+
+def test_only_the_shapes_of_the_data_matter_and_not_the_batch(params):
+    loaded = jax.jit(optics.load(forward))(core(), params, jnp.zeros((2, 40)))
+    shapes = optics.load(forward)(core(), params, jax.ShapeDtypeStruct((1, 40), jnp.float32))
+    x = jax.random.normal(jax.random.key(1), (6, 40))
+    run = jax.jit(optics.emulate(forward))
+    np.testing.assert_array_equal(run(loaded, KEY, params, x)[0], run(shapes, KEY, params, x)[0])
+
+
+def test_what_stands_on_the_mask_is_not_looked_at_again(params):
+    """Weights that are passed where others stand make no difference; that of the experts is loaded in each call."""
+    x = jax.random.normal(jax.random.key(1), (6, 40))
+    run = jax.jit(optics.emulate(forward))
+    loaded = optics.load(forward)(core(), params, x)
+    others = jax.tree.map(lambda w: 2 * w, params)
+    first, second = run(loaded, KEY, params, x), run(loaded, KEY, others, x)
+    np.testing.assert_array_equal(first[0], second[0])
+    assert np.any(first[1] != second[1])
+
+
+def test_a_loaded_core_keeps_its_ranges(params):
+    def model(params, x):
+        return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, params["layers"])[0] @ params["out"]
+
+    x = jax.random.normal(jax.random.key(1), (6, 40))
+    ranged = optics.Ranged(core(), optics.fit_ranges(model)(core(), KEY, params, x))
+    run = jax.jit(optics.emulate(model))
+    loaded = optics.load(model)(ranged, params, x)
+    np.testing.assert_array_equal(run(loaded, KEY, params, x), run(ranged, KEY, params, x))
+
+
+def test_wrong_use_is_one_clear_error(params):
+    loaded = core().load(params["out"])
+    with pytest.raises(ValueError, match="40 rows|40"):
+        loaded.matmul(jnp.zeros((2, 39)), key=KEY)
+    with pytest.raises(ValueError, match="float32"):
+        core().load(jnp.zeros((3, 3), jnp.int32))
+    with pytest.raises(ValueError, match="NaN"):
+        core().load(jnp.full((3, 3), jnp.nan))
+    with pytest.raises(ValueError, match="through optics.emulate"):
+        optics.load(forward)(core(), params, jnp.zeros((2, 40))).matmul(jnp.zeros((2, 40)), params["out"], key=KEY)
+
+
+ROWS, COLUMNS, DRAWS = 256, 160, 4096
+
+
+def shot_noise(light: str, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Variance of each output from shot noise alone, in units of that of one full product."""
+    only = optics.today(rows=ROWS, columns=COLUMNS).replace({
+        "effects": optics.Effects.only("shot"), "detector.dark_current": 0.0, "detector.light": light,
+    })  # fmt: skip
+    many = np.tile(x, (DRAWS, 1)).astype(np.float32)
+    error = np.asarray(jax.jit(lambda k: only.matmul(many, w.astype(np.float32), key=k))(KEY), np.float64) - x @ w
+    return error.var(axis=0) * float(only.electrons)
+
+
+def test_the_light_by_factors_is_right_within_its_law():
+    """Independent |x| and |w| of relative spreads c and d leave c d / sqrt(rows) rms, half-normal ones 0.57 / 16.
+
+    A sample variance has the relative standard error sqrt(2 / draws), which comes on top; 160 columns tell the rms of
+    both together to 6 %, and the bar is five of that.
+    """
+    noise = np.random.default_rng(9)
+    x, w = noise.normal(size=ROWS), noise.normal(size=(ROWS, COLUMNS))
+    x, w = x / np.abs(x).max(), w / np.abs(w).max(axis=0)
+    light = np.abs(x) @ np.abs(w)
+    exact, factored = (shot_noise(kind, x, w) / light - 1 for kind in ("exact", "factored"))
+    sampling = 2 / DRAWS
+    assert np.sqrt(np.mean(exact**2)) == pytest.approx(np.sqrt(sampling), rel=0.3)
+    expected = np.sqrt(sampling + (np.pi / 2 - 1) ** 2 / ROWS)
+    assert np.sqrt(np.mean(factored**2)) == pytest.approx(expected, rel=0.3)
+    # A vector's light, summed over its columns, is exact.
+    assert abs(np.sum(factored * light) / np.sum(light)) < 5 * np.sqrt(sampling / COLUMNS)
+
+
+def test_alike_columns_leave_no_error():
+    x = np.abs(np.random.default_rng(2).normal(size=(1, ROWS))).astype(np.float32)
+    column = np.random.default_rng(3).normal(size=(ROWS, 1))
+    w = (column * np.linspace(1, 2, COLUMNS)).astype(np.float32)
+    both = []
+    for light in ("exact", "factored"):
+        only = optics.today(rows=ROWS, columns=COLUMNS).replace({
+            "effects": optics.Effects.only("shot"), "detector.light": light,
+        })  # fmt: skip
+        both.append(only.matmul(x, w, key=KEY))
+    np.testing.assert_allclose(*both, rtol=1e-4, atol=1e-4)
