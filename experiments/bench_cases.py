@@ -13,6 +13,7 @@ import optics
 from electronics.exact import product
 
 KEY = 5
+SCENARIOS = ("today", "projected_2029", "physical_limit")
 SWEEP_POINTS = 8
 
 
@@ -45,6 +46,8 @@ class Case:
 
     def core(self) -> optics.TensorCore:
         """The core that it runs on, 1,024 columns wide."""
+        if self.preset not in SCENARIOS:
+            raise ValueError(f"preset = {self.preset!r} must be one of {', '.join(SCENARIOS)}, which come in any size")
         return optics.preset(self.preset, rows=self.tile_rows, columns=1024).replace({"detector.light": self.light})
 
 

@@ -101,13 +101,12 @@ def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.A
     vectors, width = shape.shape
 
     # Each result goes where it belongs at once: stacked, all of them would have to be moved.
-    def place(joined, numbered):
-        number, slices = numbered
-        y, rest = product(*slices)
+    def place(joined, number):
+        y, rest = product(*jax.tree.map(lambda array: array[number], stacked))
         return jax.lax.dynamic_update_slice(joined, y, (0, number * width)), rest
 
     start = jnp.zeros((vectors, count * width), shape.dtype)
-    return jax.lax.scan(place, start, (jnp.arange(count), stacked))
+    return jax.lax.scan(place, start, jnp.arange(count))
 
 
 def each(function: Callable[..., Tree], *stacked: Tree, axes: int) -> Tree:

@@ -135,18 +135,23 @@ class Walk:
         """All tiles of one stroke: columns side by side, groups of rows converted and added digitally."""
         groups, symbols = tiles.groups, tiles.accumulated
         streams = noise.streams(key, (tiles.column_tiles, groups, symbols + 1, STREAMS))
+        drives = jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), drive)
+        stack = _stacked(planes, tiles.column_tiles * groups)
 
-        def grouped(tree):
-            return jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), tree)
+        def shown(number):
+            return jax.tree.map(lambda a, whole: a[number].reshape(symbols, *whole.shape[2:]), stack, planes)
 
-        def column(column_planes, column_streams, spans):
-            def group(so_far, *slices):
-                return self._group(so_far, *slices, spans, factor, observe)
+        def column(number, column_streams, spans):
+            def group(so_far, place, group_drive, group_streams):
+                return self._group(
+                    so_far, group_drive, shown(number * groups + place), group_streams, spans, factor, observe
+                )
 
-            y, seen = tiling.fold(group, grouped(drive), grouped(column_planes), column_streams)
-            return (self._apart(y, _slice(column_planes, 0)) if self._scale_is_one else y), seen
+            y, seen = tiling.fold(group, jnp.arange(groups), drives, column_streams)
+            return (self._apart(y, _slice(shown(number * groups), 0)) if self._scale_is_one else y), seen
 
-        y, seen = tiling.side_by_side(column, planes, streams, self._calibrated_spans(tiles))
+        spans = self._calibrated_spans(tiles)
+        y, seen = tiling.side_by_side(column, jnp.arange(tiles.column_tiles), streams, spans)
         return y, seen if tiles.column_tiles == 1 else _over_columns(seen)
 
     def _calibrated_spans(self, tiles):
@@ -214,6 +219,14 @@ def is_used(scale: jax.Array) -> jax.Array:
 
 def _slice(tree, number):
     return jax.tree.map(lambda array: array[number], tree)
+
+
+def _stacked(planes: Plane, count: int) -> Plane:
+    """[column tiles, row tiles, height, width] -> [count, rows, width], the tiles of a group one below the other.
+
+    One axis to loop over and none of size one in the midst: else XLA copies the stack before, or a column of it twice.
+    """
+    return jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[3:]), planes)
 
 
 def _merge(a, b):

@@ -1,0 +1,66 @@
+"""The benchmark on products small enough to take no time; what it says of speed is not tested, that it says it is."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments import bench, bench_worker
+from experiments.__main__ import run
+from experiments.bench_cases import Case
+
+SMALL = ["--only", "product", "--threads", "1", "--rounds", "3", "--shapes", "48", "40", "--vectors", "4"]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    assert run(["bench", *SMALL, "--tile-rows", "16", "64", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_a_row_has_times_their_ratio_and_the_memory(out):
+    summary = json.loads((out / "summary.json").read_text())
+    assert [row["case"] for row in summary["rows"]] == [
+        "48 -> 40, 4 vectors, tiles of 16",
+        "48 -> 40, 4 vectors, tiles of 64",
+    ]
+    for row in summary["rows"]:
+        low, middle, high = row["ratio_quartiles"]
+        assert low <= middle == row["ratio"] <= high
+        assert row["digital_s"] > 0 and row["emulated_s"] > 0 and row["load_s"] > 0
+        # Operands and result at the least: (4 x 48 + 48 x 40 + 4 x 40) numbers of four bytes.
+        assert row["digital_bytes"] >= 4 * (4 * 48 + 48 * 40 + 4 * 40)
+        assert row["peak_bytes_ratio"] == row["emulated_bytes"] / row["digital_bytes"]
+    assert {"cpu", "cpus", "system"} <= set(summary["machine"])
+    assert (out / "bench.png").stat().st_size > 10_000
+
+
+def test_what_was_timed_is_not_timed_again(out, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "_timed", lambda *_: pytest.fail("timed again"))
+    assert run(["bench", *SMALL, "--tile-rows", "16", "64", "--out", str(out)]) == 0
+    assert "tiles of 16" in capsys.readouterr().out
+
+
+def test_the_same_work_is_compared():
+    """Both sides of a pair give the same product, up to the noise; a sweep and a product have the same operands."""
+    case = Case(kind="product", preset="physical_limit", rows=48, columns=40, vectors=4, tile_rows=64)
+    pair = bench_worker.pair(case)
+    digital, emulated = np.asarray(pair.digital()), np.asarray(pair.emulated())
+    assert np.std(emulated - digital) < 0.05 * np.std(digital)
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (["--threads", "0"], "threads"),
+        (["--threads", "4096"], "at most"),
+        (["--rounds", "2"], "rounds = 2"),
+        (["--preset", "todai"], "today"),
+        (["--vectors", "0"], "vectors"),
+    ],
+)
+def test_wrong_options_are_one_line(wrong, said, tmp_path, capsys):
+    assert run(["bench", *wrong, "--out", str(tmp_path / "none")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
