@@ -5,7 +5,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from electronics import noise
 from optics.machine import Machine
 
 
@@ -48,8 +47,8 @@ def make(core: Machine) -> Frozen:
     """
     rows, columns, on = core.rows, core.columns, core.effects
     key = jax.random.key(jnp.asarray(core.device).astype(jnp.uint32))
-    channel_stream, pixel_stream = noise.streams(key, (2,))
-    channels = noise.normal(channel_stream, (8 * rows + 4 * columns,))
+    channel_key, pixel_key = jax.random.split(key)
+    channels = jax.random.normal(channel_key, (8 * rows + 4 * columns,), jnp.float32)
     source_gain, source_offset, source_drift, field = channels[: 8 * rows].reshape(4, 2, rows)
     output_gain, imbalance, adc_offset, output_drift = channels[8 * rows :].reshape(4, 1, columns)
     pixel_spread = on.mask_mismatch * core.mask.mismatch
@@ -65,7 +64,7 @@ def make(core: Machine) -> Frozen:
         # The only pattern as large as the mask: it is drawn where there is a mismatch, at run time.
         pixel_gain=jax.lax.cond(
             jnp.asarray(pixel_spread) > 0,
-            lambda: jnp.maximum(1 + pixel_spread * noise.normal(pixel_stream, (2, rows, columns)), 0.0),
+            lambda: jnp.maximum(1 + pixel_spread * jax.random.normal(pixel_key, (2, rows, columns), jnp.float32), 0.0),
             lambda: jnp.ones((2, rows, columns), jnp.float32),
         ),
         output_gain=(1 + on.detector_mismatch * core.detector.gain_mismatch * output_gain)
