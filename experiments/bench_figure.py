@@ -28,7 +28,7 @@ def draw(summary: dict[str, Any], out: Path) -> None:
                 va="bottom" if number == 0 else "top",
             )  # fmt: skip
         axes.axvline(1, color=plotting.GREY, lw=1)
-        axes.text(1, len(names) - 0.4, "digital ", color=plotting.GREY, ha="right", va="bottom")
+        axes.text(1, -0.6, " digital", color=plotting.GREY, ha="left", va="bottom")
         axes.set_xscale("log")
         ends = np.array([row["ratio_quartiles"] for row in rows])
         limits = (min(0.9, ends.min() * 0.95), max(2.0, ends.max() * 1.1))
