@@ -125,12 +125,10 @@ def _timed(cases: Sequence[Case], rounds: Sequence[int], threads: int):
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "XLA_FLAGS": " ".join(flags).strip(), "OMP_NUM_THREADS": str(threads)},
-        preexec_fn=(lambda: os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:]))
-        if hasattr(os, "sched_setaffinity")
-        else None,
     )
     try:
-        process.stdin.write(json.dumps({"cases": [dataclasses.asdict(case) for case in cases], "rounds": list(rounds)}))
+        asked = {"cases": [dataclasses.asdict(case) for case in cases], "rounds": list(rounds), "threads": threads}
+        process.stdin.write(json.dumps(asked))
         process.stdin.close()
         for _ in cases:
             line = process.stdout.readline()

@@ -4,6 +4,7 @@ Threads are settled when a process starts XLA, so each number of threads has a p
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -64,6 +65,8 @@ def measured(case: Case, rounds: int) -> dict[str, Any]:
 def main() -> None:
     """Times the cases on standard input."""
     asked = json.loads(sys.stdin.read())
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-asked["threads"] :])
     for fields, rounds in zip(asked["cases"], asked["rounds"], strict=True):
         row = measured(Case(**fields), rounds)
         jax.clear_caches()
