@@ -26,10 +26,8 @@ def normal(stream: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Independent samples of mean 0 and variance 1, float32.
 
     Box and Muller (Ann. Math. Stat. 29, 610, 1958): sqrt(-2 ln u) sin(angle). The largest magnitude is 6.6 sigma, and
-    tests count the tails to 4.5. Raises ValueError for more than 2**32 samples.
+    tests count the tails to 4.5.
     """
-    if math.prod(shape) > LARGEST:
-        raise ValueError(f"shape {shape} has more places than the {LARGEST} that a stream has samples for")
     word = words(stream, shape)
     return jnp.sqrt(_square_of_radius(word)) * _sine(word)
 
@@ -80,8 +78,11 @@ def words(stream: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Independent words of 32 bits, uint32: a function of the stream and of the place in row-major order.
 
     The place, joined by the stream's words, passes the three rounds of multiplying and shifting of triple32 (Wellons,
-    Prospecting for hash functions, 2018), less the last shift: the upper bits are the good ones.
+    Prospecting for hash functions, 2018), less the last shift: the upper bits are the good ones. Raises ValueError for
+    more than 2**32 places, with all that draws from here.
     """
+    if math.prod(shape) > LARGEST:
+        raise ValueError(f"shape {shape} has more places than the {LARGEST} that a stream has samples for")
     word = _places(shape) ^ stream[0]
     word = (word ^ (word >> 17)) * jnp.uint32(0xED5AD4BB) + stream[1]
     word = (word ^ (word >> 11)) * jnp.uint32(0xAC4C1B51)

@@ -117,8 +117,7 @@ def _gradient(case: Case) -> Pair:
     checkpoint, tokens = _model(case)
 
     def loss(params, tokens):
-        predicted = jax.nn.log_softmax(models.forward(checkpoint.config, params, tokens[:, :-1]))
-        return -jnp.mean(jnp.take_along_axis(predicted, tokens[:, 1:, None], axis=-1))
+        return jnp.mean(models.next_token_losses(models.forward(checkpoint.config, params, tokens), tokens))
 
     on_light = optics.emulate(loss)
     digital, digital_bytes = _compiled(jax.grad(loss), checkpoint.params, tokens)

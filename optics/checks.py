@@ -1,5 +1,6 @@
 """What is refused before anything is compiled, each with one clear message. Traced values cannot be looked at."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -23,6 +24,12 @@ def finite(what: str, tree: Any) -> None:
         if _jax.is_concrete(leaf) and not np.all(np.isfinite(leaf)):
             name = jax.tree_util.keystr(path, simple=True, separator=".")
             raise ValueError(f"{what} must be finite: there is a NaN or an infinity{f' in {name}' if name else ''}")
+
+
+def finite_weights(weights: int | Sequence[int], args: Sequence[Any]) -> None:
+    """As `finite`, of the arguments numbered in `weights`."""
+    for number in (weights,) if isinstance(weights, int) else weights:
+        finite(f"argument {number}, the weights,", args[number])
 
 
 def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:

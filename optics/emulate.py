@@ -54,8 +54,7 @@ def emulate(
     def run(core: Core, key: jax.Array, *args: Any, **kwargs: Any) -> Any:
         checks.has(core, "observe" if diagnostics else "matmul")
         plan, inputs, tree = plan_call(lambda *a: fun(*a, **kwargs), weights, policy, args)
-        for number in (weights,) if isinstance(weights, int) else weights:
-            checks.finite(f"argument {number}, the weights,", args[number])
+        checks.finite_weights(weights, args)
         outs, readings = Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
         result = jax.tree.unflatten(tree, outs)
         if not diagnostics:
@@ -227,6 +226,14 @@ def at(core: Any, name: str) -> Any:
 def turned(core: Any, number: jax.Array, names: set[str]) -> Any:
     """The core in a turn of the scan that holds the named sites."""
     return core.turn(number, names) if hasattr(core, "turn") else core
+
+
+def of_turn(by_site: dict[str, Any], number: jax.Array, names: set[str]) -> dict[str, Any]:
+    """What is kept by site, in a turn of the scan that holds the named sites: theirs loses its leading axis."""
+    return {
+        name: jax.tree.map(lambda leaf: leaf[number], found) if name in names else found
+        for name, found in by_site.items()
+    }
 
 
 def operands(site: Site, eqn: JaxprEqn, values: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:

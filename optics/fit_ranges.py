@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from optics import checks
 from optics.core import Prepared, TensorCore
-from optics.emulate import emulate
+from optics.emulate import emulate, of_turn
 from optics.plan import Policy, stationary
 from optics.ranges import SiteRange
 
@@ -35,12 +35,8 @@ class Ranged(NamedTuple):
         return Prepared(prepared.core, prepared.device, self.ranges[name])
 
     def turn(self, number: jax.Array, names: set[str]) -> "Ranged":
-        """In a turn of a scan: the ranges of the sites in it lose their leading axis."""
-        ranges = {
-            name: jax.tree.map(lambda leaf: leaf[number], found) if name in names else found
-            for name, found in self.ranges.items()
-        }
-        return self._replace(ranges=ranges)
+        """In a turn of the scan that holds the named sites."""
+        return self._replace(ranges=of_turn(self.ranges, number, names))
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """Of no site in particular, so refused."""

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from optics import checks
 from optics._jax import JaxprEqn
 from optics.core import Loaded, Prepared, TensorCore
-from optics.emulate import Runner, at, operands, turned
+from optics.emulate import Runner, at, of_turn, operands, turned
 from optics.fit_ranges import Ranged
 from optics.plan import Policy, plan_call, stationary
 from optics.walk import Weights
@@ -35,12 +35,8 @@ class Resident(NamedTuple):
         return _Standing(core, self.sites[name]) if name in self.sites else core
 
     def turn(self, number: jax.Array, names: set[str]) -> "Resident":
-        """In a turn of a scan: what stands for the sites in it loses its leading axis."""
-        sites = {
-            name: jax.tree.map(lambda leaf: leaf[number], found) if name in names else found
-            for name, found in self.sites.items()
-        }
-        return Resident(turned(self.core, number, names), sites)
+        """In a turn of the scan that holds the named sites."""
+        return Resident(turned(self.core, number, names), of_turn(self.sites, number, names))
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """Of no site in particular, so refused."""
@@ -91,8 +87,7 @@ def load(fun: Callable, weights: int | Sequence[int] = 0, *, policy: Policy = st
 
     def loaded(core: TensorCore | Prepared | Ranged, *args: Any, **kwargs: Any) -> Resident:
         checks.has(core, "prepare")
-        for number in (weights,) if isinstance(weights, int) else weights:
-            checks.finite(f"argument {number}, the weights,", args[number])
+        checks.finite_weights(weights, args)
         plan, inputs, _ = plan_call(lambda *a: fun(*a, **kwargs), weights, policy, args)
         prepared = core.prepare()
         values = [jnp.zeros(v.shape, v.dtype) if isinstance(v, jax.ShapeDtypeStruct) else v for v in inputs]

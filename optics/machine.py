@@ -56,6 +56,11 @@ class Machine(Part):
         return self.encoding.pixels * self.encoding.planes * self.columns
 
     @property
+    def pedestal(self) -> Number:
+        """Light that a dark pixel and stray light add to a diode's, over the modulated light of a clear pixel."""
+        return self.mask.pedestal(self.effects.extinction) + self.effects.stray_light * self.space.stray_light
+
+    @property
     def unit_current(self) -> Number:
         """Photocurrent [A] of one full product: full drive through one clear pixel, less that through a dark one."""
         loss_db = self.space.fan_out_loss_db + self.mask.loss_db + self.space.fan_in_loss_db

@@ -78,8 +78,7 @@ def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
     """
     on, code = core.effects, core.encoding
     frozen = frozen.cropped(*pixels.code.shape)
-    pedestal = core.mask.pedestal(on.extinction) + on.stray_light * core.space.stray_light
-    plus, minus = _shown(core, frozen, pixels, pedestal)
+    plus, minus = _shown(core, frozen, pixels)
     clear = core.mask.clear(on.extinction)
     signed, whole = (plus, plus) if minus is None else (plus - minus, plus + minus)
     both = Signal(signed, whole / pixels.scale, pixels.scale, clear)
@@ -97,18 +96,18 @@ def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
         used=pixels.used,
         mean=mean,
         square=jnp.mean(about**2, axis=0, keepdims=True),
-        exact=(pixels.exact if code.pixels == 2 else pixels.exact + pedestal * pixels.scale) if look else None,
+        exact=(pixels.exact if code.pixels == 2 else pixels.exact + core.pedestal * pixels.scale) if look else None,
     )
 
 
-def _shown(core: Machine, frozen: Frozen, pixels: Pixels, pedestal: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+def _shown(core: Machine, frozen: Frozen, pixels: Pixels) -> tuple[jax.Array, jax.Array | None]:
     """What the pixels of each rail let through; None for the second where a weight has one pixel."""
     mask, on = core.mask, core.effects
     weight = mask.encodable(pixels.code, pixels.scale, on.smallest_step)
     unsettled, blur = mask.unsettled(on.settling), on.blur * mask.blur
 
     def show(level, gain):
-        return mask.show(level, pixels.scale, pedestal, gain, unsettled, blur)
+        return mask.show(level, pixels.scale, core.pedestal, gain, unsettled, blur)
 
     if core.encoding.pixels == 1:
         return show(weight, frozen.pixel_gain[0]), None

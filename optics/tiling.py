@@ -69,16 +69,13 @@ def sum_over(
 
     `combine` joins two results, by adding them unless it is given.
     """
-    first = jax.tree.map(lambda array: array[0], stacked)
-    if jax.tree.leaves(stacked)[0].shape[0] == 1:
-        return product(*first)
     join = combine or (lambda a, b: jax.tree.map(jnp.add, a, b))
-    start = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(product, *first))
 
-    def add(so_far, slices):
-        return join(so_far, product(*slices)), None
+    def add(so_far, *slices):
+        found = product(*slices)
+        return found if so_far is None else join(so_far, found)
 
-    return jax.lax.scan(add, start, stacked)[0]
+    return fold(add, *stacked)
 
 
 def fold(step: Callable[..., Tree], *stacked: Tree) -> Tree:

@@ -191,12 +191,12 @@ class Walk:
         (X - a)(W - b) = X W - a W - b X + a b, summed over rows, a and b the offsets where a row is lit; a dark pixel
         that has no partner adds its pedestal to b.
         """
-        core, on, code = self.core, self.on, self.core.encoding
+        core, code = self.core, self.core.encoding
         a = x_scale[None] if code.inputs == "offset" else jnp.zeros((1, 1, 1, 1))
         b, pedestal = jnp.zeros((1, 1, 1, 1)), 0.0
         if code.weights == "offset":
             b = weights.planes.scale[0]
-            pedestal = 2 * (core.mask.pedestal(on.extinction) + on.stray_light * core.space.stray_light)
+            pedestal = 2 * core.pedestal
         used = jnp.sum(lit, axis=1)[None, :, None, None]
         by_tile = a * weights.sums + b * (1 + pedestal) * sums[None] - a * b * used
         return jnp.sum(by_tile, axis=1).swapaxes(0, 1).reshape(x_scale.shape[1], -1)
