@@ -42,7 +42,10 @@ class Looking(NamedTuple):
         )
         error = guess / exact - 1
         return x @ w, Shares(
-            jnp.float32(error.size), jnp.sum(error), jnp.sum(error**2), jnp.sum((jnp.abs(error) > 0.2) * 1.0)
+            jnp.float32(error.size),
+            jnp.sum(error),
+            jnp.sum(error**2),
+            jnp.sum((jnp.abs(error) > 0.2).astype(jnp.float32)),
         )
 
 
