@@ -138,7 +138,7 @@ class Loaded:
 
 # A gradient keeps the products alone: the dozens of numbers that noise and converters make of each cost more to keep
 # than to make again.
-_lean = partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable)
+_lean = lambda f: f
 
 # Compiled as a whole, once for each structure and shape: outside a jit each conditional would be compiled at each call.
 _made = jax.jit(frozen.make)

@@ -3,9 +3,11 @@
 import jax
 import jax.numpy as jnp
 
+from electronics.fusion import alone
 from electronics.part import Number, Part, number
 from electronics.rounding import straight_through
 from optics.book import transmission
+from optics.signal import neighbours
 
 
 class WeightMask(Part):
@@ -50,13 +52,20 @@ class WeightMask(Part):
         one's modulated light; gain: mismatch. The weights shown before are taken to be like these, one column on.
         """
         shown = (level + pedestal * full_scale) * gain
+        clear = 1 / full_scale
+
         # Pixels mix as light does, whatever number each column's light stands for.
-        light = shown / full_scale
-        lag = unsettled * (jnp.roll(light, 1, axis=1) - light)
-        settled = light + lag
-        dark = jnp.pad(settled, 1)
-        around = dark[2:, 1:-1] + dark[:-2, 1:-1] + dark[1:-1, 2:] + dark[1:-1, :-2]
-        return shown + full_scale * (lag + blur * (around / 4 - settled))
+        def settling(shown, unsettled, full_scale, clear):
+            light = shown * clear
+            return shown + full_scale * (unsettled * (jnp.roll(light, 1, axis=1) - light))
+
+        def blurring(shown, blur, full_scale, clear):
+            light = shown * clear
+            around = sum(beside for axis in (0, 1) for beside in neighbours(light, axis))
+            return shown + full_scale * (blur * (around / 4 - light))
+
+        settled = alone(settling, unsettled > -1, shown, unsettled, full_scale, clear)
+        return alone(blurring, blur > -1, settled, blur, full_scale, clear)
 
     def clear(self, share: Number) -> Number:
         """Modulated light through a clear pixel, as a share of what reaches it."""

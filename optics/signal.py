@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from electronics.fusion import alone
 from electronics.part import Number
 
 
@@ -60,10 +61,23 @@ def neighbours(values: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     )
 
 
-def spill(values: jax.Array, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:
-    """What each place gains and loses when it gives these shares of its light to its neighbours, along `axis`.
+def spread(
+    values: jax.Array, to_earlier: Number, to_later: Number, axis: int, scale: Number = 1.0, inverse: Number = 1.0
+) -> jax.Array:
+    """Values when each place gives these shares of its light to its neighbours, along `axis`; lost beyond the ends.
 
-    Light that crosses the ends is lost. The values must be of one scale: it is light that spills, not numbers.
+    It is light that spreads, not numbers: scale is what full light stands for, inverse = 1 / scale turns numbers into
+    light; values that are light themselves need neither.
     """
+
+    def spilt(values, to_earlier, to_later, scale, inverse):
+        return values + spill(values * inverse, to_earlier, to_later, axis) * scale
+
+    # Shares are above -1 whatever is measured.
+    return alone(spilt, jnp.asarray(to_earlier) > -1, values, to_earlier, to_later, scale, inverse)
+
+
+def spill(values: jax.Array, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:
+    """What each place gains and loses when it gives these shares of its light to its neighbours, along `axis`."""
     before, after = neighbours(values, axis)
     return to_later * (before - values) + to_earlier * (after - values)

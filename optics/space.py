@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from electronics.part import Number, Part, number
 from optics.book import transmission
-from optics.signal import Signal, neighbours, root, spill
+from optics.signal import Signal, neighbours, root, spread
 
 
 class FreeSpace(Part):
@@ -42,7 +42,7 @@ class FreeSpace(Part):
         """Pixels [rows, columns] as each source sees them, its neighbours' among them, where light simply adds."""
         share = jnp.where(self.interferes(crosstalk), 0.0, crosstalk)
         # What a source gives to the later row is what that row's pixels add to its own.
-        return plane + spill(plane, share * self.input_crosstalk_later, share * self.input_crosstalk_earlier, axis=0)
+        return spread(plane, share * self.input_crosstalk_later, share * self.input_crosstalk_earlier, axis=0)
 
     def fan_out(self, light: Signal, ways: int) -> Signal:
         """Power of each source [vectors, rows] -> power on each of the `ways` pixels that it lights."""
@@ -55,10 +55,10 @@ class FreeSpace(Part):
         """
         earlier, later = crosstalk * self.input_crosstalk_earlier, crosstalk * self.input_crosstalk_later
         # All inputs of a vector share its scale.
-        spread = light.each(lambda value: value + spill(value, earlier, later, axis=1))
+        spilt = light.each(lambda value: spread(value, earlier, later, axis=1))
         amplitude = 2 * self.coherence * root(later * (1 - earlier - later)) * phase
         plus, minus = (amplitude * beat for beat in _beats(light))
-        return spread.plus(plus, plus) if rails == 1 else spread.plus(plus - minus, plus + minus)
+        return spilt.plus(plus, plus) if rails == 1 else spilt.plus(plus - minus, plus + minus)
 
     def fan_in(self, light: Signal, column_light: jax.Array, crosstalk: Number, balanced: bool) -> Signal:
         """Power in each column [any, columns] behind the mask -> power on its detectors.
@@ -67,8 +67,10 @@ class FreeSpace(Part):
         """
         earlier, later = crosstalk * self.output_crosstalk_earlier, crosstalk * self.output_crosstalk_later
         summed = light.times(transmission(self.fan_in_loss_db)).each(lambda value: value * column_light)
-        crossing = spill(summed.difference / light.scale, earlier, later, axis=1)
-        summed = summed.plus(crossing, spill(summed.total, earlier, later, axis=1))
+        summed = summed._replace(
+            difference=spread(summed.difference, earlier, later, 1, light.scale, 1 / light.scale),
+            total=spread(summed.total, earlier, later, 1),
+        )
         if not balanced:
             return summed
         return summed._replace(difference=summed.difference * (1 - 2 * crosstalk * self.rail_leak))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from electronics import noise
 from electronics.bounds import within
 from electronics.exact import product
+from electronics.fusion import alone
 from optics.book import photon_energy
 from optics.frozen import Frozen
 from optics.machine import Machine
@@ -71,7 +72,13 @@ class Tile:
     def __init__(self, core: Machine, frozen: Frozen, range: SiteRange | None):
         self.core, self.frozen, self.range, self.on = core, frozen, range, core.effects
 
-    def drive(self, code: jax.Array, exact: jax.Array, scale: jax.Array, used: jax.Array) -> Drive:
+    def drive(self, *args):
+        return jax.checkpoint(self._drive)(*args)
+
+    def convert(self, *args):
+        return jax.checkpoint(self._convert)(*args)
+
+    def _drive(self, code: jax.Array, exact: jax.Array, scale: jax.Array, used: jax.Array) -> Drive:
         """Codes [..., vectors, height] of the DACs within scale [..., vectors, 1], bent by DAC and source's curve.
 
         Their norms, which the receivers' gain follows, are those of `exact`, before they were rounded.
@@ -104,14 +111,17 @@ class Tile:
         frozen = self.frozen.cropped(*plane.difference.shape)
         light = self._light(drive, plane, frozen, streams)
         on_diodes = plane.carry(core.space.fan_out(light, core.ways))
-        current = core.detector.detect(on_diodes, core.source.wavelength)
-        sent, now = current.difference[1:], self._integrated(current, plane, 1 / light.scale)
 
-        value = core.detector.subtract(now, frozen.output_gain, frozen.imbalance)
-        bandwidth = core.tia.noise_bandwidth(core.clock)
-        one = 1 / core.unit_current / core.unit_current
-        shot = on.shot * one * core.detector.shot_variance(now.quantity(), 1 + code.balanced, bandwidth)
-        charge = Charge(sent, value, shot + on.thermal * one * core.tia.noise_variance(bandwidth))
+        def received(on_diodes):
+            current = core.detector.detect(on_diodes, core.source.wavelength)
+            sent, now = current.difference[1:], self._integrated(current, plane, 1 / light.scale)
+            value = core.detector.subtract(now, frozen.output_gain, frozen.imbalance)
+            bandwidth = core.tia.noise_bandwidth(core.clock)
+            one = 1 / core.unit_current / core.unit_current
+            shot = on.shot * one * core.detector.shot_variance(now.quantity(), 1 + code.balanced, bandwidth)
+            return Charge(sent, value, shot + on.thermal * one * core.tia.noise_variance(bandwidth)), now
+
+        charge, now = jax.checkpoint(received)(on_diodes)
         return charge, self._lights(drive, plane, frozen, streams, now) if observe else {}
 
     def _light(self, drive, plane, frozen, streams) -> Signal:
@@ -131,7 +141,7 @@ class Tile:
         def alone():
             return plane.gathered(self._emitted(noisy, scale, used, frozen))
 
-        return jax.lax.cond(core.space.interferes(on.input_crosstalk), beating, alone)
+        return jax.lax.cond(core.space.interferes(on.input_crosstalk), jax.checkpoint(beating), jax.checkpoint(alone))
 
     def _emitted(self, noisy, scale, used, frozen) -> Signal:
         offset = frozen.source_offset + self.on.linearisation * self._dark
@@ -144,7 +154,7 @@ class Tile:
         share = self.on.memory * self.core.tia.memory(self.core.clock)
 
         def held(values):
-            return values[1:] + share * (values[:-1] - values[1:])
+            return _held(values, share)
 
         relative = current.difference * one * plane.inverse
         return current._replace(difference=held(relative), total=held(current.total), scale=jnp.ones((1, 1)))
@@ -163,9 +173,9 @@ class Tile:
             drawn = scale * noise.gaussian(streams[0], variance)
             return _after_another(drive + drawn + drive * shared, 0.0)
 
-        return jax.lax.cond(from_dac + intensity > 0, noisy, lambda: _after_another(drive, 0.0))
+        return jax.lax.cond(from_dac + intensity > 0, jax.checkpoint(noisy), lambda: _after_another(drive, 0.0))
 
-    def convert(self, charge, drive, plane, streams, span) -> tuple[jax.Array, Received]:
+    def _convert(self, charge, drive, plane, streams, span) -> tuple[jax.Array, Received]:
         """Amplifier and ADC: charge [vectors, width] -> what is read of it in the user's scale, and what was received.
 
         `drive` and `plane` are those of all symbols, stacked. Inside, numbers are in units of one full product.
@@ -233,6 +243,18 @@ def _after_another(values: jax.Array, first: float) -> jax.Array:
     By an update in place: XLA computes what it pads or concatenates number by number, eight times as slowly.
     """
     return jnp.full((values.shape[0] + 1, values.shape[1]), first, jnp.float32).at[1:].set(values)
+
+
+@jax.custom_jvp
+def _held(values, share):
+    return values[1:] + share * (values[:-1] - values[1:])
+
+
+@_held.defjvp
+def _held_jvp(primals, tangents):
+    values, share = primals
+    moved = alone(lambda v, s: v[1:] + s * (v[:-1] - v[1:]), share > -1, tangents[0], share)
+    return _held(values, share), moved + tangents[1] * (values[:-1] - values[1:])
 
 
 def _rms(drive, plane):

@@ -8,8 +8,6 @@ import jax
 import jax.numpy as jnp
 
 Tree = TypeVar("Tree")
-# Numbers of an array that is stored rather than cut out again: those of vectors or columns, not of both.
-_SMALL = 2**16
 
 
 class Tiles(NamedTuple):
@@ -115,18 +113,3 @@ def each(function: Callable[..., Tree], *stacked: Tree, axes: int) -> Tree:
     else:
         found = jax.lax.map(lambda slices: function(*slices), flat)
     return jax.tree.map(lambda array: array.reshape(*leading, *array.shape[1:]), found)
-
-
-def held(tree: Tree, true: jax.Array) -> Tree:
-    """The tree with its small arrays put where they lie in memory, given something that is true when the program runs.
-
-    In a loop they are slices of stacks. XLA cuts them out anew for each number that is computed of them, and then
-    computes number by number, ten times as slowly; what comes out of a conditional it has to store.
-    """
-    leaves, structure = jax.tree.flatten(tree)
-    small = [number for number, leaf in enumerate(leaves) if leaf.size <= _SMALL]
-    values = [leaves[number] for number in small]
-    never = jax.tree.map(jnp.zeros_like, values)
-    for number, value in zip(small, jax.lax.cond(true, lambda: values, lambda: never), strict=True):
-        leaves[number] = value
-    return jax.tree.unflatten(structure, leaves)

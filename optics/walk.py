@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from electronics import noise
 from electronics.bounds import within
+from electronics.fusion import held
 from optics import encoding, plane, tiling
 from optics.frozen import Frozen
 from optics.machine import Machine
@@ -164,7 +165,7 @@ class Walk:
 
     def _group(self, so_far, drive, planes, streams, span, factor, observe):
         """Row tiles whose charges add up before one conversion, on top of what was converted so far."""
-        drive, planes, streams, span = tiling.held((drive, planes, streams, span), self.core.clock > 0)
+        drive, planes, streams, span = held((drive, planes, streams, span), self.core.clock > 0)
         charge, seen = tiling.sum_over(lambda *symbol: self.tile.symbol(*symbol, observe), drive, planes, streams[:-1])
         y, received = self.tile.convert(charge, drive, planes, streams[-1], span)
         if not self._scale_is_one:

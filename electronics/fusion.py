@@ -1,0 +1,37 @@
+"""Where one pass over the numbers ends and the next begins, against XLA's will.
+
+XLA's CPU compiler fuses all it can. Where a fusion holds neighbours of a number, or slices of a loop's stacks, it gives
+up vectors, and computes the neighbours of neighbours anew: up to ten times as slow. What goes into a conditional, and
+what comes out of one, has to lie in memory.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+
+Tree = TypeVar("Tree")
+# Numbers of an array that is stored rather than cut out again: those of vectors or columns, not of both.
+_SMALL = 2**16
+
+
+def alone(function: Callable[..., Tree], true: jax.Array, *operands: Tree) -> Tree:
+    """function(*operands) in a pass of its own, given something that is true when the program runs."""
+    shapes = jax.eval_shape(function, *operands)
+    return jax.lax.cond(
+        true, function, lambda *_: jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes), *operands
+    )
+
+
+def held(tree: Tree, true: jax.Array) -> Tree:
+    """The tree with its small arrays put where they lie in memory, given something that is true when the program runs.
+
+    For slices of a loop's stacks, which else are cut out anew for each number that is computed of them.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    small = [number for number, leaf in enumerate(leaves) if leaf.size <= _SMALL]
+    values = [leaves[number] for number in small]
+    for number, value in zip(small, alone(lambda *v: v, true, *values), strict=True):
+        leaves[number] = value
+    return jax.tree.unflatten(structure, leaves)
