@@ -136,21 +136,14 @@ class Loaded:
         return y.reshape(*x.shape[:-1], y.shape[-1])
 
 
-# A gradient keeps the products alone: the dozens of numbers that noise and converters make of each cost more to keep
-# than to make again.
-_lean = lambda f: f
-
 # Compiled as a whole, once for each structure and shape: outside a jit each conditional would be compiled at each call.
 _made = jax.jit(frozen.make)
 
 
 @partial(jax.jit, static_argnums=4)
 def _walked(prepared: Prepared, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool):
-    def walked(p, x, w, key):
-        walk = Walk(p.core, p.device, p.range)
-        return walk(x, walk.load(w, observe), key, observe)
-
-    return _lean(walked)(prepared, x, w, key)
+    walk = Walk(prepared.core, prepared.device, prepared.range)
+    return walk(x, walk.load(w, observe), key, observe)
 
 
 @jax.jit
@@ -161,9 +154,7 @@ def _loaded(prepared: Prepared, w: jax.Array) -> tuple[Prepared, Weights]:
 
 @jax.jit
 def _through(prepared: Prepared, x: jax.Array, weights: Weights, key: jax.Array) -> jax.Array:
-    return _lean(lambda p, x, weights, key: Walk(p.core, p.device, p.range)(x, weights, key)[0])(
-        prepared, x, weights, key
-    )
+    return Walk(prepared.core, prepared.device, prepared.range)(x, weights, key)[0]
 
 
 def product_of(x: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from electronics.exact import product
 from electronics.part import Number
@@ -13,6 +14,8 @@ from optics.signal import Signal
 
 # A second product of fewer rows or columns than this costs little, and an average over so few would be a poor one.
 FEWEST_FACTORED = 128
+# What of a plane a gradient keeps; all else it makes again, of the weights.
+SUMS = "sums of a plane"
 
 
 class Pixels(NamedTuple):
@@ -124,5 +127,6 @@ def _summed(core: Machine, total: jax.Array) -> jax.Array | Factors:
     if core.detector.light == "exact" or min(total.shape) < FEWEST_FACTORED:
         return total
     rows, columns = jnp.sum(total, axis=1, keepdims=True), jnp.sum(total, axis=0, keepdims=True)
+    columns = checkpoint_name(columns, SUMS)
     whole = jnp.sum(columns)
     return Factors(rows, columns / jnp.where(whole > 0, whole, 1.0))

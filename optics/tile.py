@@ -72,13 +72,10 @@ class Tile:
     def __init__(self, core: Machine, frozen: Frozen, range: SiteRange | None):
         self.core, self.frozen, self.range, self.on = core, frozen, range, core.effects
 
-    def drive(self, *args):
-        return jax.checkpoint(self._drive)(*args)
-
     def convert(self, *args):
         return jax.checkpoint(self._convert)(*args)
 
-    def _drive(self, code: jax.Array, exact: jax.Array, scale: jax.Array, used: jax.Array) -> Drive:
+    def drive(self, code: jax.Array, exact: jax.Array, scale: jax.Array, used: jax.Array) -> Drive:
         """Codes [..., vectors, height] of the DACs within scale [..., vectors, 1], bent by DAC and source's curve.
 
         Their norms, which the receivers' gain follows, are those of `exact`, before they were rounded.
@@ -110,9 +107,10 @@ class Tile:
         core, on, code = self.core, self.on, self.core.encoding
         frozen = self.frozen.cropped(*plane.difference.shape)
         light = self._light(drive, plane, frozen, streams)
-        on_diodes = plane.carry(core.space.fan_out(light, core.ways))
+        carried = core.space.fan_out(light, core.ways)
 
-        def received(on_diodes):
+        def received(carried, plane):
+            on_diodes = plane.carry(carried)
             current = core.detector.detect(on_diodes, core.source.wavelength)
             sent, now = current.difference[1:], self._integrated(current, plane, 1 / light.scale)
             value = core.detector.subtract(now, frozen.output_gain, frozen.imbalance)
@@ -121,7 +119,7 @@ class Tile:
             shot = on.shot * one * core.detector.shot_variance(now.quantity(), 1 + code.balanced, bandwidth)
             return Charge(sent, value, shot + on.thermal * one * core.tia.noise_variance(bandwidth)), now
 
-        charge, now = jax.checkpoint(received)(on_diodes)
+        charge, now = jax.checkpoint(received, policy=jax.checkpoint_policies.dots_saveable)(carried, plane)
         return charge, self._lights(drive, plane, frozen, streams, now) if observe else {}
 
     def _light(self, drive, plane, frozen, streams) -> Signal:

@@ -1,5 +1,6 @@
 """The digital side of a product: its scales, signs, digits and tiles, and putting their results together again."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,9 @@ from optics.machine import Machine
 from optics.plane import Pixels, Plane
 from optics.ranges import SiteRange
 from optics.tile import STREAMS, Drive, Seen, Tile
+
+
+_lean = partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable)
 
 
 class Weights(NamedTuple):
@@ -48,6 +52,10 @@ class Walk:
 
     def load(self, w: jax.Array, observe: bool = False) -> Weights:
         """w [rows, columns] as the mask shows it; with `observe`, so that readings can be taken."""
+        lean = jax.checkpoint_policies.save_only_these_names(plane.SUMS)
+        return jax.checkpoint(lambda w: self._load(w, observe), policy=lean)(w)
+
+    def _load(self, w, observe):
         core, code = self.core, self.core.encoding
         tiles = self._tiles(*w.shape)
         ws = tiling.cut_weights(w, tiles)
@@ -77,7 +85,7 @@ class Walk:
         xs = tiling.cut_inputs(x, tiles)
         in_vector = jnp.broadcast_to(largest(x, axis=1), (*xs.shape[:2], 1))
         scale = self._input_scale(in_vector, xs)
-        vectors = self._vectors(xs, scale, in_vector, lit[:, None, :])
+        vectors = jax.checkpoint(self._vectors)(xs, scale, in_vector, lit[:, None, :])
         y, seen = self._strokes(tiles, vectors, weights, key, observe)
         y = y[:, :columns]
         if code.inputs == "offset" or code.weights == "offset":
@@ -165,6 +173,10 @@ class Walk:
 
     def _group(self, so_far, drive, planes, streams, span, factor, observe):
         """Row tiles whose charges add up before one conversion, on top of what was converted so far."""
+        found = _lean(lambda *args: self._received(*args, factor, observe))(drive, planes, streams, span)
+        return found if so_far is None else _merge(so_far, found)
+
+    def _received(self, drive, planes, streams, span, factor, observe):
         drive, planes, streams, span = held((drive, planes, streams, span), self.core.clock > 0)
         charge, seen = tiling.sum_over(lambda *symbol: self.tile.symbol(*symbol, observe), drive, planes, streams[:-1])
         y, received = self.tile.convert(charge, drive, planes, streams[-1], span)
@@ -174,8 +186,7 @@ class Walk:
             seen |= received.seen()
             error = (y - seen.pop("exact")) / seen.pop("full_scale") / (drive.scale[0] * planes.scale[0])
             seen["relative_error"] = jnp.sum(error**2)
-        y = y if factor is None else factor * y
-        return (y, seen) if so_far is None else _merge(so_far, (y, seen))
+        return (y if factor is None else factor * y), seen
 
     @property
     def _scale_is_one(self) -> bool:
