@@ -6,6 +6,7 @@ what comes out of one, has to lie in memory.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import jax
@@ -14,6 +15,10 @@ import jax.numpy as jnp
 Tree = TypeVar("Tree")
 # Numbers of an array that is stored rather than cut out again: those of vectors or columns, not of both.
 _SMALL = 2**16
+
+# A stage of which a gradient keeps what goes in, and its products: the dozens of numbers that noise and converters make
+# of each cost more to keep than to make again. Stages are short, so that each is made again in few passes.
+stage = partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable)
 
 
 def alone(function: Callable[..., Tree], true: jax.Array, *operands: Tree) -> Tree:

@@ -11,6 +11,7 @@ also a tree of this class, need not be a possible machine.
 
 import dataclasses
 import difflib
+import functools
 from collections.abc import Mapping
 from typing import Any, Self, dataclass_transform
 
@@ -78,10 +79,13 @@ class Part:
         return found
 
 
+# A core is flattened at every call of a compiled function, so its fields are looked up once.
+@functools.cache
 def _data_fields(cls: type) -> list[str]:
     return [f.name for f in dataclasses.fields(cls) if not f.metadata.get("static")]
 
 
+@functools.cache
 def _static_fields(cls: type) -> list[str]:
     return [f.name for f in dataclasses.fields(cls) if f.metadata.get("static")]
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from electronics import noise
+from electronics.bounds import at_least
 from optics.machine import Machine
 
 
@@ -64,7 +66,7 @@ def make(core: Machine) -> Frozen:
         # The only pattern as large as the mask: it is drawn where there is a mismatch, at run time.
         pixel_gain=jax.lax.cond(
             jnp.asarray(pixel_spread) > 0,
-            lambda: jnp.maximum(1 + pixel_spread * jax.random.normal(pixel_key, (2, rows, columns), jnp.float32), 0.0),
+            lambda: at_least(1 + pixel_spread * noise.normal(noise.streams(pixel_key), (2, rows, columns)), 0.0),
             lambda: jnp.ones((2, rows, columns), jnp.float32),
         ),
         output_gain=(1 + on.detector_mismatch * core.detector.gain_mismatch * output_gain)

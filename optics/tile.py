@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from electronics import noise
 from electronics.bounds import within
 from electronics.exact import product
-from electronics.fusion import alone
+from electronics.fusion import alone, stage
 from optics.book import photon_energy
 from optics.frozen import Frozen
 from optics.machine import Machine
@@ -72,9 +72,6 @@ class Tile:
     def __init__(self, core: Machine, frozen: Frozen, range: SiteRange | None):
         self.core, self.frozen, self.range, self.on = core, frozen, range, core.effects
 
-    def convert(self, *args):
-        return jax.checkpoint(self._convert)(*args)
-
     def drive(self, code: jax.Array, exact: jax.Array, scale: jax.Array, used: jax.Array) -> Drive:
         """Codes [..., vectors, height] of the DACs within scale [..., vectors, 1], bent by DAC and source's curve.
 
@@ -104,23 +101,23 @@ class Tile:
         What travels is a `Signal`: the numbers in the user's scale beside the watts or amperes of full drive through
         a clear pixel. Noise of the receivers is a variance here, and drawn once, before the ADC.
         """
-        core, on, code = self.core, self.on, self.core.encoding
+        core = self.core
         frozen = self.frozen.cropped(*plane.difference.shape)
         light = self._light(drive, plane, frozen, streams)
-        carried = core.space.fan_out(light, core.ways)
-
-        def received(carried, plane):
-            on_diodes = plane.carry(carried)
-            current = core.detector.detect(on_diodes, core.source.wavelength)
-            sent, now = current.difference[1:], self._integrated(current, plane, 1 / light.scale)
-            value = core.detector.subtract(now, frozen.output_gain, frozen.imbalance)
-            bandwidth = core.tia.noise_bandwidth(core.clock)
-            one = 1 / core.unit_current / core.unit_current
-            shot = on.shot * one * core.detector.shot_variance(now.quantity(), 1 + code.balanced, bandwidth)
-            return Charge(sent, value, shot + on.thermal * one * core.tia.noise_variance(bandwidth)), now
-
-        charge, now = jax.checkpoint(received, policy=jax.checkpoint_policies.dots_saveable)(carried, plane)
+        on_pixels = core.space.fan_out(light, core.ways)
+        charge, now = stage(self._received)(on_pixels, plane, frozen)
         return charge, self._lights(drive, plane, frozen, streams, now) if observe else {}
+
+    def _received(self, on_pixels: Signal, plane: Plane, frozen: Frozen) -> tuple[Charge, Signal]:
+        """Light on the pixels -> the charge, and the currents that it came of."""
+        core, on, code = self.core, self.on, self.core.encoding
+        current = core.detector.detect(plane.carry(on_pixels), core.source.wavelength)
+        sent, now = current.difference[1:], self._integrated(current, plane, 1 / on_pixels.scale)
+        value = core.detector.subtract(now, frozen.output_gain, frozen.imbalance)
+        bandwidth = core.tia.noise_bandwidth(core.clock)
+        one = 1 / core.unit_current / core.unit_current
+        shot = on.shot * one * core.detector.shot_variance(now.quantity(), 1 + code.balanced, bandwidth)
+        return Charge(sent, value, shot + on.thermal * one * core.tia.noise_variance(bandwidth)), now
 
     def _light(self, drive, plane, frozen, streams) -> Signal:
         """Light of each input, and of its neighbours where they interfere: two programs, of which one runs.
@@ -136,10 +133,10 @@ class Tile:
             light = core.space.interfere(light, on.input_crosstalk, frozen.phase, core.encoding.sources)
             return plane.gathered(light)
 
-        def alone():
+        def undisturbed():
             return plane.gathered(self._emitted(noisy, scale, used, frozen))
 
-        return jax.lax.cond(core.space.interferes(on.input_crosstalk), jax.checkpoint(beating), jax.checkpoint(alone))
+        return jax.lax.cond(core.space.interferes(on.input_crosstalk), stage(beating), stage(undisturbed))
 
     def _emitted(self, noisy, scale, used, frozen) -> Signal:
         offset = frozen.source_offset + self.on.linearisation * self._dark
@@ -151,11 +148,10 @@ class Tile:
         product: less what is left to the vector after, more what the one before has left."""
         share = self.on.memory * self.core.tia.memory(self.core.clock)
 
-        def held(values):
-            return _held(values, share)
-
         relative = current.difference * one * plane.inverse
-        return current._replace(difference=held(relative), total=held(current.total), scale=jnp.ones((1, 1)))
+        return current._replace(
+            difference=_held(relative, share), total=_held(current.total, share), scale=jnp.ones((1, 1))
+        )
 
     def _with_source_noise(self, drive, scale, streams):
         """Noise of the DAC and of each laser, drawn per source and symbol, so that all columns see the same draw; and
@@ -171,9 +167,9 @@ class Tile:
             drawn = scale * noise.gaussian(streams[0], variance)
             return _after_another(drive + drawn + drive * shared, 0.0)
 
-        return jax.lax.cond(from_dac + intensity > 0, jax.checkpoint(noisy), lambda: _after_another(drive, 0.0))
+        return jax.lax.cond(from_dac + intensity > 0, stage(noisy), lambda: _after_another(drive, 0.0))
 
-    def _convert(self, charge, drive, plane, streams, span) -> tuple[jax.Array, Received]:
+    def convert(self, charge, drive, plane, streams, span) -> tuple[jax.Array, Received]:
         """Amplifier and ADC: charge [vectors, width] -> what is read of it in the user's scale, and what was received.
 
         `drive` and `plane` are those of all symbols, stacked. Inside, numbers are in units of one full product.
@@ -243,15 +239,19 @@ def _after_another(values: jax.Array, first: float) -> jax.Array:
     return jnp.full((values.shape[0] + 1, values.shape[1]), first, jnp.float32).at[1:].set(values)
 
 
-@jax.custom_jvp
-def _held(values, share):
+def _overlapping(values: jax.Array, share: jax.Array) -> jax.Array:
+    """values [1 + vectors, width] less the share that is left to the vector after, more what the one before left."""
     return values[1:] + share * (values[:-1] - values[1:])
+
+
+_held = jax.custom_jvp(_overlapping)
 
 
 @_held.defjvp
 def _held_jvp(primals, tangents):
     values, share = primals
-    moved = alone(lambda v, s: v[1:] + s * (v[:-1] - v[1:]), share > -1, tangents[0], share)
+    # In a pass of its own, or going backwards a fusion would pad.
+    moved = alone(_overlapping, share > -1, tangents[0], share)
     return _held(values, share), moved + tangents[1] * (values[:-1] - values[1:])
 
 

@@ -1,6 +1,5 @@
 """The digital side of a product: its scales, signs, digits and tiles, and putting their results together again."""
 
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -8,16 +7,13 @@ import jax.numpy as jnp
 
 from electronics import noise
 from electronics.bounds import within
-from electronics.fusion import held
+from electronics.fusion import held, stage
 from optics import encoding, plane, tiling
 from optics.frozen import Frozen
 from optics.machine import Machine
 from optics.plane import Pixels, Plane
 from optics.ranges import SiteRange
 from optics.tile import STREAMS, Drive, Seen, Tile
-
-
-_lean = partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable)
 
 
 class Weights(NamedTuple):
@@ -85,7 +81,7 @@ class Walk:
         xs = tiling.cut_inputs(x, tiles)
         in_vector = jnp.broadcast_to(largest(x, axis=1), (*xs.shape[:2], 1))
         scale = self._input_scale(in_vector, xs)
-        vectors = jax.checkpoint(self._vectors)(xs, scale, in_vector, lit[:, None, :])
+        vectors = stage(self._vectors)(xs, scale, in_vector, lit[:, None, :])
         y, seen = self._strokes(tiles, vectors, weights, key, observe)
         y = y[:, :columns]
         if code.inputs == "offset" or code.weights == "offset":
@@ -173,13 +169,14 @@ class Walk:
 
     def _group(self, so_far, drive, planes, streams, span, factor, observe):
         """Row tiles whose charges add up before one conversion, on top of what was converted so far."""
-        found = _lean(lambda *args: self._received(*args, factor, observe))(drive, planes, streams, span)
+        found = stage(lambda *args: self._received(*args, factor, observe))(drive, planes, streams, span)
         return found if so_far is None else _merge(so_far, found)
 
     def _received(self, drive, planes, streams, span, factor, observe):
+        """What was converted [vectors, width], times the digits' factor where there is one, and what was seen."""
         drive, planes, streams, span = held((drive, planes, streams, span), self.core.clock > 0)
         charge, seen = tiling.sum_over(lambda *symbol: self.tile.symbol(*symbol, observe), drive, planes, streams[:-1])
-        y, received = self.tile.convert(charge, drive, planes, streams[-1], span)
+        y, received = stage(self.tile.convert)(charge, drive, planes, streams[-1], span)
         if not self._scale_is_one:
             y = self._apart(y, _slice(planes, 0))
         if observe:
