@@ -190,11 +190,17 @@ def _constants(stage: Stage, values: np.ndarray, factors: tuple[float, float] | 
     return found
 
 
+def fitted(calibration: Mapping[str, Constant]) -> dict[str, Constant]:
+    """Those of the constants that a stage fits, sorted by name."""
+    targets = {target for stage in STAGES for parameter in stage.parameters for target in parameter.targets}
+    return {name: constant for name, constant in sorted(calibration.items()) if name in targets}
+
+
 def as_toml(calibration: Mapping[str, Constant]) -> str:
     """The text of calibration.toml; values to five digits."""
     lines = ["# Written by `python -m experiments accelerators --refit`: what was fitted to published rows."]
     part = ""
-    for name, constant in sorted(calibration.items()):
+    for name, constant in fitted(calibration).items():
         owner, _, field = name.partition(".")
         if owner != part:
             lines += ["", f"[{owner}]"]
