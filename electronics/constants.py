@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources.abc import Traversable
 
-MARKS = ("measured", "published", "vendor", "derived", "assumed", "defined")
+MARKS = ("measured", "published", "vendor", "derived", "memory", "assumed", "defined")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,7 +13,8 @@ class Constant:
     """One number with its uncertainty and its origin.
 
     `mark` says how sure it is: measured (read in the primary text), published (read through a secondary source),
-    vendor (stated by a seller), derived (by a formula the source names), assumed (chosen here), defined (exact).
+    vendor (stated by a seller), derived (by a formula the source names), memory (widely stated, but no text was at
+    hand to check it), assumed (chosen here), defined (exact).
     """
 
     name: str

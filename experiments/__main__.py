@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import tyro
 
-from experiments import attribute, bench, bill, gain, headline, runs, sweep, target, width
+from experiments import accelerators, attribute, bench, bill, gain, headline, runs, sweep, target, width
 from models import FetchError
 
 INTERRUPTED = 130
 PROGRAMS = {
     "headline": (headline.Headline, headline.main),
+    "accelerators": (accelerators.Accelerators, accelerators.main),
     "attribute": (attribute.Attribute, attribute.main),
     "bench": (bench.Bench, bench.main),
     "bill": (bill.Bill, bill.main),

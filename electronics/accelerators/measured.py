@@ -20,7 +20,7 @@ class MeasuredRun:
     source: str
 
 
-_TABLES = tomllib.loads((files("electronics") / "accelerators.toml").read_text(encoding="utf-8"))
+_TABLES = tomllib.loads((files("electronics.accelerators") / "measured.toml").read_text(encoding="utf-8"))
 
 MEASURED_RUNS = tuple(MeasuredRun(**row) for row in _TABLES.pop("measured"))
 ENERGY_PER_MAC: dict[str, Constant] = {

@@ -1,0 +1,62 @@
+"""Digital systems for language models: what they reach and draw, and serving on any machine, digital or optical.
+
+`predict` answers for one system. Beneath it: `System` is data with ranges, `System.at` a machine at a corner of them,
+and `Machine` the protocol (`prefill`, `decode_step`, memory, link, idle and nameplate watts) on which `serve` and
+everything that joins two machines is built. What was fitted to published results, and how, is in `calibration`.
+"""
+
+from electronics.accelerators.digital import DigitalMachine, Software
+from electronics.accelerators.machine import Cost, Machine
+from electronics.accelerators.measured import ENERGY_PER_MAC, MEASURED_RUNS, MeasuredRun, tops_per_watt
+from electronics.accelerators.precision import PRECISIONS, Precision, precision_named
+from electronics.accelerators.predict import AnySystem, Prediction, Range, chips_needed, predict
+from electronics.accelerators.published import PUBLISHED, Published
+from electronics.accelerators.serving import (
+    Request,
+    Served,
+    largest_batch_within,
+    needed_bytes,
+    prompt_cost,
+    require_fit,
+    sequences_that_fit,
+    serve,
+)
+from electronics.accelerators.shape import Model, Shape
+from electronics.accelerators.system import CORNERS, SYSTEMS, Corner, System, machine, system_named
+
+__all__ = [
+    "CORNERS",
+    "ENERGY_PER_MAC",
+    "MEASURED_RUNS",
+    "PRECISIONS",
+    "PUBLISHED",
+    "SYSTEMS",
+    "AnySystem",
+    "Corner",
+    "Cost",
+    "DigitalMachine",
+    "Machine",
+    "MeasuredRun",
+    "Model",
+    "Precision",
+    "Prediction",
+    "Published",
+    "Range",
+    "Request",
+    "Served",
+    "Shape",
+    "Software",
+    "System",
+    "chips_needed",
+    "largest_batch_within",
+    "machine",
+    "needed_bytes",
+    "precision_named",
+    "predict",
+    "prompt_cost",
+    "require_fit",
+    "sequences_that_fit",
+    "serve",
+    "system_named",
+    "tops_per_watt",
+]
