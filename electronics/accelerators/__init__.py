@@ -1,13 +1,14 @@
 """Digital systems for language models: what they reach and draw, and serving on any machine, digital or optical.
 
 `predict` answers for one system. Beneath it: `System` is data with ranges, `System.at` a machine at a corner of them,
-and `Machine` the protocol (`prefill`, `decode_step`, memory, link, idle and nameplate watts) on which `serve` and
-everything that joins two machines is built. What was fitted to published results, and how, is in `calibration`.
+and `Machine` the protocol (`prefill`, `decode_step`, memory, link, idle and nameplate watts) on which `serve`, and
+`serve_pair` for a machine that reads prompts and one that writes answers, are built. What was fitted to published results, and how, is in `calibration`.
 """
 
 from electronics.accelerators.digital import DigitalMachine, Software
 from electronics.accelerators.machine import Cost, Machine
 from electronics.accelerators.measured import ENERGY_PER_MAC, MEASURED_RUNS, MeasuredRun, tops_per_watt
+from electronics.accelerators.pair import Pair, ServedByPair, serve_pair
 from electronics.accelerators.precision import PRECISIONS, Precision, precision_named
 from electronics.accelerators.predict import AnySystem, Prediction, Range, chips_needed, predict
 from electronics.accelerators.published import PUBLISHED, Published
@@ -38,12 +39,14 @@ __all__ = [
     "Machine",
     "MeasuredRun",
     "Model",
+    "Pair",
     "Precision",
     "Prediction",
     "Published",
     "Range",
     "Request",
     "Served",
+    "ServedByPair",
     "Shape",
     "Software",
     "System",
@@ -57,6 +60,7 @@ __all__ = [
     "require_fit",
     "sequences_that_fit",
     "serve",
+    "serve_pair",
     "system_named",
     "tops_per_watt",
 ]
