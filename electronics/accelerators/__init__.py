@@ -1,8 +1,9 @@
 """Digital systems for language models: what they reach and draw, and serving on any machine, digital or optical.
 
 `predict` answers for one system. Beneath it: `System` is data with ranges, `System.at` a machine at a corner of them,
-and `Machine` the protocol (`prefill`, `decode_step`, memory, link, idle and nameplate watts) on which `serve`, and
-`serve_pair` for a machine that reads prompts and one that writes answers, are built. What was fitted to published results, and how, is in `calibration`.
+and `Machine` the protocol (`prefill`, `decode_step`, memory, link, idle and nameplate watts) on which `serve` is built,
+and `serve_pair` for a machine that reads prompts and one that writes answers. What was fitted to published results, and
+how, is in `calibration`.
 """
 
 from electronics.accelerators.digital import DigitalMachine, Software
