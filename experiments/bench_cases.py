@@ -10,7 +10,9 @@ import numpy as np
 
 import models
 import optics
+from electronics import noise
 from electronics.exact import product
+from optics import tiling
 
 KEY = 5
 SCENARIOS = ("today", "projected_2029", "physical_limit")
@@ -19,9 +21,9 @@ SWEEP_POINTS = 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
-    """One pair. kind: "product" of [vectors, rows] @ [rows, columns], a "sweep" over cores of such a product, or
-    SmolLM2's "forward" pass or "gradient" on `batch` windows of `tokens`. tile_rows: those of the core; light: how
-    shot noise is computed, see `optics.Photodetector`.
+    """One pair. kind: "product" of [vectors, rows] @ [rows, columns], its "floor", the least that any emulator with
+    such noise does, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on `batch`
+    windows of `tokens`. tile_rows: those of the core; light: how shot noise is computed, see `optics.Photodetector`.
     """
 
     kind: str
@@ -41,7 +43,7 @@ class Case:
         if self.kind in ("forward", "gradient"):
             return f"SmolLM2 {self.kind}, {self.batch} x {self.tokens} tokens{exact}"
         shape = f"{self.rows} -> {self.columns}, {self.vectors} vector{'s' if self.vectors != 1 else ''}"
-        many = f"{SWEEP_POINTS} cores, " if self.kind == "sweep" else ""
+        many = {"sweep": f"{SWEEP_POINTS} cores, ", "floor": "floor of "}.get(self.kind, "")
         return f"{many}{shape}, tiles of {self.tile_rows}{exact}"
 
     def core(self) -> optics.TensorCore:
@@ -63,7 +65,8 @@ class Pair(NamedTuple):
 
 def pair(case: Case) -> Pair:
     """The pair of a case, compiled."""
-    return {"product": _product, "sweep": _sweep, "forward": _forward, "gradient": _gradient}[case.kind](case)
+    pairs = {"product": _product, "floor": _floor, "sweep": _sweep, "forward": _forward, "gradient": _gradient}
+    return pairs[case.kind](case)
 
 
 def _product(case: Case) -> Pair:
@@ -77,6 +80,31 @@ def _product(case: Case) -> Pair:
 
 def _through(loaded: optics.Loaded, key: jax.Array, x: jax.Array) -> jax.Array:
     return loaded.matmul(x, key=key)
+
+
+def _floor(case: Case) -> Pair:
+    """One rounding and one sample of noise for each number that is converted, of one variance, and nothing else."""
+    x, w = operands(case)
+    tiles = tiling.fit(case.rows, case.columns, case.tile_rows, case.columns)
+    planes = tiling.cut_weights(w, tiles)[0]
+    digital, digital_bytes = _compiled(product, x, w)
+    emulated, emulated_bytes = _compiled(
+        lambda x, planes, key, variance: _least(x, planes, key, variance, tiles),
+        x, planes, jax.random.key(KEY), jnp.float32(1e-3),
+    )  # fmt: skip
+    return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
+
+
+def _least(x: jax.Array, planes: jax.Array, key: jax.Array, variance: jax.Array, tiles: tiling.Tiles) -> jax.Array:
+    def converted(values, stream):
+        noisy = values + noise.gaussian(stream, jnp.broadcast_to(variance, values.shape))
+        return jnp.round(noisy * 32) * jnp.float32(1 / 32)
+
+    def tile(drive, plane, streams):
+        return converted(product(converted(drive, streams[0]), plane), streams[1])
+
+    streams = noise.streams(key, (tiles.row_tiles, 2))
+    return tiling.sum_over(tile, tiling.cut_inputs(x, tiles), planes, streams)
 
 
 def operands(case: Case) -> tuple[jax.Array, jax.Array]:

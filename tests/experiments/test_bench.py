@@ -50,6 +50,16 @@ def test_the_same_work_is_compared():
     assert np.std(emulated - digital) < 0.05 * np.std(digital)
 
 
+def test_the_floor_is_a_product_with_noise_and_rounding():
+    """Two samples of variance 1e-3 and two roundings to 1/32 an output's path: the inputs' add up over 48 rows."""
+    case = Case(kind="floor", preset="today", rows=48, columns=40, vectors=400, tile_rows=16)
+    pair = bench_worker.pair(case)
+    off = np.asarray(pair.emulated()) - np.asarray(pair.digital())
+    each = 1e-3 + (1 / 32) ** 2 / 12
+    # 16,000 outputs that share 400 x 48 inputs: the variance is known to 5 %.
+    assert np.var(off) == pytest.approx(48 * each + 3 * each, rel=0.15)
+
+
 @pytest.mark.parametrize(
     "wrong, said",
     [
