@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import tyro
 
-from experiments import accelerators, attribute, bench, bill, gain, headline, runs, sweep, target, width
+from experiments import accelerators, attribute, bench, bill, gain, headline, runs, serve, sweep, target, width
 from models import FetchError
 
 INTERRUPTED = 130
@@ -19,6 +19,7 @@ PROGRAMS = {
     "gain": (gain.Gain, gain.main),
     "target": (target.Target, target.main),
     "width": (width.Width, width.main),
+    "serve": (serve.Serve, serve.main),
     "sweep": (sweep.Sweep, sweep.main),
     "show": (runs.Show, runs.show),
     "plot": (runs.Plot, runs.plot),

@@ -24,7 +24,15 @@ from electronics.accelerators.serving import (
     serve,
 )
 from electronics.accelerators.shape import Model, Shape
-from electronics.accelerators.system import CORNERS, SYSTEMS, Corner, System, machine, system_named
+from electronics.accelerators.system import (
+    CORNERS,
+    SYSTEMS,
+    Corner,
+    System,
+    hand_over_joules,
+    machine,
+    system_named,
+)
 
 __all__ = [
     "CORNERS",
@@ -52,6 +60,7 @@ __all__ = [
     "Software",
     "System",
     "chips_needed",
+    "hand_over_joules",
     "largest_batch_within",
     "machine",
     "needed_bytes",

@@ -158,6 +158,11 @@ def system_named(name: str) -> System:
     return SYSTEMS[name]
 
 
+def hand_over_joules(corner: Corner = "nominal") -> float:
+    """J per byte that goes from one machine to another, all ends included."""
+    return pick(_COMMON["common.hand_over_joules"], "hand_over_joules", corner)
+
+
 @lru_cache(maxsize=4096)
 def machine(name: str, chips: int, corner: Corner = "nominal", software: str | None = None) -> DigitalMachine:
     """`system_named(name).at(...)`, kept: a sweep asks for the same machine many times."""

@@ -1,0 +1,160 @@
+"""Which machine, or which pair of machines, serves a language model with how many tokens a second, a joule and a kW."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from electronics.accelerators import SYSTEMS, System, system_named
+from experiments import reporting, serve_figures
+from experiments.serve_rows import BATCHES, Row, best, precision_of, rows
+from experiments.serve_workloads import WORKLOADS, ServingWorkload, from_trace, workload_named
+from experiments.workload import shapes_named
+
+SHOWN = 8
+MARKS_UNSURE = ("assumed",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Serve:
+    """Serves a model on each machine alone and on each pair of them, one that reads prompts and one that answers."""
+
+    model: str = "llama-3.1-70b"
+    """Shapes of the model."""
+    workloads: tuple[str, ...] = tuple(WORKLOADS)
+    """What is asked for."""
+    systems: tuple[str, ...] = tuple(SYSTEMS)
+    """Systems that are compared, by their short names."""
+    batches: tuple[int, ...] = BATCHES
+    """Sequences that a machine decodes at once."""
+    trace: Path | None = None
+    """A CSV of one's own requests (columns prompt, output, cached), served in place of the workloads."""
+    ttft_limit: float = math.inf
+    """Longest wait for the first token [s], of a trace."""
+    tpot_limit: float = math.inf
+    """Longest time between two tokens [s], of a trace."""
+    out: Path = Path("runs/serve")
+    """Folder for summary.json and the figures."""
+
+    def check(self) -> None:
+        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        if min(self.batches, default=0) < 1:
+            raise ValueError(f"batches = {self.batches} must be whole numbers of at least 1")
+        for name in ("ttft_limit", "tpot_limit"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} = {getattr(self, name)} must be above 0 s")
+
+
+def main(options: Serve) -> dict[str, Any]:
+    """Serves all, prints a table a workload and what follows from it, writes summary.json and the figures."""
+    options.check()
+    shape = shapes_named(options.model)
+    systems = [system_named(name) for name in dict.fromkeys(options.systems)]
+    found = {workload: rows(workload, shape, systems, options.batches) for workload in _asked(options)}
+    summary = {
+        "program": "serve",
+        "model": options.model,
+        "precisions": {system.name: precision_of(system) for system in systems},
+        "assumed": {system.name: _unsure(system) for system in systems},
+        "workloads": {
+            workload.name: {
+                "title": workload.title,
+                **dataclasses.asdict(workload.request),
+                "limits_s": [x if math.isfinite(x) else None for x in (workload.ttft_limit, workload.tpot_limit)],
+                "constants": {name: dataclasses.asdict(c) for name, c in workload.constants.items()},
+                "sentences": sentences(workload, each),
+            }
+            for workload, each in found.items()
+        },
+        "rows": [row.as_dict() for each in found.values() for row in each],
+        "versions": reporting.versions(),
+    }
+    reporting.write(summary, options.out)
+    serve_figures.draw(found, options.model, options.out)
+    _show(found, options)
+    return summary
+
+
+def _asked(options: Serve) -> list[ServingWorkload]:
+    if options.trace is not None:
+        return [from_trace(options.trace, options.ttft_limit, options.tpot_limit)]
+    return [workload_named(name) for name in dict.fromkeys(options.workloads)]
+
+
+def _unsure(system: System) -> list[str]:
+    return [name for name, constant in system.fields.items() if constant.mark in MARKS_UNSURE]
+
+
+def sentences(workload: ServingWorkload, found: Sequence[Row]) -> list[str]:
+    """What the rows of a workload say: the best machine, the best pair, and whether they can be told apart."""
+    ranked = list(best(found))
+    if not ranked:
+        return ["Nothing here serves it: no model and batch fits that keeps the latency limits."]
+    alone = next((row for row in ranked if row.prefill == row.decode), None)
+    pair = next((row for row in ranked if row.prefill != row.decode), None)
+    said = []
+    if alone:
+        said.append(f"The best single machine is {alone.name}: {_rate(alone)}.")
+    if pair:
+        said.append(f"The best pair is {pair.name}: {_rate(pair)}.")
+    if alone and pair:
+        a, b = alone.tokens_per_s_per_kw, pair.tokens_per_s_per_kw
+        more, less = (alone, pair) if a.nominal >= b.nominal else (pair, alone)
+        told = max(a.low, b.low) > min(a.high, b.high)
+        factor = more.tokens_per_s_per_kw.nominal / less.tokens_per_s_per_kw.nominal
+        said.append(
+            f"{more.name} gives {factor:.2f} times as many tokens per kW, which "
+            f"{'their ranges tell apart' if told else 'is within their ranges'}."
+        )
+    late = sorted({row.name for row in found if row.prefill == row.decode} - {row.name for row in ranked})
+    if late:
+        said.append(f"Alone and at no batch within the latency limits: {', '.join(late)}.")
+    return said
+
+
+def _rate(row: Row) -> str:
+    rate, joules = row.tokens_per_s_per_kw, row.j_per_token
+    return f"{rate} tokens/s for each kW of nameplate and {joules} J a token at batch {row.batch}"
+
+
+def _show(found: dict[ServingWorkload, list[Row]], options: Serve) -> None:
+    for workload, each in found.items():
+        ranked = list(best(each))
+        shown = ranked[:SHOWN] + [row for row in ranked[SHOWN:] if row.prefill == row.decode]
+        print(f"{workload.title}: {_request(workload)}, {options.model}")
+        if shown:
+            print(reporting.table([_HEADER, *map(_cells, shown)]))
+        print("\n".join(sentences(workload, each)), end="\n\n")
+    print(
+        "Rates are per kW of nameplate, J at the wall; brackets: all constants at their best and at their worst.\n"
+        f"The first {SHOWN} by nominal rate, then single machines; machines x chips of the group that wastes least."
+    )
+    print(f"Written to {options.out}: summary.json, serve.png/.pdf, serve_joules.png/.pdf")
+
+
+_HEADER = ("prefill + decode", "batch", "machines", "ttft s", "tpot ms", "tokens/s/kW", "J/token")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    machines = row.decode_machines if row.prefill == row.decode else f"{row.prefill_machines} + {row.decode_machines}"
+    return (
+        row.name,
+        str(row.batch),
+        machines,
+        f"{row.ttft_s.nominal:.2g}",
+        f"{1e3 * row.tpot_s.nominal:.3g}",
+        str(row.tokens_per_s_per_kw),
+        str(row.j_per_token),
+    )
+
+
+def _request(workload: ServingWorkload) -> str:
+    request = workload.request
+    cached = f" ({request.cached} of them cached)" if request.cached else ""
+    limits = ", ".join(
+        f"{name} within {limit:g} s"
+        for name, limit in (("first token", workload.ttft_limit), ("next token", workload.tpot_limit))
+        if math.isfinite(limit)
+    )
+    return f"{request.prompt} tokens in{cached}, {request.output} out; {limits or 'no latency limits'}"

@@ -1,0 +1,105 @@
+"""The figures of serving: tokens per kW against latency, and where a token's joules go."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from experiments import plotting
+from experiments.plotting import BLUE, GREEN, GREY, VERMILION
+from experiments.serve_rows import PARTS, Row, best
+from experiments.serve_workloads import ServingWorkload
+
+BARS = 12
+COLOURS = dict(zip(PARTS, (BLUE, VERMILION, GREEN, GREY), strict=True))
+WORDS = dict(zip(PARTS, ("prefill", "decode", "transfer", "idle"), strict=True))
+# Machines that are pointed out wherever they stand.
+NAMED = ("b200", "groq", "cs3", "lp30", "galaxy", "tetra")
+
+Found = Mapping[ServingWorkload, Sequence[Row]]
+
+
+def draw(found: Found, model: str, out: Path) -> None:
+    """Writes serve and serve_joules as PNG and PDF, a panel a workload."""
+    with plotting.style():
+        _grid(found, model, out, "serve", _latency, "Tokens per kW against latency")
+        _grid(found, model, out, "serve_joules", _joules, "Where the joules of a token go")
+
+
+def _grid(found: Found, model: str, out: Path, name: str, panel, title: str) -> None:
+    columns = 1 if len(found) == 1 else 2
+    lines = -(-len(found) // columns)
+    figure, axes = plotting.plt.subplots(lines, columns, figsize=(5.2 * columns, 4.0 * lines), squeeze=False)
+    for each in axes.flat[len(found) :]:
+        each.remove()
+    for each, (workload, rows) in zip(axes.flat, found.items(), strict=False):
+        panel(each, workload, rows)
+    figure.suptitle(f"{title}: {model}", x=0.01, ha="left")
+    figure.tight_layout()
+    plotting.save(figure, out, name)
+
+
+def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None:
+    """All rows as dots, the front of single machines and that of pairs as lines, some machines by name."""
+    axes.set_title(workload.title, loc="left")
+    axes.set(xscale="log", yscale="log", xlabel="time per output token [ms]", ylabel="tokens/s per kW of nameplate")
+    if not rows:
+        axes.text(0.5, 0.5, "nothing fits", transform=axes.transAxes, ha="center")
+        return
+    for kind, colour, paired in (("one machine", BLUE, False), ("a pair", VERMILION, True)):
+        chosen = [
+            row for row in rows if (row.prefill != row.decode) is paired and row.ttft_s.nominal <= workload.ttft_limit
+        ]
+        if not chosen:
+            continue
+        x, y = np.array([(1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal) for row in chosen]).T
+        axes.plot(x, y, ".", ms=1.5 if paired else 3, color=colour, alpha=0.25 if paired else 0.6, mew=0, zorder=1)
+        front = _front(x, y)
+        axes.plot(x[front], y[front], color=colour, lw=1.5, label=kind, zorder=3)
+    for name in NAMED:
+        own = [row for row in rows if row.name == name]
+        if own:
+            x, y = np.array([(1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal) for row in own]).T
+            front = _front(x, y)
+            x, y = x[front], y[front]
+            axes.plot(x, y, "--", lw=1, color="#444444", zorder=2)
+            axes.annotate(name, (x[0], y[0]), (2, -8), textcoords="offset points", fontsize=7, bbox=plotting.CLEARED)
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        plotting.plain_log(axis, limits)
+    if np.isfinite(workload.tpot_limit):
+        axes.axvline(1e3 * workload.tpot_limit, color=GREY, lw=1)
+        axes.text(
+            1e3 * workload.tpot_limit, 0.02, " limit", transform=axes.get_xaxis_transform(), color="#555555", fontsize=7
+        )
+    axes.legend(loc="lower right", fontsize=7.5)
+
+
+def _front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Places of the points that none beats in both, from left to right: less time, more tokens."""
+    order = np.lexsort((-y, x))
+    rising = np.maximum.accumulate(y[order])
+    return order[np.concatenate([[True], rising[1:] > rising[:-1]])]
+
+
+def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None:
+    """The leanest machines and pairs that keep the limits, each a bar of its parts, with the range of the whole."""
+    axes.set_title(workload.title, loc="left")
+    lean = sorted(best(rows), key=lambda row: row.j_per_token.nominal)
+    singles = [row for row in lean if row.prefill == row.decode][: BARS // 2]
+    pairs = [row for row in lean if row.prefill != row.decode][: BARS - len(singles)]
+    shown = sorted(singles + pairs, key=lambda row: row.j_per_token.nominal)
+    if not shown:
+        axes.text(0.5, 0.5, "nothing keeps the limits", transform=axes.transAxes, ha="center")
+        return
+    places, left = np.arange(len(shown)), np.zeros(len(shown))
+    for part in PARTS:
+        values = np.array([row.parts[part] for row in shown])
+        axes.barh(places, values, left=left, color=COLOURS[part], label=WORDS[part], height=0.7)
+        left += values
+    low, high = np.array([(row.j_per_token.low, row.j_per_token.high) for row in shown]).T
+    most = 2.2 * left.max()
+    axes.errorbar(left, places, xerr=[left - low, np.minimum(high, most) - left], fmt="none", ecolor="#444444", lw=0.8)
+    axes.set_yticks(places, [row.name for row in shown], fontsize=7.5)
+    axes.set(xlim=(0, most), ylim=(len(shown) - 0.4, -0.6), xlabel="J per output token at the wall")
+    axes.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=1, edgecolor="none")

@@ -1,0 +1,179 @@
+"""Every machine alone and every pair of machines on a workload, over batches."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from electronics.accelerators import (
+    CORNERS,
+    Corner,
+    Machine,
+    Model,
+    Pair,
+    Range,
+    Request,
+    Served,
+    Shape,
+    System,
+    chips_needed,
+    hand_over_joules,
+    machine,
+    precision_named,
+    require_fit,
+    serve,
+    serve_pair,
+)
+from experiments.serve_workloads import ServingWorkload
+
+BATCHES = tuple(2**power for power in range(12))
+# Precisions that models are served in, those preferred first: 8 bits where a machine has them.
+PREFERRED = ("fp8", "int8", "bfp8", "bf16", "int4", "fp4")
+PARTS = ("prefill_j", "decode_j", "transfer_j", "idle_j")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Row:
+    """One machine or pair at one batch. Rates are of one group of whole machines; joules per output token.
+
+    `nameplate_watts` is what the group's supply must be laid out for, `kept` whether the latency limits are.
+    """
+
+    workload: str
+    prefill: str
+    decode: str
+    batch: int
+    prefill_machines: str
+    decode_machines: str
+    ttft_s: Range
+    tpot_s: Range
+    tokens_per_s: Range
+    j_per_token: Range
+    tokens_per_s_per_kw: Range
+    parts: dict[str, float]
+    nameplate_watts: float
+    kept: bool
+
+    @property
+    def name(self) -> str:
+        """As figures and tables have it."""
+        return self.decode if self.prefill == self.decode else f"{self.prefill} + {self.decode}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As summary.json has it."""
+        return dataclasses.asdict(self)
+
+
+def precision_of(system: System) -> str:
+    """The precision that a system serves in: 8 bits where it has them."""
+    return next(name for name in PREFERRED if name in system.precisions)
+
+
+def rows(
+    workload: ServingWorkload, shape: Shape, systems: Sequence[System], batches: Sequence[int] = BATCHES
+) -> list[Row]:
+    """All that fits: each system alone, and each as the prefill machine of each other."""
+    found = []
+    for batch in batches:
+        for decode in systems:
+            found += _attempt(lambda decode=decode, batch=batch: _alone(workload, shape, decode, batch))
+            for prefill in systems:
+                if prefill is not decode:
+                    found += _attempt(lambda p=prefill, d=decode, batch=batch: _paired(workload, shape, p, d, batch))
+    return found
+
+
+def best(found: Sequence[Row]) -> Iterator[Row]:
+    """Of each machine or pair the row of the most tokens/s per kW that keeps the limits, the best first."""
+    kept: dict[str, Row] = {}
+    for row in found:
+        now = kept.get(row.name)
+        if row.kept and (now is None or row.tokens_per_s_per_kw.nominal > now.tokens_per_s_per_kw.nominal):
+            kept[row.name] = row
+    yield from sorted(kept.values(), key=lambda row: -row.tokens_per_s_per_kw.nominal)
+
+
+def _attempt(row: Callable[[], Row]) -> list[Row]:
+    """The row, unless the model or the batch does not fit such machines."""
+    try:
+        return [row()]
+    except ValueError:
+        return []
+
+
+def _chips(system: System, model: Model, request: Request, batch: int) -> int:
+    """Chips of one machine: as few as hold the batch, but not more than share a fast link, unless the model needs it.
+
+    Raises ValueError if the batch does not fit then.
+    """
+    domain = max(int(system.fields["system_chips"].value), chips_needed(system.name, model, request))
+    chips = min(chips_needed(system.name, model, request, batch), domain)
+    require_fit(machine(system.name, chips), model, request, batch)
+    return chips
+
+
+def _alone(workload: ServingWorkload, shape: Shape, system: System, batch: int) -> Row:
+    model = Model(shape, precision_named(precision_of(system)))
+    workload.request.check(model)
+    chips = _chips(system, model, workload.request, batch)
+    machines = [machine(system.name, chips, corner) for corner in CORNERS]
+    served = [serve(each, model, workload.request, batch) for each in machines]
+    return _row(
+        workload, system.name, system.name, f"{chips}", f"{chips}", served, [m.nameplate_watts for m in machines]
+    )
+
+
+def _paired(workload: ServingWorkload, shape: Shape, prefill: System, decode: System, batch: int) -> Row:
+    read_as = Model(shape, precision_named(precision_of(prefill)))
+    model = Model(shape, precision_named(precision_of(decode)))
+    workload.request.check(model)
+    chips = _chips(prefill, read_as, workload.request, 1), _chips(decode, model, workload.request, batch)
+
+    def at(corner: Corner) -> tuple[Machine, Machine]:
+        return machine(prefill.name, chips[0], corner), machine(decode.name, chips[1], corner)
+
+    served, watts = [], []
+    for corner in CORNERS:
+        reader, writer = at(corner)
+        pair = Pair.of(reader, writer, hand_over_joules(corner))
+        served.append(serve_pair(pair, model, workload.request, batch, read_as))
+        watts.append(served[-1].prefills * reader.nameplate_watts + served[-1].decodes * writer.nameplate_watts)
+    return _row(
+        workload,
+        prefill.name,
+        decode.name,
+        f"{served[0].prefills} x {chips[0]}",
+        f"{served[0].decodes} x {chips[1]}",
+        served,
+        watts,
+    )
+
+
+def _row(
+    workload: ServingWorkload,
+    prefill: str,
+    decode: str,
+    prefill_machines: str,
+    decode_machines: str,
+    served: Sequence[Served],
+    watts: Sequence[float],
+) -> Row:
+    def over(name: str) -> Range:
+        return Range.over(tuple(getattr(each, name) for each in served))
+
+    nominal = served[0]
+    return Row(
+        workload=workload.name,
+        prefill=prefill,
+        decode=decode,
+        batch=nominal.batch,
+        prefill_machines=prefill_machines,
+        decode_machines=decode_machines,
+        **{name: over(name) for name in ("ttft_s", "tpot_s", "tokens_per_s", "j_per_token")},
+        tokens_per_s_per_kw=Range.over(
+            tuple(1e3 * each.tokens_per_s / most for each, most in zip(served, watts, strict=True))
+        ),
+        parts={name: getattr(nominal, name, 0.0) for name in PARTS},
+        nameplate_watts=watts[0],
+        kept=workload.met_by(nominal.ttft_s, nominal.tpot_s) and math.isfinite(nominal.tpot_s),
+    )
