@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from electronics.accelerators import SYSTEMS, System, system_named
-from experiments import reporting, serve_figures
+from experiments import reporting, serve_figures, serve_shift
 from experiments.serve_rows import BATCHES, Row, best, precision_of, rows
 from experiments.serve_workloads import WORKLOADS, ServingWorkload, from_trace, workload_named
 from experiments.workload import shapes_named
@@ -52,6 +52,7 @@ def main(options: Serve) -> dict[str, Any]:
     shape = shapes_named(options.model)
     systems = [system_named(name) for name in dict.fromkeys(options.systems)]
     found = {workload: rows(workload, shape, systems, options.batches) for workload in _asked(options)}
+    shifts = serve_shift.shifts(found, shape)
     summary = {
         "program": "serve",
         "model": options.model,
@@ -67,12 +68,16 @@ def main(options: Serve) -> dict[str, Any]:
             }
             for workload, each in found.items()
         },
+        "mix_shift": [each.as_dict() for each in shifts],
         "rows": [row.as_dict() for each in found.values() for row in each],
         "versions": reporting.versions(),
     }
     reporting.write(summary, options.out)
-    serve_figures.draw(found, options.model, options.out)
+    serve_figures.draw(found, shifts, options.model, options.out)
     _show(found, options)
+    _show_shift(shifts)
+    figures = ["serve", "serve_joules"] + ["serve_shift"] * bool(shifts)
+    print(f"Written to {options.out}: summary.json, {', '.join(f'{name}.png/.pdf' for name in figures)}")
     return summary
 
 
@@ -91,8 +96,8 @@ def sentences(workload: ServingWorkload, found: Sequence[Row]) -> list[str]:
     ranked = list(best(found))
     if not ranked:
         return ["Nothing here serves it: no model and batch fits that keeps the latency limits."]
-    alone = next((row for row in ranked if row.prefill == row.decode), None)
-    pair = next((row for row in ranked if row.prefill != row.decode), None)
+    alone = next((row for row in ranked if row.is_alone), None)
+    pair = next((row for row in ranked if not row.is_alone), None)
     said = []
     if alone:
         said.append(f"The best single machine is {alone.name}: {_rate(alone)}.")
@@ -107,7 +112,7 @@ def sentences(workload: ServingWorkload, found: Sequence[Row]) -> list[str]:
             f"{more.name} gives {factor:.2f} times as many tokens per kW, which "
             f"{'their ranges tell apart' if told else 'is within their ranges'}."
         )
-    late = sorted({row.name for row in found if row.prefill == row.decode} - {row.name for row in ranked})
+    late = sorted({row.name for row in found if row.is_alone} - {row.name for row in ranked})
     if late:
         said.append(f"Alone and at no batch within the latency limits: {', '.join(late)}.")
     return said
@@ -121,7 +126,7 @@ def _rate(row: Row) -> str:
 def _show(found: dict[ServingWorkload, list[Row]], options: Serve) -> None:
     for workload, each in found.items():
         ranked = list(best(each))
-        shown = ranked[:SHOWN] + [row for row in ranked[SHOWN:] if row.prefill == row.decode]
+        shown = ranked[:SHOWN] + [row for row in ranked[SHOWN:] if row.is_alone]
         print(f"{workload.title}: {_request(workload)}, {options.model}")
         if shown:
             print(reporting.table([_HEADER, *map(_cells, shown)]))
@@ -130,18 +135,30 @@ def _show(found: dict[ServingWorkload, list[Row]], options: Serve) -> None:
         "Rates are per kW of nameplate, J at the wall; brackets: all constants at their best and at their worst.\n"
         f"The first {SHOWN} by nominal rate, then single machines; machines x chips of the group that wastes least."
     )
-    print(f"Written to {options.out}: summary.json, serve.png/.pdf, serve_joules.png/.pdf")
+
+
+def _show_shift(shifts: Sequence[serve_shift.Shift]) -> None:
+    if not shifts:
+        return
+    print(
+        "\nA fleet of fixed power sized for one workload and run on another: share kept of what one sized for it gives"
+    )
+    print(reporting.table([("fleet", "sized for", "run on", "kept"), *map(_shift_cells, serve_shift.worst(shifts))]))
+    print("\n".join(serve_shift.sentences(shifts)), end="\n\n")
+
+
+def _shift_cells(shift: serve_shift.Shift) -> tuple[str, ...]:
+    return shift.name, shift.sized_for, shift.run_on, f"{shift.kept:.0%}"
 
 
 _HEADER = ("prefill + decode", "batch", "machines", "ttft s", "tpot ms", "tokens/s/kW", "J/token")
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    machines = row.decode_machines if row.prefill == row.decode else f"{row.prefill_machines} + {row.decode_machines}"
     return (
         row.name,
         str(row.batch),
-        machines,
+        row.group,
         f"{row.ttft_s.nominal:.2g}",
         f"{1e3 * row.tpot_s.nominal:.3g}",
         str(row.tokens_per_s_per_kw),

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from experiments import plotting
 from experiments.plotting import BLUE, GREEN, GREY, VERMILION
 from experiments.serve_rows import PARTS, Row, best
+from experiments.serve_shift import Shift
 from experiments.serve_workloads import ServingWorkload
 
 BARS = 12
@@ -20,11 +21,13 @@ NAMED = ("b200", "groq", "cs3", "lp30", "galaxy", "tetra")
 Found = Mapping[ServingWorkload, Sequence[Row]]
 
 
-def draw(found: Found, model: str, out: Path) -> None:
-    """Writes serve and serve_joules as PNG and PDF, a panel a workload."""
+def draw(found: Found, shifts: Sequence[Shift], model: str, out: Path) -> None:
+    """Writes serve and serve_joules as PNG and PDF, a panel a workload, and serve_shift, a panel a fleet."""
     with plotting.style():
         _grid(found, model, out, "serve", _latency, "Tokens per kW against latency")
         _grid(found, model, out, "serve_joules", _joules, "Where the joules of a token go")
+        if shifts:
+            _shift(shifts, model, out)
 
 
 def _grid(found: Found, model: str, out: Path, name: str, panel, title: str) -> None:
@@ -48,9 +51,7 @@ def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None
         axes.text(0.5, 0.5, "nothing fits", transform=axes.transAxes, ha="center")
         return
     for kind, colour, paired in (("one machine", BLUE, False), ("a pair", VERMILION, True)):
-        chosen = [
-            row for row in rows if (row.prefill != row.decode) is paired and row.ttft_s.nominal <= workload.ttft_limit
-        ]
+        chosen = [row for row in rows if row.is_alone is not paired and row.ttft_s.nominal <= workload.ttft_limit]
         if not chosen:
             continue
         x, y = np.array([(1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal) for row in chosen]).T
@@ -86,8 +87,8 @@ def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None:
     """The leanest machines and pairs that keep the limits, each a bar of its parts, with the range of the whole."""
     axes.set_title(workload.title, loc="left")
     lean = sorted(best(rows), key=lambda row: row.j_per_token.nominal)
-    singles = [row for row in lean if row.prefill == row.decode][: BARS // 2]
-    pairs = [row for row in lean if row.prefill != row.decode][: BARS - len(singles)]
+    singles = [row for row in lean if row.is_alone][: BARS // 2]
+    pairs = [row for row in lean if not row.is_alone][: BARS - len(singles)]
     shown = sorted(singles + pairs, key=lambda row: row.j_per_token.nominal)
     if not shown:
         axes.text(0.5, 0.5, "nothing keeps the limits", transform=axes.transAxes, ha="center")
@@ -103,3 +104,32 @@ def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None:
     axes.set_yticks(places, [row.name for row in shown], fontsize=7.5)
     axes.set(xlim=(0, most), ylim=(len(shown) - 0.4, -0.6), xlabel="J per output token at the wall")
     axes.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=1, edgecolor="none")
+
+
+def _shift(shifts: Sequence[Shift], model: str, out: Path) -> None:
+    """For each fleet the share that is kept, by the workload that it was sized for and the one it is run on."""
+    names = list(dict.fromkeys(shift.name for shift in shifts))
+    columns = min(4, len(names))
+    lines = -(-len(names) // columns)
+    size = (2.6 * columns + 0.6, 2.5 * lines + 0.9)
+    figure, axes = plotting.plt.subplots(lines, columns, figsize=size, squeeze=False, sharex=True, sharey=True)
+    for each in axes.flat[len(names) :]:
+        each.remove()
+    for each, name in zip(axes.flat, names, strict=False):
+        own = [shift for shift in shifts if shift.name == name]
+        loads = list(dict.fromkeys(shift.run_on for shift in shifts))
+        kept = np.full((len(loads), len(loads)), np.nan)
+        for shift in own:
+            place = loads.index(shift.sized_for), loads.index(shift.run_on)
+            kept[place] = shift.kept
+            each.text(*place[::-1], f"{shift.kept:.0%}", ha="center", va="center", fontsize=8)
+        each.imshow(kept, vmin=0, vmax=1.6, cmap="YlGnBu")
+        each.grid(False)
+        each.set_title(name, loc="left", fontsize=9)
+        each.set_xticks(range(len(loads)), loads, rotation=35, ha="right", fontsize=7.5)
+        each.set_yticks(range(len(loads)), loads, fontsize=7.5)
+    figure.supxlabel("run on", fontsize=9)
+    figure.supylabel("sized for", fontsize=9)
+    figure.suptitle(f"Goodput that a fleet keeps when the mix shifts: {model}", x=0.01, ha="left")
+    figure.tight_layout(rect=(0, 0, 1, 0.98))
+    plotting.save(figure, out, "serve_shift")

@@ -1,14 +1,11 @@
 """Every machine alone and every pair of machines on a workload, over batches."""
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from electronics.accelerators import (
     CORNERS,
-    Corner,
-    Machine,
     Model,
     Pair,
     Range,
@@ -36,15 +33,17 @@ PARTS = ("prefill_j", "decode_j", "transfer_j", "idle_j")
 class Row:
     """One machine or pair at one batch. Rates are of one group of whole machines; joules per output token.
 
-    `nameplate_watts` is what the group's supply must be laid out for, `kept` whether the latency limits are.
+    `chips` are those of one prefill and one decode machine, `machines` how many the group has of each; of a machine
+    alone both name the same. `nameplate_watts` is what the group's supply must be laid out for, `kept` whether the
+    latency limits are.
     """
 
     workload: str
     prefill: str
     decode: str
     batch: int
-    prefill_machines: str
-    decode_machines: str
+    chips: tuple[int, int]
+    machines: tuple[int, int]
     ttft_s: Range
     tpot_s: Range
     tokens_per_s: Range
@@ -57,7 +56,18 @@ class Row:
     @property
     def name(self) -> str:
         """As figures and tables have it."""
-        return self.decode if self.prefill == self.decode else f"{self.prefill} + {self.decode}"
+        return self.decode if self.is_alone else f"{self.prefill} + {self.decode}"
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether one machine does both."""
+        return self.prefill == self.decode
+
+    @property
+    def group(self) -> str:
+        """Machines x chips."""
+        sides = [f"{count} x {chips}" for count, chips in zip(self.machines, self.chips, strict=True)]
+        return f"{self.chips[1]}" if self.is_alone else " + ".join(sides)
 
     def as_dict(self) -> dict[str, Any]:
         """As summary.json has it."""
@@ -115,12 +125,17 @@ def _chips(system: System, model: Model, request: Request, batch: int) -> int:
 def _alone(workload: ServingWorkload, shape: Shape, system: System, batch: int) -> Row:
     model = Model(shape, precision_named(precision_of(system)))
     workload.request.check(model)
-    chips = _chips(system, model, workload.request, batch)
+    return alone(workload, shape, system, batch, _chips(system, model, workload.request, batch))
+
+
+def alone(workload: ServingWorkload, shape: Shape, system: System, batch: int, chips: int) -> Row:
+    """One machine of so many chips. Raises ValueError for what does not fit."""
+    model = Model(shape, precision_named(precision_of(system)))
     machines = [machine(system.name, chips, corner) for corner in CORNERS]
+    require_fit(machines[0], model, workload.request, batch)
     served = [serve(each, model, workload.request, batch) for each in machines]
-    return _row(
-        workload, system.name, system.name, f"{chips}", f"{chips}", served, [m.nameplate_watts for m in machines]
-    )
+    watts = [each.nameplate_watts for each in machines]
+    return _row(workload, (system, system), (chips, chips), (1, 1), served, watts)
 
 
 def _paired(workload: ServingWorkload, shape: Shape, prefill: System, decode: System, batch: int) -> Row:
@@ -128,33 +143,33 @@ def _paired(workload: ServingWorkload, shape: Shape, prefill: System, decode: Sy
     model = Model(shape, precision_named(precision_of(decode)))
     workload.request.check(model)
     chips = _chips(prefill, read_as, workload.request, 1), _chips(decode, model, workload.request, batch)
+    return paired(workload, shape, (prefill, decode), batch, chips)
 
-    def at(corner: Corner) -> tuple[Machine, Machine]:
-        return machine(prefill.name, chips[0], corner), machine(decode.name, chips[1], corner)
 
+def paired(
+    workload: ServingWorkload,
+    shape: Shape,
+    systems: tuple[System, System],
+    batch: int,
+    chips: tuple[int, int],
+    group: tuple[int, int] | None = None,
+) -> Row:
+    """So many machines (prefill, decode) of so many chips, matched unless given. Raises ValueError as `alone`."""
+    read_as, model = (Model(shape, precision_named(precision_of(system))) for system in systems)
     served, watts = [], []
     for corner in CORNERS:
-        reader, writer = at(corner)
+        reader, writer = (machine(system.name, n, corner) for system, n in zip(systems, chips, strict=True))
         pair = Pair.of(reader, writer, hand_over_joules(corner))
-        served.append(serve_pair(pair, model, workload.request, batch, read_as))
+        served.append(serve_pair(pair, model, workload.request, batch, read_as, group))
         watts.append(served[-1].prefills * reader.nameplate_watts + served[-1].decodes * writer.nameplate_watts)
-    return _row(
-        workload,
-        prefill.name,
-        decode.name,
-        f"{served[0].prefills} x {chips[0]}",
-        f"{served[0].decodes} x {chips[1]}",
-        served,
-        watts,
-    )
+    return _row(workload, systems, chips, (served[0].prefills, served[0].decodes), served, watts)
 
 
 def _row(
     workload: ServingWorkload,
-    prefill: str,
-    decode: str,
-    prefill_machines: str,
-    decode_machines: str,
+    systems: tuple[System, System],
+    chips: tuple[int, int],
+    machines: tuple[int, int],
     served: Sequence[Served],
     watts: Sequence[float],
 ) -> Row:
@@ -164,16 +179,16 @@ def _row(
     nominal = served[0]
     return Row(
         workload=workload.name,
-        prefill=prefill,
-        decode=decode,
+        prefill=systems[0].name,
+        decode=systems[1].name,
         batch=nominal.batch,
-        prefill_machines=prefill_machines,
-        decode_machines=decode_machines,
+        chips=chips,
+        machines=machines,
         **{name: over(name) for name in ("ttft_s", "tpot_s", "tokens_per_s", "j_per_token")},
         tokens_per_s_per_kw=Range.over(
             tuple(1e3 * each.tokens_per_s / most for each, most in zip(served, watts, strict=True))
         ),
         parts={name: getattr(nominal, name, 0.0) for name in PARTS},
         nameplate_watts=watts[0],
-        kept=workload.met_by(nominal.ttft_s, nominal.tpot_s) and math.isfinite(nominal.tpot_s),
+        kept=workload.met_by(nominal.ttft_s, nominal.tpot_s),
     )

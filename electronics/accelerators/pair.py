@@ -64,8 +64,15 @@ class ServedByPair(Served):
         return super().j_per_token + self.transfer_j
 
 
-def serve_pair(pair: Pair, model: Model, request: Request, batch: int, read_as: Model | None = None) -> ServedByPair:
-    """Requests without end on the group of whole machines that wastes the least of the watts it needs.
+def serve_pair(
+    pair: Pair,
+    model: Model,
+    request: Request,
+    batch: int,
+    read_as: Model | None = None,
+    group: tuple[int, int] | None = None,
+) -> ServedByPair:
+    """Requests without end on so many machines (prefill, decode), by default those that waste the least watts.
 
     `batch` is of each decoding machine; `read_as` is the model as the prefill machine keeps it, where in another
     precision. Raises ValueError where a machine cannot multiply in its precision or does not hold the model.
@@ -80,7 +87,7 @@ def serve_pair(pair: Pair, model: Model, request: Request, batch: int, read_as: 
     crossing = pair.hand_over_bytes(model, request) / pair.link_bandwidth
     reads = 1 / max(prompt.seconds, crossing)
     writes = batch / (request.output * step.seconds)
-    prefills, decodes = matched(writes / reads, pair.prefill.nameplate_watts, pair.decode.nameplate_watts)
+    prefills, decodes = group or matched(writes / reads, pair.prefill.nameplate_watts, pair.decode.nameplate_watts)
     requests = min(prefills * reads, decodes * writes)
     alone = pair.prefill.prefill(read_as, 1, request.new, request.cached).seconds
     idle_watts = prefills * pair.prefill.idle_watts + decodes * pair.decode.idle_watts

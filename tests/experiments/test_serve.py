@@ -9,6 +9,7 @@ from electronics.accelerators import SYSTEMS, predict
 from experiments.__main__ import run
 from experiments.serve import sentences
 from experiments.serve_rows import best, rows
+from experiments.serve_shift import shifts
 from experiments.serve_workloads import WORKLOADS, from_trace, workload_named
 
 SHAPE = models.CONFIGS["llama-3.1-8b"]
@@ -117,6 +118,19 @@ def test_the_program_writes_all(tmp_path, capsys):
     for name in ("serve", "serve_joules"):
         assert (tmp_path / f"{name}.png").stat().st_size > 20_000
     assert "best single machine" in capsys.readouterr().out
+
+
+def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
+    """One prefill machine to many writers, sized for long answers, starves on long prompts; one machine does not."""
+    found = {w: rows(w, SHAPE, FEW, (1, 16, 256)) for w in (WORKLOADS["offline"], WORKLOADS["reasoning"])}
+    moved = shifts(found, SHAPE)
+    assert {shift.is_alone for shift in moved} == {True, False}
+    for shift in moved:
+        if shift.sized_for == shift.run_on:
+            assert shift.kept == pytest.approx(1)
+    pairs = [s.kept for s in moved if not s.is_alone and (s.sized_for, s.run_on) == ("reasoning", "offline")]
+    alone = [s.kept for s in moved if s.is_alone and (s.sized_for, s.run_on) == ("reasoning", "offline")]
+    assert max(pairs) < 0.5 < min(alone)
 
 
 @pytest.mark.parametrize(
