@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from electronics.accelerators import SYSTEMS, System, system_named
+from electronics.accelerators import SYSTEMS, system_named
 from experiments import reporting, serve_figures, serve_shift
-from experiments.serve_rows import BATCHES, Row, best, precision_of, rows
+from experiments.serve_optical import SCENARIOS, from_preset
+from experiments.serve_rows import BATCHES, AnyServer, Row, best, precision_of, rows
 from experiments.serve_workloads import WORKLOADS, ServingWorkload, from_trace, workload_named
 from experiments.workload import shapes_named
 
@@ -26,6 +27,10 @@ class Serve:
     """What is asked for."""
     systems: tuple[str, ...] = tuple(SYSTEMS)
     """Systems that are compared, by their short names."""
+    optical: tuple[str, ...] = SCENARIOS
+    """Presets whose cores are compared too, as servers of 1 exaOPS."""
+    effective_bits: float = 7.0
+    """Precision of a dot product that their light is sized for."""
     batches: tuple[int, ...] = BATCHES
     """Sequences that a machine decodes at once."""
     trace: Path | None = None
@@ -51,8 +56,9 @@ def main(options: Serve) -> dict[str, Any]:
     options.check()
     shape = shapes_named(options.model)
     systems = [system_named(name) for name in dict.fromkeys(options.systems)]
+    systems += [from_preset(name, options.effective_bits) for name in dict.fromkeys(options.optical)]
     found = {workload: rows(workload, shape, systems, options.batches) for workload in _asked(options)}
-    shifts = serve_shift.shifts(found, shape)
+    shifts = serve_shift.shifts(found, shape, systems)
     summary = {
         "program": "serve",
         "model": options.model,
@@ -87,7 +93,7 @@ def _asked(options: Serve) -> list[ServingWorkload]:
     return [workload_named(name) for name in dict.fromkeys(options.workloads)]
 
 
-def _unsure(system: System) -> list[str]:
+def _unsure(system: AnyServer) -> list[str]:
     return [name for name, constant in system.fields.items() if constant.mark in MARKS_UNSURE]
 
 

@@ -16,7 +16,7 @@ BARS = 12
 COLOURS = dict(zip(PARTS, (BLUE, VERMILION, GREEN, GREY), strict=True))
 WORDS = dict(zip(PARTS, ("prefill", "decode", "transfer", "idle"), strict=True))
 # Machines that are pointed out wherever they stand.
-NAMED = ("b200", "groq", "cs3", "lp30", "galaxy", "tetra")
+NAMED = ("b200", "groq", "cs3", "lp30", "galaxy", "optical_projected_2029")
 
 Found = Mapping[ServingWorkload, Sequence[Row]]
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from electronics.accelerators import (
     CORNERS,
+    Corner,
+    Machine,
     Model,
     Pair,
     Range,
@@ -21,12 +23,16 @@ from electronics.accelerators import (
     serve,
     serve_pair,
 )
+from experiments.serve_optical import OpticalSystem
 from experiments.serve_workloads import ServingWorkload
 
 BATCHES = tuple(2**power for power in range(12))
 # Precisions that models are served in, those preferred first: 8 bits where a machine has them.
 PREFERRED = ("fp8", "int8", "bfp8", "bf16", "int4", "fp4")
 PARTS = ("prefill_j", "decode_j", "transfer_j", "idle_j")
+
+
+AnyServer = System | OpticalSystem
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,13 +80,13 @@ class Row:
         return dataclasses.asdict(self)
 
 
-def precision_of(system: System) -> str:
+def precision_of(system: AnyServer) -> str:
     """The precision that a system serves in: 8 bits where it has them."""
     return next(name for name in PREFERRED if name in system.precisions)
 
 
 def rows(
-    workload: ServingWorkload, shape: Shape, systems: Sequence[System], batches: Sequence[int] = BATCHES
+    workload: ServingWorkload, shape: Shape, systems: Sequence[AnyServer], batches: Sequence[int] = BATCHES
 ) -> list[Row]:
     """All that fits: each system alone, and each as the prefill machine of each other."""
     found = []
@@ -111,34 +117,43 @@ def _attempt(row: Callable[[], Row]) -> list[Row]:
         return []
 
 
-def _chips(system: System, model: Model, request: Request, batch: int) -> int:
+def _of(system: AnyServer) -> str | OpticalSystem:
+    """As `predict` takes it: a digital system by name, since its machines are kept by name."""
+    return system.name if isinstance(system, System) else system
+
+
+def _machine(system: AnyServer, chips: int, corner: Corner = "nominal") -> Machine:
+    return machine(system.name, chips, corner) if isinstance(system, System) else system.at(chips, corner)
+
+
+def _chips(system: AnyServer, model: Model, request: Request, batch: int) -> int:
     """Chips of one machine: as few as hold the batch, but not more than share a fast link, unless the model needs it.
 
     Raises ValueError if the batch does not fit then.
     """
-    domain = max(int(system.fields["system_chips"].value), chips_needed(system.name, model, request))
-    chips = min(chips_needed(system.name, model, request, batch), domain)
-    require_fit(machine(system.name, chips), model, request, batch)
+    domain = max(int(system.fields["system_chips"].value), chips_needed(_of(system), model, request))
+    chips = min(chips_needed(_of(system), model, request, batch), domain)
+    require_fit(_machine(system, chips), model, request, batch)
     return chips
 
 
-def _alone(workload: ServingWorkload, shape: Shape, system: System, batch: int) -> Row:
+def _alone(workload: ServingWorkload, shape: Shape, system: AnyServer, batch: int) -> Row:
     model = Model(shape, precision_named(precision_of(system)))
     workload.request.check(model)
     return alone(workload, shape, system, batch, _chips(system, model, workload.request, batch))
 
 
-def alone(workload: ServingWorkload, shape: Shape, system: System, batch: int, chips: int) -> Row:
+def alone(workload: ServingWorkload, shape: Shape, system: AnyServer, batch: int, chips: int) -> Row:
     """One machine of so many chips. Raises ValueError for what does not fit."""
     model = Model(shape, precision_named(precision_of(system)))
-    machines = [machine(system.name, chips, corner) for corner in CORNERS]
+    machines = [_machine(system, chips, corner) for corner in CORNERS]
     require_fit(machines[0], model, workload.request, batch)
     served = [serve(each, model, workload.request, batch) for each in machines]
     watts = [each.nameplate_watts for each in machines]
     return _row(workload, (system, system), (chips, chips), (1, 1), served, watts)
 
 
-def _paired(workload: ServingWorkload, shape: Shape, prefill: System, decode: System, batch: int) -> Row:
+def _paired(workload: ServingWorkload, shape: Shape, prefill: AnyServer, decode: AnyServer, batch: int) -> Row:
     read_as = Model(shape, precision_named(precision_of(prefill)))
     model = Model(shape, precision_named(precision_of(decode)))
     workload.request.check(model)
@@ -149,7 +164,7 @@ def _paired(workload: ServingWorkload, shape: Shape, prefill: System, decode: Sy
 def paired(
     workload: ServingWorkload,
     shape: Shape,
-    systems: tuple[System, System],
+    systems: tuple[AnyServer, AnyServer],
     batch: int,
     chips: tuple[int, int],
     group: tuple[int, int] | None = None,
@@ -158,7 +173,7 @@ def paired(
     read_as, model = (Model(shape, precision_named(precision_of(system))) for system in systems)
     served, watts = [], []
     for corner in CORNERS:
-        reader, writer = (machine(system.name, n, corner) for system, n in zip(systems, chips, strict=True))
+        reader, writer = (_machine(system, n, corner) for system, n in zip(systems, chips, strict=True))
         pair = Pair.of(reader, writer, hand_over_joules(corner))
         served.append(serve_pair(pair, model, workload.request, batch, read_as, group))
         watts.append(served[-1].prefills * reader.nameplate_watts + served[-1].decodes * writer.nameplate_watts)
@@ -167,7 +182,7 @@ def paired(
 
 def _row(
     workload: ServingWorkload,
-    systems: tuple[System, System],
+    systems: tuple[AnyServer, AnyServer],
     chips: tuple[int, int],
     machines: tuple[int, int],
     served: Sequence[Served],

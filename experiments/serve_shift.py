@@ -8,8 +8,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from electronics.accelerators import Shape, system_named
-from experiments.serve_rows import Row, alone, best, paired
+from electronics.accelerators import Shape
+from experiments.serve_rows import AnyServer, Row, alone, best, paired
 from experiments.serve_workloads import ServingWorkload
 
 FLEETS_PER_WORKLOAD = 1
@@ -31,14 +31,15 @@ class Shift:
         return dataclasses.asdict(self)
 
 
-def shifts(found: Mapping[ServingWorkload, Sequence[Row]], shape: Shape) -> list[Shift]:
+def shifts(found: Mapping[ServingWorkload, Sequence[Row]], shape: Shape, systems: Sequence[AnyServer]) -> list[Shift]:
     """The best single machine and the best pair of each workload, sized for each and run on each."""
     ranked = {workload: {row.name: row for row in best(rows)} for workload, rows in found.items()}
     if len(ranked) < 2:
         return []
+    by_system = {system.name: system for system in systems}
     batches = sorted({row.batch for rows in found.values() for row in rows})
     return [
-        _shift(sized, workload, own[name], shape, batches)
+        _shift(sized, workload, own[name], shape, by_system, batches)
         for name in _fleets(ranked)
         for sized in (by_name[name] for by_name in ranked.values() if name in by_name)
         for workload, own in ranked.items()
@@ -71,9 +72,16 @@ def _fleets(ranked: Mapping[ServingWorkload, Mapping[str, Row]]) -> list[str]:
     return list(dict.fromkeys(chosen[True] + chosen[False]))
 
 
-def _shift(sized: Row, workload: ServingWorkload, own: Row, shape: Shape, batches: Sequence[int]) -> Shift:
-    rates = [rate for batch in batches if (rate := _rate(sized, workload, shape, batch)) is not None]
-    # Its own best among the batches is one of these where the sizes are the same.
+def _shift(
+    sized: Row,
+    workload: ServingWorkload,
+    own: Row,
+    shape: Shape,
+    by_system: Mapping[str, AnyServer],
+    batches: Sequence[int],
+) -> Shift:
+    systems = by_system[sized.prefill], by_system[sized.decode]
+    rates = [rate for batch in batches if (rate := _rate(sized, systems, workload, shape, batch)) is not None]
     return Shift(
         name=sized.name,
         is_alone=sized.is_alone,
@@ -83,9 +91,10 @@ def _shift(sized: Row, workload: ServingWorkload, own: Row, shape: Shape, batche
     )
 
 
-def _rate(sized: Row, workload: ServingWorkload, shape: Shape, batch: int) -> float | None:
+def _rate(
+    sized: Row, systems: tuple[AnyServer, AnyServer], workload: ServingWorkload, shape: Shape, batch: int
+) -> float | None:
     """Tokens/s per kW of the sized group on a workload; None where it does not fit or is late."""
-    systems = system_named(sized.prefill), system_named(sized.decode)
     try:
         if sized.is_alone:
             row = alone(workload, shape, systems[1], batch, sized.chips[1])

@@ -123,7 +123,7 @@ def test_the_program_writes_all(tmp_path, capsys):
 def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
     """One prefill machine to many writers, sized for long answers, starves on long prompts; one machine does not."""
     found = {w: rows(w, SHAPE, FEW, (1, 16, 256)) for w in (WORKLOADS["offline"], WORKLOADS["reasoning"])}
-    moved = shifts(found, SHAPE)
+    moved = shifts(found, SHAPE, FEW)
     assert {shift.is_alone for shift in moved} == {True, False}
     for shift in moved:
         if shift.sized_for == shift.run_on:
@@ -140,6 +140,7 @@ def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
         (["--systems", "h10"], "did you mean 'h100'"),
         (["--model", "llama-3.1-80b"], "did you mean"),
         (["--workloads", "chat"], "no workload 'chat'"),
+        (["--optical", "tomorrow"], "optical = 'tomorrow' must be one of today, projected_2029"),
         (["--tpot-limit", "0"], "tpot_limit = 0.0 must be above 0"),
     ],
 )
