@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from electronics.accelerators import SYSTEMS, system_named
-from experiments import reporting, serve_figures, serve_shift
+from experiments import reporting, serve_figures, serve_overtake, serve_shift
 from experiments.serve_optical import SCENARIOS, from_preset
 from experiments.serve_rows import BATCHES, AnyServer, Row, best, precision_of, rows
 from experiments.serve_workloads import WORKLOADS, ServingWorkload, from_trace, workload_named
@@ -27,7 +27,7 @@ class Serve:
     """What is asked for."""
     systems: tuple[str, ...] = tuple(SYSTEMS)
     """Systems that are compared, by their short names."""
-    optical: tuple[str, ...] = SCENARIOS
+    optical: tuple[str, ...] = SCENARIOS[:2]
     """Presets whose cores are compared too, as servers of 1 exaOPS."""
     effective_bits: float = 7.0
     """Precision of a dot product that their light is sized for."""
@@ -55,10 +55,13 @@ def main(options: Serve) -> dict[str, Any]:
     """Serves all, prints a table a workload and what follows from it, writes summary.json and the figures."""
     options.check()
     shape = shapes_named(options.model)
-    systems = [system_named(name) for name in dict.fromkeys(options.systems)]
-    systems += [from_preset(name, options.effective_bits) for name in dict.fromkeys(options.optical)]
+    digital = [system_named(name) for name in dict.fromkeys(options.systems)]
+    optical = [from_preset(name, options.effective_bits) for name in dict.fromkeys(options.optical)]
+    systems = [*digital, *optical]
     found = {workload: rows(workload, shape, systems, options.batches) for workload in _asked(options)}
     shifts = serve_shift.shifts(found, shape, systems)
+    first = next(iter(found)).request
+    overtaking = serve_overtake.overtaking(shape, optical[-1], optical, digital, first) if optical else None
     summary = {
         "program": "serve",
         "model": options.model,
@@ -74,6 +77,7 @@ def main(options: Serve) -> dict[str, Any]:
             }
             for workload, each in found.items()
         },
+        "overtaking": overtaking.as_dict() if overtaking else None,
         "mix_shift": [each.as_dict() for each in shifts],
         "rows": [row.as_dict() for each in found.values() for row in each],
         "versions": reporting.versions(),
@@ -82,7 +86,11 @@ def main(options: Serve) -> dict[str, Any]:
     serve_figures.draw(found, shifts, options.model, options.out)
     _show(found, options)
     _show_shift(shifts)
-    figures = ["serve", "serve_joules"] + ["serve_shift"] * bool(shifts)
+    if overtaking:
+        serve_overtake.draw(overtaking, options.model, first, options.out)
+        print(f"An optical server that reads prompts of {first.prompt} tokens, the rest as {optical[-1].name} has it:")
+        print(overtaking.sentence(), end="\n\n")
+    figures = ["serve", "serve_joules"] + ["serve_shift"] * bool(shifts) + ["serve_overtake"] * bool(overtaking)
     print(f"Written to {options.out}: summary.json, {', '.join(f'{name}.png/.pdf' for name in figures)}")
     return summary
 

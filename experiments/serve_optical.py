@@ -53,6 +53,7 @@ class OpticalSystem:
     name: str
     core: optics.TensorCore
     fields: Mapping[str, Constant] = dataclasses.field(default_factory=lambda: CONSTANTS)
+    stated: Mapping[models.LlamaConfig, tuple[Law, Law]] = dataclasses.field(default_factory=dict)
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -67,8 +68,46 @@ class OpticalSystem:
             system=self, chips=chips, around={name: getattr(c, ends[corner]) for name, c in self.fields.items()}
         )
 
+    @property
+    def core_bias_watts(self) -> float:
+        """W of one core that waits, lasers' bias and receivers, behind power conversion."""
+        core, code = self.core, self.core.encoding
+        lasers = core.rows * code.sources * float(core.source.bias_power)
+        receivers = core.columns * code.planes * float(core.tia.power)
+        return (lasers + receivers) / float(core.overhead.conversion_efficiency)
+
+    def memory_joules(self, bits: float) -> float:
+        """J at the plug for bits to or from main memory."""
+        overhead = self.core.overhead
+        engine = float(self.core.memory_cost(bits))
+        return engine / (float(overhead.conversion_efficiency) * (1 - float(overhead.host_share)))
+
+    def with_engine(self, shape: models.LlamaConfig, mac_joules: float, load_seconds: float) -> "OpticalSystem":
+        """The same server with an engine that takes so many J a MAC at the plug, and so long for one load of a mask.
+
+        What a load costs besides the bias of cores that wait for it, and what is not on masks, stays as it is.
+        """
+        layers, head = self.laws(shape)
+        cells = self.core.rows * self.core.columns / self.core.encoding.passes
+        stated = []
+        for law, weights in (
+            (layers, shape.layers * formulae.layer_parameters(shape)),
+            (head, shape.hidden * shape.vocabulary),
+        ):
+            loads = math.ceil(weights / cells)
+            waiting = loads * load_seconds
+            biased = (waiting - law.load_seconds) * self.core_bias_watts / (1 - float(self.core.overhead.host_share))
+            stated.append(
+                law._replace(
+                    token_joules=weights * mac_joules, load_joules=law.load_joules + biased, load_seconds=waiting
+                )
+            )
+        return dataclasses.replace(self, stated={shape: tuple(stated)})
+
     def laws(self, shape: models.LlamaConfig) -> tuple[Law, Law]:
-        """Of the layers, and of the head."""
+        """Of the layers, and of the head: those that are `stated`, else by the core's own bills."""
+        if shape in self.stated:
+            return self.stated[shape]
         if shape not in self._laws:
             self._laws[shape] = _law(self.core, shape, head=False), _law(self.core, shape, head=True)
         return self._laws[shape]
@@ -136,23 +175,22 @@ class OpticalMachine:
 
     @property
     def idle_watts(self) -> float:
-        """Lasers' bias and receivers stay on, behind host and conversion."""
-        core, code = self.system.core, self.system.core.encoding
-        lit = core.rows * code.sources * float(core.source.bias_power) + core.columns * code.planes * float(
-            core.tia.power
-        )
-        return self.cores * lit * self._at_the_plug
+        """Lasers' bias and receivers stay on, and the host, whose watts are its share of nameplate."""
+        return self._bias_watts + self._host_share * self.nameplate_watts
 
     @property
     def nameplate_watts(self) -> float:
         """What all cores draw when they multiply without a pause, loads apart: by the layers of Llama 3.1 70B."""
-        layers, _ = self.system.laws(_LARGEST)
+        layers, _ = self.system.laws(next(iter(self.system.stated), _LARGEST))
         return self.cores * layers.token_joules / layers.token_seconds
 
     @property
-    def _at_the_plug(self) -> float:
-        overhead = self.system.core.overhead
-        return 1 / (float(overhead.conversion_efficiency) * (1 - float(overhead.host_share)))
+    def _bias_watts(self) -> float:
+        return self.cores * self.system.core_bias_watts
+
+    @property
+    def _host_share(self) -> float:
+        return float(self.system.core.overhead.host_share)
 
     def check(self, model: Model) -> None:
         if model.precision.name != PRECISION:
@@ -181,7 +219,7 @@ class OpticalMachine:
             + pairs * layers.pair_joules
             + heads * head.token_joules
             + loads * (layers.load_joules + head.load_joules)
-            + float(self.system.core.memory_cost(8 * kept_bytes)) * self._at_the_plug
+            + self.system.memory_joules(8 * kept_bytes)
         )
         core_seconds = (
             tokens * layers.token_seconds
@@ -193,8 +231,8 @@ class OpticalMachine:
         fetched = loads * model.step_weight_bytes / bandwidth
         attention = formulae.attention_flops(model.shape, pairs) / (self.chips * self.around["digital_ops"])
         seconds = max(busy, fetched) + max(attention, kept_bytes / bandwidth)
-        # While cores are busy the bill has their bias already.
-        return Cost(seconds, max(0.0, joules - self.idle_watts * busy))
+        # The bill has the host, and the bias of cores while they are busy.
+        return Cost(seconds, max(0.0, joules * (1 - self._host_share) - self._bias_watts * busy))
 
     def _holds(self, model: Model) -> bool:
         """Whether all weights stand on masks at once, so that none is ever loaded."""

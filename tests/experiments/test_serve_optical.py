@@ -6,8 +6,9 @@ import pytest
 
 import models
 import optics
-from electronics.accelerators import Model, precision_named, predict
+from electronics.accelerators import SYSTEMS, Model, Request, precision_named, predict
 from experiments.serve_optical import OpticalSystem, from_preset
+from experiments.serve_overtake import joules_per_token, overtaking
 from experiments.workload import Workload
 
 SHAPE = models.CONFIGS["llama-3.1-8b"]
@@ -66,3 +67,25 @@ def test_it_predicts_as_any_system(system):
 def test_less_light_costs_less():
     cheap, dear = (OpticalSystem(name="x", core=optics.lit(optics.today(), bits)) for bits in (5.0, 8.0))
     assert cheap.laws(SHAPE)[0].token_joules < dear.laws(SHAPE)[0].token_joules
+
+
+def test_an_engine_that_is_varied_and_one_that_is_billed_agree(system):
+    """With the J per MAC and the load time that the core's own bill gives, the server is the same."""
+    layers, _ = system.laws(SHAPE)
+    weights = 32 * MODEL.layer_parameters
+    loads = -(-weights // 2**20)
+    same = system.with_engine(SHAPE, layers.token_joules / weights, layers.load_seconds / loads)
+    request = Request(prompt=2048, output=1)
+    found, billed = (joules_per_token(each.at(1), MODEL, request) for each in (same, system))
+    assert found == pytest.approx(billed, rel=0.03)
+
+
+def test_it_overtakes_where_it_draws_level(system):
+    """At the fJ/MAC that the map reports, the server and the machine read a token for the same joules."""
+    request = Request(prompt=2048, output=1)
+    found = overtaking(SHAPE, system, [system], [SYSTEMS["b200"]], request)
+    level = system.with_engine(SHAPE, found.below("b200") * 1e-15, 1e-9)
+    assert joules_per_token(level.at(1), MODEL, request) == pytest.approx(found.opponents["b200"], rel=0.03)
+    assert (found.joules[1:] >= found.joules[:-1] - 1e-12).all()
+    assert (found.joules[:, 1:] > found.joules[:, :-1]).all()
+    assert "b200 below" in found.sentence()
