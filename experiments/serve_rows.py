@@ -14,14 +14,17 @@ from electronics.accelerators import (
     Request,
     Served,
     Shape,
+    Split,
     System,
     chips_needed,
     hand_over_joules,
+    hand_over_seconds,
     machine,
     precision_named,
     require_fit,
     serve,
     serve_pair,
+    serve_split,
 )
 from experiments.serve_optical import OpticalSystem
 from experiments.serve_workloads import ServingWorkload
@@ -40,7 +43,8 @@ class Row:
     """One machine or pair at one batch. Rates are of one group of whole machines; joules per output token.
 
     `chips` are those of one prefill and one decode machine, `machines` how many the group has of each; of a machine
-    alone both name the same. `nameplate_watts` is what the group's supply must be laid out for, `kept` whether the
+    alone both name the same. split: decode is split inside each token, attention on the prefill machine and products on
+    the other, written GPU / LPU. `nameplate_watts` is what the group's supply must be laid out for, `kept` whether the
     latency limits are.
     """
 
@@ -58,11 +62,12 @@ class Row:
     parts: dict[str, float]
     nameplate_watts: float
     kept: bool
+    split: bool = False
 
     @property
     def name(self) -> str:
         """As figures and tables have it."""
-        return self.decode if self.is_alone else f"{self.prefill} + {self.decode}"
+        return self.decode if self.is_alone else f"{self.prefill} {'/' if self.split else '+'} {self.decode}"
 
     @property
     def is_alone(self) -> bool:
@@ -94,6 +99,8 @@ def rows(
         for decode in systems:
             found += _attempt(lambda decode=decode, batch=batch: _alone(workload, shape, decode, batch))
             for prefill in systems:
+                if _splits(prefill, decode):
+                    found += _attempt(lambda p=prefill, d=decode, batch=batch: _split(workload, shape, p, d, batch))
                 if prefill is not decode:
                     found += _attempt(lambda p=prefill, d=decode, batch=batch: _paired(workload, shape, p, d, batch))
     return found
@@ -178,6 +185,34 @@ def paired(
         served.append(serve_pair(pair, model, workload.request, batch, read_as, group))
         watts.append(served[-1].prefills * reader.nameplate_watts + served[-1].decodes * writer.nameplate_watts)
     return _row(workload, systems, chips, (served[0].prefills, served[0].decodes), served, watts)
+
+
+def _splits(prefill: AnyServer, decode: AnyServer) -> bool:
+    """Whether the first keeps the keys and values of the second: a machine with memory, and one without."""
+    digital = isinstance(prefill, System) and isinstance(decode, System)
+    return digital and "memory_bytes" in prefill.fields and "memory_bytes" not in decode.fields
+
+
+def _split(workload: ServingWorkload, shape: Shape, prefill: System, decode: System, batch: int) -> Row:
+    """Of `batch` sequences in all, in two batches that take turns where there is more than one."""
+    read_as, model = (Model(shape, precision_named(precision_of(system))) for system in (prefill, decode))
+    workload.request.check(model)
+    least = dataclasses.replace(workload.request, prompt=1, output=1, cached=0)
+    chips = _chips(prefill, read_as, workload.request, batch), chips_needed(decode.name, model, least)
+    in_flight = min(2, batch)
+    served, watts = [], []
+    for corner in CORNERS:
+        gpu, lpu = (_machine(system, n, corner) for system, n in zip((prefill, decode), chips, strict=True))
+        split = Split(
+            attention=gpu,
+            products=lpu,
+            link_bandwidth=min(gpu.hand_over_bandwidth, lpu.hand_over_bandwidth),
+            link_seconds=hand_over_seconds(corner),
+            link_joules=hand_over_joules(corner),
+        )
+        served.append(serve_split(split, model, workload.request, batch // in_flight, read_as, in_flight))
+        watts.append(gpu.nameplate_watts + lpu.nameplate_watts)
+    return dataclasses.replace(_row(workload, (prefill, decode), chips, (1, 1), served, watts), split=True)
 
 
 def _row(

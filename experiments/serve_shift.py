@@ -33,7 +33,7 @@ class Shift:
 
 def shifts(found: Mapping[ServingWorkload, Sequence[Row]], shape: Shape, systems: Sequence[AnyServer]) -> list[Shift]:
     """The best single machine and the best pair of each workload, sized for each and run on each."""
-    ranked = {workload: {row.name: row for row in best(rows)} for workload, rows in found.items()}
+    ranked = {workload: {row.name: row for row in best(rows) if not row.split} for workload, rows in found.items()}
     if len(ranked) < 2:
         return []
     by_system = {system.name: system for system in systems}

@@ -24,12 +24,14 @@ from electronics.accelerators.serving import (
     serve,
 )
 from electronics.accelerators.shape import Model, Shape
+from electronics.accelerators.split import ServedSplit, Split, serve_split
 from electronics.accelerators.system import (
     CORNERS,
     SYSTEMS,
     Corner,
     System,
     hand_over_joules,
+    hand_over_seconds,
     machine,
     system_named,
 )
@@ -56,11 +58,14 @@ __all__ = [
     "Request",
     "Served",
     "ServedByPair",
+    "ServedSplit",
     "Shape",
     "Software",
+    "Split",
     "System",
     "chips_needed",
     "hand_over_joules",
+    "hand_over_seconds",
     "largest_batch_within",
     "machine",
     "needed_bytes",
@@ -71,6 +76,7 @@ __all__ = [
     "sequences_that_fit",
     "serve",
     "serve_pair",
+    "serve_split",
     "system_named",
     "tops_per_watt",
 ]

@@ -115,6 +115,20 @@ class DigitalMachine:
         self.check(model)
         return self._pass(model, batch, batch, batch * context, batch * context, batch, 1.0)
 
+    def products_step(self, model: Model, batch: int) -> Cost:
+        """The part of a step of decode that meets weights."""
+        self.check(model)
+        return self._pass(model, batch, batch, 0.0, 0.0, batch, 1.0)
+
+    def attention_step(self, model: Model, batch: int, context: float) -> Cost:
+        """The part of a step that meets keys and values, a kernel in each layer."""
+        self.check(model)
+        flops = formulae.attention_flops(model.shape, batch * context)
+        kv_bytes = batch * context * model.kv_bytes_per_token
+        seconds = self._attention_seconds(model, flops, kv_bytes) + model.shape.layers * self._layer_seconds(model)
+        work = self._work_joules(model, 0.0, flops, kv_bytes, 0.0, seconds)
+        return Cost(seconds, work * self.wall_factor)
+
     def _pass(self, model, products, tokens, pairs, kv_tokens, sequences, passes) -> Cost:
         """`products`: tokens that meet every weight; `pairs`: of queries and keys; `passes`: times weights are read."""
         linear_flops = 2.0 * model.linear_parameters * products

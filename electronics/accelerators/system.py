@@ -163,6 +163,11 @@ def hand_over_joules(corner: Corner = "nominal") -> float:
     return pick(_COMMON["common.hand_over_joules"], "hand_over_joules", corner)
 
 
+def hand_over_seconds(corner: Corner = "nominal") -> float:
+    """Latency [s] of one message from one machine to another."""
+    return pick(_COMMON["common.hand_over_seconds"], "hand_over_seconds", corner)
+
+
 @lru_cache(maxsize=4096)
 def machine(name: str, chips: int, corner: Corner = "nominal", software: str | None = None) -> DigitalMachine:
     """`system_named(name).at(...)`, kept: a sweep asks for the same machine many times."""

@@ -35,6 +35,14 @@ def test_all_machines_and_all_pairs_are_there(assistant):
     assert at_one == {(p.name, d.name) for p in FEW for d in FEW}
 
 
+def test_decode_is_split_where_one_keeps_the_cache_and_the_other_has_no_memory(assistant):
+    split = {row.name for row in assistant if row.split}
+    assert split == {"h100 / groq", "b200 / groq"}
+    row = next(row for row in assistant if row.name == "b200 / groq" and row.batch == 16)
+    # 131 kB there and back in each of 32 layers, at 1.5 nJ a byte.
+    assert row.parts["transfer_j"] == pytest.approx(2 * 32 * 4096 * 2 * 1.5e-9)
+
+
 def test_parts_are_the_whole(assistant):
     for row in assistant:
         assert sum(row.parts.values()) == pytest.approx(row.j_per_token.nominal)
