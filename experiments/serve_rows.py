@@ -194,11 +194,16 @@ def _splits(prefill: AnyServer, decode: AnyServer) -> bool:
 
 
 def _split(workload: ServingWorkload, shape: Shape, prefill: System, decode: System, batch: int) -> Row:
-    """Of `batch` sequences in all, in two batches that take turns where there is more than one."""
+    """Of `batch` sequences in all, in two batches that take turns where there is more than one.
+
+    The GPUs are all that share a fast link, as a rack of them stands beside a rack of LPUs.
+    """
     read_as, model = (Model(shape, precision_named(precision_of(system))) for system in (prefill, decode))
     workload.request.check(model)
     least = dataclasses.replace(workload.request, prompt=1, output=1, cached=0)
-    chips = _chips(prefill, read_as, workload.request, batch), chips_needed(decode.name, model, least)
+    domain = int(prefill.fields["system_chips"].value)
+    gpus = max(domain, _chips(prefill, read_as, workload.request, batch))
+    chips = gpus, chips_needed(decode.name, model, least)
     in_flight = min(2, batch)
     served, watts = [], []
     for corner in CORNERS:
