@@ -12,6 +12,7 @@ from experiments.serve_optical import SCENARIOS, from_preset
 from experiments.serve_rows import BATCHES, AnyServer, Row, best, precision_of, rows
 from experiments.serve_workloads import WORKLOADS, ServingWorkload, from_trace, workload_named
 from experiments.workload import shapes_named
+from models import config_from_json
 
 SHOWN = 8
 MARKS_UNSURE = ("assumed",)
@@ -22,7 +23,7 @@ class Serve:
     """Serves a model on each machine alone and on each pair of them, one that reads prompts and one that answers."""
 
     model: str = "llama-3.1-70b"
-    """Shapes of the model."""
+    """Shapes of the model: a name, or a Hugging Face config.json."""
     workloads: tuple[str, ...] = tuple(WORKLOADS)
     """What is asked for."""
     systems: tuple[str, ...] = tuple(SYSTEMS)
@@ -54,7 +55,7 @@ class Serve:
 def main(options: Serve) -> dict[str, Any]:
     """Serves all, prints a table a workload and what follows from it, writes summary.json and the figures."""
     options.check()
-    shape = shapes_named(options.model)
+    shape = config_from_json(options.model) if options.model.endswith(".json") else shapes_named(options.model)
     digital = [system_named(name) for name in dict.fromkeys(options.systems)]
     optical = [from_preset(name, options.effective_bits) for name in dict.fromkeys(options.optical)]
     systems = [*digital, *optical]

@@ -141,6 +141,34 @@ def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
     assert max(pairs) < 0.5 < min(alone)
 
 
+def test_any_config_file_is_served(tmp_path):
+    """A Llama of 4 layers that no list knows."""
+    fields = {
+        "model_type": "llama",
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 1000,
+        "max_position_embeddings": 8192,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    asked = [
+        "--model",
+        str(tmp_path / "config.json"),
+        "--systems",
+        "h100",
+        "--workloads",
+        "assistant",
+        "--batches",
+        "1",
+    ]
+    assert run(["serve", *asked, "--optical", "--out", str(tmp_path / "out")]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [row["decode"] for row in summary["rows"]] == ["h100"] and summary["overtaking"] is None
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
