@@ -15,7 +15,6 @@ from experiments.workload import shapes_named
 from models import config_from_json
 
 SHOWN = 8
-MARKS_UNSURE = ("assumed",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,7 +102,7 @@ def _asked(options: Serve) -> list[ServingWorkload]:
 
 
 def _unsure(system: AnyServer) -> list[str]:
-    return [name for name, constant in system.fields.items() if constant.mark in MARKS_UNSURE]
+    return [name for name, constant in system.fields.items() if constant.mark == "assumed"]
 
 
 def sentences(workload: ServingWorkload, found: Sequence[Row]) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments import plotting
+from experiments.pareto import pareto
 from experiments.plotting import BLUE, GREEN, GREY, VERMILION
 from experiments.serve_rows import PARTS, Row, best
 from experiments.serve_shift import Shift
@@ -56,13 +57,13 @@ def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None
             continue
         x, y = np.array([(1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal) for row in chosen]).T
         axes.plot(x, y, ".", ms=1.5 if paired else 3, color=colour, alpha=0.25 if paired else 0.6, mew=0, zorder=1)
-        front = _front(x, y)
+        front = pareto(x, -y)
         axes.plot(x[front], y[front], color=colour, lw=1.5, label=kind, zorder=3)
     for name in NAMED:
         own = [row for row in rows if row.name == name]
         if own:
             x, y = np.array([(1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal) for row in own]).T
-            front = _front(x, y)
+            front = pareto(x, -y)
             x, y = x[front], y[front]
             axes.plot(x, y, "--", lw=1, color="#444444", zorder=2)
             axes.annotate(name, (x[0], y[0]), (2, -8), textcoords="offset points", fontsize=7, bbox=plotting.CLEARED)
@@ -74,13 +75,6 @@ def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None
             1e3 * workload.tpot_limit, 0.02, " limit", transform=axes.get_xaxis_transform(), color="#555555", fontsize=7
         )
     axes.legend(loc="lower right", fontsize=7.5)
-
-
-def _front(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Places of the points that none beats in both, from left to right: less time, more tokens."""
-    order = np.lexsort((-y, x))
-    rising = np.maximum.accumulate(y[order])
-    return order[np.concatenate([[True], rising[1:] > rising[:-1]])]
 
 
 def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None:

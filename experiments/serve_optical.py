@@ -78,9 +78,9 @@ class OpticalSystem:
 
     def memory_joules(self, bits: float) -> float:
         """J at the plug for bits to or from main memory."""
-        overhead = self.core.overhead
-        engine = float(self.core.memory_cost(bits))
-        return engine / (float(overhead.conversion_efficiency) * (1 - float(overhead.host_share)))
+        overhead, engine = self.core.overhead, self.core.memory_cost(bits)
+        delivered = engine + overhead.host(engine)
+        return float(delivered + overhead.conversion(delivered))
 
     def with_engine(self, shape: models.LlamaConfig, mac_joules: float, load_seconds: float) -> "OpticalSystem":
         """The same server with an engine that takes so many J a MAC at the plug, and so long for one load of a mask.

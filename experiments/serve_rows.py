@@ -6,8 +6,6 @@ from typing import Any
 
 from electronics.accelerators import (
     CORNERS,
-    Corner,
-    Machine,
     Model,
     Pair,
     Range,
@@ -19,7 +17,7 @@ from electronics.accelerators import (
     chips_needed,
     hand_over_joules,
     hand_over_seconds,
-    machine,
+    machine_of,
     precision_named,
     require_fit,
     serve,
@@ -33,7 +31,6 @@ BATCHES = tuple(2**power for power in range(12))
 # Precisions that models are served in, those preferred first: 8 bits where a machine has them.
 PREFERRED = ("fp8", "int8", "bfp8", "bf16", "int4", "fp4")
 PARTS = ("prefill_j", "decode_j", "transfer_j", "idle_j")
-
 
 AnyServer = System | OpticalSystem
 
@@ -129,10 +126,6 @@ def _of(system: AnyServer) -> str | OpticalSystem:
     return system.name if isinstance(system, System) else system
 
 
-def _machine(system: AnyServer, chips: int, corner: Corner = "nominal") -> Machine:
-    return machine(system.name, chips, corner) if isinstance(system, System) else system.at(chips, corner)
-
-
 def _chips(system: AnyServer, model: Model, request: Request, batch: int) -> int:
     """Chips of one machine: as few as hold the batch, but not more than share a fast link, unless the model needs it.
 
@@ -140,7 +133,7 @@ def _chips(system: AnyServer, model: Model, request: Request, batch: int) -> int
     """
     domain = max(int(system.fields["system_chips"].value), chips_needed(_of(system), model, request))
     chips = min(chips_needed(_of(system), model, request, batch), domain)
-    require_fit(_machine(system, chips), model, request, batch)
+    require_fit(machine_of(_of(system), chips), model, request, batch)
     return chips
 
 
@@ -153,7 +146,7 @@ def _alone(workload: ServingWorkload, shape: Shape, system: AnyServer, batch: in
 def alone(workload: ServingWorkload, shape: Shape, system: AnyServer, batch: int, chips: int) -> Row:
     """One machine of so many chips. Raises ValueError for what does not fit."""
     model = Model(shape, precision_named(precision_of(system)))
-    machines = [_machine(system, chips, corner) for corner in CORNERS]
+    machines = [machine_of(_of(system), chips, corner) for corner in CORNERS]
     require_fit(machines[0], model, workload.request, batch)
     served = [serve(each, model, workload.request, batch) for each in machines]
     watts = [each.nameplate_watts for each in machines]
@@ -180,7 +173,7 @@ def paired(
     read_as, model = (Model(shape, precision_named(precision_of(system))) for system in systems)
     served, watts = [], []
     for corner in CORNERS:
-        reader, writer = (_machine(system, n, corner) for system, n in zip(systems, chips, strict=True))
+        reader, writer = (machine_of(_of(system), n, corner) for system, n in zip(systems, chips, strict=True))
         pair = Pair.of(reader, writer, hand_over_joules(corner))
         served.append(serve_pair(pair, model, workload.request, batch, read_as, group))
         watts.append(served[-1].prefills * reader.nameplate_watts + served[-1].decodes * writer.nameplate_watts)
@@ -200,14 +193,13 @@ def _split(workload: ServingWorkload, shape: Shape, prefill: System, decode: Sys
     """
     read_as, model = (Model(shape, precision_named(precision_of(system))) for system in (prefill, decode))
     workload.request.check(model)
-    least = dataclasses.replace(workload.request, prompt=1, output=1, cached=0)
     domain = int(prefill.fields["system_chips"].value)
     gpus = max(domain, _chips(prefill, read_as, workload.request, batch))
-    chips = gpus, chips_needed(decode.name, model, least)
+    chips = gpus, chips_needed(decode.name, model, Request(prompt=1, output=1))
     in_flight = min(2, batch)
     served, watts = [], []
     for corner in CORNERS:
-        gpu, lpu = (_machine(system, n, corner) for system, n in zip((prefill, decode), chips, strict=True))
+        gpu, lpu = (machine_of(_of(system), n, corner) for system, n in zip((prefill, decode), chips, strict=True))
         split = Split(
             attention=gpu,
             products=lpu,
@@ -243,7 +235,7 @@ def _row(
         tokens_per_s_per_kw=Range.over(
             tuple(1e3 * each.tokens_per_s / most for each, most in zip(served, watts, strict=True))
         ),
-        parts={name: getattr(nominal, name, 0.0) for name in PARTS},
+        parts={name: getattr(nominal, name) for name in PARTS},
         nameplate_watts=watts[0],
         kept=workload.met_by(nominal.ttft_s, nominal.tpot_s),
     )

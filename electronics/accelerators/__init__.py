@@ -11,7 +11,7 @@ from electronics.accelerators.machine import Cost, Machine
 from electronics.accelerators.measured import ENERGY_PER_MAC, MEASURED_RUNS, MeasuredRun, tops_per_watt
 from electronics.accelerators.pair import Pair, ServedByPair, serve_pair
 from electronics.accelerators.precision import PRECISIONS, Precision, precision_named
-from electronics.accelerators.predict import AnySystem, Prediction, Range, chips_needed, predict
+from electronics.accelerators.predict import AnySystem, Prediction, Range, chips_needed, machine_of, predict
 from electronics.accelerators.published import PUBLISHED, Published
 from electronics.accelerators.serving import (
     Request,
@@ -24,7 +24,7 @@ from electronics.accelerators.serving import (
     serve,
 )
 from electronics.accelerators.shape import Model, Shape
-from electronics.accelerators.split import ServedSplit, Split, serve_split
+from electronics.accelerators.split import Split, serve_split
 from electronics.accelerators.system import (
     CORNERS,
     SYSTEMS,
@@ -58,7 +58,6 @@ __all__ = [
     "Request",
     "Served",
     "ServedByPair",
-    "ServedSplit",
     "Shape",
     "Software",
     "Split",
@@ -68,6 +67,7 @@ __all__ = [
     "hand_over_seconds",
     "largest_batch_within",
     "machine",
+    "machine_of",
     "needed_bytes",
     "precision_named",
     "predict",

@@ -54,3 +54,9 @@ class Machine(Protocol):
 
     def decode_step(self, model: Model, batch: int, context: float) -> Cost:
         """One more token for each of `batch` sequences that see `context` keys each, on average."""
+
+
+def require_link(one: Machine, other: Machine, bandwidth: float) -> None:
+    """Raises ValueError where the link between two machines carries nothing."""
+    if not bandwidth > 0:
+        raise ValueError(f"no link joins {one.name} and {other.name}: its bandwidth is {bandwidth} B/s")

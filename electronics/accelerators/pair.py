@@ -7,7 +7,7 @@ to lie on both already, so that only what is read anew crosses. Machines are who
 import dataclasses
 import math
 
-from electronics.accelerators.machine import Machine
+from electronics.accelerators.machine import Machine, require_link
 from electronics.accelerators.serving import Request, Served, prompt_cost, require_fit
 from electronics.accelerators.shape import Model
 
@@ -29,11 +29,13 @@ class Pair:
 
     @classmethod
     def of(cls, prefill: Machine, decode: Machine, link_joules: float, link_bandwidth: float | None = None) -> "Pair":
-        """Raises ValueError where no link joins the two."""
-        bandwidth = link_bandwidth or min(prefill.hand_over_bandwidth, decode.hand_over_bandwidth)
-        if not bandwidth > 0:
-            raise ValueError(f"no link joins {prefill.name} and {decode.name}: its bandwidth is {bandwidth} B/s")
-        return cls(prefill=prefill, decode=decode, link_bandwidth=bandwidth, link_joules=link_joules)
+        """The two, over the link that they have unless its bandwidth is given. Raises ValueError where it has none."""
+        if link_bandwidth is None:
+            link_bandwidth = min(prefill.hand_over_bandwidth, decode.hand_over_bandwidth)
+        return cls(prefill=prefill, decode=decode, link_bandwidth=link_bandwidth, link_joules=link_joules)
+
+    def __post_init__(self) -> None:
+        require_link(self.prefill, self.decode, self.link_bandwidth)
 
     def hand_over_bytes(self, model: Model, request: Request) -> float:
         """Bytes of keys and values that a request moves, in the decoding machine's precision."""
@@ -49,19 +51,13 @@ class Pair:
 class ServedByPair(Served):
     """What a group of `prefills` and `decodes` machines of a pair reaches, and the shares of time that each works.
 
-    `transfer_j` is of the link, per output token; `idle_j` what all machines of the group draw anyway.
+    `idle_j` is what all machines of the group draw anyway.
     """
 
     prefills: int
     decodes: int
     prefill_busy: float
     decode_busy: float
-    transfer_j: float
-
-    @property
-    def j_per_token(self) -> float:
-        """J per output token."""
-        return super().j_per_token + self.transfer_j
 
 
 def serve_pair(

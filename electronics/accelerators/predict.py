@@ -12,7 +12,7 @@ from electronics.accelerators.machine import Machine
 from electronics.accelerators.precision import precision_named
 from electronics.accelerators.serving import Request, Served, needed_bytes, require_fit, sequences_that_fit, serve
 from electronics.accelerators.shape import Model, Shape
-from electronics.accelerators.system import CORNERS, Corner, machine, system_named
+from electronics.accelerators.system import CORNERS, Corner, machine
 
 MOST_CHIPS = 2**16
 
@@ -104,7 +104,7 @@ def predict(
     model, request = Model(shape, precision_named(precision)), Request(prompt=prompt, output=output, cached=cached)
     request.check(model)
     chips = chips or chips_needed(system, model, request, batch or 1, software)
-    machines = tuple(_at(system, chips, corner, software) for corner in CORNERS)
+    machines = tuple(machine_of(system, chips, corner, software) for corner in CORNERS)
     for candidate in machines:
         candidate.check(model)
     require_fit(machines[0], model, request, batch or 1)
@@ -119,16 +119,16 @@ def chips_needed(
     """The least power of two of chips that hold the weights and `batch` requests."""
     needed = needed_bytes(model, request, batch)
     chips = 1
-    while _at(system, chips, "nominal", software).memory_bytes < needed:
+    while machine_of(system, chips, "nominal", software).memory_bytes < needed:
         chips *= 2
         if chips > MOST_CHIPS:
             raise ValueError(f"{needed / 1e9:.4g} GB of weights, keys and values do not fit in {MOST_CHIPS} chips")
     return chips
 
 
-def _at(system: str | AnySystem, chips: int, corner: Corner, software: str | None) -> Machine:
+def machine_of(system: str | AnySystem, chips: int, corner: Corner = "nominal", software: str | None = None) -> Machine:
+    """So many chips of a system, by its name or as an object, at a corner."""
     if isinstance(system, str):
-        system_named(system)
         return machine(system, chips, corner, software)
     return system.at(chips, corner, software)
 

@@ -54,7 +54,7 @@ class Served:
     """What one machine reaches; joules at the wall.
 
     `ttft_s` is of a prompt that meets an empty queue, `tpot_s` the mean time between two tokens of a sequence, prompts
-    of others included.
+    of others included. `transfer_j` is of a link between machines, where there are two.
     """
 
     batch: int
@@ -64,11 +64,12 @@ class Served:
     prefill_j: float
     decode_j: float
     idle_j: float
+    transfer_j: float = 0.0
 
     @property
     def j_per_token(self) -> float:
         """J per output token."""
-        return self.prefill_j + self.decode_j + self.idle_j
+        return self.prefill_j + self.decode_j + self.idle_j + self.transfer_j
 
     @property
     def watts(self) -> float:

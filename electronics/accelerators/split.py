@@ -8,7 +8,7 @@ With one batch on its way the two machines take turns: `in_flight` batches fill 
 import dataclasses
 from typing import Protocol
 
-from electronics.accelerators.machine import Cost, Machine
+from electronics.accelerators.machine import Cost, Machine, require_link
 from electronics.accelerators.serving import Request, Served, prompt_cost, require_fit
 from electronics.accelerators.shape import ACTIVATION_BYTES, Model
 
@@ -40,9 +40,7 @@ class Split:
     link_joules: float
 
     def __post_init__(self) -> None:
-        if not self.link_bandwidth > 0:
-            names = f"{self.attention.name} and {self.products.name}"
-            raise ValueError(f"no link joins {names}: its bandwidth is {self.link_bandwidth} B/s")
+        require_link(self.attention, self.products, self.link_bandwidth)
 
     def crossing_bytes(self, model: Model) -> float:
         """Bytes of activations that one decoded token moves: there and back in each layer."""
@@ -54,22 +52,12 @@ class Split:
         return latency + batch * self.crossing_bytes(model) / self.link_bandwidth
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ServedSplit(Served):
-    """What the two machines reach together; `batch` counts all sequences in flight."""
-
-    transfer_j: float
-
-    @property
-    def j_per_token(self) -> float:
-        """J per output token."""
-        return super().j_per_token + self.transfer_j
-
-
 def serve_split(
     split: Split, model: Model, request: Request, batch: int, read_as: Model | None = None, in_flight: int = 1
-) -> ServedSplit:
-    """Requests without end, `in_flight` batches of `batch` sequences; `read_as` is the model as the GPU keeps it.
+) -> Served:
+    """Requests without end, `in_flight` batches of `batch` sequences, all of which the result's `batch` counts.
+
+    `read_as` is the model as the GPU keeps it.
 
     Raises ValueError where a machine cannot multiply in its precision, or weights and sequences do not fit.
     """
@@ -92,7 +80,7 @@ def serve_split(
     step = max(alone, in_flight * max(attention.seconds, products.seconds))
     tpot = step + sequences * prompt.seconds / request.output
     idle_watts = split.attention.idle_watts + split.products.idle_watts
-    return ServedSplit(
+    return Served(
         batch=sequences,
         ttft_s=split.attention.prefill(read_as, 1, request.new, request.cached).seconds,
         tpot_s=tpot,

@@ -1,11 +1,9 @@
 """Two machines that share the work, by hand."""
 
-import dataclasses
-
 import pytest
 
 import models
-from electronics.accelerators import SYSTEMS, Cost, Model, Request, precision_named, serve
+from electronics.accelerators import SYSTEMS, Model, Request, precision_named, serve
 from electronics.accelerators.pair import Pair, matched, serve_pair
 
 MODEL = Model(models.CONFIGS["llama-3.1-8b"], precision_named("fp8"))
@@ -13,33 +11,9 @@ REQUEST = Request(prompt=1000, output=200)
 PROMPT_BYTES = 1000 * 65_536
 
 
-@dataclasses.dataclass(frozen=True)
-class Clockwork:
-    """Takes a second for a prompt and a tenth for a step, whatever they are."""
-
-    name: str = "clockwork"
-    chips: int = 1
-    memory_bytes: float = 1e12
-    hand_over_bandwidth: float = PROMPT_BYTES / 0.5
-    idle_watts: float = 30.0
-    nameplate_watts: float = 100.0
-    wall_factor: float = 1.0
-    tokens_per_pass: int = 1000
-    largest_batch: int = 64
-
-    def check(self, model):
-        pass
-
-    def prefill(self, model, batch, new, cached=0.0):
-        return Cost(1.0 * batch, 50.0 * batch)
-
-    def decode_step(self, model, batch, context):
-        return Cost(0.1, 2.0)
-
-
-def test_rates_match_and_joules_add():
+def test_rates_match_and_joules_add(clockwork):
     """A decoding machine with batch 40 asks for 2 prompts/s: two readers to one writer, none of whom waits."""
-    served = serve_pair(Pair.of(Clockwork(), Clockwork(), 1e-9), MODEL, REQUEST, 40)
+    served = serve_pair(Pair.of(clockwork(), clockwork(), 1e-9), MODEL, REQUEST, 40)
     assert (served.prefills, served.decodes) == (2, 1)
     assert served.prefill_busy == pytest.approx(1) and served.decode_busy == pytest.approx(1)
     assert served.tokens_per_s == pytest.approx(400)
@@ -49,22 +23,22 @@ def test_rates_match_and_joules_add():
     assert served.j_per_token == pytest.approx(0.25 + 0.05 + 0.225 + PROMPT_BYTES * 1e-9 / 200)
 
 
-def test_all_but_the_last_layer_crosses_while_the_prompt_is_read():
-    served = serve_pair(Pair.of(Clockwork(), Clockwork(), 0.0), MODEL, REQUEST, 40)
+def test_all_but_the_last_layer_crosses_while_the_prompt_is_read(clockwork):
+    served = serve_pair(Pair.of(clockwork(), clockwork(), 0.0), MODEL, REQUEST, 40)
     assert served.ttft_s == pytest.approx(1 + 0.5 / 32)
 
 
-def test_a_slow_link_is_waited_for_and_sets_the_rate():
+def test_a_slow_link_is_waited_for_and_sets_the_rate(clockwork):
     """Three seconds to cross, one to read: two more to wait, and a reader hands over a prompt each three seconds."""
-    pair = Pair.of(Clockwork(), Clockwork(), 0.0, link_bandwidth=PROMPT_BYTES / 3)
+    pair = Pair.of(clockwork(), clockwork(), 0.0, link_bandwidth=PROMPT_BYTES / 3)
     served = serve_pair(pair, MODEL, REQUEST, 40)
     assert served.ttft_s == pytest.approx(1 + 2 + 1 / 32)
     assert (served.prefills, served.decodes) == (6, 1)
     assert served.prefill_busy == pytest.approx(1 / 3)
 
 
-def test_a_cached_prefix_does_not_cross():
-    pair = Pair.of(Clockwork(), Clockwork(), 0.0)
+def test_a_cached_prefix_does_not_cross(clockwork):
+    pair = Pair.of(clockwork(), clockwork(), 0.0)
     assert pair.hand_over_bytes(MODEL, Request(prompt=1000, cached=900, output=1)) == PROMPT_BYTES / 10
 
 
@@ -104,9 +78,9 @@ def test_a_machine_paired_with_its_like_does_what_it_does_alone():
     assert paired.tpot_s < alone.tpot_s
 
 
-def test_what_cannot_be_joined_is_refused():
+def test_what_cannot_be_joined_is_refused(clockwork):
     with pytest.raises(ValueError, match="no link joins clockwork and clockwork: its bandwidth is 0"):
-        Pair.of(Clockwork(hand_over_bandwidth=0.0), Clockwork(), 0.0)
+        Pair.of(clockwork(hand_over_bandwidth=0.0), clockwork(), 0.0)
     pair = Pair.of(SYSTEMS["h100"].at(1), SYSTEMS["groq"].at(1), 0.0)
     with pytest.raises(ValueError, match="groq has no fp8 rate"):
         serve_pair(pair, MODEL, REQUEST, 1)

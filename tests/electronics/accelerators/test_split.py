@@ -5,52 +5,25 @@ import dataclasses
 import pytest
 
 import models
-from electronics.accelerators import SYSTEMS, Cost, Model, Request, precision_named
+from electronics.accelerators import SYSTEMS, Model, Request, precision_named
 from electronics.accelerators.split import Split, serve_split
 
 MODEL = Model(models.CONFIGS["llama-3.1-70b"], precision_named("fp8"))
 REQUEST = Request(prompt=1000, output=100)
 
 
-@dataclasses.dataclass(frozen=True)
-class Clockwork:
-    """A tenth of a second for attention, a fifth for products, one for a prompt."""
-
-    name: str = "clockwork"
-    chips: int = 1
-    memory_bytes: float = 1e12
-    hand_over_bandwidth: float = 1e9
-    idle_watts: float = 30.0
-    nameplate_watts: float = 100.0
-    wall_factor: float = 1.0
-    tokens_per_pass: int = 1000
-    largest_batch: int = 64
-
-    def check(self, model):
-        pass
-
-    def prefill(self, model, batch, new, cached=0.0):
-        return Cost(1.0 * batch, 50.0 * batch)
-
-    def attention_step(self, model, batch, context):
-        return Cost(0.1, 1.0)
-
-    def products_step(self, model, batch):
-        return Cost(0.2, 4.0)
-
-
-def split(**link) -> Split:
+def split(clockwork, **link) -> Split:
     given = {"link_bandwidth": 1e30, "link_seconds": 0.0, "link_joules": 0.0} | link
-    return Split(attention=Clockwork(), products=Clockwork(), **given)
+    return Split(attention=clockwork(), products=clockwork(), **given)
 
 
-def test_activations_of_70b_cross_as_nvidia_counts_them():
+def test_activations_of_70b_cross_as_nvidia_counts_them(clockwork):
     """8,192 wide, 80 layers, two bytes: 1.31 MB a token each way."""
-    assert split().crossing_bytes(MODEL) == 2 * 80 * 8192 * 2
+    assert split(clockwork).crossing_bytes(MODEL) == 2 * 80 * 8192 * 2
 
 
-def test_a_step_is_attention_products_and_crossings():
-    served = serve_split(split(link_seconds=1e-4, link_bandwidth=1e9), MODEL, REQUEST, 10)
+def test_a_step_is_attention_products_and_crossings(clockwork):
+    served = serve_split(split(clockwork, link_seconds=1e-4, link_bandwidth=1e9), MODEL, REQUEST, 10)
     crossing = 160 * 1e-4 + 10 * 2 * 80 * 8192 * 2 / 1e9
     assert served.tpot_s == pytest.approx(0.3 + crossing + 10 * 1.0 / 100)
     assert served.tokens_per_s == pytest.approx(10 / served.tpot_s)
@@ -58,9 +31,9 @@ def test_a_step_is_attention_products_and_crossings():
     assert served.idle_j == pytest.approx(60 * served.tpot_s / 10)
 
 
-def test_a_second_batch_fills_the_gap_until_products_are_always_busy():
+def test_a_second_batch_fills_the_gap_until_products_are_always_busy(clockwork):
     """Alone 0.3 s a step; two batches share it, and four are held to the 0.2 s of products each."""
-    paces = [serve_split(split(), MODEL, REQUEST, 10, in_flight=n).tpot_s - n * 0.1 for n in (1, 2, 4)]
+    paces = [serve_split(split(clockwork), MODEL, REQUEST, 10, in_flight=n).tpot_s - n * 0.1 for n in (1, 2, 4)]
     assert paces == pytest.approx([0.3, 0.4, 0.8])
 
 
@@ -75,12 +48,12 @@ def test_the_two_parts_of_a_step_are_the_step():
     assert parts.joules == pytest.approx(whole.joules, rel=0.02)
 
 
-def test_what_cannot_be_is_refused():
+def test_what_cannot_be_is_refused(clockwork):
     with pytest.raises(ValueError, match="no link joins clockwork and clockwork"):
-        split(link_bandwidth=0.0)
+        split(clockwork, link_bandwidth=0.0)
     with pytest.raises(ValueError, match="in_flight = 0"):
-        serve_split(split(), MODEL, REQUEST, 10, in_flight=0)
-    small = Split(attention=Clockwork(), products=Clockwork(memory_bytes=1e9), **LINK)
+        serve_split(split(clockwork), MODEL, REQUEST, 10, in_flight=0)
+    small = Split(attention=clockwork(), products=clockwork(memory_bytes=1e9), **LINK)
     with pytest.raises(ValueError, match="70.55 GB of weights do not fit in the 1 GB of 1 x clockwork"):
         serve_split(small, MODEL, REQUEST, 10)
 
