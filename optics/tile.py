@@ -77,10 +77,7 @@ class Tile:
 
         Their norms, which the receivers' gain follows, are those of `exact`, before they were rounded.
         """
-        relative = jax.lax.stop_gradient(exact * (1 / scale))
-        mean = jnp.mean(relative, axis=-1, keepdims=True)
-        about = relative - mean if self.core.encoding.unipolar else relative
-        square = jnp.sum(about**2, axis=-1, keepdims=True)
+        mean, square = _moments(jax.lax.stop_gradient(exact), 1 / scale, self.core.encoding.unipolar)
         bent = self.core.dac.bend(code, scale, self.on.dac_nonlinearity)
         return Drive(bent + self.on.linearisation * self._residual(bent, scale), scale, used, exact, mean, square)
 
@@ -253,6 +250,13 @@ def _held_jvp(primals, tangents):
     # In a pass of its own, or going backwards a fusion would pad.
     moved = alone(_overlapping, share > -1, tangents[0], share)
     return _held(values, share), moved + tangents[1] * (values[:-1] - values[1:])
+
+
+def _moments(values, inverse, about_mean):
+    """Of values [..., vectors, height] times inverse [..., vectors, 1]: mean, and sum of squares [..., vectors, 1]."""
+    mean = jnp.mean(values, axis=-1, keepdims=True)
+    about = values - mean if about_mean else values
+    return mean * inverse, jnp.sum(about**2, axis=-1, keepdims=True) * inverse**2
 
 
 def _rms(drive, plane):
