@@ -38,7 +38,7 @@ class ADC(Part):
         The 1 is for the vectors and columns that one outlier rules, as in a language model's massive activations:
         their product is no sum of many terms.
         """
-        return (1.0 + self.loading * rms) * (1 / self.gain)
+        return 1 / self.gain + (self.loading / self.gain) * rms
 
     def noise_variance(self) -> Number:
         """Variance of the noise from `enob`, as a fraction of the full scale squared.

@@ -37,9 +37,10 @@ class Photodetector(Part):
         """
         return (current.difference + imbalance * 0.5 * current.total) * gain
 
-    def shot_variance(self, current: jax.Array, diodes: int, bandwidth: Number) -> jax.Array:
-        """Variance [A^2] of the difference current: 2 q (I + I_dark) B, I the sum of the diodes' photocurrents [A].
+    def shot_variance(self, current: Signal, diodes: int, bandwidth: Number) -> jax.Array:
+        """Variance [A^2] of the difference current: 2 q (I + I_dark) B, I the sum of the diodes' photocurrents.
 
         At B = f / 2 this is a Poisson count in electrons, var n = mean n (Schottky 1918; Hamerly et al., PRX 2019).
         """
-        return 2 * ELEMENTARY_CHARGE * bandwidth * (current + diodes * self.dark_current)
+        of_current = 2 * ELEMENTARY_CHARGE * bandwidth
+        return (of_current * current.unit) * current.total + of_current * diodes * self.dark_current

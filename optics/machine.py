@@ -1,6 +1,6 @@
 """What an optical tensor core is made of: its parts, their numbers, and what follows from them alone."""
 
-from electronics import ADC, DAC, TIA, DigitalBackend, Number, Overhead, Part, count, number
+from electronics import ADC, DAC, TIA, DigitalBackend, Number, Overhead, Part, choice, count, number
 from electronics.book import ELEMENTARY_CHARGE
 from optics import checks
 from optics.book import transmission
@@ -20,13 +20,15 @@ class Machine(Part):
 
     `encoding` says how signs and bits are carried, and so how many symbols, sources, pixels and conversions a product
     takes. `accumulate` tiles of a sum longer than the core are integrated before one conversion. `vectors_per_load`
-    is how many vectors pass between two loads of the mask. `device` is a serial number: it fixes the imperfections
+    is how many vectors pass between two loads of the mask. `arithmetic` is what the emulation multiplies light in:
+    "bfloat16" rounds each light and each transmission to eight significant bits (see docs/performance.md). `device` is a serial number: it fixes the imperfections
     that a device is made with, the same for all its products. `correction` is what a calibration found.
     """
 
     rows: int = count()
     columns: int = count()
     accumulate: int = count(1)
+    arithmetic: str = choice("float32", "bfloat16")
     clock: Number = number("Hz", above=0)
     vectors_per_load: Number = number("1", least=1)
     device: Number = number("1", least=0, most=2**24 - 1)

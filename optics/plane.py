@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from electronics.exact import product
+from electronics.exact import product, short_product
 from electronics.part import Number
 from optics.frozen import Frozen
 from optics.machine import Machine
-from optics.signal import Signal
+from optics.signal import Signal, root
 
 # A second product of fewer rows or columns than this costs little, and an average over so few would be a poor one.
 FEWEST_FACTORED = 128
@@ -40,10 +40,10 @@ class Plane(NamedTuple):
 
     difference [height, width]: from the difference of an input's rails to that of an output's, in the user's scale;
     total: from the sum of the rails to the sum, as shares of a clear pixel, whole or as factors. clear: what passes
-    through a clear pixel. scale [1, width]: the weight that one stands for, inverse [1, width]: 1 / scale; used [1,
-    width]: 0 for a column of zeros, whose results are known without any light, else 1; mean, square [1, width]: mean
-    of the codes relative to scale, and mean square, about the mean where all terms have one sign. exact: the codes
-    before they were rounded, where someone looks.
+    through a clear pixel. scale [1, width]: the weight that one stands for, inverse [1, width]: 1 / scale; worth
+    [1, width]: scale, and 0 for a column of zeros, whose results are known without any light; mean, rms [1, width]: of
+    the codes relative to scale, about the mean where all terms have one sign. exact: the codes before they were
+    rounded, where someone looks.
     """
 
     difference: jax.Array
@@ -51,9 +51,9 @@ class Plane(NamedTuple):
     clear: Number
     scale: jax.Array
     inverse: jax.Array
-    used: jax.Array
+    worth: jax.Array
     mean: jax.Array
-    square: jax.Array
+    rms: jax.Array
     exact: jax.Array | None
 
     def gathered(self, light: Signal) -> Signal:
@@ -67,9 +67,9 @@ class Plane(NamedTuple):
         if isinstance(self.total, Factors):
             total = light.total * self.total.columns
         else:
-            total = product(light.total, self.total)
+            total = _through(light.total, self.total)
         return Signal(
-            product(light.difference, self.difference), total, light.scale * self.scale, light.unit * self.clear
+            _through(light.difference, self.difference), total, light.scale * self.scale, light.unit * self.clear
         )
 
 
@@ -91,14 +91,14 @@ def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
     mean = jnp.mean(relative, axis=0, keepdims=True)
     about = relative - mean if code.unipolar else relative
     return Plane(
-        difference=seen.difference * pixels.used,
+        difference=(seen.difference * pixels.used).astype(core.arithmetic),
         total=_summed(core, seen.total),
         clear=seen.unit,
         scale=pixels.scale,
         inverse=1 / pixels.scale,
-        used=pixels.used,
+        worth=pixels.scale * pixels.used,
         mean=mean,
-        square=jnp.mean(about**2, axis=0, keepdims=True),
+        rms=root(jnp.mean(about**2, axis=0, keepdims=True)),
         exact=(pixels.exact if code.pixels == 2 else pixels.exact + core.pedestal * pixels.scale) if look else None,
     )
 
@@ -125,8 +125,12 @@ def _summed(core: Machine, total: jax.Array) -> jax.Array | Factors:
     or columns are alike; see docs/performance.md for what is left.
     """
     if core.detector.light == "exact" or min(total.shape) < FEWEST_FACTORED:
-        return total
+        return total.astype(core.arithmetic)
     rows, columns = jnp.sum(total, axis=1, keepdims=True), jnp.sum(total, axis=0, keepdims=True)
     columns = checkpoint_name(columns, SUMS)
     whole = jnp.sum(columns)
     return Factors(rows, columns / jnp.where(whole > 0, whole, 1.0))
+
+
+def _through(light: jax.Array, plane: jax.Array) -> jax.Array:
+    return short_product(light, plane) if plane.dtype == jnp.bfloat16 else product(light, plane)

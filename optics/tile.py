@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from electronics import noise
-from electronics.bounds import within
-from electronics.exact import product
+from electronics.bounds import at_least, within
+from electronics.exact import SHORT_VARIANCE, product
 from electronics.fusion import alone, stage
 from optics.book import photon_energy
 from optics.frozen import Frozen
@@ -40,11 +40,12 @@ class Drive(NamedTuple):
 class Charge(NamedTuple):
     """What the receivers hold after one or several symbols, [vectors, width].
 
-    sent: the sum that the light brought, in the user's scale; value: the charge, and variance: that of its noise, in
-    units of one full product.
+    sent: the sum that the light brought, in the user's scale, and plain: in units of one full product, as are value,
+    the charge with what the receivers did to it, and variance, that of its noise.
     """
 
     sent: jax.Array
+    plain: jax.Array
     value: jax.Array
     variance: jax.Array
 
@@ -108,13 +109,18 @@ class Tile:
     def _received(self, on_pixels: Signal, plane: Plane, frozen: Frozen) -> tuple[Charge, Signal]:
         """Light on the pixels -> the charge, and the currents that it came of."""
         core, on, code = self.core, self.on, self.core.encoding
-        current = core.detector.detect(plane.carry(on_pixels), core.source.wavelength)
-        sent, now = current.difference[1:], self._integrated(current, plane, 1 / on_pixels.scale)
+        late = on.memory * core.tia.memory(core.clock)
+        # What a receiver has late of a sum it has late of each term, and of the light there are fewer numbers.
+        on_diodes = plane.carry(on_pixels._replace(total=_held(on_pixels.total, late)))
+        current = core.detector.detect(on_diodes, core.source.wavelength)
+        relative = current.difference * (1 / on_pixels.scale)
+        now = current._replace(difference=_held(relative, late) * plane.inverse, scale=jnp.ones((1, 1)))
         value = core.detector.subtract(now, frozen.output_gain, frozen.imbalance)
         bandwidth = core.tia.noise_bandwidth(core.clock)
         one = 1 / core.unit_current / core.unit_current
-        shot = on.shot * one * core.detector.shot_variance(now.quantity(), 1 + code.balanced, bandwidth)
-        return Charge(sent, value, shot + on.thermal * one * core.tia.noise_variance(bandwidth)), now
+        shot = core.detector.shot_variance(now, 1 + code.balanced, on.shot * one * bandwidth)
+        variance = shot + on.thermal * one * core.tia.noise_variance(bandwidth)
+        return Charge(current.difference[1:], relative[1:] * plane.inverse, value, variance), now
 
     def _light(self, drive, plane, frozen, streams) -> Signal:
         """Light of each input, and of its neighbours where they interfere: two programs, of which one runs.
@@ -140,16 +146,6 @@ class Tile:
         light = self.core.source.emit(noisy, scale, frozen.source_gain, offset, self.core.encoding.sources)
         return light.each(lambda value: value * used)
 
-    def _integrated(self, current: Signal, plane: Plane, one: jax.Array) -> Signal:
-        """Currents [1 + vectors, width] -> what the receivers hold of them [vectors, width], as shares of one full
-        product: less what is left to the vector after, more what the one before has left."""
-        share = self.on.memory * self.core.tia.memory(self.core.clock)
-
-        relative = current.difference * one * plane.inverse
-        return current._replace(
-            difference=_held(relative, share), total=_held(current.total, share), scale=jnp.ones((1, 1))
-        )
-
     def _with_source_noise(self, drive, scale, streams):
         """Noise of the DAC and of each laser, drawn per source and symbol, so that all columns see the same draw; and
         that of a laser behind all sources, drawn per symbol. A vector of zeros comes first."""
@@ -160,6 +156,9 @@ class Tile:
 
         def noisy():
             variance = from_dac + own * (drive * (1 / scale)) ** 2
+            if core.arithmetic == "bfloat16":
+                # Rounding the light adds this much, as intensity noise does, and so this much less is drawn.
+                variance = at_least(variance - SHORT_VARIANCE * (drive * (1 / scale)) ** 2, 0.0)
             shared = noise.scaled(noise.normal(streams[1], (drive.shape[0], 1)), common)
             drawn = scale * noise.gaussian(streams[0], variance)
             return _after_another(drive + drawn + drive * shared, 0.0)
@@ -184,9 +183,8 @@ class Tile:
         codes = core.adc.convert(received, full, on.adc_rounding, on.adc_clipping)
         read = core.correction.read(codes, full, on.correction)
         # Where nothing acts this adds nothing, and the value stays what it is to the last bit.
-        sent = charge.sent * (1 / drive.scale[0]) * plane.inverse[0]
-        scale = (drive.scale[0] * drive.used[0]) * (plane.scale[0] * plane.used[0])
-        return charge.sent + scale * (read - sent), Received(received, full)
+        worth = (drive.scale[0] * drive.used[0]) * plane.worth[0]
+        return charge.sent + worth * (read - charge.plain), Received(received, full)
 
     def _receiver_noise(self, variance, converter, streams):
         """Noise of the light and the amplifier, and of the converter, in units of one full product."""
@@ -209,7 +207,7 @@ class Tile:
         symbols, rows = drive.analogue.shape[0], drive.analogue.shape[2]
         if adc.span == "rows":
             return jnp.full((1, 1), self.core.rows * symbols) / adc.gain
-        full = adc.full_scale(_rms(drive.square, plane.square))
+        full = adc.full_scale(_rms(drive.square, plane.rms))
         if not unipolar:
             return full
         return full + jnp.abs(rows * jnp.sum(drive.mean * plane.mean, axis=0)) * (1 / adc.gain)
@@ -254,13 +252,14 @@ def _held_jvp(primals, tangents):
 
 def _moments(values, inverse, about_mean):
     """Of values [..., vectors, height] times inverse [..., vectors, 1]: mean, and sum of squares [..., vectors, 1]."""
-    mean = jnp.mean(values, axis=-1, keepdims=True)
-    about = values - mean if about_mean else values
-    return mean * inverse, jnp.sum(about**2, axis=-1, keepdims=True) * inverse**2
+    relative = values * inverse
+    mean = jnp.mean(relative, axis=-1, keepdims=True)
+    about = relative - mean if about_mean else relative
+    return mean, jnp.sum(about**2, axis=-1, keepdims=True)
 
 
 def _rms(drive, plane):
-    """rms of a sum of uncorrelated terms, of squares known digitally: [symbols, vectors, 1] and [symbols, 1, width]."""
+    """rms of a sum of uncorrelated terms, of squares [symbols, vectors, 1] and rms [symbols, 1, width] of both."""
     if drive.shape[0] == 1:
-        return root(drive[0]) * root(plane[0])
-    return root(jnp.sum(drive * plane, axis=0))
+        return root(drive[0]) * plane[0]
+    return root(jnp.sum(drive * plane**2, axis=0))

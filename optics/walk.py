@@ -191,8 +191,7 @@ class Walk:
         return self.core.encoding.scales == "vector"
 
     def _apart(self, y, plane):
-        scale = plane.scale * plane.used
-        return self.core.correction.read_apart(y, scale, plane.inverse, self.on.correction)
+        return self.core.correction.read_apart(y, plane.worth, plane.inverse, self.on.correction)
 
     def _offsets(self, sums, x_scale, weights, lit) -> jax.Array:
         """What the offsets of inputs and weights add to a product [vectors, columns], known digitally.
