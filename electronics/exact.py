@@ -9,8 +9,8 @@ from electronics.part import Number
 
 # bfloat16 has eight significant bits, so it holds every whole number up to here.
 SHORT = 256
-# Relative variance of rounding to eight significant bits: a step's square / 12, the mean over mantissas from 1 to 2 that
-# are spread evenly on a logarithmic scale (Bennett 1948; Benford 1938).
+# Relative variance of rounding to eight significant bits: a step's square / 12 (Bennett 1948), the mean over mantissas
+# from 1 to 2 that are spread evenly on a logarithmic scale.
 SHORT_VARIANCE = 2.0**-14 / 12 * 3 / (8 * math.log(2))
 
 
@@ -42,8 +42,24 @@ def _shortest(x, w, largest):
 
 
 def short_product(x: jax.Array, w: jax.Array) -> jax.Array:
-    """x [vectors, rows] @ w [rows, columns], each rounded to bfloat16 where it is not -> float32, summed in float32.
+    """x [vectors, rows] @ w [rows, columns], or w as `shortened`, both rounded to bfloat16 -> float32 sums.
 
     Codes up to 256 are exact. Of other numbers a product has a relative variance of 2 x `SHORT_VARIANCE`.
     """
-    return jnp.matmul(x.astype(jnp.bfloat16), w.astype(jnp.bfloat16), preferred_element_type=jnp.float32)
+    w = jax.lax.bitcast_convert_type(w, jnp.bfloat16) if w.dtype == jnp.uint16 else w.astype(jnp.bfloat16)
+    return jnp.matmul(x.astype(jnp.bfloat16), w, preferred_element_type=jnp.float32)
+
+
+@jax.custom_jvp
+def shortened(values: jax.Array) -> jax.Array:
+    """float32 rounded to bfloat16, any shape, as the words that hold it, uint16, in half the memory.
+
+    As bfloat16 XLA's CPU compiler would keep what a loop looks at as float32 beside. Raises ValueError where a gradient
+    is asked for, which words do not have.
+    """
+    return jax.lax.bitcast_convert_type(values.astype(jnp.bfloat16), jnp.uint16)
+
+
+@shortened.defjvp
+def _no_gradient(*_):
+    raise ValueError('with arithmetic = "bfloat16" no gradient passes a load: use core.matmul, or "float32"')

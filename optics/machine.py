@@ -20,9 +20,10 @@ class Machine(Part):
 
     `encoding` says how signs and bits are carried, and so how many symbols, sources, pixels and conversions a product
     takes. `accumulate` tiles of a sum longer than the core are integrated before one conversion. `vectors_per_load`
-    is how many vectors pass between two loads of the mask. `arithmetic` is what the emulation multiplies light in:
-    "bfloat16" rounds each light and each transmission to eight significant bits (see docs/performance.md). `device` is a serial number: it fixes the imperfections
-    that a device is made with, the same for all its products. `correction` is what a calibration found.
+    is how many vectors pass between two loads of the mask. `device` is a serial number: it fixes the imperfections
+    that a device is made with, the same for all its products. `correction` is what a calibration found. `arithmetic`
+    is what the emulation multiplies light in: "bfloat16" rounds light and transmissions to eight significant bits, is
+    faster where hardware has units for it, and is for cores with more noise than that (docs/performance.md).
     """
 
     rows: int = count()

@@ -1,12 +1,13 @@
 """The weights as they stand on the mask: what of each source's light reaches each pair of diodes. Made once a load."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from electronics.exact import product, short_product
+from electronics.exact import product, shortened
 from electronics.part import Number
 from optics.frozen import Frozen
 from optics.machine import Machine
@@ -62,14 +63,19 @@ class Plane(NamedTuple):
             return light
         return light._replace(total=product(light.total, self.total.rows))
 
-    def carry(self, light: Signal) -> Signal:
-        """Light that was `gathered` -> on the diodes [vectors, width]."""
+    def shortened(self) -> "Plane":
+        """With its transmissions as `short_product` takes them, for a plane that is kept."""
+        whole = self.total if isinstance(self.total, Factors) else shortened(self.total)
+        return self._replace(difference=shortened(self.difference), total=whole)
+
+    def carry(self, light: Signal, multiply: Callable[[jax.Array, jax.Array], jax.Array]) -> Signal:
+        """Light that was `gathered` -> on the diodes [vectors, width]; multiply: `product`, or one that rounds."""
         if isinstance(self.total, Factors):
             total = light.total * self.total.columns
         else:
-            total = _through(light.total, self.total)
+            total = multiply(light.total, self.total)
         return Signal(
-            _through(light.difference, self.difference), total, light.scale * self.scale, light.unit * self.clear
+            multiply(light.difference, self.difference), total, light.scale * self.scale, light.unit * self.clear
         )
 
 
@@ -91,7 +97,7 @@ def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
     mean = jnp.mean(relative, axis=0, keepdims=True)
     about = relative - mean if code.unipolar else relative
     return Plane(
-        difference=(seen.difference * pixels.used).astype(core.arithmetic),
+        difference=seen.difference * pixels.used,
         total=_summed(core, seen.total),
         clear=seen.unit,
         scale=pixels.scale,
@@ -125,12 +131,8 @@ def _summed(core: Machine, total: jax.Array) -> jax.Array | Factors:
     or columns are alike; see docs/performance.md for what is left.
     """
     if core.detector.light == "exact" or min(total.shape) < FEWEST_FACTORED:
-        return total.astype(core.arithmetic)
+        return total
     rows, columns = jnp.sum(total, axis=1, keepdims=True), jnp.sum(total, axis=0, keepdims=True)
     columns = checkpoint_name(columns, SUMS)
     whole = jnp.sum(columns)
     return Factors(rows, columns / jnp.where(whole > 0, whole, 1.0))
-
-
-def _through(light: jax.Array, plane: jax.Array) -> jax.Array:
-    return short_product(light, plane) if plane.dtype == jnp.bfloat16 else product(light, plane)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from electronics import noise
 from electronics.bounds import at_least, within
-from electronics.exact import SHORT_VARIANCE, product
+from electronics.exact import SHORT_VARIANCE, product, short_product
 from electronics.fusion import alone, stage
 from optics.book import photon_energy
 from optics.frozen import Frozen
@@ -72,6 +72,7 @@ class Tile:
 
     def __init__(self, core: Machine, frozen: Frozen, range: SiteRange | None):
         self.core, self.frozen, self.range, self.on = core, frozen, range, core.effects
+        self.multiply = short_product if core.arithmetic == "bfloat16" else product
 
     def drive(self, code: jax.Array, exact: jax.Array, scale: jax.Array, used: jax.Array) -> Drive:
         """Codes [..., vectors, height] of the DACs within scale [..., vectors, 1], bent by DAC and source's curve.
@@ -111,7 +112,7 @@ class Tile:
         core, on, code = self.core, self.on, self.core.encoding
         late = on.memory * core.tia.memory(core.clock)
         # What a receiver has late of a sum it has late of each term, and of the light there are fewer numbers.
-        on_diodes = plane.carry(on_pixels._replace(total=_held(on_pixels.total, late)))
+        on_diodes = plane.carry(on_pixels._replace(total=_held(on_pixels.total, late)), self.multiply)
         current = core.detector.detect(on_diodes, core.source.wavelength)
         relative = current.difference * (1 / on_pixels.scale)
         now = current._replace(difference=_held(relative, late) * plane.inverse, scale=jnp.ones((1, 1)))
