@@ -36,6 +36,7 @@ STRUCTURES = {
     "offset": {"encoding.weights": "offset", "encoding.inputs": "slots"},
     "slices": {"encoding.weight_slices": 2, "encoding.input_slices": 2, "dac.bits": 4, "mask.bits": 4},
     "scales of tiles": {"encoding.scales": "tile"},
+    "bfloat16": {"arithmetic": "bfloat16"},
 }
 
 

@@ -1,6 +1,6 @@
-"""What finding the light on each pair of diodes from its factors costs in truth, on the layers of SmolLM2 and its loss.
+"""What the fast ways cost in truth on SmolLM2: light from its factors, and light multiplied in bfloat16.
 
-Slow: `pytest -m slow tests/experiments/test_factored_light.py -s` prints the figures that docs/performance.md states.
+Slow: `pytest -m slow tests/experiments/test_approximations.py -s` prints the figures that docs/performance.md states.
 """
 
 from typing import NamedTuple
@@ -84,19 +84,23 @@ def test_the_light_of_an_output_is_right_within_a_few_per_cent(smollm2, windows)
         assert abs(mean) < 0.05
 
 
-def test_the_loss_of_the_model_is_the_same(smollm2, windows):
-    """Paired: the same draws of all noise; only the size of the shot noise differs."""
+@pytest.mark.parametrize("preset", ["today", "projected_2029", "physical_limit"])
+@pytest.mark.parametrize("field, fast, slow", [
+    ("detector.light", "factored", "exact"), ("arithmetic", "bfloat16", "float32"),
+])  # fmt: skip
+def test_the_loss_of_the_model_is_the_same(smollm2, windows, preset, field, fast, slow):
+    """Paired: the same draws of all noise."""
 
     def score(params, tokens):
         return jnp.mean(models.next_token_losses(models.forward(smollm2.config, params, tokens), tokens))
 
     run, losses = jax.jit(optics.emulate(score)), {}
-    for kind in ("exact", "factored"):
-        core = optics.today().replace({"detector.light": kind})
+    for kind in (fast, slow):
+        core = optics.preset(preset).replace({field: kind})
         losses[kind] = np.array(
             [run(core, jax.random.key(number), smollm2.params, window[None]) for number, window in enumerate(windows)]
         )
-    difference = losses["factored"] - losses["exact"]
+    difference = losses[fast] - losses[slow]
     error = difference.std(ddof=1) / np.sqrt(len(difference))
-    print(f"NLL {losses}, difference {difference.mean():+.4f} +- {error:.4f}")
+    print(f"{preset}, {field}: NLL {losses}, difference {difference.mean():+.4f} +- {error:.4f}")
     assert abs(difference.mean()) < 0.02 + 3 * error
