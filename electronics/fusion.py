@@ -16,9 +16,16 @@ Tree = TypeVar("Tree")
 # Numbers of an array that is stored rather than cut out again: those of vectors or columns, not of both.
 _SMALL = 2**16
 
+# The name under which products that are not JAX's own are kept.
+PRODUCT = "product"
 # A stage of which a gradient keeps what goes in, and its products: the dozens of numbers that noise and converters make
 # of each cost more to keep than to make again. Stages are short, so that each is made again in few passes.
-stage = partial(jax.checkpoint, policy=jax.checkpoint_policies.dots_saveable)
+stage = partial(
+    jax.checkpoint,
+    policy=jax.checkpoint_policies.save_from_both_policies(
+        jax.checkpoint_policies.dots_saveable, jax.checkpoint_policies.save_only_these_names(PRODUCT)
+    ),
+)
 
 
 def alone(function: Callable[..., Tree], true: jax.Array, *operands: Tree) -> Tree:

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from electronics.exact import product, shortened
+from electronics.exact import product
 from electronics.part import Number
+from electronics.short import shortened
 from optics.frozen import Frozen
 from optics.machine import Machine
 from optics.signal import Signal, root

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from electronics import noise
 from electronics.bounds import at_least, within
-from electronics.exact import SHORT_VARIANCE, product, short_product
+from electronics.exact import product
 from electronics.fusion import alone, stage
+from electronics.short import SHORT_VARIANCE, short_product
 from optics.book import photon_energy
 from optics.frozen import Frozen
 from optics.machine import Machine

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from electronics import IntegerCore
-from electronics.exact import code_product, short_product
+from electronics.exact import code_product
+from electronics.short import short_product
 
 
 def codes(bits: int, shape: tuple[int, int], seed: int) -> np.ndarray:

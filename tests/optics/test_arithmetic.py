@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import optics
-from electronics.exact import SHORT_VARIANCE
+from electronics.short import SHORT_VARIANCE
 from optics.effects import Effects
 
 KEY = jax.random.key(7)
