@@ -12,7 +12,7 @@ demo: $(READY)
 
 test: $(READY)
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto --dist loadfile
 
 test-slow: $(READY)
 	$(RUN) -m pytest -m slow

@@ -21,19 +21,31 @@ VECTORS = (1, 128, 512)
 TILE_ROWS = (128, 256, 1024)
 LONG_ROUNDS = 3
 Kind = Literal["product", "floor", "sweep", "forward", "gradient"]
+Arithmetic = Literal["float32", "bfloat16"]
+# What both sides of a timing run under. The receivers' loop waits for its own chain of operations, so wide vectors help
+# it; and a C library that gives memory back to the system has its pages zeroed again in each call.
+VECTORS_OF_512_BITS = "--xla_cpu_prefer_vector_width=512"
+KEEPING_MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Bench:
     """Times the emulation against the same work done digitally: products, a sweep, a forward pass and a gradient.
 
-    Beside the products their floor: what no emulator that draws such noise can go below on this machine.
+    Beside the products their floor: what no emulator that draws such noise and multiplies in float32 goes below here.
     """
 
     only: tuple[Kind, ...] = ("product", "floor", "sweep", "forward", "gradient")
     """Kinds of work that are timed."""
     threads: tuple[int, ...] = (1, 2)
     """Numbers of threads, each in a process of its own."""
+    arithmetic: tuple[Arithmetic, ...] = ("float32", "bfloat16")
+    """What light is multiplied in; the digital side is always float32."""
     preset: str = "today"
     """Preset of the core, all of its noise and imperfections on."""
     rounds: int = 15
@@ -69,16 +81,17 @@ class Bench:
             for vectors in self.vectors
             for tile in self.tile_rows
         ]
+        floors = [dataclasses.replace(case, kind="floor") for case in found]
         found += [
             dataclasses.replace(case, light="exact")
             for case in found
             if (case.rows, case.columns, case.vectors) == (1024, 4096, 512)
         ]
-        found += [dataclasses.replace(case, kind="floor") for case in found if case.light == "factored"]
         found.append(Case(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512))
         found.append(Case(kind="forward", preset=self.preset, batch=4, tokens=512))
         found.append(Case(kind="gradient", preset=self.preset, batch=1, tokens=512))
-        return [case for case in found if case.kind in self.only]
+        found = [dataclasses.replace(case, arithmetic=name) for name in self.arithmetic for case in found]
+        return [case for case in found + floors if case.kind in self.only]
 
 
 def main(options: Bench) -> dict[str, Any]:
@@ -92,6 +105,7 @@ def main(options: Bench) -> dict[str, Any]:
         "preset": options.preset,
         "rounds": options.rounds,
         "machine": machine(),
+        "environment": {"XLA_FLAGS": VECTORS_OF_512_BITS, **KEEPING_MEMORY},
         "versions": reporting.versions(),
         "aihwkit": bench_aihwkit.settings(),
         "rows": rows,
@@ -121,7 +135,7 @@ def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
 
 def _timed(cases: Sequence[Case], rounds: Sequence[int], threads: int):
     """Rows of the cases as a process of so many threads finishes them. Raises ChildProcessError if it does not."""
-    flags = [os.environ.get("XLA_FLAGS", "")]
+    flags = [os.environ.get("XLA_FLAGS", ""), VECTORS_OF_512_BITS]
     if threads == 1:
         flags += ["--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1"]
     process = subprocess.Popen(
@@ -129,7 +143,7 @@ def _timed(cases: Sequence[Case], rounds: Sequence[int], threads: int):
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "XLA_FLAGS": " ".join(flags).strip(), "OMP_NUM_THREADS": str(threads)},
+        env={**os.environ, **KEEPING_MEMORY, "XLA_FLAGS": " ".join(flags).strip(), "OMP_NUM_THREADS": str(threads)},
     )
     try:
         asked = {"cases": [dataclasses.asdict(case) for case in cases], "rounds": list(rounds), "threads": threads}
@@ -177,9 +191,10 @@ def _show(summary: dict[str, Any], out: Path) -> None:
     print(reporting.table([header, *rows]))
     print(
         f"\n{summary['preset']}, all noise and imperfections on; {summary['machine']['cpu']}. ratio and memory are "
-        "emulated / digital (float32);\nquartiles are those of the ratio; load is what putting the weights on the mask "
-        "takes, once.\nfloor: a product with one rounding and one sample of noise for each "
-        "number converted, and nothing else; no emulator of such noise takes less here."
+        "emulated / digital float32;\n"
+        "quartiles are those of the ratio; load is what putting the weights on the mask takes, once. bfloat16: what the "
+        "emulation\nmultiplies light in, else float32. floor: a float32 product with one rounding and one sample of "
+        "noise for each number\nconverted, and nothing else; no emulator of such noise in float32 takes less here."
     )
     if summary["aihwkit"] is not None:
         print(f"aihwkit: {summary['aihwkit']}")

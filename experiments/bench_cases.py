@@ -22,14 +22,16 @@ SWEEP_POINTS = 8
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
     """One pair. kind: "product" of [vectors, rows] @ [rows, columns], its "floor", the least that any emulator with
-    such noise does, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on `batch`
-    windows of `tokens`. tile_rows: those of the core; light: how shot noise is computed, see `optics.Photodetector`.
+    such noise does in float32, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on `batch`
+    windows of `tokens`. tile_rows: those of the core; light: how shot noise is computed, see `optics.Photodetector`;
+    arithmetic: what light is multiplied in, see `optics.TensorCore`.
     """
 
     kind: str
     preset: str
     tile_rows: int = 1024
     light: str = "factored"
+    arithmetic: str = "float32"
     rows: int = 0
     columns: int = 0
     vectors: int = 0
@@ -40,6 +42,7 @@ class Case:
     def name(self) -> str:
         """As the table has it."""
         exact = ", exact shot noise" if self.light == "exact" else ""
+        exact += f", {self.arithmetic}" if self.arithmetic != "float32" else ""
         if self.kind in ("forward", "gradient"):
             return f"SmolLM2 {self.kind}, {self.batch} x {self.tokens} tokens{exact}"
         shape = f"{self.rows} -> {self.columns}, {self.vectors} vector{'s' if self.vectors != 1 else ''}"
@@ -50,7 +53,9 @@ class Case:
         """The core that it runs on, 1,024 columns wide."""
         if self.preset not in SCENARIOS:
             raise ValueError(f"preset = {self.preset!r} must be one of {', '.join(SCENARIOS)}, which come in any size")
-        return optics.preset(self.preset, rows=self.tile_rows, columns=1024).replace({"detector.light": self.light})
+        return optics.preset(self.preset, rows=self.tile_rows, columns=1024).replace({
+            "detector.light": self.light, "arithmetic": self.arithmetic,
+        })  # fmt: skip
 
 
 class Pair(NamedTuple):

@@ -24,7 +24,10 @@ def test_a_row_has_times_their_ratio_and_the_memory(out):
     assert [row["case"] for row in summary["rows"]] == [
         "48 -> 40, 4 vectors, tiles of 16",
         "48 -> 40, 4 vectors, tiles of 64",
+        "48 -> 40, 4 vectors, tiles of 16, bfloat16",
+        "48 -> 40, 4 vectors, tiles of 64, bfloat16",
     ]
+    assert summary["environment"]["MALLOC_MMAP_MAX_"] == "0"
     for row in summary["rows"]:
         low, middle, high = row["ratio_quartiles"]
         assert low <= middle == row["ratio"] <= high
