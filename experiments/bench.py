@@ -192,9 +192,9 @@ def _show(summary: dict[str, Any], out: Path) -> None:
     print(
         f"\n{summary['preset']}, all noise and imperfections on; {summary['machine']['cpu']}. ratio and memory are "
         "emulated / digital float32;\n"
-        "quartiles are those of the ratio; load is what putting the weights on the mask takes, once. bfloat16: what the "
-        "emulation\nmultiplies light in, else float32. floor: a float32 product with one rounding and one sample of "
-        "noise for each number\nconverted, and nothing else; no emulator of such noise in float32 takes less here."
+        "quartiles are those of the ratio; load is what putting the weights on the mask takes, once. bfloat16: what "
+        "the emulation\nmultiplies light in, else float32. floor: a float32 product with one rounding and one sample "
+        "of noise for each number\nconverted, and nothing else; no emulator of such noise in float32 takes less here."
     )
     if summary["aihwkit"] is not None:
         print(f"aihwkit: {summary['aihwkit']}")

@@ -22,9 +22,9 @@ SWEEP_POINTS = 8
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
     """One pair. kind: "product" of [vectors, rows] @ [rows, columns], its "floor", the least that any emulator with
-    such noise does in float32, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on `batch`
-    windows of `tokens`. tile_rows: those of the core; light: how shot noise is computed, see `optics.Photodetector`;
-    arithmetic: what light is multiplied in, see `optics.TensorCore`.
+    such noise does in float32, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on
+    `batch` windows of `tokens`. tile_rows: those of the core; light: how shot noise is computed, see
+    `optics.Photodetector`; arithmetic: what light is multiplied in, see `optics.TensorCore`.
     """
 
     kind: str
