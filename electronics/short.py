@@ -1,14 +1,12 @@
 """Matrix products in bfloat16, eight significant bits, with sums in float32; their gradients are such products too."""
 
 import math
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
-from jax.extend.core import Primitive
-from jax.interpreters import ad, batching, mlir
 
+from electronics._jax import bilinear
 from electronics.fusion import PRODUCT, alone
 
 # Relative variance of rounding to eight significant bits: a step's square / 12 (Bennett 1948), the mean over mantissas
@@ -25,7 +23,7 @@ def short_product(x: jax.Array, w: jax.Array) -> jax.Array:
     if w.dtype == jnp.uint16:
         y = _dot(x, jax.lax.bitcast_convert_type(w, jnp.bfloat16), contracted=(1, 0))
     else:
-        y = _product.bind(x, w, contracted=(1, 0))
+        y = _product(x, w, contracted=(1, 0))
     return checkpoint_name(y, PRODUCT)
 
 
@@ -50,39 +48,23 @@ def _dot(a: jax.Array, b: jax.Array, *, contracted: tuple[int, int]) -> jax.Arra
     first, second = contracted
     if first == 0:
         # XLA's CPU product takes twice as long where it has to turn its first operand itself.
-        a, first = alone(jnp.transpose, jnp.sum(a[:1, :1]) > -jnp.inf, a), 1
+        word = jax.lax.bitcast_convert_type(a[0, 0], jnp.uint16)
+        a, first = alone(jnp.transpose, word.astype(jnp.int32) > -1, a), 1
     return jax.lax.dot_general(a, b, (((first,), (second,)), ((), ())), preferred_element_type=jnp.float32)
-
-
-# A primitive of its own, since the transpose of a product in bfloat16, as JAX has it, multiplies float32 by bfloat16.
-_product = Primitive("short_product")
-_product.def_impl(jax.jit(_dot, static_argnames="contracted"))
-mlir.register_lowering(_product, mlir.lower_fun(_dot, multiple_results=False))
-
-
-@_product.def_abstract_eval
-def _shape(a, b, *, contracted):
-    return a.update(shape=(a.shape[1 - contracted[0]], b.shape[1 - contracted[1]]))
 
 
 def _to_first(cotangent, a, b, *, contracted):
     """Of sum_k a_ik b_kj, sum_k a_ik b_jk or sum_k a_ki b_kj."""
     if contracted == (0, 0):
-        return _product.bind(b, cotangent, contracted=(1, 1))
-    return _product.bind(cotangent, b, contracted=(1, 1) if contracted == (1, 0) else (1, 0))
+        return _product(b, cotangent, contracted=(1, 1))
+    return _product(cotangent, b, contracted=(1, 1) if contracted == (1, 0) else (1, 0))
 
 
 def _to_second(cotangent, a, b, *, contracted):
     if contracted == (1, 1):
-        return _product.bind(cotangent, a, contracted=(0, 0))
-    return _product.bind(a, cotangent, contracted=(0, 0) if contracted == (1, 0) else (1, 0))
+        return _product(cotangent, a, contracted=(0, 0))
+    return _product(a, cotangent, contracted=(0, 0) if contracted == (1, 0) else (1, 0))
 
 
-ad.defbilinear(_product, _to_first, _to_second)
-
-
-def _batched(arguments, axes, *, contracted):
-    return jax.vmap(partial(_dot, contracted=contracted), in_axes=axes)(*arguments), 0
-
-
-batching.primitive_batchers[_product] = _batched
+# A primitive of its own: the transpose of a product in bfloat16, as JAX has it, multiplies float32 by bfloat16.
+_product = bilinear("short_product", _dot, _to_first, _to_second)

@@ -46,6 +46,12 @@ def test_gradients_are_products_of_rounded_numbers(operands):
     close(from_w, rounded(x).T @ rounded(back))
 
 
+def test_what_is_no_number_stays_none(operands):
+    x, w, back = operands
+    from_w = jax.vjp(short_product, x.at[0, 0].set(jnp.nan), w)[1](back)[1]
+    assert np.all(np.isnan(from_w[0])) and np.all(np.isfinite(from_w[1:]))
+
+
 def test_gradients_of_gradients_are_products_of_rounded_numbers(operands):
     """Both gradients are bilinear too: in what came back and in the other operand."""
     x, w, back = operands
