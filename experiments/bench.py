@@ -128,7 +128,14 @@ def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
         for number, row in zip(progress, _timed([cases[n] for n in missing], rounds, threads), strict=True):
             ledger.put(described[number], row)
     return [
-        {"case": case.name, "kind": case.kind, "threads": threads, **ledger.get(what)}
+        {
+            "case": case.name,
+            "work": case.work,
+            "way": case.way,
+            "kind": case.kind,
+            "threads": threads,
+            **ledger.get(what),
+        }
         for case, what in zip(cases, described, strict=True)
     ]
 

@@ -39,15 +39,26 @@ class Case:
     tokens: int = 0
 
     @property
-    def name(self) -> str:
-        """As the table has it."""
+    def work(self) -> str:
+        """What is done, however it is done."""
         exact = ", exact shot noise" if self.light == "exact" else ""
-        exact += f", {self.arithmetic}" if self.arithmetic != "float32" else ""
         if self.kind in ("forward", "gradient"):
             return f"SmolLM2 {self.kind}, {self.batch} x {self.tokens} tokens{exact}"
         shape = f"{self.rows} -> {self.columns}, {self.vectors} vector{'s' if self.vectors != 1 else ''}"
-        many = {"sweep": f"{SWEEP_POINTS} cores, ", "floor": "floor of "}.get(self.kind, "")
+        many = f"{SWEEP_POINTS} cores, " if self.kind == "sweep" else ""
         return f"{many}{shape}, tiles of {self.tile_rows}{exact}"
+
+    @property
+    def way(self) -> str:
+        """How: what the emulation multiplies in, or "floor"."""
+        return "floor" if self.kind == "floor" else self.arithmetic
+
+    @property
+    def name(self) -> str:
+        """Both, as the table has it."""
+        if self.way == "floor":
+            return f"floor of {self.work}"
+        return self.work if self.way == "float32" else f"{self.work}, {self.way}"
 
     def core(self) -> optics.TensorCore:
         """The core that it runs on, 1,024 columns wide."""

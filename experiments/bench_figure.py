@@ -7,35 +7,49 @@ import numpy as np
 
 from experiments import plotting
 
+WAYS = {"float32": plotting.BLUE, "bfloat16": plotting.VERMILION, "floor": plotting.GREY}
+
 
 def draw(summary: dict[str, Any], out: Path) -> None:
-    """Writes bench.png and bench.pdf: a line a case, a mark for each number of threads."""
+    """Writes bench.png and bench.pdf: a line for each work, a mark a way to do it, a panel a number of threads."""
     rows = summary["rows"]
-    names = list(dict.fromkeys(row["case"] for row in rows))
+    works = list(dict.fromkeys(row["work"] for row in rows))
     threads = sorted({row["threads"] for row in rows})
     with plotting.style():
-        figure, axes = plotting.plt.subplots(figsize=(7.2, 1.2 + 0.2 * len(names)))
-        for number, count in enumerate(threads):
+        figure, panels = plotting.plt.subplots(
+            1, len(threads), sharey=True, squeeze=False, figsize=(3.2 + 4 * len(threads), 1.4 + 0.26 * len(works))
+        )
+        for axes, count in zip(panels[0], threads, strict=True):
             chosen = [row for row in rows if row["threads"] == count]
-            places = np.array([names.index(row["case"]) for row in chosen]) + 0.14 * (2 * number - len(threads) + 1)
-            low, middle, high = np.array([row["ratio_quartiles"] for row in chosen]).T
-            colour = plotting.SERIES[number % len(plotting.SERIES)]
-            axes.errorbar(
-                middle, places, xerr=[middle - low, high - middle], fmt="o", ms=4, lw=1, color=colour, ecolor=colour
-            )
-            axes.text(
-                middle[0], places[0] - 0.55, f"{count} thread{'s' if count > 1 else ''}", color=colour, ha="center",
-                va="bottom" if number == 0 else "top",
-            )  # fmt: skip
-        axes.axvline(1, color=plotting.GREY, lw=1)
-        axes.text(1, -0.6, " digital", color=plotting.GREY, ha="left", va="bottom")
-        axes.set_xscale("log")
-        ends = np.array([row["ratio_quartiles"] for row in rows])
-        limits = (min(0.9, ends.min() * 0.95), max(2.0, ends.max() * 1.1))
-        axes.set_xlim(limits)
-        plotting.plain_log(axes.xaxis, limits)
-        axes.set_yticks(range(len(names)), names)
-        axes.set_ylim(len(names) - 0.2, -1.2)
-        axes.set_xlabel("time, emulated / digital float32 (median and quartiles)")
-        axes.set_title(f"What emulation costs: {summary['preset']}, {summary['machine']['cpu']}", loc="left")
+            _panel(axes, chosen, works, f"{summary['preset']}, {count} thread{'s' if count > 1 else ''}")
+        panels[0][0].set_yticks(range(len(works)), works)
         plotting.save(figure, out, "bench")
+
+
+def _panel(axes: Any, rows: list[dict[str, Any]], works: list[str], title: str) -> None:
+    ends = np.array([row["ratio_quartiles"] for row in rows])
+    limits = (min(0.9, ends.min() * 0.93), max(2.0, ends.max() * 1.1))
+    for way, colour in WAYS.items():
+        of_way = [row for row in rows if row["way"] == way]
+        if not of_way:
+            continue
+        places = np.array([works.index(row["work"]) for row in of_way])
+        low, middle, high = np.array([row["ratio_quartiles"] for row in of_way]).T
+        floor = way == "floor"
+        axes.errorbar(
+            middle, places, xerr=[middle - low, high - middle], fmt="|" if floor else "o", ms=9 if floor else 4,
+            mew=1.6 if floor else 1, lw=1, color=colour, ecolor=colour,
+        )  # fmt: skip
+        first = int(np.argmin(places))
+        axes.annotate(
+            way, (middle[first], places[first]), xytext=(0, -6 if floor else 5), textcoords="offset points",
+            color=colour, ha="center", va="top" if floor else "bottom",
+        )  # fmt: skip
+    axes.axvline(1, color=plotting.GREY, lw=1)
+    axes.text(1, len(works) - 0.55, " digital", color=plotting.GREY, ha="left", va="bottom")
+    axes.set_xscale("log")
+    axes.set_xlim(limits)
+    plotting.plain_log(axes.xaxis, limits)
+    axes.set_ylim(len(works) - 0.4, -1.0)
+    axes.set_xlabel("time, emulated / digital float32\n(median and quartiles)")
+    axes.set_title(title, loc="left")
