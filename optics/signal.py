@@ -38,10 +38,6 @@ class Signal(NamedTuple):
         """The signal with more light, both numbers as shares of full drive through a clear pixel."""
         return self._replace(difference=self.difference + difference * self.scale, total=self.total + total)
 
-    def quantity(self) -> jax.Array:
-        """The light or current of both rails together [W or A]."""
-        return self.total * self.unit
-
 
 def root(variance: Number) -> jax.Array:
     """Square root whose gradient at 0 is 0 and not infinite."""

@@ -120,6 +120,7 @@ class Tile:
         value = core.detector.subtract(now, frozen.output_gain, frozen.imbalance)
         bandwidth = core.tia.noise_bandwidth(core.clock)
         one = 1 / core.unit_current / core.unit_current
+        # All factors with the bandwidth, so that an output is multiplied once.
         shot = core.detector.shot_variance(now, 1 + code.balanced, on.shot * one * bandwidth)
         variance = shot + on.thermal * one * core.tia.noise_variance(bandwidth)
         return Charge(current.difference[1:], relative[1:] * plane.inverse, value, variance), now
