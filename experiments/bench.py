@@ -13,14 +13,14 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from experiments import bench_aihwkit, bench_figure, reporting
-from experiments.bench_cases import Case
+from experiments.bench_cases import FLOORS, Case
 from experiments.ledger import Ledger
 
 SHAPES = ((1024, 1024), (1024, 4096), (4096, 4096))
 VECTORS = (1, 128, 512)
 TILE_ROWS = (128, 256, 1024)
 LONG_ROUNDS = 3
-Kind = Literal["product", "floor", "sweep", "forward", "gradient"]
+Kind = Literal["product", "floor", "bare", "sweep", "forward", "gradient"]
 Arithmetic = Literal["float32", "bfloat16"]
 # What both sides of a timing run under. The receivers' loop waits for its own chain of operations, so wide vectors help
 # it; and a C library that gives memory back to the system has its pages zeroed again in each call.
@@ -37,10 +37,10 @@ KEEPING_MEMORY = {
 class Bench:
     """Times the emulation against the same work done digitally: products, a sweep, a forward pass and a gradient.
 
-    Beside the products their floor: what no emulator that draws such noise and multiplies in float32 goes below here.
+    Beside the products their floors: what no emulator that draws such noise and multiplies in float32 goes below here.
     """
 
-    only: tuple[Kind, ...] = ("product", "floor", "sweep", "forward", "gradient")
+    only: tuple[Kind, ...] = ("product", "floor", "bare", "sweep", "forward", "gradient")
     """Kinds of work that are timed."""
     threads: tuple[int, ...] = (1, 2)
     """Numbers of threads, each in a process of its own."""
@@ -81,7 +81,7 @@ class Bench:
             for vectors in self.vectors
             for tile in self.tile_rows
         ]
-        floors = [dataclasses.replace(case, kind="floor") for case in found]
+        floors = [dataclasses.replace(case, kind=kind) for kind in ("floor", "bare") for case in found]
         found += [
             dataclasses.replace(case, light="exact")
             for case in found
@@ -122,7 +122,7 @@ def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
     described = [{"case": dataclasses.asdict(case), "threads": threads, "rounds": options.rounds} for case in cases]
     missing = [number for number, what in enumerate(described) if ledger.get(what) is None]
     if missing:
-        short = ("product", "floor")
+        short = ("product", "floor", "bare")
         rounds = [options.rounds if cases[number].kind in short else LONG_ROUNDS for number in missing]
         progress = tqdm(missing, desc=f"{threads} thread{'s' if threads > 1 else ''}", unit="case")
         for number, row in zip(progress, _timed([cases[n] for n in missing], rounds, threads), strict=True):
@@ -201,7 +201,8 @@ def _show(summary: dict[str, Any], out: Path) -> None:
         "emulated / digital float32;\n"
         "quartiles are those of the ratio; load is what putting the weights on the mask takes, once. bfloat16: what "
         "the emulation\nmultiplies light in, else float32. floor: a float32 product with one rounding and one sample "
-        "of noise for each number\nconverted, and nothing else; no emulator of such noise in float32 takes less here."
+        "of noise for each number\nconverted, and nothing else; bare: and with noise that follows the light, scales "
+        "and clipping, by hand; no emulator of\nsuch noise in float32 takes less here."
     )
     if summary["aihwkit"] is not None:
         print(f"aihwkit: {summary['aihwkit']}")
@@ -209,7 +210,7 @@ def _show(summary: dict[str, Any], out: Path) -> None:
 
 
 def _load(row: dict[str, Any]) -> str:
-    if row["kind"] == "floor":
+    if row["way"] in FLOORS:
         return "none"
     return "each call" if row["load_s"] is None else _time(row["load_s"])
 

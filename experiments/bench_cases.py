@@ -10,19 +10,20 @@ import numpy as np
 
 import models
 import optics
-from electronics import noise
 from electronics.exact import product
+from experiments import bench_floors
 from optics import tiling
 
 KEY = 5
 SCENARIOS = ("today", "projected_2029", "physical_limit")
 SWEEP_POINTS = 8
+FLOORS = {"floor": bench_floors.floor, "bare": bench_floors.bare}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
-    """One pair. kind: "product" of [vectors, rows] @ [rows, columns], its "floor", the least that any emulator with
-    such noise does in float32, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on
+    """One pair. kind: "product" of [vectors, rows] @ [rows, columns], its "floor" and its "bare" emulation, see
+    `bench_floors`, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on
     `batch` windows of `tokens`. tile_rows: those of the core; light: how shot noise is computed, see
     `optics.Photodetector`; arithmetic: what light is multiplied in, see `optics.TensorCore`.
     """
@@ -50,14 +51,14 @@ class Case:
 
     @property
     def way(self) -> str:
-        """How: what the emulation multiplies in, or "floor"."""
-        return "floor" if self.kind == "floor" else self.arithmetic
+        """How: what the emulation multiplies in, or "floor" or "bare"."""
+        return self.kind if self.kind in FLOORS else self.arithmetic
 
     @property
     def name(self) -> str:
         """Both, as the table has it."""
-        if self.way == "floor":
-            return f"floor of {self.work}"
+        if self.way in FLOORS:
+            return f"{self.way}, {self.work}"
         return self.work if self.way == "float32" else f"{self.work}, {self.way}"
 
     def core(self) -> optics.TensorCore:
@@ -81,8 +82,8 @@ class Pair(NamedTuple):
 
 def pair(case: Case) -> Pair:
     """The pair of a case, compiled."""
-    pairs = {"product": _product, "floor": _floor, "sweep": _sweep, "forward": _forward, "gradient": _gradient}
-    return pairs[case.kind](case)
+    pairs = {"product": _product, "sweep": _sweep, "forward": _forward, "gradient": _gradient}
+    return _floor(case) if case.kind in FLOORS else pairs[case.kind](case)
 
 
 def _product(case: Case) -> Pair:
@@ -99,28 +100,15 @@ def _through(loaded: optics.Loaded, key: jax.Array, x: jax.Array) -> jax.Array:
 
 
 def _floor(case: Case) -> Pair:
-    """One rounding and one sample of noise for each number that is converted, of one variance, and nothing else."""
     x, w = operands(case)
     tiles = tiling.fit(case.rows, case.columns, case.tile_rows, case.columns)
     planes = tiling.cut_weights(w, tiles)[0]
     digital, digital_bytes = _compiled(product, x, w)
     emulated, emulated_bytes = _compiled(
-        lambda x, planes, key, variance: _least(x, planes, key, variance, tiles),
-        x, planes, jax.random.key(KEY), jnp.float32(1e-3),
+        lambda x, planes, key, numbers: FLOORS[case.kind](x, planes, key, numbers, tiles),
+        x, jax.jit(bench_floors.loaded)(planes), jax.random.key(KEY), bench_floors.Numbers(),
     )  # fmt: skip
     return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
-
-
-def _least(x: jax.Array, planes: jax.Array, key: jax.Array, variance: jax.Array, tiles: tiling.Tiles) -> jax.Array:
-    def converted(values, stream):
-        noisy = values + noise.gaussian(stream, jnp.broadcast_to(variance, values.shape))
-        return jnp.round(noisy * 32) * jnp.float32(1 / 32)
-
-    def tile(drive, plane, streams):
-        return converted(product(converted(drive, streams[0]), plane), streams[1])
-
-    streams = noise.streams(key, (tiles.row_tiles, 2))
-    return tiling.sum_over(tile, tiling.cut_inputs(x, tiles), planes, streams)
 
 
 def operands(case: Case) -> tuple[jax.Array, jax.Array]:

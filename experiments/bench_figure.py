@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments import plotting
 
-WAYS = {"float32": plotting.BLUE, "bfloat16": plotting.VERMILION, "floor": plotting.GREY}
+WAYS = {"float32": plotting.BLUE, "bfloat16": plotting.VERMILION, "floor": plotting.GREY, "bare": plotting.GREEN}
 
 
 def draw(summary: dict[str, Any], out: Path) -> None:
@@ -35,7 +35,7 @@ def _panel(axes: Any, rows: list[dict[str, Any]], works: list[str], title: str) 
             continue
         places = np.array([works.index(row["work"]) for row in of_way])
         low, middle, high = np.array([row["ratio_quartiles"] for row in of_way]).T
-        floor = way == "floor"
+        floor = way in ("floor", "bare")
         axes.errorbar(
             middle, places, xerr=[middle - low, high - middle], fmt="|" if floor else "o", ms=9 if floor else 4,
             mew=1.6 if floor else 1, lw=1, color=colour, ecolor=colour,

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from experiments import bench, bench_worker
+from experiments import bench, bench_floors, bench_worker
 from experiments.__main__ import run
-from experiments.bench_cases import Case
+from experiments.bench_cases import Case, operands
 
 SMALL = ["--only", "product", "--threads", "1", "--rounds", "3", "--shapes", "48", "40", "--vectors", "4"]
 
@@ -54,13 +54,27 @@ def test_the_same_work_is_compared():
 
 
 def test_the_floor_is_a_product_with_noise_and_rounding():
-    """Two samples of variance 1e-3 and two roundings to 1/32 an output's path: the inputs' add up over 48 rows."""
+    """Two samples of variance 1e-6 and two roundings to 1/511 an output's path: the inputs' add up over 48 rows."""
     case = Case(kind="floor", preset="today", rows=48, columns=40, vectors=400, tile_rows=16)
     pair = bench_worker.pair(case)
     off = np.asarray(pair.emulated()) - np.asarray(pair.digital())
-    each = 1e-3 + (1 / 32) ** 2 / 12
+    each = 1e-6 + (1 / 511) ** 2 / 12
     # 16,000 outputs that share 400 x 48 inputs: the variance is known to 5 %.
     assert np.var(off) == pytest.approx(48 * each + 3 * each, rel=0.15)
+
+
+def test_the_bare_emulation_has_the_noise_that_it_names():
+    """Against float64: DACs' rounding and noise, intensity, light and converters; 16,000 outputs tell it to 5 %."""
+    case = Case(kind="bare", preset="today", rows=48, columns=40, vectors=400, tile_rows=64)
+    pair, numbers = bench_worker.pair(case), bench_floors.Numbers()
+    x, w = (np.asarray(a, np.float64) for a in operands(case))
+    u, t = x / np.abs(x).max(axis=1, keepdims=True), w / np.abs(w).max(axis=0)
+    off = (np.asarray(pair.emulated()) - x @ w) / np.abs(x).max(axis=1, keepdims=True) / np.abs(w).max(axis=0)
+    inputs = numbers.converter_variance + numbers.input_levels**-2 / 12 + numbers.intensity_variance * u**2
+    full = 1 + numbers.loading * np.sqrt(np.sum(u**2, axis=1, keepdims=True) * np.mean(t**2, axis=0))
+    light = np.abs(u).sum(axis=1, keepdims=True) * np.abs(t).mean(axis=0)
+    outputs = numbers.light_variance * light + (numbers.converter_variance + numbers.output_levels**-2 / 12) * full**2
+    assert np.mean(off**2 / (inputs @ t**2 + outputs)) == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize(
