@@ -81,7 +81,7 @@ class Bench:
             for vectors in self.vectors
             for tile in self.tile_rows
         ]
-        floors = [dataclasses.replace(case, kind=kind) for kind in ("floor", "bare") for case in found]
+        floors = [dataclasses.replace(case, kind=kind) for kind in FLOORS for case in found]
         found += [
             dataclasses.replace(case, light="exact")
             for case in found
@@ -122,7 +122,7 @@ def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
     described = [{"case": dataclasses.asdict(case), "threads": threads, "rounds": options.rounds} for case in cases]
     missing = [number for number, what in enumerate(described) if ledger.get(what) is None]
     if missing:
-        short = ("product", "floor", "bare")
+        short = ("product", *FLOORS)
         rounds = [options.rounds if cases[number].kind in short else LONG_ROUNDS for number in missing]
         progress = tqdm(missing, desc=f"{threads} thread{'s' if threads > 1 else ''}", unit="case")
         for number, row in zip(progress, _timed([cases[n] for n in missing], rounds, threads), strict=True):
@@ -144,7 +144,7 @@ def _timed(cases: Sequence[Case], rounds: Sequence[int], threads: int):
     """Rows of the cases as a process of so many threads finishes them. Raises ChildProcessError if it does not."""
     flags = [os.environ.get("XLA_FLAGS", ""), VECTORS_OF_512_BITS]
     if threads == 1:
-        flags += ["--xla_cpu_multi_thread_eigen=false", "intra_op_parallelism_threads=1"]
+        flags.append("--xla_cpu_multi_thread_eigen=false")
     process = subprocess.Popen(
         [sys.executable, "-m", "experiments.bench_worker"],
         stdin=subprocess.PIPE,

@@ -7,7 +7,14 @@ import numpy as np
 
 from experiments import plotting
 
-WAYS = {"float32": plotting.BLUE, "bfloat16": plotting.VERMILION, "floor": plotting.GREY, "bare": plotting.GREEN}
+DOT = {"fmt": "o", "ms": 4, "mew": 1}
+TICK = {"fmt": "|", "ms": 9, "mew": 1.6}
+WAYS = {
+    "float32": (plotting.BLUE, DOT),
+    "bfloat16": (plotting.VERMILION, DOT),
+    "floor": (plotting.GREY, TICK),
+    "bare": (plotting.GREEN, TICK),
+}
 
 
 def draw(summary: dict[str, Any], out: Path) -> None:
@@ -29,27 +36,21 @@ def draw(summary: dict[str, Any], out: Path) -> None:
 def _panel(axes: Any, rows: list[dict[str, Any]], works: list[str], title: str) -> None:
     ends = np.array([row["ratio_quartiles"] for row in rows])
     limits = (min(0.9, ends.min() * 0.93), max(2.0, ends.max() * 1.1))
-    for way, colour in WAYS.items():
+    for way, (colour, mark) in WAYS.items():
         of_way = [row for row in rows if row["way"] == way]
         if not of_way:
             continue
         places = np.array([works.index(row["work"]) for row in of_way])
         low, middle, high = np.array([row["ratio_quartiles"] for row in of_way]).T
-        floor = way in ("floor", "bare")
-        axes.errorbar(
-            middle, places, xerr=[middle - low, high - middle], fmt="|" if floor else "o", ms=9 if floor else 4,
-            mew=1.6 if floor else 1, lw=1, color=colour, ecolor=colour,
-        )  # fmt: skip
-        first = int(np.argmin(places))
-        axes.annotate(
-            way, (middle[first], places[first]), xytext=(0, -6 if floor else 5), textcoords="offset points",
-            color=colour, ha="center", va="top" if floor else "bottom",
-        )  # fmt: skip
+        axes.errorbar(middle, places, xerr=[middle - low, high - middle], lw=1, color=colour, ecolor=colour, **mark)
+    # Not beside the marks, which may lie on one another.
+    for place, (way, (colour, _)) in zip((0.42, 0.62, 0.86, 1.0), WAYS.items(), strict=True):
+        axes.text(place, 1.02, way, color=colour, ha="right", va="bottom", transform=axes.transAxes)
     axes.axvline(1, color=plotting.GREY, lw=1)
     axes.text(1, len(works) - 0.55, " digital", color=plotting.GREY, ha="left", va="bottom")
     axes.set_xscale("log")
     axes.set_xlim(limits)
     plotting.plain_log(axes.xaxis, limits)
-    axes.set_ylim(len(works) - 0.4, -1.0)
+    axes.set_ylim(len(works) - 0.4, -0.6)
     axes.set_xlabel("time, emulated / digital float32\n(median and quartiles)")
-    axes.set_title(title, loc="left")
+    axes.set_title(title, loc="left", pad=18)

@@ -150,8 +150,9 @@ def _walked(prepared: Prepared, x: jax.Array, w: jax.Array, key: jax.Array, obse
 def _loaded(prepared: Prepared, w: jax.Array) -> tuple[Prepared, Weights]:
     """The core comes back as arrays of the device, which a call passes on sooner than numbers."""
     weights = Walk(prepared.core, prepared.device, prepared.range).load(w)
-    short = prepared.core.arithmetic == "bfloat16"
-    return prepared, weights._replace(planes=weights.planes.shortened()) if short else weights
+    if prepared.core.rounds_light:
+        weights = weights._replace(planes=weights.planes.shortened())
+    return prepared, weights
 
 
 @jax.jit

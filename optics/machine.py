@@ -54,6 +54,11 @@ class Machine(Part):
         checks.combination(self)
 
     @property
+    def rounds_light(self) -> bool:
+        """Whether the emulation multiplies light in eight significant bits."""
+        return self.arithmetic == "bfloat16"
+
+    @property
     def ways(self) -> int:
         """Pixels that one source lights."""
         return self.encoding.pixels * self.encoding.planes * self.columns

@@ -73,14 +73,17 @@ class Tile:
 
     def __init__(self, core: Machine, frozen: Frozen, range: SiteRange | None):
         self.core, self.frozen, self.range, self.on = core, frozen, range, core.effects
-        self.multiply = short_product if core.arithmetic == "bfloat16" else product
+        self.multiply = short_product if core.rounds_light else product
 
     def drive(self, code: jax.Array, exact: jax.Array, scale: jax.Array, used: jax.Array) -> Drive:
         """Codes [..., vectors, height] of the DACs within scale [..., vectors, 1], bent by DAC and source's curve.
 
         Their norms, which the receivers' gain follows, are those of `exact`, before they were rounded.
         """
-        mean, square = _moments(jax.lax.stop_gradient(exact), 1 / scale, self.core.encoding.unipolar)
+        relative = jax.lax.stop_gradient(exact * (1 / scale))
+        mean = jnp.mean(relative, axis=-1, keepdims=True)
+        about = relative - mean if self.core.encoding.unipolar else relative
+        square = jnp.sum(about**2, axis=-1, keepdims=True)
         bent = self.core.dac.bend(code, scale, self.on.dac_nonlinearity)
         return Drive(bent + self.on.linearisation * self._residual(bent, scale), scale, used, exact, mean, square)
 
@@ -158,10 +161,11 @@ class Tile:
         from_dac = on.dac_noise * core.dac.noise_variance()
 
         def noisy():
-            variance = from_dac + own * (drive * (1 / scale)) ** 2
-            if core.arithmetic == "bfloat16":
+            square = (drive * (1 / scale)) ** 2
+            variance = from_dac + own * square
+            if core.rounds_light:
                 # Rounding the light adds this much, as intensity noise does, and so this much less is drawn.
-                variance = at_least(variance - SHORT_VARIANCE * (drive * (1 / scale)) ** 2, 0.0)
+                variance = at_least(variance - SHORT_VARIANCE * square, 0.0)
             shared = noise.scaled(noise.normal(streams[1], (drive.shape[0], 1)), common)
             drawn = scale * noise.gaussian(streams[0], variance)
             return _after_another(drive + drawn + drive * shared, 0.0)
@@ -251,14 +255,6 @@ def _held_jvp(primals, tangents):
     # In a pass of its own, or going backwards a fusion would pad.
     moved = alone(_overlapping, share > -1, tangents[0], share)
     return _held(values, share), moved + tangents[1] * (values[:-1] - values[1:])
-
-
-def _moments(values, inverse, about_mean):
-    """Of values [..., vectors, height] times inverse [..., vectors, 1]: mean, and sum of squares [..., vectors, 1]."""
-    relative = values * inverse
-    mean = jnp.mean(relative, axis=-1, keepdims=True)
-    about = relative - mean if about_mean else relative
-    return mean, jnp.sum(about**2, axis=-1, keepdims=True)
 
 
 def _rms(drive, plane):

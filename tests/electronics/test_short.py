@@ -11,9 +11,8 @@ VECTORS, ROWS, COLUMNS = 6, 40, 9
 
 
 def rounded(values) -> np.ndarray:
-    """To eight significant bits, ties to even, in float64."""
-    mantissa, exponent = np.frexp(np.asarray(values, np.float64))
-    return np.ldexp(np.round(mantissa * 256), exponent - 8)
+    """To bfloat16 by NumPy, in float64."""
+    return np.asarray(values).astype(jnp.bfloat16).astype(np.float64)
 
 
 @pytest.fixture
@@ -23,7 +22,7 @@ def operands() -> list[jax.Array]:
     return [jax.random.normal(key, shape) for key, shape in zip(keys, shapes, strict=True)]
 
 
-def close(found, wanted) -> None:
+def assert_close(found, wanted) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5)
 
 
@@ -35,15 +34,15 @@ def test_the_variance_of_a_rounding_is_that_of_mantissas_on_a_logarithmic_scale(
 
 def test_words_multiply_as_what_they_hold(operands):
     x, w, _ = operands
-    close(short_product(x, w), rounded(x) @ rounded(w))
+    assert_close(short_product(x, w), rounded(x) @ rounded(w))
     np.testing.assert_array_equal(short_product(x, shortened(w)), short_product(x, w))
 
 
 def test_gradients_are_products_of_rounded_numbers(operands):
     x, w, back = operands
     from_x, from_w = jax.vjp(short_product, x, w)[1](back)
-    close(from_x, rounded(back) @ rounded(w).T)
-    close(from_w, rounded(x).T @ rounded(back))
+    assert_close(from_x, rounded(back) @ rounded(w).T)
+    assert_close(from_w, rounded(x).T @ rounded(back))
 
 
 def test_what_is_no_number_stays_none(operands):
@@ -63,18 +62,18 @@ def test_gradients_of_gradients_are_products_of_rounded_numbers(operands):
         return lambda other, back: jax.vjp(lambda *both: short_product(*both), *other)[1](back)[number]
 
     by_w = jax.vjp(lambda w, back: gradient(0)((x, w), back), w, back)[1](to_x)
-    close(by_w[0], rounded(to_x).T @ rounded(back))
-    close(by_w[1], rounded(to_x) @ rounded(w))
+    assert_close(by_w[0], rounded(to_x).T @ rounded(back))
+    assert_close(by_w[1], rounded(to_x) @ rounded(w))
     by_x = jax.vjp(lambda x, back: gradient(1)((x, w), back), x, back)[1](to_w)
-    close(by_x[0], rounded(back) @ rounded(to_w).T)
-    close(by_x[1], rounded(x) @ rounded(to_w))
+    assert_close(by_x[0], rounded(back) @ rounded(to_w).T)
+    assert_close(by_x[1], rounded(x) @ rounded(to_w))
 
 
 def test_forward_mode_is_the_sum_of_both_products(operands):
     x, w, _ = operands
     along_x, along_w = jnp.ones_like(x), jnp.full_like(w, 0.5)
     _, tangent = jax.jvp(short_product, (x, w), (along_x, along_w))
-    close(tangent, rounded(along_x) @ rounded(w) + rounded(x) @ rounded(along_w))
+    assert_close(tangent, rounded(along_x) @ rounded(w) + rounded(x) @ rounded(along_w))
 
 
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0), (1, 1)])
@@ -87,4 +86,4 @@ def test_vmap_equals_a_loop(axes, operands):
     many = jax.vmap(short_product, axes)(*stacks)
     for number in range(3):
         one = [a if axis is None else jnp.take(a, number, axis) for a, axis in zip(stacks, axes, strict=True)]
-        close(many[number], short_product(*one))
+        assert_close(many[number], short_product(*one))
