@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from electronics import adc_survey, limits
 from electronics.bounds import within
 from electronics.part import Number, Part, choice, number
-from electronics.rounding import straight_through, to_levels
+from electronics.rounding import to_levels
 
 
 class ADC(Part):
@@ -60,7 +60,7 @@ class ADC(Part):
         `rounding` and `clipping` are the shares of each that are on. A clipped input passes no gradient.
         """
         clipped = x + clipping * (within(x, -full_scale, full_scale) - x)
-        return straight_through(clipped, to_levels(clipped, full_scale, 2.0 ** (self.bits - 1) - 1), rounding)
+        return to_levels(clipped, full_scale, 2.0 ** (self.bits - 1) - 1, rounding)
 
     def energy(self, rate: Number) -> jax.Array:
         """Energy per conversion [J] at `rate` [Hz]: 8 k T SNR + survey_factor times the survey's envelope."""

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 
 from electronics import limits
+from electronics.bounds import inverse
 from electronics.part import Number, Part, number
-from electronics.rounding import straight_through, to_levels
+from electronics.rounding import to_levels
 
 # x (1 - x^2) is largest at x = 1 / sqrt 3, where it is 2 / (3 sqrt 3).
 _CUBIC_PEAK = 2 / 27**0.5
@@ -28,7 +29,7 @@ class DAC(Part):
 
     def convert(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
         """Signed numbers within full_scale, any shape -> the nearest levels; `share` of the rounding is on."""
-        return straight_through(x, to_levels(x, full_scale, 2.0**self.bits - 1), share)
+        return to_levels(x, full_scale, 2.0**self.bits - 1, share)
 
     def bend(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
         """Levels within full_scale -> the analogue drive, bent by `share` of the INL.
@@ -36,7 +37,7 @@ class DAC(Part):
         The end points are on the line (end-point INL, IEEE 1658), between them lies the cubic that odd-order mismatch
         gives: x + INL (3 sqrt 3 / 2) x (1 - x^2).
         """
-        of_scale = x * (1 / full_scale)
+        of_scale = x * inverse(full_scale)
         return x + (share * self.inl / _CUBIC_PEAK) * x * (1 - of_scale**2)
 
     def noise_variance(self) -> Number:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from electronics.exact import code_product
 from electronics.part import Number, Part, number
-from electronics.rounding import straight_through
+from electronics.rounding import to_levels
 
 
 class IntegerCore(Part):
@@ -38,7 +38,7 @@ class IntegerCore(Part):
 
 def _codes(values: jax.Array, axis: int, highest: jax.Array) -> tuple[jax.Array, jax.Array]:
     """(the nearest whole numbers from -highest to highest, what one of them stands for)."""
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True))
+    largest = jnp.max(jnp.abs(values), axis=axis, keepdims=True)
     step = jnp.where(largest > 0, largest, 1.0) / highest
     exact = values / step
-    return straight_through(exact, jnp.round(exact), jnp.float32(1)), step
+    return to_levels(exact, jnp.float32(1), 1.0, jnp.float32(1)), step

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from electronics.book import BOLTZMANN, ROOM_TEMPERATURE
+from electronics.bounds import inverse
 from electronics.part import Number, Part, number
 
 
@@ -27,13 +28,21 @@ class TIA(Part):
         `memory` and is not counted."""
         return rate / 2
 
-    def noise_variance(self, bandwidth: Number) -> Number:
-        """Input-referred current variance [A^2] in a symbol: (i_n^2 + 4 k T / R_F) B (Johnson 1928, Nyquist 1928)."""
-        return (self.noise_density**2 + 4 * BOLTZMANN * ROOM_TEMPERATURE * self.feedback_conductance) * bandwidth
+    def noise_variance(self, bandwidth: Number, unit: Number = 1.0) -> Number:
+        """Input-referred current variance in a symbol: (i_n^2 + 4 k T / R_F) B (Johnson 1928, Nyquist 1928).
 
-    def reset_variance(self, rate: Number) -> Number:
-        """Variance [A^2] of the charge k T C left by the reset, once per conversion, as a current over a symbol."""
-        return BOLTZMANN * ROOM_TEMPERATURE * self.integration_capacitance * rate**2
+        In `unit`^2, a current [A]. Each factor is divided by it on its own: of a small unit the inverse square is so
+        large that a gradient through it would overflow.
+        """
+        per_unit = inverse(unit)
+        resistor = (4 * BOLTZMANN * ROOM_TEMPERATURE * per_unit) * (self.feedback_conductance * per_unit)
+        return ((self.noise_density * per_unit) ** 2 + resistor) * bandwidth
+
+    def reset_variance(self, rate: Number, unit: Number = 1.0) -> Number:
+        """Variance of the charge k T C left by the reset, once per conversion, as a current over a symbol; in `unit`^2
+        as `noise_variance`."""
+        per_unit = inverse(unit)
+        return (BOLTZMANN * ROOM_TEMPERATURE * rate * per_unit) * (self.integration_capacitance * rate * per_unit)
 
     def memory(self, rate: Number) -> Number:
         """Share of a symbol's charge that comes late: (tau / T) (1 - exp(-T / tau)), tau = 1 / (2 pi B).

@@ -3,6 +3,7 @@
 import jax
 
 from electronics.book import ELEMENTARY_CHARGE
+from electronics.bounds import inverse
 from electronics.part import Number, Part, choice, number
 from optics.book import VOLT_METRE
 from optics.signal import Signal
@@ -37,10 +38,12 @@ class Photodetector(Part):
         """
         return (current.difference + imbalance * 0.5 * current.total) * gain
 
-    def shot_variance(self, current: Signal, diodes: int, bandwidth: Number) -> jax.Array:
-        """Variance [A^2] of the difference current: 2 q (I + I_dark) B, I the sum of the diodes' photocurrents.
+    def shot_variance(self, current: Signal, diodes: int, bandwidth: Number, unit: Number = 1.0) -> jax.Array:
+        """Variance of the difference current: 2 q (I + I_dark) B, I the sum of the diodes' photocurrents.
 
+        In `unit`^2, a current [A], as `TIA.noise_variance`.
         At B = f / 2 this is a Poisson count in electrons, var n = mean n (Schottky 1918; Hamerly et al., PRX 2019).
         """
-        of_current = 2 * ELEMENTARY_CHARGE * bandwidth
-        return (of_current * current.unit) * current.total + of_current * diodes * self.dark_current
+        per_unit = inverse(unit)
+        of_current, dark = 2 * ELEMENTARY_CHARGE * bandwidth * per_unit, diodes * self.dark_current * per_unit
+        return (of_current * (current.unit * per_unit)) * current.total + of_current * dark

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from electronics.bounds import inverse
 from electronics.part import Number, Part, choice, count
-from electronics.rounding import straight_through, to_levels
+from electronics.rounding import replaced, to_levels
 
 
 class Stroke(NamedTuple):
@@ -121,18 +122,26 @@ class Encoding(Part):
 def digits(factor: Number, code: jax.Array, scale: jax.Array, slices: int, bits: Number, share: Number) -> list[Stroke]:
     """A number's digits, each within scale, most significant first; with one slice it is the rounded number itself.
 
-    A number of s digits of b bits has 2**(b s) levels of magnitude. The gradient passes each digit straight through.
+    A number of s digits of b bits has 2**(b s) levels of magnitude. The gradient passes each digit straight through; the
+    rounding error of the whole number follows its step, by way of the last digit (`electronics.rounding`).
     """
-    levels = 2.0**bits
-    highest = levels**slices - 1
+    highest = 2.0 ** (bits * slices) - 1
     if slices == 1:
-        return [Stroke(factor, straight_through(code, to_levels(code, scale, highest), share), code)]
-    whole = jax.lax.stop_gradient(jnp.round(jnp.abs(code) / scale * highest))
+        return [Stroke(factor, to_levels(code, scale, highest, share), code)]
+    levels, last = jax.lax.stop_gradient((2.0**bits, highest))
+    shares = jax.lax.stop_gradient(code * inverse(scale))
+    whole = jnp.round(jnp.abs(shares) * last)
+    # 0, with the relative slope of a step in the bits.
+    by_bits = last / highest - jax.lax.stop_gradient(last / highest)
     strokes = []
     for place in reversed(range(slices)):
-        digit = jnp.mod(jnp.floor(whole / levels**place), levels)
-        rounded = straight_through(code, jnp.sign(code) * digit / (levels - 1) * scale, share)
-        strokes.append(Stroke(factor * levels**place * (levels - 1) / highest, rounded, rounded))
+        digit = jnp.sign(shares) * jnp.mod(jnp.floor(whole / levels**place), levels) / (levels - 1)
+        shown, count = digit * jax.lax.stop_gradient(scale), levels**place * (levels - 1) / last
+        if place == 0:
+            error = jnp.sign(shares) * whole / last - shares
+            shown = shown + by_bits * jax.lax.stop_gradient(scale) * error / count
+        rounded = replaced(code, shown, scale, share)
+        strokes.append(Stroke(factor * count, rounded, rounded))
     return strokes
 
 

@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+from electronics.bounds import inverse
 from electronics.fusion import alone
 from electronics.part import Number, Part, number
-from electronics.rounding import straight_through
+from electronics.rounding import replaced
 from optics.book import transmission
 from optics.signal import neighbours
 
@@ -32,9 +33,10 @@ class WeightMask(Part):
 
     def encodable(self, weight: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
         """Weights within full_scale with those too small to be shown, but not 0, pushed up to the smallest step."""
-        least = self.smallest_step * full_scale
-        pushed = jnp.where(jnp.abs(weight) < least, jnp.sign(weight) * least, weight)
-        return straight_through(weight, pushed, share)
+        least = self.smallest_step * jax.lax.stop_gradient(full_scale)
+        held = jax.lax.stop_gradient(weight)
+        pushed = jnp.where(jnp.abs(held) < least, jnp.sign(held) * least, held)
+        return replaced(weight, pushed, full_scale, share)
 
     def pedestal(self, share: Number) -> Number:
         """Light through a dark pixel over the modulated light of a clear one: t0 / (1 - t0), t0 = share / ER."""
@@ -52,7 +54,7 @@ class WeightMask(Part):
         one's modulated light; gain: mismatch. The weights shown before are taken to be like these, one column on.
         """
         shown = (level + pedestal * full_scale) * gain
-        clear = 1 / full_scale
+        clear = inverse(full_scale)
 
         # Pixels mix as light does, whatever number each column's light stands for.
         def settling(shown, unsettled, full_scale, clear):

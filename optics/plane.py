@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from electronics.bounds import at_least, inverse
 from electronics.exact import product
 from electronics.part import Number
 from electronics.short import shortened
@@ -31,10 +32,12 @@ class Pixels(NamedTuple):
 
 
 class Factors(NamedTuple):
-    """A plane of transmissions as rows [height, 1] times columns [1, width]."""
+    """A plane of transmissions t as rows [height, 1] times columns [1, width], its best approximation of rank one by
+    sums; residual [1, width]: the norm over the rows of what that leaves of each column."""
 
     rows: jax.Array
     columns: jax.Array
+    residual: jax.Array
 
 
 class Plane(NamedTuple):
@@ -69,6 +72,19 @@ class Plane(NamedTuple):
         whole = self.total if isinstance(self.total, Factors) else shortened(self.total)
         return self._replace(difference=shortened(self.difference), total=whole)
 
+    def light_margin(self, light: jax.Array, square: jax.Array) -> jax.Array | float:
+        """What is added to the light of each output [vectors, width] so that the factors do not flatter; 0 if exact.
+
+        Factors miss sum_k (a_k - mean a) d_kj of the light a_k of an input, d being what they leave of the mask. For
+        independent a and d its standard deviation is rms(a - mean a) |d_j|, and that is added.
+
+        Args: light [vectors, 1] as `gathered`; square [vectors, 1], the mean of a^2 over the rows.
+        """
+        if not isinstance(self.total, Factors):
+            return 0.0
+        mean = light / jnp.sum(self.total.rows)
+        return root(at_least(square - mean**2, 0.0)) * self.total.residual
+
     def carry(self, light: Signal, multiply: Callable[[jax.Array, jax.Array], jax.Array]) -> Signal:
         """Light that was `gathered` -> on the diodes [vectors, width]; multiply: `product`, or one that rounds."""
         if isinstance(self.total, Factors):
@@ -91,10 +107,11 @@ def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
     plus, minus = _shown(core, frozen, pixels)
     clear = core.mask.clear(on.extinction)
     signed, whole = (plus, plus) if minus is None else (plus - minus, plus + minus)
-    both = Signal(signed, whole / pixels.scale, pixels.scale, clear)
+    clear_per_unit = inverse(pixels.scale)
+    both = Signal(signed, whole * clear_per_unit, pixels.scale, clear)
     lit = both.each(lambda plane: core.space.lit_through(plane, on.input_crosstalk))
     seen = core.space.fan_in(lit, frozen.column_light, on.output_crosstalk, code.balanced)
-    relative = jax.lax.stop_gradient(pixels.code / pixels.scale)
+    relative = pixels.code * clear_per_unit
     mean = jnp.mean(relative, axis=0, keepdims=True)
     about = relative - mean if code.unipolar else relative
     return Plane(
@@ -102,7 +119,7 @@ def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
         total=_summed(core, seen.total),
         clear=seen.unit,
         scale=pixels.scale,
-        inverse=1 / pixels.scale,
+        inverse=clear_per_unit,
         worth=pixels.scale * pixels.used,
         mean=mean,
         rms=root(jnp.mean(about**2, axis=0, keepdims=True)),
@@ -126,14 +143,16 @@ def _shown(core: Machine, frozen: Frozen, pixels: Pixels) -> tuple[jax.Array, ja
 
 
 def _summed(core: Machine, total: jax.Array) -> jax.Array | Factors:
-    """The plane of the light's sum, or its best guess as row sums times column sums over the sum of all.
+    """The plane of the light's sum, or its approximation as row sums times column sums over the sum of all.
 
-    The guess is exact for a vector's light summed over the columns, for a column's under even light, and where rows
-    or columns are alike; see docs/performance.md for what is left.
+    The approximation is exact for a vector's light summed over the columns, for a column's under even light, and where
+    rows or columns are alike; `Plane.light_margin` bounds what is left from above.
     """
     if core.detector.light == "exact" or min(total.shape) < FEWEST_FACTORED:
         return total
     rows, columns = jnp.sum(total, axis=1, keepdims=True), jnp.sum(total, axis=0, keepdims=True)
     columns = checkpoint_name(columns, SUMS)
     whole = jnp.sum(columns)
-    return Factors(rows, columns / jnp.where(whole > 0, whole, 1.0))
+    shares = columns / jnp.where(whole > 0, whole, 1.0)
+    residual = checkpoint_name(root(jnp.sum((total - rows * shares) ** 2, axis=0, keepdims=True)), SUMS)
+    return Factors(rows, shares, residual)

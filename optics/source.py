@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.bounds import at_least
+from electronics.bounds import at_least, inverse
 from electronics.part import Number, Part, number
 from optics.signal import Signal
 
@@ -36,7 +36,7 @@ class Source(Part):
         """
         below = drive < 0
         modulated = drive * jnp.where(below, gain[1:], gain[:1])
-        light = Signal(modulated, jnp.abs(modulated) * (1 / full_scale), full_scale, self.power)
+        light = Signal(modulated, jnp.abs(modulated) * inverse(full_scale), full_scale, self.power)
         if rails == 1:
             extra = at_least(offset[:1], -light.total)
             return light.plus(extra, extra)

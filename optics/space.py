@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from electronics.bounds import inverse
 from electronics.part import Number, Part, number
 from optics.book import transmission
 from optics.signal import Signal, neighbours, root, spread
@@ -68,7 +69,7 @@ class FreeSpace(Part):
         earlier, later = crosstalk * self.output_crosstalk_earlier, crosstalk * self.output_crosstalk_later
         summed = light.times(transmission(self.fan_in_loss_db)).each(lambda value: value * column_light)
         summed = summed._replace(
-            difference=spread(summed.difference, earlier, later, 1, light.scale, 1 / light.scale),
+            difference=spread(summed.difference, earlier, later, 1, light.scale, inverse(light.scale)),
             total=spread(summed.total, earlier, later, 1),
         )
         if not balanced:
@@ -84,5 +85,5 @@ def _beats(light: Signal) -> tuple[jax.Array, jax.Array]:
         earlier, _ = neighbours(jnp.maximum(power, 0) / 2, 1)
         return root(jnp.maximum(power, 0) / 2 * earlier)
 
-    difference = light.difference / light.scale
+    difference = light.difference * inverse(light.scale)
     return beat(light.total + difference), beat(light.total - difference)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics import noise
-from electronics.bounds import at_least, within
+from electronics.bounds import at_least, inverse, within
 from electronics.exact import product
 from electronics.fusion import alone, stage
 from electronics.short import SHORT_VARIANCE, short_product
@@ -80,7 +80,7 @@ class Tile:
 
         Their norms, which the receivers' gain follows, are those of `exact`, before they were rounded.
         """
-        relative = jax.lax.stop_gradient(exact * (1 / scale))
+        relative = exact * inverse(scale)
         mean = jnp.mean(relative, axis=-1, keepdims=True)
         about = relative - mean if self.core.encoding.unipolar else relative
         square = jnp.sum(about**2, axis=-1, keepdims=True)
@@ -89,10 +89,10 @@ class Tile:
 
     def _residual(self, drive, scale):
         """The light above dark that comes out for the drive that was meant: what the inverse table leaves."""
-        meant = jnp.abs(drive) * (1 / scale)
+        meant = jnp.abs(drive) * inverse(scale)
         above_dark = self.core.transfer.linearised(meant) - self._dark.reshape((1,) * drive.ndim)
         residual = (above_dark - meant) * scale
-        return jax.lax.stop_gradient(jnp.where(drive < 0, -residual, residual))
+        return jnp.where(drive < 0, -residual, residual)
 
     @property
     def _dark(self) -> jax.Array:
@@ -108,24 +108,29 @@ class Tile:
         frozen = self.frozen.cropped(*plane.difference.shape)
         light = self._light(drive, plane, frozen, streams)
         on_pixels = core.space.fan_out(light, core.ways)
-        charge, now = stage(self._received)(on_pixels, plane, frozen)
+        charge, now = stage(self._received)(on_pixels, self._mean_square(drive), plane, frozen)
         return charge, self._lights(drive, plane, frozen, streams, now) if observe else {}
 
-    def _received(self, on_pixels: Signal, plane: Plane, frozen: Frozen) -> tuple[Charge, Signal]:
+    def _mean_square(self, drive: Drive) -> jax.Array:
+        """Mean square of the inputs relative to full drive [vectors, 1]."""
+        square = drive.square / drive.analogue.shape[-1]
+        return square + drive.mean**2 if self.core.encoding.unipolar else square
+
+    def _received(self, on_pixels: Signal, square: jax.Array, plane: Plane, frozen: Frozen) -> tuple[Charge, Signal]:
         """Light on the pixels -> the charge, and the currents that it came of."""
         core, on, code = self.core, self.on, self.core.encoding
         late = on.memory * core.tia.memory(core.clock)
         # What a receiver has late of a sum it has late of each term, and of the light there are fewer numbers.
         on_diodes = plane.carry(on_pixels._replace(total=_held(on_pixels.total, late)), self.multiply)
         current = core.detector.detect(on_diodes, core.source.wavelength)
-        relative = current.difference * (1 / on_pixels.scale)
+        relative = current.difference * inverse(on_pixels.scale)
         now = current._replace(difference=_held(relative, late) * plane.inverse, scale=jnp.ones((1, 1)))
         value = core.detector.subtract(now, frozen.output_gain, frozen.imbalance)
         bandwidth = core.tia.noise_bandwidth(core.clock)
-        one = 1 / core.unit_current / core.unit_current
         # All factors with the bandwidth, so that an output is multiplied once.
-        shot = core.detector.shot_variance(now, 1 + code.balanced, on.shot * one * bandwidth)
-        variance = shot + on.thermal * one * core.tia.noise_variance(bandwidth)
+        at_most_lit = now._replace(total=now.total + plane.light_margin(on_pixels.total[1:], square))
+        shot = core.detector.shot_variance(at_most_lit, 1 + code.balanced, on.shot * bandwidth, core.unit_current)
+        variance = shot + on.thermal * core.tia.noise_variance(bandwidth, core.unit_current)
         return Charge(current.difference[1:], relative[1:] * plane.inverse, value, variance), now
 
     def _light(self, drive, plane, frozen, streams) -> Signal:
@@ -161,7 +166,7 @@ class Tile:
         from_dac = on.dac_noise * core.dac.noise_variance()
 
         def noisy():
-            square = (drive * (1 / scale)) ** 2
+            square = (drive * inverse(scale)) ** 2
             variance = from_dac + own * square
             if core.rounds_light:
                 # Rounding the light adds this much, as intensity noise does, and so this much less is drawn.
@@ -179,11 +184,11 @@ class Tile:
         """
         core, on, symbols = self.core, self.on, drive.scale.shape[0]
         full = self._full_scale(drive, plane, span)
-        well = core.tia.largest_current(core.clock) * (1 / core.unit_current)
+        well = core.tia.largest_current(core.clock) * inverse(core.unit_current)
         value = charge.value + on.saturation * (within(charge.value, -well, well) - charge.value)
 
         variance = charge.variance + on.jitter * core.adc.jitter_variance(core.clock / symbols) * value**2
-        variance += on.thermal * core.tia.reset_variance(core.clock) / core.unit_current / core.unit_current
+        variance += on.thermal * core.tia.reset_variance(core.clock, core.unit_current)
         converter = on.adc_noise * core.adc.noise_variance() * full**2
         offset = self.frozen.adc_offset[:, : value.shape[1]] * full
         received = value + self._receiver_noise(variance, converter, streams) + offset
@@ -246,7 +251,11 @@ def _overlapping(values: jax.Array, share: jax.Array) -> jax.Array:
     return values[1:] + share * (values[:-1] - values[1:])
 
 
-_held = jax.custom_jvp(_overlapping)
+@jax.custom_jvp
+def _held(values, share):
+    """As `_overlapping`; a vector that is not finite leaves nothing to the next, so that a NaN stays in its row."""
+    before = jnp.where(jnp.isfinite(values[:-1]), values[:-1], 0.0)
+    return values[1:] + share * (before - values[1:])
 
 
 @_held.defjvp

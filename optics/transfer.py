@@ -13,6 +13,7 @@ import numpy as np
 
 from electronics.bounds import at_least, at_most, within
 from electronics.part import Number, Part, count, number
+from optics.signal import root
 
 # Fine enough that inverting the curve by interpolation costs less than float32 does.
 _FINE = np.linspace(0, 1, 4097, dtype=np.float32)
@@ -88,12 +89,12 @@ class Laser(Transfer):
         between = place - left
         square = 1 - (lost / last) * left
         next_square = at_least(square - lost / last, 0)
-        both = square + next_square + 2 * jnp.sqrt(square * next_square)
+        both = square + next_square + 2 * root(square * next_square)
         on_chord = place * jnp.float32(1 / last) + (lost / last**2) * (between * (1 - between)) / both
         moved = self.bias_error * (1 / (1 - self.threshold))
-        root = jnp.sqrt(at_least(1 - lost * on_chord, 0))
-        there = at_least(root - 2 * r * moved, 1 - 2 * r)
-        return within(on_chord + (moved * (0.5 / (1 - r))) * (root + there), 0, 1)
+        slope = root(at_least(1 - lost * on_chord, 0))
+        there = at_least(slope - 2 * r * moved, 1 - 2 * r)
+        return within(on_chord + (moved * (0.5 / (1 - r))) * (slope + there), 0, 1)
 
 
 class LED(Transfer):

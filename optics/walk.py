@@ -16,6 +16,11 @@ from optics.ranges import SiteRange
 from optics.tile import STREAMS, Drive, Seen, Tile
 
 
+# A vector or column none of whose numbers is above this counts as empty: its inverse has to be finite, and so have
+# products of it with numbers of order one.
+SMALLEST = 1e-30
+
+
 class Weights(NamedTuple):
     """A matrix as loaded: one or several planes a tile, and what is known digitally of it.
 
@@ -212,17 +217,17 @@ class Walk:
 
 def largest(values: jax.Array, axis: int) -> jax.Array:
     """Largest magnitude along `axis`, which full drive or a clear pixel stands for."""
-    return jax.lax.stop_gradient(jnp.max(jnp.abs(values), axis=axis, keepdims=True))
+    return jnp.max(jnp.abs(values), axis=axis, keepdims=True)
 
 
 def or_one(scale: jax.Array) -> jax.Array:
     """The scale, and 1 where there is nothing to scale."""
-    return jnp.where(scale > 0, scale, 1.0)
+    return jnp.where(scale > SMALLEST, scale, 1.0)
 
 
 def is_used(scale: jax.Array) -> jax.Array:
     """0 where there is nothing to scale, else 1; float32."""
-    return (scale > 0).astype(jnp.float32)
+    return (scale > SMALLEST).astype(jnp.float32)
 
 
 def _slice(tree, number):
