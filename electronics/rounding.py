@@ -11,10 +11,9 @@ def to_levels(exact: jax.Array, full_scale: jax.Array, highest: Number, share: N
     """`exact` moved by `share` of the way to the nearest of the levels full_scale x k / highest, k a whole number.
 
     Rounding adds the error e = u step, |u| <= 1/2. The gradient holds u: it passes straight through to `exact`
-    (Bengio et al. 2013, arXiv 1308.3432) and follows the step, de = u d(step). So the variance of the error, step^2 / 12
-    (Bennett 1948), has the gradient that it has as a function of full scale and bits, as additive noise of that size
-    would. With u held at its value and not at its distribution, the gradient is unbiased where u is independent of
-    `exact`, which fails below some three bits (docs/physics.md).
+    (Bengio et al. 2013, arXiv 1308.3432) and follows the step, de = u d(step). So the variance of the error,
+    step^2 / 12 (Bennett 1948), has the gradient that it has as a function of full scale and bits, as additive noise of
+    that size would. The gradient is unbiased where u is independent of `exact`, see docs/physics.md.
 
     Args: exact of any shape; full_scale and highest, which broadcast with it; share from 0 (not rounded) to 1.
     Returns: an array of the shape and in the unit of `exact`.

@@ -122,8 +122,8 @@ class Encoding(Part):
 def digits(factor: Number, code: jax.Array, scale: jax.Array, slices: int, bits: Number, share: Number) -> list[Stroke]:
     """A number's digits, each within scale, most significant first; with one slice it is the rounded number itself.
 
-    A number of s digits of b bits has 2**(b s) levels of magnitude. The gradient passes each digit straight through; the
-    rounding error of the whole number follows its step, by way of the last digit (`electronics.rounding`).
+    A number of s digits of b bits has 2**(b s) levels of magnitude. The gradient passes each digit straight through;
+    the rounding error of the whole number follows its step, by way of the last digit (`electronics.rounding`).
     """
     highest = 2.0 ** (bits * slices) - 1
     if slices == 1:

@@ -15,9 +15,8 @@ from optics.plane import Pixels, Plane
 from optics.ranges import SiteRange
 from optics.tile import STREAMS, Drive, Seen, Tile
 
-
-# A vector or column none of whose numbers is above this counts as empty: its inverse has to be finite, and so have
-# products of it with numbers of order one.
+# A vector or column whose largest magnitude is no more than this counts as empty, so that the inverse of a scale and
+# its products with numbers of order one stay finite.
 SMALLEST = 1e-30
 
 
