@@ -206,7 +206,7 @@ def _filled(plan: Any, found: Body, taken: Body) -> Any:
 def _followed(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
     """The facts of an equation's output where its value is not known."""
     name, first, last = eqn.primitive.name, facts[0], facts[-1]
-    floating = np.issubdtype(eqn.outvars[0].aval.dtype, np.inexact) or "float" in str(eqn.outvars[0].aval.dtype)
+    floating = "float" in str(eqn.outvars[0].aval.dtype)
     shape = eqn.outvars[0].aval.shape
 
     def both(a: Entries, b: Entries) -> Entries:

@@ -40,11 +40,13 @@ def test_target_identity():
 
 def published_core(scenario, size):
     """What the published budget of a 1 exaOPS, 10 kW machine assumes: inputs that are never negative, from one source
-    each, under four pixels a weight; no requantising, and no waiting for the mask or for a calibration."""
+    each, of the mean drive of Gaussian numbers, under four pixels a weight; no requantising, and no waiting for the
+    mask or for a calibration."""
     core = optics.preset(scenario, rows=size, columns=size)
     return core.replace(
         {
             "encoding.inputs": "unsigned",
+            "source.mean_drive": 0.2,
             "digital.rescale_energy": 0.0,
             "mask.update_time": 0.0,
             "mask.settle_time": 0.0,
@@ -89,7 +91,7 @@ def test_totals_of_the_published_budget_against_full_scale(scenario, size, publi
 def test_every_line_by_hand():
     """A 100 x 50 product of 8 vectors on a 64 x 32 core: two row tiles, two column tiles."""
     core = optics.today(rows=64, columns=32).replace(
-        {"vectors_per_load": 4.0, "mask.settle_time": 0.5e-6, "upkeep.probes": 36e9}
+        {"vectors_per_load": 4.0, "source.mean_drive": 0.2, "mask.settle_time": 0.5e-6, "upkeep.probes": 36e9}
     )
     found = optics.price(core, product(100, 50, 8)).components
     by_hand = {
