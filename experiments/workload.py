@@ -20,8 +20,8 @@ class Workload:
     """A forward pass of `config`: all positions of a prompt (prefill), or one token after it (decode).
 
     Attention is causal, as the model's own mask says: of a prompt's scores half are counted (`optics.causal`), as a
-    kernel that skips what the mask hides computes them. Keys and values are kept in words of 8 bits; a prompt's are written to main memory and read back once, a decoded token reads those
-    of all `context` tokens, itself the last.
+    kernel computes them that skips what the mask hides. Keys and values are kept in words of 8 bits; a prompt's are
+    written to main memory and read back once, a decoded token reads those of all `context` tokens, itself the last.
     """
 
     config: models.LlamaConfig

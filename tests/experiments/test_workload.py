@@ -66,7 +66,7 @@ def test_macs_of_a_token(model, context, batch):
 
 
 def test_half_of_a_prompts_scores_are_computed():
-    """Softmax: 12 operations for each of the (L + 1) / 2 scores that a row sees on average, and one comparison a row."""
+    """Softmax: 12 operations for each of the (L + 1) / 2 scores that a row sees on average, one comparison a row."""
     rows_of_a_token = models.SMOLLM2_135M.layers * models.SMOLLM2_135M.heads
     for length, batch in ((1, 1), (64, 2), (1000, 1)):
         rows = batch * rows_of_a_token * length
