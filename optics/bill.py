@@ -65,7 +65,7 @@ class Bill:
         def stated(kind: str, text: str) -> str:
             value = numbers.get(text)
             known = value is not None and not isinstance(value, jax.core.Tracer) and jnp.ndim(value) == 0
-            return f"{kind}: {text}" + (f": {float(value):.3g}" if known else "")
+            return f"{kind}: {text}" + (f": {_written(float(value))}" if known else "")
 
         return (
             *(stated("measured", text) for text in self.measured),
@@ -174,6 +174,10 @@ def price(
             *OMITTED,
         ),
     )
+
+
+def _written(value: float) -> str:
+    return f"{value:.3g}" if value < 1 else f"{value:g}"
 
 
 def _drives(sites: Sequence[Site], readings: Mapping[str, Any]) -> dict[str, Number]:

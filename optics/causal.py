@@ -228,7 +228,7 @@ def _followed(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
             return Facts(None, either(first.zero, last.zero), low)
         case "div":
             return Facts(None, first.zero, _scaled(first, last) if floating else None)
-        case "add":
+        case "add" | "add_any":
             return Facts(None, both(first.zero, last.zero), either(first.low, last.low) if floating else None)
         case "sub":
             low = (

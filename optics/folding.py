@@ -21,6 +21,7 @@ def _divided(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 ELEMENTWISE = {
     "abs": np.abs,
     "add": np.add,
+    "add_any": np.add,
     "and": np.bitwise_and,
     "ceil": np.ceil,
     "div": _divided,
@@ -193,4 +194,4 @@ def once(array: np.ndarray, axes: Sequence[int]) -> np.ndarray:
 def share(array: np.ndarray) -> float:
     """Share of the entries that hold."""
     small = once(array, range(array.ndim))
-    return np.count_nonzero(small) / max(math.prod(small.shape), 1)
+    return float(np.count_nonzero(small)) / max(math.prod(small.shape), 1)
