@@ -25,19 +25,18 @@ class Inputs(NamedTuple):
 class Meter:
     """Multiplies exactly and reads how bright the inputs are, by the scales and signs that a core's structure has.
 
-    rows, accumulate: of the core, where scales are those of a tile; None where they are those of a vector. unsigned:
-    inputs below zero are not sent.
+    rows: of the core, where scales are those of a tile; None where they are those of a vector. unsigned: inputs below
+    zero are not sent.
     """
 
     rows: int | None
-    accumulate: int
     unsigned: bool
 
     @classmethod
     def of(cls, core: optics.TensorCore) -> "Meter":
         """The meter of a core's structure."""
         rows = core.rows if core.encoding.scales == "tile" else None
-        return cls(rows, core.accumulate, core.encoding.inputs == "unsigned")
+        return cls(rows, core.encoding.inputs == "unsigned")
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """The exact product, whatever the key."""
@@ -47,7 +46,7 @@ class Meter:
         """The exact product, and how bright its inputs [..., rows] are."""
         x = x.reshape(-1, x.shape[-1])
         sent = jnp.maximum(x, 0) if self.unsigned else x
-        tiles = tiling.fit(*w.shape, self.rows or w.shape[0], w.shape[1], self.accumulate)
+        tiles = tiling.fit(*w.shape, self.rows or w.shape[0], w.shape[1])
         cut = jnp.abs(tiling.cut_inputs(sent, tiles))
         largest = jnp.max(cut, axis=2, keepdims=True)
         seen = Inputs(
