@@ -39,13 +39,12 @@ class Meter:
         return cls(rows, core.encoding.inputs == "unsigned")
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        """The exact product, whatever the key."""
-        return x @ w
+        """The exact product of what can be sent, whatever the key."""
+        return self._sent(x) @ w
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Inputs]:
-        """The exact product, and how bright its inputs [..., rows] are."""
-        x = x.reshape(-1, x.shape[-1])
-        sent = jnp.maximum(x, 0) if self.unsigned else x
+        """The exact product, and how bright its inputs [vectors, rows] are."""
+        sent = self._sent(x)
         tiles = tiling.fit(*w.shape, self.rows or w.shape[0], w.shape[1])
         cut = jnp.abs(tiling.cut_inputs(sent, tiles))
         largest = jnp.max(cut, axis=2, keepdims=True)
@@ -54,7 +53,10 @@ class Meter:
             inputs=jnp.float32(sent.size),
             macs=jnp.float32(sent.size * float(w.shape[1])),
         )
-        return x @ w, seen
+        return sent @ w, seen
+
+    def _sent(self, x: jax.Array) -> jax.Array:
+        return jnp.maximum(x, 0) if self.unsigned else x
 
 
 class Drive(NamedTuple):
