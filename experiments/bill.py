@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import optics
-from experiments import reporting
+from experiments import basis, reporting
 from experiments.candidates import preset_or_file
 from experiments.workload import Workload, shapes_named
 
@@ -43,8 +43,13 @@ def main(options: Bill) -> dict[str, Any]:
     return summary
 
 
-def bills(core: optics.TensorCore, shapes: tuple[str, ...], context: int, batch: int) -> list[dict[str, Any]]:
-    """The bill of one token of each model, in prefill and in decode."""
+def bills(
+    core: optics.TensorCore, shapes: tuple[str, ...], context: int, batch: int, measured_on: str = ""
+) -> list[dict[str, Any]]:
+    """The bill of one token of each model, in prefill and in decode.
+
+    measured_on: what the core's mean drive was measured on, if it was lent one (see `basis.lent`).
+    """
     found = []
     for name in shapes:
         for phase in ("prefill", "decode"):
@@ -59,6 +64,7 @@ def bills(core: optics.TensorCore, shapes: tuple[str, ...], context: int, batch:
                     "macs_per_token": bill.macs / workload.tokens,
                     "components_j": {line: float(e) / workload.tokens for line, e in bill.components.items()},
                     "omitted": list(bill.omitted),
+                    "bill_rests_on": basis.stated(bill, measured_on),
                 }
             )
     return found
@@ -78,4 +84,7 @@ def _show(summary: dict[str, Any], out: Path) -> None:
         "In decode the masks are loaded anew for each batch of single vectors; a machine with cores enough to hold all "
         "weights at once would save weight fetch, mask write and idle at reload."
     )
+    for phase in ("prefill", "decode"):
+        first = next(bill for bill in found if bill["phase"] == phase)
+        print(f"{phase.capitalize()}: {'; '.join(first['bill_rests_on'])}.")
     print(f"Not in the bill: {'; '.join(found[0]['omitted'])}.\nWritten: {out}/summary.json")

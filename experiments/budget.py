@@ -36,6 +36,8 @@ PUBLISHED = (
     Row("physical_limit", 1024, 6, "product", 1.2),
     Row("physical_limit", 1024, 7, "product", 3.4),
 )
+MEAN_DRIVE = 0.2
+"""Of that budget's inputs: four-sigma Gaussian numbers."""
 # What that budget assumes, as numbers of a core; the next keys give back one omitted cost each.
 OMITTED = {
     "requantising": ("digital.rescale_energy",),
@@ -50,8 +52,9 @@ def assumed(row: Row) -> optics.TensorCore:
     none = {field: 0.0 for fields in OMITTED.values() for field in fields}
     # It counts four pixels a weight although it has one source an input.
     pixels = {"mask.write_energy": 2 * core.mask.write_energy}
+    published = {"encoding.inputs": "unsigned", "adc.enob": row.bits, "source.mean_drive": MEAN_DRIVE}
     return optics.lit(
-        core.replace({**none, **pixels, "encoding.inputs": "unsigned", "adc.enob": row.bits}),
+        core.replace({**none, **pixels, **published}),
         row.bits,
         against=row.against,
     )

@@ -71,7 +71,7 @@ def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -
     ]
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
 
-    bills = Bills(checkpoint, options.window_tokens)
+    bills = Bills(checkpoint, options.window_tokens, f"{options.model_name}, first window of {options.text}")
     exact = results["digital_fp32"]
     rows = [
         row("digital_fp32", exact, exact, bills.digital("h100_bf16")),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from experiments import plotting, waterfall
+from experiments import basis, plotting, waterfall
 
 FJ = 1e15
 WORST_SHOWN = 4.0
@@ -23,6 +23,7 @@ def draw(summary: dict[str, Any], out: Path) -> None:
             {row["name"]: {name: waterfall.Line(e * FJ) for name, e in row["components"].items()} for row in rows},
             summary["target"]["energy_per_mac_j"] * FJ,
             out,
+            note=_rests_on(rows),
         )
 
 
@@ -64,9 +65,16 @@ def _perplexity_energy(summary: dict[str, Any], out: Path) -> None:
         "Large markers: all windows; small ones: other light levels (effective bits), paired difference on "
         f"{summary['light_curve']['windows']} windows.\n"
         "Filled: all products, attention (digital) included; open: those done with light alone.\n"
-        "Digital machines: at the wall, at the utilisation they reach; B200 at FP4, though drawn at W8A8's perplexity.",
+        "Digital machines: at the wall, at the utilisation they reach; B200 at FP4, though drawn at W8A8's perplexity."
+        + "".join(f"\n{line}" for line in [_rests_on(list(rows.values()))] if line),
     )
     plotting.save(figure, out, "perplexity_energy")
+
+
+def _rests_on(rows: list[dict[str, Any]]) -> str:
+    """What the optical bills rest on, by the first of them; each core has its own mean drive in summary.json."""
+    found = [row["bill_rests_on"] for row in rows if row["optical"]]
+    return basis.small_print(found[0]) if found else ""
 
 
 def _light_curve(axes: Axes, row: dict[str, Any], points: list[dict[str, Any]], colour: str) -> None:

@@ -30,7 +30,6 @@ def show(summary: dict[str, Any], out: Path) -> None:
     print(
         "SNR: against the product's own rms; ENOB FS: against the ADC's full scale; medians over sites and layers.\n"
         "fJ/MAC: all products, attention (digital) included; on core: those done with light alone.\n"
-        "Light is billed at the mean drive that was measured on this text.\n"
         "Digital rows: fp32 is priced as BF16 on an H100, W8A8 as FP8 on an H200.\n"
         f"kW: at 1 exaOPS, where the target is {summary['target']['watts'] / 1e3:g} kW, "
         f"{summary['target']['energy_per_mac_j'] * 1e15:g} fJ/MAC."
@@ -42,6 +41,9 @@ def show(summary: dict[str, Any], out: Path) -> None:
             [("", "fJ/MAC", "kW at 1 exaOPS", "source mW, full drive"), *(_large_cells(row) for row in optical)]
         )
     )
+    for row in optical:
+        print(f"Bill of {row['name']}, here: {'; '.join(row['bill_rests_on'])}.")
+        print(f"Llama 3.1 70B: {'; '.join(row['llama_3_1_70b']['bill_rests_on'])}.")
     print("\nPublished runs of digital machines:")
     print(reporting.table([("", "model", "scenario", "J/token", "covers"), *map(_run_cells, summary["measured_runs"])]))
     print("\nVerdict: " + " ".join(_verdicts(summary)))

@@ -8,6 +8,7 @@ import numpy as np
 import models
 import optics
 from electronics import accelerators
+from experiments import basis
 from experiments.measure import Result
 from experiments.paired import stderr
 from experiments.workload import Workload
@@ -16,27 +17,36 @@ LARGE = Workload(config=models.LLAMA_3_1_70B)
 
 
 class Bills:
-    """Prices of one model's forward pass, per token, on any core; and of a large model's prefill beside it."""
+    """Prices of one model's forward pass, per token, on any core; and of a large model's prefill beside it.
 
-    def __init__(self, checkpoint: models.Checkpoint, window_tokens: int):
+    measured_on: the model and text by name, whose mean drive the large model is billed for.
+    """
+
+    def __init__(self, checkpoint: models.Checkpoint, window_tokens: int, measured_on: str):
+        self.measured_on = measured_on
         self.workload = Workload(config=checkpoint.config, context=window_tokens)
         self.macs_per_token = sum(site.macs for site in self.workload.sites) / window_tokens
 
     def optical(self, core: optics.TensorCore, result: Result) -> dict[str, Any]:
-        """The core's bill, its light being that of the mean drive that was measured."""
-        core = core.replace({"source.mean_drive": result.mean_drive})
-        bill, large = self.workload.price(core), LARGE.price(core)
-        on_core = optics.price(core, self.workload.on_core)
+        """The core's bill, its light being that of the drives that were measured, site by site.
+
+        The large model, which was not run, is billed for their mean.
+        """
+        bill, large = self.workload.price(core, result.drives), LARGE.price(basis.lent(core, result.mean_drive))
+        on_core = optics.price(core, self.workload.on_core, readings=result.drives)
         components = {name: float(energy / bill.macs) for name, energy in bill.components.items()}
         return self._fields(components, "emulated core") | {
             "optical": True,
             "energy_per_mac_on_core_j": float(on_core.per_mac),
             "source_power_w": float(core.source.power),
             "core_seconds_per_token": float(bill.core_seconds / self.workload.tokens),
+            "billed_mean_drive": float(bill.mean_drive),
+            "bill_rests_on": basis.stated(bill),
             "llama_3_1_70b": {
                 "prompt": LARGE.context,
                 "energy_per_mac_j": float(large.per_mac),
                 "watts_at_exaops": float(large.watts_at()),
+                "bill_rests_on": basis.stated(large, self.measured_on),
                 "components": {name: float(energy / large.macs) for name, energy in large.components.items()},
             },
         }

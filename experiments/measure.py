@@ -16,7 +16,8 @@ import optics
 from electronics import Part
 from experiments.evaluate import agreement, scored
 from experiments.ledger import Ledger
-from optics.readings import Readings, total
+from optics.light import mean_drive
+from optics.readings import Readings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,10 +35,15 @@ class Case:
 
 @dataclasses.dataclass(kw_only=True)
 class Result:
-    """What one case gave: an `Agreement` as a dict for each window, and the readings of each site and layer."""
+    """What one case gave: an `Agreement` as a dict for each window, and the readings of each site and layer.
+
+    drives: mean drive by site, for a bill of the same model; mean_drive: over the MACs of all sites, for a bill of
+    another one (see `optics.measured_drive`).
+    """
 
     windows: list[dict[str, float]] = dataclasses.field(default_factory=list)
     sites: dict[str, dict[str, list[float | None]]] = dataclasses.field(default_factory=dict)
+    drives: dict[str, float] = dataclasses.field(default_factory=dict)
     mean_drive: float | None = None
 
 
@@ -88,7 +94,7 @@ class _Bench:
         found = self.ledger.kept(description, lambda: self._run(case.core, observe))
         result.windows.append(found["agreement"])
         if observe:
-            result.sites, result.mean_drive = found["sites"], found["mean_drive"]
+            result.sites, result.drives, result.mean_drive = (found[n] for n in ("sites", "drives", "mean_drive"))
 
     def _run(self, core: Part | None, observe: bool) -> dict[str, Any]:
         if core is None:
@@ -100,7 +106,8 @@ class _Bench:
         return {
             "agreement": _plain(score._asdict()),
             "sites": {name: _figures(seen) for name, seen in readings.items()},
-            "mean_drive": float(total(list(readings.values())).mean_drive()),
+            "drives": {name: float(mean_drive(seen)) for name, seen in readings.items()},
+            "mean_drive": float(optics.measured_drive(readings)),
         }
 
     @property

@@ -62,11 +62,13 @@ def main(options: Serve) -> dict[str, Any]:
     shifts = serve_shift.shifts(found, shape, systems)
     first = next(iter(found)).request
     overtaking = serve_overtake.overtaking(shape, optical[-1], optical, digital, first) if optical else None
+    rests_on = {system.name: system.rests_on(shape) for system in optical}
     summary = {
         "program": "serve",
         "model": options.model,
         "precisions": {system.name: precision_of(system) for system in systems},
         "assumed": {system.name: _unsure(system) for system in systems},
+        "bill_rests_on": rests_on,
         "workloads": {
             workload.name: {
                 "title": workload.title,
@@ -83,11 +85,12 @@ def main(options: Serve) -> dict[str, Any]:
         "versions": reporting.versions(),
     }
     reporting.write(summary, options.out)
-    serve_figures.draw(found, shifts, options.model, options.out)
+    serve_figures.draw(found, shifts, options.model, options.out, _together(rests_on))
     _show(found, options)
+    print("".join(f"Bill of {name}, {text}.\n" for name, text in rests_on.items()))
     _show_shift(shifts)
     if overtaking:
-        serve_overtake.draw(overtaking, options.model, first, options.out)
+        serve_overtake.draw(overtaking, options.model, first, options.out, rests_on[optical[-1].name])
         print(f"An optical server that reads prompts of {first.prompt} tokens, the rest as {optical[-1].name} has it:")
         print(overtaking.sentence(), end="\n\n")
     figures = ["serve", "serve_joules"] + ["serve_shift"] * bool(shifts) + ["serve_overtake"] * bool(overtaking)
@@ -99,6 +102,12 @@ def _asked(options: Serve) -> list[ServingWorkload]:
     if options.trace is not None:
         return [from_trace(options.trace, options.ttft_limit, options.tpot_limit)]
     return [workload_named(name) for name in dict.fromkeys(options.workloads)]
+
+
+def _together(rests_on: dict[str, str]) -> str:
+    """One line for each of the different statements, with the systems that it is of."""
+    names = {text: [name for name, other in rests_on.items() if other == text] for text in rests_on.values()}
+    return "\n".join(f"{', '.join(systems)}: {text}." for text, systems in names.items())
 
 
 def _unsure(system: AnyServer) -> list[str]:

@@ -1,5 +1,6 @@
 """The figures of serving: tokens per kW against latency, and where a token's joules go."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,20 +19,25 @@ COLOURS = dict(zip(PARTS, (BLUE, VERMILION, GREEN, GREY), strict=True))
 WORDS = dict(zip(PARTS, ("prefill", "decode", "transfer", "idle"), strict=True))
 # Machines that are pointed out wherever they stand.
 NAMED = ("b200", "groq", "cs3", "lp30", "galaxy", "optical_projected_2029")
+NOTE_WIDTH = 85
+"""Characters of small print below a panel."""
 
 Found = Mapping[ServingWorkload, Sequence[Row]]
 
 
-def draw(found: Found, shifts: Sequence[Shift], model: str, out: Path) -> None:
-    """Writes serve and serve_joules as PNG and PDF, a panel a workload, and serve_shift, a panel a fleet."""
+def draw(found: Found, shifts: Sequence[Shift], model: str, out: Path, note: str = "") -> None:
+    """Writes serve and serve_joules as PNG and PDF, a panel a workload, and serve_shift, a panel a fleet.
+
+    note: small print below the first two, what optical bills rest on.
+    """
     with plotting.style():
-        _grid(found, model, out, "serve", _latency, "Tokens per kW against latency")
-        _grid(found, model, out, "serve_joules", _joules, "Where the joules of a token go")
+        _grid(found, model, out, "serve", _latency, "Tokens per kW against latency", note)
+        _grid(found, model, out, "serve_joules", _joules, "Where the joules of a token go", note)
         if shifts:
             _shift(shifts, model, out)
 
 
-def _grid(found: Found, model: str, out: Path, name: str, panel, title: str) -> None:
+def _grid(found: Found, model: str, out: Path, name: str, panel, title: str, note: str) -> None:
     columns = 1 if len(found) == 1 else 2
     lines = -(-len(found) // columns)
     figure, axes = plotting.plt.subplots(lines, columns, figsize=(5.2 * columns, 4.0 * lines), squeeze=False)
@@ -41,6 +47,8 @@ def _grid(found: Found, model: str, out: Path, name: str, panel, title: str) -> 
         panel(each, workload, rows)
     figure.suptitle(f"{title}: {model}", x=0.01, ha="left")
     figure.tight_layout()
+    lines_of = (textwrap.fill(line, NOTE_WIDTH * columns) for line in note.splitlines())
+    figure.text(0.01, 0.0, "\n".join(lines_of), fontsize=7, color="#555555", va="top")
     plotting.save(figure, out, name)
 
 

@@ -18,6 +18,7 @@ from electronics.accelerators import Corner, Cost, Model
 from electronics.accelerators import shape as formulae
 from electronics.constants import Constant, parse
 from experiments.workload import Workload
+from optics.bill import RESIDENCY
 
 PRECISION = "int8"
 SCENARIOS = ("today", "projected_2029", "physical_limit")
@@ -75,6 +76,11 @@ class OpticalSystem:
         lasers = core.rows * code.sources * float(core.source.bias_power)
         receivers = core.columns * code.planes * float(core.tia.power)
         return (lasers + receivers) / float(core.overhead.conversion_efficiency)
+
+    def rests_on(self, shape: models.LlamaConfig) -> str:
+        """What the bills of a prompt of a model rest on; how long weights stay follows from what is served."""
+        bill = Workload(config=shape, context=_PROMPTS[0]).price(self.core)
+        return "; ".join(text for text in bill.basis if RESIDENCY not in text)
 
     def memory_joules(self, bits: float) -> float:
         """J at the plug for bits to or from main memory."""

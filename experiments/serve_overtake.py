@@ -1,6 +1,7 @@
 """Where an optical prefill engine overtakes digital machines: J of a prompt token over its fJ/MAC and its reloads."""
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,8 @@ def _marked(system: OpticalSystem, shape: models.LlamaConfig) -> tuple[float, fl
     return 1e15 * layers.token_joules / weights, layers.load_seconds / (weights / cells)
 
 
-def draw(found: Overtaking, model: str, request: Request, out: Path) -> None:
-    """Writes serve_overtake as PNG and PDF."""
+def draw(found: Overtaking, model: str, request: Request, out: Path, rests_on: str) -> None:
+    """Writes serve_overtake as PNG and PDF; rests_on: what the optical bills do."""
     with plotting.style():
         figure, axes = plotting.plt.subplots(figsize=(6.6, 4.8))
         levels = np.geomspace(found.joules.min(), found.joules.max(), 13)
@@ -141,6 +142,7 @@ def draw(found: Overtaking, model: str, request: Request, out: Path) -> None:
             axes,
             -0.16,
             f"Left of and below a line the optical server reads for less than that machine ({PROMPTS} prompts wait).\n"
-            "Its numbers are of fewer bits: see delta NLL in results.md before comparing.",
+            "Its numbers are of fewer bits: see delta NLL in results.md before comparing.\n"
+            + textwrap.fill(f"Optical bills, {rests_on}.", 110),
         )
         plotting.save(figure, out, "serve_overtake")

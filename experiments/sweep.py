@@ -70,6 +70,8 @@ def summarised(found: Run, confidence: float) -> dict[str, Any]:
     return {
         "definition": found.definition,
         "layout": found.manifest.get("layout"),
+        "drives": {name: value for name, value in found.manifest.items() if name.startswith("drive of group ")},
+        "bill_rests_on": {name: value for name, value in found.manifest.items() if name.startswith("bill of group ")},
         "confidence": confidence,
         "sessions": found.sessions,
         "peak_bytes_of_this_process": peak_bytes(),

@@ -11,7 +11,7 @@ import models
 import optics
 from electronics import accelerators
 from electronics.part import nearest
-from experiments import bill, budget, reporting, target_figures, target_report, verdict
+from experiments import basis, bill, budget, reporting, target_figures, target_report, verdict
 from experiments.candidates import of_file, of_scenario
 from experiments.changes import OWN
 from experiments.design_space import Axes
@@ -174,7 +174,8 @@ def _summary(
     cases += digital_cases(len(repeated))
     results = measure(checkpoint, repeated, cases, options.seed, options.out / "results.sqlite")
     exact, workload = results["digital_fp32"], options.workload
-    judged = {name: c.at_drive(results[name].mean_drive) for name, c in candidates.items()}
+    measured_on = f"{options.model_name}, first window of {options.text}"
+    judged = {name: c.at_drive(results[name].mean_drive, measured_on) for name, c in candidates.items()}
     digital = {"digital_w8a8": loss(results["digital_w8a8"], exact, options.keys)}
     scenarios = {
         name: {
@@ -199,7 +200,7 @@ def _summary(
         "full_scale_light": {
             name: {
                 "bits": FULL_SCALE_BITS,
-                "watts_at_exaops": float(workload.price(_at_drive_of(judged[name], core)).watts_at()),
+                "watts_at_exaops": float(workload.price(basis.lent(core, results[name].mean_drive)).watts_at()),
                 **loss(results[f"dim {name}"], exact),
             }
             for name, core in dim.items()
@@ -211,11 +212,8 @@ def _summary(
         "descent": None,
         "published_budget": [budget.compare(row, workload) for row in budget.PUBLISHED],
         "bills": {
-            name: bill.bills(candidate.core, SHOWN_BILLS, options.context, 1) for name, candidate in judged.items()
+            name: bill.bills(candidate.core, SHOWN_BILLS, options.context, 1, measured_on)
+            for name, candidate in judged.items()
         },
         "versions": reporting.versions(),
     }, judged
-
-
-def _at_drive_of(candidate: Candidate, core: optics.TensorCore) -> optics.TensorCore:
-    return core.replace({"source.mean_drive": candidate.core.source.mean_drive})

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from experiments import plotting, target_map_figure, waterfall
+from experiments import basis, plotting, target_map_figure, waterfall
 from experiments.design_space import IMPERFECTIONS, DesignSpace
 from optics import EXAOPS
 
@@ -30,11 +30,17 @@ def draw(summary: dict[str, Any], space: DesignSpace | None, out: Path) -> None:
             summary["target"]["fj_per_mac"],
             out,
             {name: _total(found["watts_at_exaops"]) for name, found in summary["scenarios"].items()},
+            note=rests_on(summary),
         )
         _tornado(summary, out)
         if space is not None:
             target_map_figure.draw(summary, space, out)
             _pareto(summary, out)
+
+
+def rests_on(summary: dict[str, Any]) -> str:
+    """What the bills rest on, by the first scenario; each has its own mean drive in summary.json."""
+    return basis.small_print(next(iter(summary["scenarios"].values()))["bill_rests_on"])
 
 
 def _total(watts: dict[str, float]) -> waterfall.Line:
@@ -140,7 +146,7 @@ def _pareto(summary: dict[str, Any], out: Path) -> None:
         axes,
         -0.16,
         f"Watts: {summary['shapes']}, {summary['workload']}. Accuracy: {summary['model']}.\n"
-        "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.",
+        "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.\n" + rests_on(summary),
     )
     plotting.save(figure, out, "pareto")
 

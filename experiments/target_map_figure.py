@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from experiments import plotting
+from experiments import basis, plotting
 from experiments.design_space import DesignSpace
 from experiments.verdict import TARGET_WATTS
 
@@ -69,6 +69,8 @@ def draw(summary: dict[str, Any], space: DesignSpace, out: Path) -> None:
         if np.min(watts) < TARGET_WATTS < np.max(watts)
     }
     figure.legend(handles=_keys(summary, met), loc="outside lower center", ncols=3, fontsize=7.5)
+    rests_on = next(iter(summary["scenarios"].values()))["bill_rests_on"]
+    figure.text(0.01, 0.0, basis.small_print(rests_on), fontsize=7, color="#555555", va="top")
     plotting.save(figure, out, "map")
 
 

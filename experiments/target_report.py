@@ -23,6 +23,8 @@ def show(summary: dict[str, Any], out: Path) -> None:
         f"at or under {summary['target']['watts'] / 1e3:g} kW; parts: the same with the design's choices held.\n"
         f"Digital W8A8 loses {_with_error(w8a8)} (KL {w8a8['kl']:.4f})."
     )
+    for name, found in scenarios.items():
+        print(f"Bill of {name}: {'; '.join(found['bill_rests_on'])}.")
     print("\nThe machine around the cores:")
     print(reporting.table([_MACHINE, *(_machine_cells(name, found["system"]) for name, found in scenarios.items())]))
     print("\nWeights stay for so many vectors: fJ/MAC of fetching, writing and waiting; share of the time at work; kW")
@@ -30,7 +32,10 @@ def show(summary: dict[str, Any], out: Path) -> None:
     for name, found in scenarios.items():
         print(f"\nWhat decides {name}, Sobol total index of ln(watts), and kW at the ends of its range alone:")
         print(reporting.table([("", "S_T", "kW low", "kW high", "nominal (range)", "known how"), *_deciding(found)]))
-    print("\nThe published budget of such a machine, fJ/MAC, and what its omitted costs add, one upon the other:")
+    print(
+        "\nThe published budget of such a machine, at its own mean drive of 0.2, fJ/MAC, and what its omitted costs "
+        "add, one upon the other:"
+    )
     print(reporting.table(_budget_rows(summary["published_budget"])))
     if summary["map"]:
         _show_map(summary)

@@ -8,6 +8,7 @@ import numpy as np
 
 import optics
 from electronics import Constant
+from experiments import basis
 from experiments.workload import Workload
 
 TARGET_WATTS = 10e3
@@ -21,19 +22,20 @@ class Candidate:
     """A core on trial and the constants behind it.
 
     effective_bits: the precision that the light is sized for, whatever the constants turn out to be; None where the
-    core's power is given.
+    core's power is given. measured_on: the model that the core's mean drive was measured on, if it was.
     """
 
     name: str
     core: optics.TensorCore
     constants: Mapping[str, Constant]
     effective_bits: float | None
+    measured_on: str = ""
 
     def lit(self, core: optics.TensorCore) -> optics.TensorCore:
         """A variant of the core with the light that its constants ask for."""
         return core if self.effective_bits is None else optics.lit(core, self.effective_bits)
 
-    def at_drive(self, mean_drive: float) -> "Candidate":
+    def at_drive(self, mean_drive: float, measured_on: str) -> "Candidate":
         """The candidate billed for the mean drive that a model was measured to have; its range stays, and holds it."""
         constant = self.constants["source.mean_drive"]
         measured = dataclasses.replace(
@@ -42,12 +44,13 @@ class Candidate:
             low=min(constant.low, mean_drive),
             high=max(constant.high, mean_drive),
             mark="measured",
-            source="mean drive of the language model's inputs in this run; range as before, for other models",
+            source=f"mean drive, over MACs, of the inputs of {measured_on}; range as before, for other models",
         )
         return dataclasses.replace(
             self,
-            core=self.core.replace({"source.mean_drive": mean_drive}),
+            core=basis.lent(self.core, mean_drive),
             constants={**self.constants, "source.mean_drive": measured},
+            measured_on=measured_on,
         )
 
 
@@ -83,6 +86,7 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
         "sobol": {name: index._asdict() for name, index in over.sobol(sobol_draws, seed).items()},
         "break_even": over.break_even(TARGET_WATTS),
         "omitted": list(bill.omitted),
+        "bill_rests_on": basis.stated(bill, candidate.measured_on),
         "assumptions": [str(c) for c in candidate.constants.values() if c.mark == "assumed"],
         "constants": {field: dataclasses.asdict(c) for field, c in candidate.constants.items()},
     }

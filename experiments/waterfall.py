@@ -59,10 +59,12 @@ def draw(
     target: float,
     out: Path,
     totals: Mapping[str, Line] | None = None,
+    note: str = "",
 ) -> None:
     """Writes waterfall.png and .pdf: a panel for each machine; the caller sets the style.
 
-    totals: the sums of the bills, where their percentiles are known: those of lines do not add.
+    totals: the sums of the bills, where their percentiles are known: those of lines do not add. note: small print
+    below the panels.
     """
     if not bills:
         return
@@ -76,6 +78,7 @@ def draw(
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     handles = [plotting.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
     figure.legend(handles, COLOURS, loc="lower center", ncols=len(COLOURS), fontsize=8)
+    figure.text(0.01, 0.0, note, fontsize=7, color="#555555", va="top")
     figure.tight_layout(rect=(0, 0.04, 1, 1))
     plotting.save(figure, out, "waterfall")
 

@@ -1,6 +1,7 @@
 """What a machine is asked to do: one token of a language model, in prefill or in decode, by shapes alone."""
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -18,9 +19,9 @@ WORD_BITS = 8
 class Workload:
     """A forward pass of `config`: all positions of a prompt (prefill), or one token after it (decode).
 
-    Attention is causal: a kernel skips what the mask hides, so of a prompt's scores half are counted. Keys and values
-    are kept in words of 8 bits; a prompt's are written to main memory and read back once, a decoded token reads those
-    of all `context` tokens, itself the last.
+    Attention is causal, as the model's own mask says: of a prompt's scores half are counted (`optics.causal`), as a
+    kernel computes them that skips what the mask hides. Keys and values are kept in words of 8 bits; a prompt's are
+    written to main memory and read back once, a decoded token reads those of all `context` tokens, itself the last.
     """
 
     config: models.LlamaConfig
@@ -45,7 +46,7 @@ class Workload:
     @cached_property
     def sites(self) -> tuple[optics.Site, ...]:
         """The products of one call."""
-        return tuple(map(self._causal, optics.trace(self._forward)(*self._shapes)))
+        return optics.trace(self._forward)(*self._shapes)
 
     @cached_property
     def on_core(self) -> tuple[optics.Site, ...]:
@@ -55,8 +56,7 @@ class Workload:
     @cached_property
     def operations(self) -> dict[str, float]:
         """Operations of one call outside products, by name."""
-        found = optics.census(self._forward)(*self._shapes)
-        return found | {"softmax": found["softmax"] * self._share_seen}
+        return optics.census(self._forward)(*self._shapes)
 
     @cached_property
     def memory_bits(self) -> dict[str, float]:
@@ -73,33 +73,22 @@ class Workload:
         """Weights that stand on masks: all that multiply; an embedding that is looked up does not."""
         return sum(site.rows * site.columns * site.matrices * site.executions for site in self.on_core)
 
-    def price(self, core: Any) -> optics.Bill:
+    def price(self, core: Any, readings: Mapping[str, Any] | None = None) -> optics.Bill:
         """The bill of one call. In decode the mask is loaded for the batch's single vectors, whatever the core says.
 
-        A digital machine, which prices whole products, is billed for those alone.
+        readings: see `optics.price`; of a run of this model, or of none. A digital machine, which prices whole
+        products, is billed for those alone.
         """
         if not hasattr(core, "operation_cost"):
             return optics.price(core, self.sites)
         if self.phase == "decode":
             core = core.replace({"vectors_per_load": float(self.batch)})
-        return optics.price(core, self.sites, operations=self.operations, memory_bits=self.memory_bits)
+        return optics.price(
+            core, self.sites, readings=readings, operations=self.operations, memory_bits=self.memory_bits
+        )
 
     def __str__(self) -> str:
         return f"{self.phase} at {self.context} tokens, batch {self.batch}"
-
-    @property
-    def _share_seen(self) -> float:
-        """Share of the scores that a causal kernel computes."""
-        return (self.context + 1) / (2 * self.context) if self.phase == "prefill" else 1.0
-
-    def _causal(self, site: optics.Site) -> optics.Site:
-        if site.stationary or self.phase == "decode":
-            return site
-        # On average a query sees half of the keys and one more half: a smaller product has the same MACs, exactly so
-        # where one of its sides can be cut to the share.
-        sides = {name: getattr(site, name) * self._share_seen for name in ("vectors", "columns")}
-        name = min(sides, key=lambda name: abs(sides[name] - round(sides[name])))
-        return dataclasses.replace(site, **{name: max(1, round(sides[name]))})
 
     @property
     def _shapes(self) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ from optics.elementwise import census
 from optics.emulate import emulate
 from optics.encoding import Encoding
 from optics.fit_ranges import Ranged, fit_ranges
-from optics.light import lit, lit_by, photons_per_mac
+from optics.light import lit, lit_by, measured_drive, photons_per_mac
 from optics.load import Resident, load
 from optics.mask import WeightMask
 from optics.plan import Site, everything, stationary, trace
@@ -90,6 +90,7 @@ __all__ = [
     "lit",
     "lit_by",
     "load",
+    "measured_drive",
     "photons_per_mac",
     "physical_limit",
     "preset",

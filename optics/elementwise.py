@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from optics import _jax
-from optics._jax import Jaxpr, JaxprEqn
+from optics._jax import JaxprEqn
+from optics.causal import Body, analysed
 
 UNNAMED = "element-wise"
 # Two multiply-adds after a table: quadratic interpolation, as the special function units of GPUs do it (Oberman and
@@ -31,33 +32,37 @@ MOVES = frozenset({
 })  # fmt: skip
 
 
-def census(fun: Callable) -> Callable[..., dict[str, float]]:
+def census(fun: Callable, *, causal: bool | None = None) -> Callable[..., dict[str, float]]:
     """A function of fun's arguments that counts its operations outside products, by the name they are done under.
 
     The name is the outermost `jax.named_scope`; operations under none are "element-wise". An addition, a
     multiplication or a comparison of two numbers is one operation, a special function (exp, a division, ...) four, a
     reduction one for each number that goes in, any other primitive one for each number that comes out; to move data
-    or draw random bits counts nothing here. Of a `cond` all branches are counted, a `while` for one turn. Works on
-    `jax.ShapeDtypeStruct` as well as on arrays.
+    or draw random bits counts nothing here. Of a `cond` all branches are counted, a `while` for one turn. Numbers that
+    a mask hides are not counted, as the scores that a causal attention does not see; `causal` is that of
+    `optics.trace`. Works on `jax.ShapeDtypeStruct` as well as on arrays.
     """
 
     def counted(*args: Any, **kwargs: Any) -> dict[str, float]:
         found: Counter[str] = Counter()
-        _visit(jax.make_jaxpr(lambda *a: fun(*a, **kwargs))(*args).jaxpr, "", 1, found)
+        closed = jax.make_jaxpr(lambda *a: fun(*a, **kwargs))(*args)
+        _visit(analysed(closed.jaxpr, closed.consts, bool(causal)), "", 1, found, hidden=causal is not False)
         return {name: float(count) for name, count in found.items()}
 
     return counted
 
 
-def _visit(jaxpr: Jaxpr, outer: str, times: int, found: Counter[str]) -> None:
-    for eqn in jaxpr.eqns:
+def _visit(body: Body, outer: str, times: int, found: Counter[str], hidden: bool) -> None:
+    for number, eqn in enumerate(body.jaxpr.eqns):
         name = outer or _jax.scope(eqn)
-        inner = _jax.jaxprs_inside(eqn)
+        inner = body.inner.get(number, [])
         turns = times * (eqn.params["length"] if _jax.kind(eqn) == "scan" else 1)
         for each in inner:
-            _visit(each, name, turns, found)
+            _visit(each, name, turns, found, hidden)
         if not inner and (count := _operations(eqn)):
-            found[name or UNNAMED] += times * count
+            # A whole number where nothing is hidden, and nearly so where something is.
+            share = body.counted.get(number, 1.0) if hidden else 1.0
+            found[name or UNNAMED] += times * round(count * share)
 
 
 def _operations(eqn: JaxprEqn) -> int:

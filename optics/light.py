@@ -1,5 +1,10 @@
 """How much light a core needs for a precision, by the two meanings that precision has."""
 
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
 from electronics import Number
 from electronics.book import ELEMENTARY_CHARGE
 from electronics.limits import signal_to_noise
@@ -29,18 +34,44 @@ def lit(core: TensorCore, effective_bits: Number, *, against: str = "product") -
     return _with_power(core, sized(core, effective_bits))
 
 
-def photons_per_mac(core: TensorCore) -> Number:
-    """Photons that the sources launch per multiply-accumulate, at the mean drive that is billed."""
-    energy = core.source.power * core.encoding.light(core.source.mean_drive) / core.clock
+def photons_per_mac(core: TensorCore, readings: Mapping[str, Any] | None = None) -> Number:
+    """Photons that the sources launch per multiply-accumulate: P l / (f h nu M), l the light of the mean drive.
+
+    The mean drive is that of `readings` where they are given (see `measured_drive`), else `source.mean_drive`, as it is
+    billed. A product whose columns do not fill the core's tiles launches this towards each of its own; what
+    the unused columns get is in the bill and not in here.
+    """
+    drive = core.source.mean_drive if readings is None else measured_drive(readings)
+    energy = core.source.power * core.encoding.light(drive) / core.clock
     return energy / (photon_energy(core.source.wavelength) * core.columns)
 
 
-def lit_by(core: TensorCore, photons: Number) -> TensorCore:
+def lit_by(core: TensorCore, photons: Number, readings: Mapping[str, Any] | None = None) -> TensorCore:
     """`core` with the source power that launches so many photons per multiply-accumulate, see `photons_per_mac`.
 
-    The integrator's full well follows as in `lit`.
+    The integrator's full well follows as in `lit`. Inputs brighter than the mean drive launch more: where
+    `source.mean_drive` is not that of the function at hand, give the `readings` of a run of it.
     """
-    return _with_power(core, core.source.power * photons / photons_per_mac(core))
+    return _with_power(core, core.source.power * photons / photons_per_mac(core, readings))
+
+
+def measured_drive(readings: Mapping[str, Any]) -> Number:
+    """Mean magnitude of the inputs as a fraction of full scale, averaged over the MACs of all sites.
+
+    readings: by site name, as `emulate(..., diagnostics=True)` returns them. By MACs and not by inputs, as light is
+    launched towards every column: it is what makes `photons_per_mac` those of `Readings.launched_per_mac`.
+
+    Raises ValueError where there are none.
+    """
+    if not readings:
+        raise ValueError("there are no readings to take a mean drive from")
+    macs = [jnp.sum(seen.macs) for seen in readings.values()]
+    return sum(m * mean_drive(seen) for m, seen in zip(macs, readings.values(), strict=True)) / sum(macs)
+
+
+def mean_drive(seen: Any) -> Number:
+    """Mean drive of one site: of `Readings`, summed over their leading axes, or the number itself."""
+    return jnp.sum(seen.drive) / jnp.sum(seen.inputs) if hasattr(seen, "drive") else seen
 
 
 def photoelectrons(effective_bits: Number, rows: int, noise_density: Number, clock: Number) -> Number:
@@ -60,14 +91,15 @@ def full_scale_power(core: TensorCore, effective_bits: Number) -> Number:
     """Source power [W] where the noise is `effective_bits` below the largest signal of a detector.
 
     Most papers count so. The largest signal needs E = max(2 q SNR / R, sqrt(SNR) i_n / (sqrt(f) R)) of light a symbol,
-    with SNR = 1.5 4^b and R = 1 A/W; a MAC is billed E / N, over the losses and over the mean drive, so that the
-    mean vector suffices. It is their count, not ours: one pixel a product, and the noise of a bandwidth f.
+    with SNR = 1.5 4^b and R = 1 A/W; a MAC gets E / N, over the losses and over the mean drive of four-sigma Gaussian
+    inputs, so that their mean vector suffices. It is their count, not ours: one pixel a product, and the noise of a
+    bandwidth f. What a model's own inputs launch is billed by `source.mean_drive` all the same.
     """
     snr, responsivity = signal_to_noise(effective_bits), 1.0
     shot = 2 * ELEMENTARY_CHARGE * snr
     thermal = snr**0.5 * _noise_density(core) / core.clock**0.5
-    per_mac = _larger(shot, thermal) / responsivity / core.rows / (core.source.mean_drive * _passed(core))
-    return per_mac * core.clock * core.columns / core.source.mean_drive
+    per_mac = _larger(shot, thermal) / responsivity / core.rows / (DESIGN_INPUT_MEAN * _passed(core))
+    return per_mac * core.clock * core.columns / DESIGN_INPUT_MEAN
 
 
 def _with_power(core: TensorCore, power: Number) -> TensorCore:

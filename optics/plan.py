@@ -10,6 +10,7 @@ import jax
 
 from optics import _jax
 from optics._jax import ClosedJaxpr, Jaxpr, JaxprEqn
+from optics.causal import with_shares
 from optics.provenance import DATA, Body, Origin, bodies, environment, from_weights
 
 
@@ -19,7 +20,9 @@ class Site:
 
     index: order of appearance; path: where its weights stand in the weight tree; stationary: one operand is made of
     weights alone; weights_first: that operand is the first one; optical: it runs on the core; bounded: False inside
-    a `while`, whose turns nobody knows beforehand: one is counted. Of a `cond` all branches are counted.
+    a `while`, whose turns nobody knows beforehand: one is counted. Of a `cond` all branches are counted. share: the
+    share of the MACs of a product of two activations that is left by a mask on the scores of an attention; hidden_by:
+    "mask" where the function itself says so, "causal=True" where the caller of `trace` did, "" where nobody does.
     """
 
     index: int
@@ -33,6 +36,8 @@ class Site:
     weights_first: bool
     optical: bool
     bounded: bool
+    share: float = 1.0
+    hidden_by: str = ""
 
     @property
     def name(self) -> str:
@@ -41,8 +46,8 @@ class Site:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one call of the function."""
-        return self.rows * self.columns * self.vectors * self.matrices * self.executions
+        """Multiply-accumulates of one call of the function, those apart that a mask hides."""
+        return round(self.share * (self.rows * self.columns * self.vectors * self.matrices * self.executions))
 
 
 Policy = Callable[[Site], bool]
@@ -219,15 +224,21 @@ def _origins(arg: Any, held: bool) -> list[Origin]:
 
 
 def trace(
-    fun: Callable, weights: int | Sequence[int] = 0, *, policy: Policy = stationary
+    fun: Callable, weights: int | Sequence[int] = 0, *, policy: Policy = stationary, causal: bool | None = None
 ) -> Callable[..., tuple[Site, ...]]:
     """A function of fun's arguments that returns the products in it, without running it.
 
     Works on `jax.ShapeDtypeStruct` as well as on arrays, so a model need not fit in memory. `weights` numbers the
     arguments whose arrays stand on the mask; `policy` says of each site whether it goes on the core.
+
+    Scores of an attention that are hidden by a mask known at trace time (made of iotas, comparisons, captured arrays)
+    are left out of the sites' MACs, see `optics.causal`. causal: True takes a mask that is data and replaces scores by
+    a large negative number for a causal one as well, of queries and keys along its last two axes; False counts all
+    scores, whatever hides them. Give `optics.census` the same.
     """
 
     def sites(*args: Any, **kwargs: Any) -> tuple[Site, ...]:
-        return tuple(plan_call(lambda *a: fun(*a, **kwargs), weights, policy, args)[0].all_sites())
+        found = plan_call(lambda *a: fun(*a, **kwargs), weights, policy, args)[0]
+        return tuple(with_shares(found, causal).all_sites())
 
     return sites

@@ -14,8 +14,8 @@ class Source(Part):
     power: optical power at full drive; bias_power: what is paid whether there is light or not; rin: relative
     intensity noise, of which the share `rin_in_common` is that of one laser behind all inputs, and the rest each
     source's own. gain_mismatch, offset_mismatch: spread from source to source of the light at full drive and at none,
-    as fractions of full drive. `mean_drive` is the mean magnitude of the inputs as a fraction of full scale: it does
-    not touch the numbers, it says how much light the bill is for.
+    as fractions of full drive. `mean_drive` is the mean magnitude of the inputs as a fraction of full scale, over MACs:
+    it does not touch the numbers, it says how much light is billed where nobody measured it (`price(readings=)`).
     """
 
     wavelength: Number = number("m", above=0)

@@ -17,6 +17,7 @@ from experiments.sweeps.subjects import Subject
 from experiments.sweeps.text import Text
 
 ON = "on."
+DRIVE = "source.mean_drive"
 COMPILATIONS = 32
 """The most values that the static axes may have together: each is a compilation of its own."""
 
@@ -25,13 +26,15 @@ COMPILATIONS = 32
 class Group:
     """Points that share one compilation: a core and a subject with their static choices made, and the numbers left.
 
-    points: their numbers in the sweep, in order; values: by axis, one for each of them.
+    points: their numbers in the sweep, in order; values: by axis, one for each of them; drives: mean drives by site,
+    once they were measured, for which the core's `source.mean_drive` is their mean.
     """
 
     core: optics.TensorCore
     subject: Subject
     points: np.ndarray
     values: Mapping[str, np.ndarray]
+    drives: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,6 +48,9 @@ class Sweep:
     core, for titles. metrics: names of `metrics.METRICS`. keys: draws of the noise at each point. seed: the noise of
     draw k is the same at all points, so that differences between points are not noise. compilations: the most groups of
     static choices.
+
+    Light is billed, and sized by photons per MAC, for the mean drive of the subject's own inputs, measured once for
+    each group with exact arithmetic, unless the sweep sets `source.mean_drive` or varies it.
 
     Raises ValueError for what cannot be, with the axis, the value and what is allowed.
     """
@@ -97,6 +103,13 @@ class Sweep:
         """The axes whose values are compiled for one by one."""
         return [name for name in self.axes if not self._is_number(name)]
 
+    @property
+    def measures_drive(self) -> bool:
+        """Whether something depends on the mean drive, and the sweep does not say what it is."""
+        given = {*self.axes, *self.fixed}
+        depends = any(metrics.needs(self.metrics, source) for source in ("bill", "core"))
+        return DRIVE not in given and (depends or "light.photons_per_mac" in given)
+
     def column(self, name: str) -> list[Value]:
         """The values of an axis at all points."""
         return axes.column(self.dimensions, name, np.arange(self.points))
@@ -119,6 +132,7 @@ class Sweep:
             "structure": {name: _static(self.core, name) for name in fields.choices(self.core)},
             "transfer.kind": type(self.core.transfer).__name__,
             "fixed": dict(self.fixed),
+            "mean drive": "measured on the subject" if self.measures_drive else "that of the core",
             "axes": {name: self._values(name) for name in self.axes},
             "dimensions": [{"name": d.name, "axes": list(d.columns), "points": len(d)} for d in self.dimensions],
             "on": dict(self.subject.describe()),

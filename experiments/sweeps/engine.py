@@ -37,7 +37,8 @@ class Engine:
 
     def place(self, group: Group, loaded: Loaded) -> "Placed":
         """A group on the devices of this process, ready to be run; compiles where its structure is new."""
-        given = [jax.device_put((group.core, loaded.operands), device) for device in jax.local_devices()]
+        whole = (group.core, loaded.operands, dict(group.drives))
+        given = [jax.device_put(whole, device) for device in jax.local_devices()]
         shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(given[0]))
         structure = (jax.tree.structure(given[0]), shapes, tuple(group.values), loaded.program)
         if structure not in self._programs:
@@ -69,11 +70,11 @@ class Engine:
     def _on_device(self, loaded: Loaded) -> Any:
         names, seed, width = self.sweep.metrics, self.sweep.seed, self.layout.width
 
-        def trial(core, operands, values, number):
+        def trial(core, operands, drives, values, number):
             core = fields.applied(core, values)
             found = loaded.score(core, jax.random.key(seed), number, operands, names)
             if metrics.needs(names, "bill"):
-                found |= metrics.of_bill(names, *loaded.price(core))
+                found |= metrics.of_bill(names, *loaded.price(core, drives))
             if metrics.needs(names, "core"):
                 found |= metrics.of_core(names, core)
             shape = (loaded.samples,)

@@ -18,7 +18,7 @@ COMPUTING = (
     "models",
     "experiments/evaluate.py",
     "experiments/workload.py",
-    *(f"experiments/sweeps/{name}.py" for name in ("engine", "fields", "metrics", "product", "text")),
+    *(f"experiments/sweeps/{name}.py" for name in ("drive", "engine", "fields", "metrics", "product", "text")),
 )
 SHOWN_DIFFERENCES = 4
 SHOWN_CHARACTERS = 60

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import optics
-from experiments.sweeps import checks, metrics
+from experiments.sweeps import checks, drive, metrics
 from experiments.sweeps.subjects import digest
 
 
@@ -53,7 +53,8 @@ class LoadedProduct:
         shapes = ((subject.vectors, subject.rows), (subject.rows, subject.columns))
         x, w = (np.clip(draws.normal(size=shape), -4, 4).astype(np.float32) for shape in shapes)
         self.subject, self.operands = subject, (jnp.asarray(x), jnp.asarray(w))
-        self.sites = optics.trace(lambda w, x: x @ w)(w, x)
+        self.sites = optics.trace(_product)(w, x)
+        self.drive_of = ""
         self.macs = float(subject.vectors * subject.rows * subject.columns)
         self.samples = subject.samples
         self.program = "product"
@@ -72,8 +73,16 @@ class LoadedProduct:
             values["relative_error"] = jnp.sqrt(jnp.sum((y - exact) ** 2) / jnp.sum(exact**2))
         return {name: value[None] for name, value in values.items()}
 
-    def price(self, core: Any) -> tuple[optics.Bill, int]:
-        return optics.price(core, self.sites), self.subject.vectors
+    def drive(self, core: optics.TensorCore) -> drive.Drive:
+        x, w = self.operands
+        return drive.measured(core, _product, [(w, x)])
+
+    def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:
+        return optics.price(core, self.sites, readings=drives), self.subject.vectors
 
     def digest(self) -> str:
         return digest(*(np.asarray(array).tobytes() for array in self.operands))
+
+
+def _product(w: jax.Array, x: jax.Array) -> jax.Array:
+    return x @ w

@@ -1,5 +1,6 @@
 """Running a sweep to its end: claim a batch, run it, keep it; and going on where an earlier process was."""
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from experiments.sweeps import cluster
-from experiments.sweeps.definition import Sweep
+from experiments import basis
+from experiments.sweeps import cluster, fields, metrics
+from experiments.sweeps.definition import DRIVE, Group, Sweep
 from experiments.sweeps.engine import Engine, Placed
 from experiments.sweeps.layout import Layout, check
 from experiments.sweeps.results import Run
@@ -116,6 +118,7 @@ class _Work:
         loaded = self.loaded
         if self.store is not None:
             self.store.vouch(group, loaded.digest())
+        of = self._lit(group, of, loaded)
         if self.engine is None:
             chosen = Layout.of(loaded.macs, self.sweep.trials, self.width, self.per_call)
             if layout is not None:
@@ -129,6 +132,27 @@ class _Work:
                 self.engine, self.placed = Engine(self.sweep, Layout(**kept), settled=True), None
         self.placed = self.placed or self.engine.place(of, loaded)
         self.group = group
+
+    def _lit(self, number: int, group: Group, loaded: Loaded) -> Group:
+        """The group with the mean drive of its subject, which is measured once in a run, and what its bill rests on."""
+        if self.sweep.measures_drive:
+            name = f"drive of group {number}"
+            kept = None
+            if self.store is not None and (kept := self.store.given(name)) is None:
+                kept = self.store.keep(name, loaded.drive(group.core)._asdict())
+            found = cluster.told(kept)
+            group = dataclasses.replace(group, core=basis.lent(group.core, found["mean"]), drives=found["by_site"])
+        if self.store is not None and metrics.needs(self.sweep.metrics, "bill"):
+            self.store.keep(f"bill of group {number}", self._rests_on(group, loaded))
+        return group
+
+    def _rests_on(self, group: Group, loaded: Loaded) -> list[str]:
+        """What the bills of a group rest on; a number that varies within it is left out."""
+        first = {name: values[0] for name, values in group.values.items()}
+        bill, _ = loaded.price(fields.applied(group.core, first), group.drives)
+        varied = {DRIVE: "mean_drive", "vectors_per_load": "vectors_per_load"}
+        unknown = {field: None for name, field in varied.items() if name in self.sweep.axes}
+        return basis.stated(dataclasses.replace(bill, **unknown), loaded.drive_of if group.drives else "")
 
     def _run(self, points: np.ndarray, keys: np.ndarray) -> None:
         assert self.placed is not None

@@ -70,9 +70,13 @@ class Store:
 
     def keep_layout(self, layout: Mapping[str, int]) -> dict[str, int]:
         """The layout that the run keeps: this one, unless it has one already."""
+        return self.keep("layout", layout)
+
+    def keep(self, name: str, value: Any) -> Any:
+        """The entry of that name that the run keeps in its manifest: this one, unless it has one already."""
         with self._transaction():
-            self._put_new("layout", layout)
-        return self.given("layout")
+            self._put_new(name, value)
+        return self.given(name)
 
     def given(self, name: str) -> Any | None:
         """An entry of the manifest: "definition", "code", "layout"; None where there is none yet."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 import jax
 
 import optics
+from experiments.sweeps.drive import Drive
 
 
 class Subject(Protocol):
@@ -35,18 +36,23 @@ class Loaded(Protocol):
     """A subject in memory. operands: arrays, the same for all cores; macs: of one run; samples: figures it gives.
 
     program: what, beside shapes of operands, distinguishes the compiled function from that of another subject.
+    drive_of: what its mean drive is of, where its bill is of something else; else empty.
     """
 
     operands: Any
     macs: float
     samples: int
     program: Hashable
+    drive_of: str
 
     def score(self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]) -> Any:
         """Metrics by name, each [samples], of one run on a core: the noise is that of `key` and `number`, uint32."""
 
-    def price(self, core: Any) -> tuple[optics.Bill, int]:
-        """(the bill of a call, its tokens)."""
+    def drive(self, core: optics.TensorCore) -> Drive:
+        """The mean drive of its inputs on the structure of a core, with exact arithmetic."""
+
+    def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:
+        """(the bill of a call, its tokens); drives: those that were measured by site, or none."""
 
     def digest(self) -> str:
         """Of the data and the function: what results depend on beside the core."""

@@ -40,6 +40,15 @@ def priced(run: Run) -> str:
     return f"bill of {on['priced_as'].replace('_', ' ')}, prompt of {on['prompt']} tokens"
 
 
+def rests_on(run: Run) -> str:
+    """What the bills rest on, by the first group of points; empty where nothing is billed."""
+    found = [run.manifest[name] for name in run.manifest if name.startswith("bill of group ")]
+    if not found:
+        return ""
+    several = f" (the first of {len(found)} structures)" if any(other != found[0] for other in found) else ""
+    return f"bill{several}, {'; '.join(found[0])}"
+
+
 def plus_minus(mean: float, half: float) -> str:
     """A mean and half its interval, to two digits of the latter; the mean alone where that is unknown or nothing."""
     if not math.isfinite(mean):
@@ -56,7 +65,8 @@ def plus_minus(mean: float, half: float) -> str:
 
 
 def heading(run: Run) -> str:
-    """Two lines: what was run, at how many points, how often, how far it is; what is measured, when and where."""
+    """Lines: what was run, at how many points, how often, how far it is; what is measured, when and where; what the
+    bills rest on."""
     done, trials = run.progress
     on = run.definition["on"]
     windows = f", {on['windows']} windows of {on['window_tokens']} tokens" if on["kind"] == "text" else ""
@@ -65,7 +75,8 @@ def heading(run: Run) -> str:
     of = f", core {core(run)}" if core(run) else ""
     first = f"{subject(run)}{windows}{of}: {run.points} points × {draws}, {done} of {trials} trials done"
     metrics = ", ".join(METRICS[name].label for name in run.metrics)
-    return f"{first}\n{metrics}; {_sessions(run)}"
+    bill = f"\n{text[:1].upper()}{text[1:]}" if (text := rests_on(run)) else ""
+    return f"{first}\n{metrics}; {_sessions(run)}{bill}"
 
 
 def table(run: Run, metrics: Sequence[str] | None = None, confidence: float = 0.68, most: int = 40) -> str:

@@ -13,7 +13,7 @@ import models
 import optics
 from electronics.part import nearest
 from experiments.evaluate import Agreement, agreement
-from experiments.sweeps import checks, metrics
+from experiments.sweeps import checks, drive, metrics
 from experiments.sweeps.subjects import digest
 from experiments.workload import Workload, shapes_named
 from optics.readings import total
@@ -85,6 +85,7 @@ class LoadedText:
         config = shapes_named(subject.priced_as) if subject.priced_as else checkpoint.config
         self.workload = Workload(config=config, context=subject.prompt if subject.priced_as else subject.window_tokens)
         run = Workload(config=checkpoint.config, context=subject.window_tokens)
+        self.drive_of = "the model that is run" if subject.priced_as else ""
         self.macs = float(subject.windows * sum(site.macs for site in run.sites))
         self.samples = subject.windows
         self.program = ("text", str(checkpoint.config), str(config), str(self.workload))
@@ -119,8 +120,13 @@ class LoadedText:
         logits = self.checkpoint.forward(params, tokens)
         return jax.vmap(agreement)(logits[:, None], reference[:, None], tokens[:, None])
 
-    def price(self, core: Any) -> tuple[optics.Bill, int]:
-        return self.workload.price(core), self.workload.tokens
+    def drive(self, core: optics.TensorCore) -> drive.Drive:
+        params, tokens, *_ = self.operands
+        return drive.measured(core, self.checkpoint.forward, ((params, window[None]) for window in tokens))
+
+    def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:
+        own = {} if self.subject.priced_as else drives
+        return self.workload.price(core, own), self.workload.tokens
 
     def digest(self) -> str:
         return digest(self.checkpoint.sha256, self._windows.tobytes())

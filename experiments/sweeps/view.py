@@ -68,7 +68,7 @@ class View:
         done, trials = self.run.progress
         said = [f"core {core}" if (core := tables.core(self.run)) else "", self._interval(metrics, band), *more]
         if any(METRICS[name].source == "bill" for name in metrics):
-            said.append(tables.priced(self.run))
+            said += [tables.priced(self.run), tables.rests_on(self.run)]
         said += [f"at {axis.stated(axis.values[axis.middle[0]])}, {axis.middle[1]}" for axis in self.held]
         said += [f"with {axis.text} moves {', '.join(axis.along)}" for axis in self.roles.values() if axis.along]
         if (panel := self.axis("panel")) is not None and len(panel.values) > MOST_PANELS:

@@ -6,6 +6,7 @@ import pytest
 
 import models
 import optics
+from experiments.sweeps import drive
 
 
 @pytest.fixture(scope="module")
@@ -43,3 +44,12 @@ def test_greedy_continuation_survives_on_plenty_of_light(smollm2):
     tokens = smollm2.tokenizer.encode("The capital of France is")[None]
     added = models.greedy(lambda params, tokens: run(core, key, params, tokens), smollm2.params, tokens, 1)
     assert smollm2.tokenizer.decode(added[0]) == " Paris"
+
+
+def test_the_presets_mean_drive_is_that_of_the_model(smollm2, window):
+    """0.062 on four windows of 256 tokens; one of 128 tokens is within 10 % of it. Noise of light sized for the axis's
+    photons does not change what is launched: see sweeps/test_drive.py."""
+    found = drive.measured(optics.projected_2029(), smollm2.forward, [(smollm2.params, window)])
+    constant = optics.constants_of("projected_2029")["source.mean_drive"]
+    assert found.mean == pytest.approx(constant.value, rel=0.1)
+    assert constant.low < min(found.by_site.values()) and max(found.by_site.values()) < constant.high

@@ -127,10 +127,13 @@ def test_a_core_of_ones_own(tmp_path):
 
 
 def test_the_mean_drive_that_was_measured_is_billed():
-    candidate = candidates.of_scenario("projected_2029", [], 64, 7.0).at_drive(0.03)
+    candidate = candidates.of_scenario("projected_2029", [], 64, 7.0).at_drive(0.005, "a model")
     constant = candidate.constants["source.mean_drive"]
-    assert (constant.low, constant.value, constant.mark) == (0.03, 0.03, "measured")
-    assert float(candidate.core.source.mean_drive) == pytest.approx(0.03)
+    assert (constant.low, constant.value, constant.high, constant.mark) == (0.005, 0.005, 0.2, "measured")
+    assert "a model" in constant.source
+    assert float(candidate.core.source.mean_drive) == pytest.approx(0.005)
+    (drive,) = (text for text in judged(candidate)["bill_rests_on"] if "drive" in text)
+    assert drive == "assumed: mean drive of full scale, measured on a model: 0.005"
 
 
 def test_light_follows_the_losses_of_a_draw():

@@ -40,11 +40,13 @@ def test_target_identity():
 
 def published_core(scenario, size):
     """What the published budget of a 1 exaOPS, 10 kW machine assumes: inputs that are never negative, from one source
-    each, under four pixels a weight; no requantising, and no waiting for the mask or for a calibration."""
+    each, of the mean drive of Gaussian numbers, under four pixels a weight; no requantising, and no waiting for the
+    mask or for a calibration."""
     core = optics.preset(scenario, rows=size, columns=size)
     return core.replace(
         {
             "encoding.inputs": "unsigned",
+            "source.mean_drive": 0.2,
             "digital.rescale_energy": 0.0,
             "mask.update_time": 0.0,
             "mask.settle_time": 0.0,
@@ -89,7 +91,7 @@ def test_totals_of_the_published_budget_against_full_scale(scenario, size, publi
 def test_every_line_by_hand():
     """A 100 x 50 product of 8 vectors on a 64 x 32 core: two row tiles, two column tiles."""
     core = optics.today(rows=64, columns=32).replace(
-        {"vectors_per_load": 4.0, "mask.settle_time": 0.5e-6, "upkeep.probes": 36e9}
+        {"vectors_per_load": 4.0, "source.mean_drive": 0.2, "mask.settle_time": 0.5e-6, "upkeep.probes": 36e9}
     )
     found = optics.price(core, product(100, 50, 8)).components
     by_hand = {
@@ -240,3 +242,130 @@ def test_seventy_billion_parameters_are_priced_from_shapes():
     bill = optics.price(optics.projected_2029(), optics.trace(forward)(*shapes))
     assert bill.optical_macs == pytest.approx(8192 * 139.0e9 / 2, rel=2e-3)
     assert float(bill.per_mac) > 0
+
+
+LAYERS = {"in": (64, 128), "out": (128, 64)}
+
+
+def two_layers(params, x):
+    return jnp.abs(x @ params["in"]) @ params["out"]
+
+
+def two_layers_given(seed=0):
+    keys = jax.random.split(jax.random.key(seed), 3)
+    params = {name: jax.random.normal(key, shape) for key, (name, shape) in zip(keys[1:], LAYERS.items(), strict=True)}
+    return params, jax.random.normal(keys[0], (16, 64))
+
+
+def test_readings_bill_the_light_that_was_launched():
+    """Every photon that an exact core counts is a joule of the laser line, over the wall-plug efficiency; columns fill
+    their tiles, so that none is launched beside them. Without readings the line goes with `source.mean_drive`."""
+    core = optics.ideal(optics.today(rows=64, columns=64)).replace({"upkeep.probes": 0.0})
+    params, x = two_layers_given()
+    _, seen = optics.emulate(two_layers, diagnostics=True)(core, jax.random.key(1), params, x)
+    sites = optics.trace(two_layers)(params, x)
+    found = optics.price(core, sites, readings=seen)
+    photon = 6.62607015e-34 * 299_792_458.0 / float(core.source.wavelength)
+    launched = sum(float(each.launched) for each in seen.values())
+    by_hand = launched * photon / float(core.source.wall_plug_efficiency)
+    assert float(found.components["laser light"]) == pytest.approx(by_hand, rel=1e-3, abs=0)
+    assumed = optics.price(core, sites)
+    drives = {name: float(each.mean_drive()) for name, each in seen.items()}
+    # Both layers have as many MACs.
+    assert float(found.mean_drive) == pytest.approx(np.mean(list(drives.values())), rel=1e-5)
+    ratio = float(found.components["laser light"] / assumed.components["laser light"])
+    assert ratio == pytest.approx(float(found.mean_drive) / 0.062, rel=1e-4)
+    assert float(optics.price(core, sites, readings=drives).total) == pytest.approx(float(found.total), rel=1e-6)
+    for line in set(found.components) - {"laser light", "host, network, fans", "power conversion"}:
+        assert float(found.components[line]) == float(assumed.components[line])
+
+
+def test_readings_of_a_scan_are_summed():
+    """Turns of other brightness: the site is billed for the mean of them."""
+    core = optics.ideal(optics.today(rows=64, columns=64))
+
+    def fun(w, xs):
+        return jax.lax.scan(lambda carry, x: (carry, x @ w), 0.0, xs)[1]
+
+    w, x = jax.random.normal(jax.random.key(0), (64, 64)), jax.random.normal(jax.random.key(1), (3, 8, 64))
+    _, seen = optics.emulate(fun, diagnostics=True)(core, jax.random.key(2), w, x.at[1].set(0.0).at[1, :, 0].set(1.0))
+    (reading,) = seen.values()
+    assert reading.drive.shape == (3,)
+    bill = optics.price(core, optics.trace(fun)(w, x), readings=seen)
+    assert float(bill.mean_drive) == pytest.approx(float(np.mean(reading.mean_drive())), rel=1e-5)
+
+
+def test_a_bill_says_what_it_rests_on():
+    core, sites = optics.today(), optics.trace(two_layers)(*two_layers_given())
+    names = [site.name for site in sites]
+    loads = "assumed: vectors that a load of weights stays for (vectors_per_load): 16384"
+    without = "assumed: mean drive of full scale (source.mean_drive), not measured on this function: 0.062"
+    assert optics.price(core, sites).basis == (without, loads)
+    measured = optics.price(core, sites, readings=dict.fromkeys(names, 0.1))
+    assert measured.basis == ("measured: mean drive of full scale, by readings of this function: 0.1", loads)
+    partly = optics.price(core, sites, readings={names[0]: 0.1}).basis
+    assert partly[1] == "assumed: mean drive of full scale at sites without readings (source.mean_drive): 0.081"
+    # Sources of (1 + x) / 2 are half lit whatever x is.
+    assert optics.price(core.replace({"encoding.inputs": "offset"}), sites).basis == (loads,)
+    assert optics.price(IntegerCore(activation_bits=8, weight_bits=8, mac_energy=1e-15), sites).basis == ()
+
+
+def test_a_bill_says_which_attention_it_counts():
+    shape = SHAPE((8, 8), jnp.float32)
+
+    def attention(w, x, mask):
+        y = x @ w
+        return jnp.where(mask, y @ y.T, -jnp.inf)
+
+    def causal(w, x):
+        return attention(w, x, jnp.tril(jnp.ones((8, 8), bool)))
+
+    def basis(sites):
+        return [
+            text for text in optics.price(optics.today(), sites).basis if "drive" not in text and "load" not in text
+        ]
+
+    data = (shape, shape, SHAPE((8, 8), bool))
+    assert basis(optics.trace(causal)(shape, shape)) == [
+        "measured: attention counted for the scores that the function's own mask leaves"
+    ]
+    assert basis(optics.trace(attention, causal=True)(*data)) == ["assumed: attention counted as causal (causal=True)"]
+    assert basis(optics.trace(attention)(*data)) == [
+        "assumed: products of two activations counted whole, as no mask known at trace time hides a part of them"
+    ]
+
+
+def test_a_mask_makes_a_digital_product_cheaper_by_its_share():
+    core, shape = optics.today(), SHAPE((64, 64), jnp.float32)
+
+    def attention(mask, w, x):
+        y = x @ w
+        return jnp.where(mask, y @ y.T, -jnp.inf)
+
+    whole, half = (
+        optics.price(core, optics.trace(partial_of(attention, mask))(shape, shape))
+        for mask in (np.ones((64, 64), bool), np.tril(np.ones((64, 64), bool)))
+    )
+    ratio = float(half.components["digital products"] / whole.components["digital products"])
+    assert ratio == pytest.approx(65 / 128, rel=1e-6)
+    assert half.macs - half.optical_macs == 64 * 64 * 65 / 2
+
+
+def partial_of(fun, mask):
+    return lambda w, x: fun(mask, w, x)
+
+
+def test_readings_of_another_function_are_refused():
+    sites = optics.trace(two_layers)(*two_layers_given())
+    with pytest.raises(
+        ValueError, match="readings of '000 inn 64x128' belong to none of the sites; did you mean '000 in"
+    ):
+        optics.price(optics.today(), sites, readings={"000 inn 64x128": 0.1})
+
+
+def test_bills_of_cores_that_differ_in_numbers_stack():
+    sites = optics.trace(two_layers)(*two_layers_given())
+    bills = [optics.price(optics.today().replace({"source.mean_drive": d}), sites) for d in (0.1, 0.2)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(jnp.asarray, leaves))), *bills)
+    np.testing.assert_allclose(stacked.mean_drive, [0.1, 0.2], rtol=1e-6)
+    assert stacked.basis[0].endswith("not measured on this function")

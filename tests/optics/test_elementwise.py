@@ -219,8 +219,8 @@ def test_llama_by_hand():
 
     RMSNorm of h numbers: h squares, a sum of h, the mean's division (4), epsilon, a root's reciprocal (4), h times
     that, h times the weight: 4 h + 9. Rotation: four products and two sums for two numbers. SwiGLU: logistic (4) and
-    two products. Softmax: scale, largest, difference, exp (4), sum, division (4): 12 a score, and one comparison of
-    each row's largest with -infinity, with which JAX guards an empty row.
+    two products. Softmax: scale, largest, difference, exp (4), sum, division (4): 12 a score that the mask leaves, and
+    one comparison of each row's largest with -infinity, with which JAX guards an empty row.
     """
     config, length = models.SMOLLM2_135M, 64
     found = count(
@@ -232,7 +232,7 @@ def test_llama_by_hand():
     half = config.head_dim // 2
     by_hand = {
         "norms": (2 * config.layers + 1) * length * (4 * config.hidden + 9),
-        "softmax": 12 * rows * length + rows,
+        "softmax": 12 * rows * (length + 1) / 2 + rows,
         "activations": config.layers * length * config.intermediate * (4 + 2),
         "rotary embedding": config.layers * length * (config.heads + config.kv_heads) * half * 6,
         # Two residual sums a layer; once, the table: a position each, an angle, its cosine and sine.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import optics
+from optics.readings import total
 
 CHARGE, PLANCK, SPEED = 1.602176634e-19, 6.62607015e-34, 299792458.0
 SCENARIOS = ("today", "projected_2029", "physical_limit")
@@ -95,7 +96,7 @@ def test_light_against_full_scale_by_hand(name, bits, limit, size):
     assert max(energies, key=energies.get) == limit
     by_hand = energies[limit] / (0.2 * passed(core) * size)
     shapes = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((2 * size, size), (64, 2 * size)))
-    bill = optics.price(core, optics.trace(lambda w, x: x @ w)(*shapes))
+    bill = optics.price(core.replace({"source.mean_drive": 0.2}), optics.trace(lambda w, x: x @ w)(*shapes))
     laser = float(bill.components["laser light"]) / bill.macs
     # Without `abs=0` all that is below 1e-12 would do.
     assert laser * float(core.source.wall_plug_efficiency) == pytest.approx(by_hand, rel=1e-4, abs=0)
@@ -184,3 +185,46 @@ def test_the_full_well_grows_with_more_photons_and_does_not_shrink_with_fewer():
     well = float(core.tia.full_well)
     assert float(optics.lit_by(core, 4 * photons).tia.full_well) == pytest.approx(4 * well, abs=0)
     assert float(optics.lit_by(core, photons / 4).tia.full_well) == pytest.approx(well, abs=0)
+
+
+@pytest.mark.parametrize(
+    "encoding",
+    [{}, {"inputs": "offset"}, {"inputs": "unsigned", "scales": "tile"}],
+)
+def test_photons_of_readings_are_those_that_were_launched(encoding):
+    """Two layers of other brightness and size: their mean over MACs gives the photons launched per MAC of both.
+
+    Sources are exact, so that what is launched is what was asked for. Offset inputs as often negative as positive
+    launch half of full drive, whatever their magnitudes: the mean of (1 + x) / 2 over 2,560 of them is within 0.5 %.
+    """
+    core = optics.ideal(optics.today(rows=64, columns=32)).replace(
+        {f"encoding.{name}": value for name, value in encoding.items()}
+    )
+
+    def forward(params, x):
+        return (x @ params["in"]) ** 3 @ params["out"]
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    params = {"in": jax.random.normal(keys[0], (96, 64)), "out": jax.random.normal(keys[1], (64, 16))}
+    x = jax.random.normal(keys[2], (16, 96))
+    run = optics.emulate(forward, diagnostics=True)
+    _, seen = run(core, jax.random.key(1), params, x)
+    launched = float(total(list(seen.values())).launched_per_mac())
+    assert float(optics.photons_per_mac(core, seen)) == pytest.approx(launched, rel=0.01)
+    bright = optics.lit_by(core, 300.0, seen)
+    _, again = run(bright, jax.random.key(1), params, x)
+    assert float(total(list(again.values())).launched_per_mac()) == pytest.approx(300.0, rel=0.01)
+
+
+def test_a_mean_drive_needs_readings():
+    with pytest.raises(ValueError, match="no readings"):
+        optics.measured_drive({})
+
+
+def test_light_against_full_scale_does_not_follow_the_billed_drive():
+    """It is sized for Gaussian inputs, as most papers count, whatever a model's are."""
+    powers = [
+        float(optics.lit(optics.today().replace({"source.mean_drive": d}), 8.0, against="full scale").source.power)
+        for d in (0.05, 0.2)
+    ]
+    assert powers[0] == powers[1]

@@ -1,0 +1,88 @@
+"""One machine, one price: all ways to a bill, of one core, model, prompt and drive, come to the same joules."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import models
+import optics
+from experiments import bill, sweeps, verdict
+from experiments.headline_rows import LARGE, Bills
+from experiments.measure import Result
+from experiments.workload import Workload
+
+DRIVE, PROMPT = 0.07, 24
+
+
+@pytest.fixture
+def core():
+    return optics.projected_2029(rows=64, columns=64).replace({"source.mean_drive": DRIVE})
+
+
+def as_the_readme_does(core, config, tokens, batch=1):
+    """Trace, census and traffic, as the README has them, of `forward` on shapes."""
+
+    def forward(params, given):
+        return models.forward(config, params, given)
+
+    shapes = models.parameter_shapes(config), jax.ShapeDtypeStruct((batch, tokens), jnp.int32)
+    kept = batch * tokens * 2 * config.layers * config.kv_heads * config.head_dim * 8
+    traffic = {"KV cache": 2 * kept, "embedding": batch * tokens * config.hidden * 8}
+    work = optics.census(forward)(*shapes)
+    return optics.price(core, optics.trace(forward)(*shapes), operations=work, memory_bits=traffic)
+
+
+def test_five_ways_to_the_same_joules_per_token(core, byte_model, text_file, monkeypatch):
+    """README's, `bill`, `headline`, `target` and `sweep`, at rel 1e-5; where they say what they rest on, they agree."""
+    checkpoint = models.load_gguf(byte_model)
+    config = checkpoint.config
+    monkeypatch.setattr(bill, "shapes_named", {"tiny": config}.__getitem__)
+    by_hand = as_the_readme_does(core, config, PROMPT)
+    expected = float(by_hand.total) / PROMPT
+    found = {}
+
+    printed = bill.bills(core, ("tiny",), PROMPT, 1)[0]
+    found["bill"] = printed["joules_per_token"]
+
+    workload = Workload(config=config, context=PROMPT)
+    drives = {site.name: DRIVE for site in workload.on_core}
+    own = Bills(checkpoint, PROMPT, "a text").optical(core, Result(drives=drives, mean_drive=DRIVE))
+    found["headline"] = own["energy_per_token_j"]
+
+    candidate = verdict.Candidate(
+        name="mine", core=core, constants=optics.constants_of("projected_2029"), effective_bits=None
+    ).at_drive(DRIVE, "a text")
+    components = verdict._Components(candidate, workload)(candidate.core)
+    found["target"] = float(sum(components.values())) * by_hand.macs / PROMPT
+
+    loaded = sweeps.Text(text=str(text_file), model=str(byte_model), windows=1, window_tokens=PROMPT).load()
+    for name, drives_of_it in (("sweep, its drive set", {}), ("sweep, its drive measured", drives)):
+        total, tokens = loaded.price(core, drives_of_it)
+        found[name] = float(total.total) / tokens
+
+    assert found == pytest.approx(dict.fromkeys(found, expected), rel=1e-5)
+    attention = [text for text in by_hand.basis if "attention" in text]
+    assert attention == ["measured: attention counted for the scores that the function's own mask leaves"]
+    for statements in (
+        by_hand.basis,
+        printed["bill_rests_on"],
+        own["bill_rests_on"],
+        own["llama_3_1_70b"]["bill_rests_on"],
+    ):
+        assert [text for text in statements if "attention" in text] == attention
+        assert any("drive of full scale" in text and text.endswith(f": {DRIVE}") for text in statements)
+
+
+def test_the_readmes_kilowatts_are_those_of_the_programs():
+    """Llama 3.1 70B, a prompt of 8,192 tokens, in 2029: README's way, and what headline, target and bill price."""
+    core = optics.projected_2029()
+    by_hand = as_the_readme_does(core, models.LLAMA_3_1_70B, 8192)
+    programs = Workload(config=models.LLAMA_3_1_70B, context=8192).price(core)
+    assert Workload(config=models.LLAMA_3_1_70B, context=8192) == LARGE
+    assert set(by_hand.components) == set(programs.components)
+    for line, joules in programs.components.items():
+        assert float(by_hand.components[line]) == pytest.approx(float(joules), rel=1e-6, abs=0), line
+    around = optics.system(core, by_hand, weights=70e9)
+    assert float(around.total_watts) == pytest.approx(float(programs.watts_at()), rel=1e-5)
+    # A bill of all scores at the drive of Gaussian inputs, as the README once printed, comes to far more.
+    assert float(programs.watts_at()) < 20e3
