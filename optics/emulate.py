@@ -20,8 +20,9 @@ class Core(Protocol):
 
     `observe`, needed for diagnostics, returns readings beside the product: a pytree whose leaves add up, or one with
     methods `joined(other)` and `folded()` (over a leading axis). A core may also have `prepare()`, called once a run,
-    whose result is used in its place; `at(name)`, the core of the site of that name; and `turn(number, names)`, the
-    core in that turn of a scan that holds the named sites.
+    whose result is used in its place; `at(name)`, the core of the site of that name; `turn(number, names)`, the core in
+    that turn of a scan that holds the named sites; and `check_call(fixed)`, called once a run with the numbers and
+    strings among the arguments that are part of the function, by name.
     """
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
@@ -38,10 +39,13 @@ def emulate(
     """fun with its products done on a core: returns run(core, key, *args, **kwargs).
 
     `weights` numbers the arguments whose arrays stand on the mask. Each `dot_general` with an operand that derives
-    from them alone becomes `core.matmul`; other products and convolutions stay digital, unless `policy` puts the
-    products of two activations on the core too. Goes through jit, scan, while, cond, checkpoint, custom_jvp and
-    custom_vjp (whose derivative rules are kept, evaluated on exact residuals). What `fun` closes over counts as data.
-    `run` is an ordinary JAX function: jit it, vmap it over cores or keys, differentiate it in weights and core alike.
+    from them alone becomes `core.matmul`; captured concrete arrays may mask, permute or scale the weights. A complex
+    product becomes the real product of its parts. Other products stay digital, unless `policy` puts the products of
+    two activations on the core too; `optics.report` lists all with the reason, and a `DigitalProductWarning` names
+    those that are digital for another reason than the policy. Goes through jit, scan, while, cond, checkpoint,
+    custom_jvp and custom_vjp (whose derivative rules are kept, evaluated on exact residuals). Python bools, ints and
+    strings among the arguments are part of `fun`. `run` is an ordinary JAX function: jit it, vmap it over cores or
+    keys, differentiate it in weights and core alike.
 
     Randomness: each site folds its index into `key`, each turn of a loop its number, so the same key gives the same
     result; under a vmap that does not map the key, all members see the same noise. With `diagnostics`, run returns
@@ -53,8 +57,10 @@ def emulate(
 
     def run(core: Core, key: jax.Array, *args: Any, **kwargs: Any) -> Any:
         checks.has(core, "observe" if diagnostics else "matmul")
-        plan, inputs, tree = plan_call(fun, weights, policy, args, kwargs)
+        plan, inputs, tree, fixed = plan_call(fun, weights, policy, args, kwargs)
         checks.finite_weights(weights, args)
+        if hasattr(core, "check_call"):
+            core.check_call(fixed)
         outs, readings = Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
         result = jax.tree.unflatten(tree, outs)
         if not diagnostics:

@@ -4,6 +4,7 @@ loaded = optics.load(forward)(core, params, x)
 y = optics.emulate(forward)(loaded, key, params, x)
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ class Resident(NamedTuple):
 
     core: Prepared | Ranged
     sites: dict[str, "Standing"]
+    fixed: "Fixed"
 
     def at(self, name: str) -> Any:
         """The core at a site: with its weights on the mask, or loading them at each call if they could not stay."""
@@ -36,13 +38,31 @@ class Resident(NamedTuple):
 
     def turn(self, number: jax.Array, names: set[str]) -> "Resident":
         """In a turn of the scan that holds the named sites."""
-        return Resident(turned(self.core, number, names), of_turn(self.sites, number, names))
+        return Resident(turned(self.core, number, names), of_turn(self.sites, number, names), self.fixed)
+
+    def check_call(self, fixed: dict[str, Any]) -> None:
+        """Raise ValueError where a call has not the numbers and strings that the weights were loaded with."""
+        for name, value in self.fixed.values:
+            if name not in fixed or fixed[name] != value:
+                now = repr(fixed[name]) if name in fixed else "an array"
+                raise ValueError(
+                    f"{name} was {value!r} when the weights were loaded and is {now} in this call: load them anew, or "
+                    "load them with an array in its place, so that it may vary"
+                )
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """Of no site in particular, so refused."""
         raise ValueError("a Resident core holds the weights of a function's sites: run it through optics.emulate")
 
     observe = matmul
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """The numbers and strings among the arguments of `load` that are part of the function, by name."""
+
+    values: tuple[tuple[str, Any], ...]
 
 
 class Standing(NamedTuple):
@@ -132,11 +152,12 @@ def load(
     def loaded(core: TensorCore | Prepared | Ranged, *args: Any, **kwargs: Any) -> Resident:
         checks.has(core, "prepare")
         checks.finite_weights(weights, args)
-        plan, inputs, _ = plan_call(fun, weights, policy, args, kwargs)
+        plan, inputs, _, fixed = plan_call(fun, weights, policy, args, kwargs)
         prepared = core.prepare()
         values = [jnp.zeros(v.shape, v.dtype) if isinstance(v, jax.ShapeDtypeStruct) else v for v in inputs]
         _, found = _Loader(diagnostics)(plan, prepared, jax.random.key(0), values)
-        return Resident(prepared, {site.name: found[site.index] for site in plan.all_sites() if site.index in found})
+        sites = {site.name: found[site.index] for site in plan.all_sites() if site.index in found}
+        return Resident(prepared, sites, Fixed(tuple(fixed.items())))
 
     return loaded
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
@@ -237,21 +237,32 @@ def _reason(kind: str, pair: Sequence[Origin], held: bool) -> str:
     return notices.SELECTED if len(weights) == 1 else notices.ACTIVATIONS
 
 
+class Call(NamedTuple):
+    """A planned call of a function: its plan, its inputs, the tree of its result, and by name the numbers and strings
+    among its arguments that are part of the function."""
+
+    plan: Plan
+    inputs: list[Any]
+    tree: Any
+    fixed: dict[str, Any]
+
+
 def plan_call(
     fun: Callable,
     weights: int | Sequence[int],
     policy: Policy,
     args: Sequence[Any],
     kwargs: Mapping[str, Any] | None = None,
-) -> tuple[Plan, list[Any], Any]:
-    """(plan, its inputs, output tree) of fun(*args, **kwargs); the arguments numbered in `weights` hold the weights.
+) -> Call:
+    """Plan fun(*args, **kwargs); the arguments numbered in `weights` hold the weights.
 
     Arrays, shapes, and positional Python floats are inputs. All other leaves are part of the function: Python bools,
     ints, strings, an activation function in a module, and numbers given by keyword. Raises ValueError where `weights`
     names no argument, or one without an array in it. Warns as `optics.notices` says.
     """
     held = _held(weights, args)
-    leaves, tree = jax.tree.flatten((tuple(args), dict(kwargs or {})))
+    with_paths, tree = jax.tree_util.tree_flatten_with_path((tuple(args), dict(kwargs or {})))
+    leaves = [leaf for _, leaf in with_paths]
     by_position = len(jax.tree.leaves(tuple(args)))
     inputs = [i for i, leaf in enumerate(leaves) if _is_array(leaf) or i < by_position and _is_float(leaf)]
 
@@ -271,7 +282,12 @@ def plan_call(
     notices.warn_of_digital(sites, weights, stacklevel=3, default_policy=policy is stationary)
     if not any(origins[number] == DATA and _is_array(leaves[number]) for number in inputs):
         notices.warn_of_argument(sites, weights, stacklevel=3)
-    return found, values, jax.tree.structure(shape)
+    fixed = {
+        "argument " + jax.tree_util.keystr(path[1:], simple=True, separator="."): leaf
+        for number, (path, leaf) in enumerate(with_paths)
+        if number not in inputs and isinstance(leaf, int | float | complex | str)
+    }
+    return Call(found, values, jax.tree.structure(shape), fixed)
 
 
 def _held(weights: int | Sequence[int], args: Sequence[Any]) -> set[int]:
@@ -312,6 +328,6 @@ def trace(
     """
 
     def sites(*args: Any, **kwargs: Any) -> tuple[Site, ...]:
-        return tuple(plan_call(fun, weights, policy, args, kwargs)[0].all_sites())
+        return tuple(plan_call(fun, weights, policy, args, kwargs).plan.all_sites())
 
     return sites

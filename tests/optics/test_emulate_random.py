@@ -111,18 +111,22 @@ def test_a_random_function_without_errors_is_itself_loaded_or_not(seed):
     batches = jax.random.normal(jax.random.key(seed), (3, 8, 16))
     loaded = optics.load(forward)(Exact(), WEIGHTS, batches[0])
     core = Exact({name: standing.weights for name, standing in loaded.sites.items()})
-    run, exact = jax.jit(optics.emulate(forward)), jax.jit(forward)
+    run = optics.emulate(forward)
+
+    @jax.jit
+    def outcomes(w, x):
+        return forward(w, x), run(Exact(), KEY, w, x), run(core, KEY, w, x)
+
     for x in batches:
-        truth = exact(WEIGHTS, x)
-        for each in (Exact(), core):
-            np.testing.assert_allclose(run(each, KEY, WEIGHTS, x), truth, rtol=1e-4, atol=1e-4, err_msg=str(layers))
-    others = 2 * WEIGHTS[::-1]
-    other = run(core, KEY, others, batches[1])
-    assert not core.sites or not np.allclose(other, run(Exact(), KEY, others, batches[1]))
+        truth, *emulated = outcomes(WEIGHTS, x)
+        for found in emulated:
+            np.testing.assert_allclose(found, truth, rtol=1e-4, atol=1e-4, err_msg=str(layers))
+    _, other, standing = outcomes(2 * WEIGHTS[::-1], batches[1])
+    assert not core.sites or not np.allclose(other, standing)
 
 
 @pytest.mark.filterwarnings("ignore::optics.DigitalProductWarning")
-@pytest.mark.parametrize("seed", range(100, 103))
+@pytest.mark.parametrize("seed", range(100, 102))
 def test_a_random_function_on_the_ideal_core_is_itself(seed):
     forward, layers = random_function(seed)
     x = jax.random.normal(jax.random.key(seed), (8, 16))

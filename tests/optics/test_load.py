@@ -195,6 +195,19 @@ def test_load_takes_arrays_by_keyword_as_data():
     np.testing.assert_array_equal(run(loaded, KEY, STACK, x=2 * DATA), run(core(), KEY, STACK, x=2 * DATA))
 
 
+def test_a_loaded_function_keeps_its_python_numbers():
+    """An int is part of the function: with another one the weights on the mask would be those of another function."""
+    forward = SELECTED["switch"]
+    loaded = optics.load(forward)(core(), STACK, DATA, 0)
+    assert len(loaded.sites) == 1
+    run = optics.emulate(forward)
+    np.testing.assert_array_equal(run(loaded, KEY, STACK, DATA, 0), run(core(), KEY, STACK, DATA, 0))
+    with pytest.raises(ValueError, match="argument 2 was 0 when the weights were loaded and is 1 in this call"):
+        run(loaded, KEY, STACK, DATA, 1)
+    with pytest.raises(ValueError, match="argument 2 was 0 when the weights were loaded and is an array in this call"):
+        jax.jit(run)(loaded, KEY, STACK, DATA, 1)
+
+
 def test_wrong_use_is_one_clear_error(params):
     loaded = core().load(params["out"])
     with pytest.raises(ValueError, match="40 rows|40"):
