@@ -16,13 +16,14 @@ from optics.detector import Photodetector
 from optics.devices import DEVICES, device
 from optics.drift import Drift, Upkeep
 from optics.effects import Effects
-from optics.elementwise import census
+from optics.elementwise import UnknownPrimitiveWarning, census
 from optics.emulate import emulate
 from optics.encoding import Encoding
 from optics.fit_ranges import Ranged, fit_ranges
 from optics.light import lit, lit_by, measured_drive, photons_per_mac
 from optics.load import Resident, load
 from optics.mask import WeightMask
+from optics.notices import DigitalProductWarning, WeightsArgumentWarning
 from optics.plan import Site, everything, stationary, trace
 from optics.presets import (
     PRESETS,
@@ -37,6 +38,7 @@ from optics.presets import (
 )
 from optics.ranges import SiteRange
 from optics.readings import Readings
+from optics.site_report import Report, report
 from optics.source import Source
 from optics.space import FreeSpace
 from optics.system import System, system
@@ -53,6 +55,7 @@ __all__ = [
     "Bill",
     "Calibration",
     "Correction",
+    "DigitalProductWarning",
     "Drift",
     "Effects",
     "ElectroAbsorption",
@@ -64,6 +67,7 @@ __all__ = [
     "Photodetector",
     "Ranged",
     "Readings",
+    "Report",
     "Resident",
     "Site",
     "SiteRange",
@@ -73,8 +77,10 @@ __all__ = [
     "System",
     "TensorCore",
     "Uncertainty",
+    "UnknownPrimitiveWarning",
     "Upkeep",
     "WeightMask",
+    "WeightsArgumentWarning",
     "assumptions",
     "attribute",
     "calibrate",
@@ -96,6 +102,7 @@ __all__ = [
     "preset",
     "price",
     "projected_2029",
+    "report",
     "spreads",
     "stationary",
     "system",

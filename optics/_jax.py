@@ -19,6 +19,7 @@ __all__ = [
     "kind",
     "opened",
     "scope",
+    "selection",
 ]
 
 _KINDS = {
@@ -31,17 +32,46 @@ _KINDS = {
     p.scan_p: "scan",
     p.while_p: "while_loop",
     p.cond_p: "cond",
+    p.closed_call_p: "call",
+    p.triangular_solve_p: "triangular",
+}
+# jax.extend does not export these primitives.
+_KINDS_BY_NAME = {
+    "ragged_dot_general": "ragged",
+    "bcoo_dot_general": "sparse",
+    "bcsr_dot_general": "sparse",
+    "coo_matvec": "sparse",
+    "coo_matmat": "sparse",
+    "csr_matvec": "sparse",
+    "csr_matmat": "sparse",
+    "bcoo_dot_general_sampled": "sampled",
+}
+_PRODUCTS = frozenset({"product", "convolution", "triangular", "ragged", "sparse", "sampled"})
+# The operands [first, end) of a primitive that select elements of its other operands; None: to the last.
+_SELECTORS = {
+    "select_n": (0, 1),
+    "gather": (1, None),
+    "dynamic_slice": (1, None),
+    "dynamic_update_slice": (2, None),
+    **{f"scatter{how}": (1, 2) for how in ("", "-add", "-sub", "-mul", "-min", "-max")},
 }
 
 
 def kind(eqn: JaxprEqn) -> str:
     """What the interpreter must know of an equation; "other" is bound as it stands."""
-    return _KINDS.get(eqn.primitive, "other")
+    return _KINDS.get(eqn.primitive) or _KINDS_BY_NAME.get(eqn.primitive.name, "other")
 
 
 def is_product(eqn: JaxprEqn) -> bool:
     """Whether the equation multiplies two arrays and sums."""
-    return kind(eqn) in ("product", "convolution")
+    return kind(eqn) in _PRODUCTS
+
+
+def selection(eqn: JaxprEqn, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Split what is given for each operand into (that of the operands that select elements, that of the others)."""
+    first, end = _SELECTORS.get(eqn.primitive.name, (0, 0))
+    end = len(values) if end is None else end
+    return [*values[first:end]], [*values[:first], *values[end:]]
 
 
 def scope(eqn: JaxprEqn) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 
-from optics import _jax, checks
+from optics import _jax, checks, products
 from optics._jax import JaxprEqn, Literal
 from optics.plan import Plan, Policy, Site, plan_call, stationary
 
@@ -20,8 +20,9 @@ class Core(Protocol):
 
     `observe`, needed for diagnostics, returns readings beside the product: a pytree whose leaves add up, or one with
     methods `joined(other)` and `folded()` (over a leading axis). A core may also have `prepare()`, called once a run,
-    whose result is used in its place; `at(name)`, the core of the site of that name; and `turn(number, names)`, the
-    core in that turn of a scan that holds the named sites.
+    whose result is used in its place; `at(name)`, the core of the site of that name; `turn(number, names)`, the core in
+    that turn of a scan that holds the named sites; and `check_call(fixed)`, called once a run with the numbers and
+    strings among the arguments that are part of the function, by name.
     """
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
@@ -38,10 +39,13 @@ def emulate(
     """fun with its products done on a core: returns run(core, key, *args, **kwargs).
 
     `weights` numbers the arguments whose arrays stand on the mask. Each `dot_general` with an operand that derives
-    from them alone becomes `core.matmul`; other products and convolutions stay digital, unless `policy` puts the
-    products of two activations on the core too. Goes through jit, scan, while, cond, checkpoint, custom_jvp and
-    custom_vjp (whose derivative rules are kept, evaluated on exact residuals). What `fun` closes over counts as data.
-    `run` is an ordinary JAX function: jit it, vmap it over cores or keys, differentiate it in weights and core alike.
+    from them alone becomes `core.matmul`; captured concrete arrays may mask, permute or scale the weights. A complex
+    product becomes the real product of its parts. Other products stay digital, unless `policy` puts the products of
+    two activations on the core too; `optics.report` lists all with the reason, and a `DigitalProductWarning` names
+    those that are digital for another reason than the policy. Goes through jit, scan, while, cond, checkpoint,
+    custom_jvp and custom_vjp (whose derivative rules are kept, evaluated on exact residuals). Python bools, ints and
+    strings among the arguments are part of `fun`. `run` is an ordinary JAX function: jit it, vmap it over cores or
+    keys, differentiate it in weights and core alike.
 
     Randomness: each site folds its index into `key`, each turn of a loop its number, so the same key gives the same
     result; under a vmap that does not map the key, all members see the same noise. With `diagnostics`, run returns
@@ -53,8 +57,10 @@ def emulate(
 
     def run(core: Core, key: jax.Array, *args: Any, **kwargs: Any) -> Any:
         checks.has(core, "observe" if diagnostics else "matmul")
-        plan, inputs, tree = plan_call(lambda *a: fun(*a, **kwargs), weights, policy, args)
+        plan, inputs, tree, fixed = plan_call(fun, weights, policy, args, kwargs)
         checks.finite_weights(weights, args)
+        if hasattr(core, "check_call"):
+            core.check_call(fixed)
         outs, readings = Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
         result = jax.tree.unflatten(tree, outs)
         if not diagnostics:
@@ -76,16 +82,22 @@ class Runner:
         readings: Readings = {}
         for number, eqn in enumerate(plan.jaxpr.eqns):
             values = [atom.val if isinstance(atom, Literal) else env[atom] for atom in eqn.invars]
-            if number in plan.sites and plan.sites[number].optical:
-                outs, seen = self.product(plan.sites[number], eqn, core, key, values)
-            elif number in plan.inner and any(inner.holds_optical() for inner in plan.inner[number]):
-                enter = getattr(self, _jax.kind(eqn))
-                outs, seen = enter(eqn, plan.inner[number], core, key, values)
-            else:
-                outs, seen = _jax.bind(eqn, values), {}
+            outs, seen = self.equation(plan, number, eqn, core, key, values)
             env.update(zip(eqn.outvars, outs, strict=True))
             readings |= seen
         return [atom.val if isinstance(atom, Literal) else env[atom] for atom in plan.jaxpr.outvars], readings
+
+    def equation(self, plan: Plan, number: int, eqn: JaxprEqn, core: Core, key: jax.Array, values):
+        """One equation: a product on the core, what holds one, or anything else as it stands."""
+        if number in plan.sites and plan.sites[number].optical:
+            return self.product(plan.sites[number], eqn, core, key, values)
+        if number in plan.inner and any(inner.holds_optical() for inner in plan.inner[number]):
+            return self.enter(plan, number, eqn, core, key, values)
+        return _jax.bind(eqn, values), {}
+
+    def enter(self, plan: Plan, number: int, eqn: JaxprEqn, core: Core, key: jax.Array, values):
+        """The jaxprs inside an equation."""
+        return getattr(self, _jax.kind(eqn))(eqn, plan.inner[number], core, key, values)
 
     def product(self, site: Site, eqn: JaxprEqn, core: Core, key: jax.Array, values):
         """The dot_general of a site as one or several matrix products on the core."""
@@ -100,10 +112,10 @@ class Runner:
             keys = jax.random.split(site_key, site.matrices)
             y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, keys)
             seen = seen.folded() if hasattr(seen, "folded") else jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), seen)
+        y = _apart(y) if products.is_complex(eqn) else y
         y = y.swapaxes(1, 2) if site.weights_first else y
         out = eqn.outvars[0].aval
-        y = jnp.round(y) if jnp.issubdtype(out.dtype, jnp.integer) else y
-        return [y.reshape(out.shape).astype(out.dtype)], ({site.index: seen} if self.diagnostics else {})
+        return [_as_dtype(y.reshape(out.shape), out.dtype)], ({site.index: seen} if self.diagnostics else {})
 
     def call(self, eqn, plans, core, key, values):
         """jit: inlined, the caller's own jit compiles it."""
@@ -237,10 +249,38 @@ def of_turn(by_site: dict[str, Any], number: jax.Array, names: set[str]) -> dict
 
 
 def operands(site: Site, eqn: JaxprEqn, values: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """A site's inputs [matrices, vectors, rows] and its weights, or what stands for them, [matrices, columns, rows]."""
+    """A site's inputs [matrices, vectors, rows] and its weights, or what stands for them, [matrices, columns, rows].
+
+    float32; complex operands as the real matrices of `optics.products.sizes`.
+    """
     contract, batch = eqn.params["dimension_numbers"]
     left, right = (_as_matrices(value, contract[side], batch[side]) for side, value in enumerate(values))
-    return (right, left) if site.weights_first else (left, right)
+    x, w = (right, left) if site.weights_first else (left, right)
+    if products.is_complex(eqn):
+        x = jnp.concatenate([x.real, x.imag], axis=2)
+        to_real, to_imag = jnp.concatenate([w.real, -w.imag], axis=2), jnp.concatenate([w.imag, w.real], axis=2)
+        w = jnp.concatenate([to_real, to_imag], axis=1)
+    return x.astype(jnp.float32), w.astype(jnp.float32)
+
+
+def _apart(y: jax.Array) -> jax.Array:
+    """[..., Re y and then Im y] as complex numbers."""
+    real, imag = jnp.split(y, 2, axis=-1)
+    return jax.lax.complex(real, imag)
+
+
+def _as_dtype(y: jax.Array, dtype: Any) -> jax.Array:
+    """A product of a core as the function had it: whole numbers rounded to the nearest, True from one half on.
+
+    An unsigned product is not negative, and one of few bits wraps around, as it does in integers.
+    """
+    if dtype == jnp.bool_:
+        return y > 0.5
+    if jnp.issubdtype(dtype, jnp.integer):
+        y = jnp.round(y)
+        y = jnp.maximum(y, 0) if jnp.issubdtype(dtype, jnp.unsignedinteger) else y
+        y = y.astype(jnp.int32) if jnp.iinfo(dtype).bits < 32 else y
+    return y.astype(dtype)
 
 
 def _joined(a: Any, b: Any) -> Any:
@@ -250,7 +290,7 @@ def _joined(a: Any, b: Any) -> Any:
 
 def _loop_key(key: jax.Array, plans: Sequence[Plan]) -> jax.Array:
     """A key that no site and no other loop derives: folding in and splitting number their keys alike."""
-    first = min(site.index for plan in plans for site in plan.all_sites())
+    first = min((site.index for plan in plans for site in plan.all_sites()), default=0)
     return jax.random.fold_in(key, LOOP + first)
 
 
@@ -259,12 +299,12 @@ def _unobserved(core: Core):
 
 
 def _as_matrices(value: jax.Array, contract: Sequence[int], batch: Sequence[int]) -> jax.Array:
-    """An operand of a dot_general as float32 [matrices, free, contracted]."""
+    """An operand of a dot_general as [matrices, free, contracted]."""
     free = [d for d in range(value.ndim) if d not in (*contract, *batch)]
     moved = jnp.transpose(value, (*batch, *free, *contract))
     rows = math.prod(value.shape[d] for d in contract)
     matrices = math.prod(value.shape[d] for d in batch)
-    return moved.reshape(matrices, -1, rows).astype(jnp.float32)
+    return moved.reshape(matrices, -1, rows)
 
 
 def _zeros(shapes: Any) -> Any:

@@ -1,29 +1,106 @@
-"""Where each value of a jaxpr comes from: the weights, the data, or neither."""
+"""Where each value of a jaxpr comes from: weights, data, captured arrays, or weights that data select."""
 
+import enum
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from optics import _jax
 from optics._jax import Jaxpr, JaxprEqn, Literal
 
-# An origin is the names of the weights that a value is made of; none of them for what the function makes from
-# nothing (a literal, an iota, a loop counter); DATA once anything else has touched it.
-Origin = tuple[str, ...] | None
-DATA: Origin = None
-NEITHER: Origin = ()
+
+class Mark(enum.Enum):
+    """What a value depends on beside weights.
+
+    DATA: an argument that holds no weights. CAPTURED: a concrete array that the function captures; together with
+    weights it is a mask, a permutation or a scale of them. ACTIVATION: a captured tracer, or a product of captured
+    arrays with weights. SELECTED: an element-wise, gathered or sliced selection by data. BRANCHED: a branch of a
+    `cond` that data select, or a `while` whose turns data decide.
+    """
+
+    DATA = enum.auto()
+    CAPTURED = enum.auto()
+    ACTIVATION = enum.auto()
+    SELECTED = enum.auto()
+    BRANCHED = enum.auto()
+
+
+class Origin(NamedTuple):
+    """The names of the weights that a value is made of, and its marks; neither for a literal, an iota, a counter.
+
+    With the mark DATA no names and no other mark are kept.
+    """
+
+    names: tuple[str, ...] = ()
+    marks: frozenset[Mark] = frozenset()
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the value is the same in each call with the same weights."""
+        return self.marks <= {Mark.CAPTURED}
+
+    @property
+    def varies(self) -> bool:
+        """Whether the value is, or may be, an activation: neither weights nor a branch of them."""
+        return not self.marks <= {Mark.BRANCHED}
+
+    @property
+    def is_weights(self) -> bool:
+        """Whether the value can stand on the mask: weights, or a branch of weights."""
+        return bool(self.names) and self.marks <= {Mark.BRANCHED}
+
+    @property
+    def is_masked_weights(self) -> bool:
+        """Whether the value is made of weights and, at most, of captured arrays and branches."""
+        return bool(self.names) and self.marks <= {Mark.BRANCHED, Mark.CAPTURED}
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether the value is made of captured arrays, of weights at most, and of no data."""
+        return self.varies and self.marks <= {Mark.CAPTURED, Mark.ACTIVATION, Mark.BRANCHED}
+
+
+DATA = Origin(marks=frozenset({Mark.DATA}))
+CAPTURED = Origin(marks=frozenset({Mark.CAPTURED}))
+ACTIVATION = Origin(marks=frozenset({Mark.ACTIVATION}))
+NEITHER = Origin()
+
+
+def named(name: str) -> Origin:
+    """Origin of an array of the weights."""
+    return Origin((name,))
 
 
 def join(*origins: Origin) -> Origin:
     """Origin of a value computed from values of these origins."""
-    if any(origin is DATA for origin in origins):
+    marks = frozenset().union(*(origin.marks for origin in origins))
+    if Mark.DATA in marks:
         return DATA
-    return tuple(dict.fromkeys(name for origin in origins for name in origin))
+    return Origin(tuple(dict.fromkeys(name for origin in origins for name in origin.names)), marks)
 
 
-def from_weights(origin: Origin) -> bool:
-    """Whether a value is made of weights and of nothing that varies from call to call."""
-    return bool(origin)
+def selected(index: Origin, value: Origin) -> Origin:
+    """Origin of the elements of `value` that `index` selects: of weights they are weights selected by data."""
+    if index.is_constant:
+        return join(index, value)
+    if not value.names:
+        return join(DATA, value)
+    return join(value, Origin(marks=frozenset({Mark.SELECTED})))
+
+
+def branched(index: Origin, value: Origin) -> Origin:
+    """Origin of the output `value` of a branch that `index` selects, or of a loop whose turns `index` decides."""
+    return value if index.is_constant else join(value, Origin(marks=frozenset({Mark.BRANCHED})))
+
+
+def multiplied(*operands: Origin) -> Origin:
+    """Origin of a product of activations, or of activations with weights."""
+    joined = join(*operands)
+    if joined.marks <= {Mark.CAPTURED, Mark.ACTIVATION}:
+        return joined if not joined.names else join(joined, ACTIVATION)
+    return DATA
 
 
 class Body:
@@ -54,11 +131,18 @@ class Environment(dict):
 
 
 def environment(jaxpr: Jaxpr, consts: Sequence, origins: Sequence[Origin]) -> Environment:
-    """The origins at a jaxpr's start. What a function closes over counts as data, scalars apart."""
+    """The origins at a jaxpr's start."""
     env = Environment()
-    env.update(zip(jaxpr.constvars, (DATA if np.ndim(c) else NEITHER for c in consts), strict=True))
+    env.update(zip(jaxpr.constvars, map(_captured, consts), strict=True))
     env.update(zip(jaxpr.invars, origins, strict=True))
     return env
+
+
+def _captured(value) -> Origin:
+    """Origin of what a function captures; a number is part of the function."""
+    if not np.ndim(value):
+        return NEITHER
+    return ACTIVATION if isinstance(value, jax.core.Tracer) else CAPTURED
 
 
 def bodies(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Body]:
@@ -97,11 +181,16 @@ def _outputs(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Origin]:
         case "call" | "remat" | "custom_jvp" | "custom_vjp":
             return inner[0].outputs()
         case "cond":
-            return [join(*each) for each in zip(*(body.outputs() for body in inner), strict=True)]
+            joined = (join(*each) for each in zip(*(body.outputs() for body in inner), strict=True))
+            return [branched(origins[0], each) for each in joined]
         case "scan":
             carry, consts = eqn.params["num_carry"], eqn.params["num_consts"]
             return [*inner[0].origins[consts : consts + carry], *inner[0].outputs()[carry:]]
         case "while_loop":
-            return inner[1].origins[eqn.params["body_nconsts"] :]
+            (test,) = inner[0].outputs()
+            return [branched(test, each) for each in inner[1].origins[eqn.params["body_nconsts"] :]]
+        case _ if _jax.is_product(eqn) and any(origin.varies for origin in origins):
+            return [multiplied(*origins)] * len(eqn.outvars)
         case _:
-            return [join(*origins)] * len(eqn.outvars)
+            index, values = _jax.selection(eqn, origins)
+            return [selected(join(*index), join(*values))] * len(eqn.outvars)

@@ -90,6 +90,124 @@ def test_a_loaded_core_keeps_its_ranges(params):
     np.testing.assert_array_equal(run(loaded, KEY, params, x), run(ranged, KEY, params, x))
 
 
+STACK = jax.random.normal(jax.random.key(8), (2, 40, 24)) / 6
+DATA = jax.random.normal(jax.random.key(9), (6, 40))
+
+
+def counted_product(w, x, n):
+    """n times the product with a stack's first matrix, which a loop of as many turns puts in place."""
+    return x @ jax.lax.fori_loop(0, n, lambda i, w_now: w_now + w[1], w[0])
+
+
+SELECTED = {
+    "switch": lambda w, x, i: x @ jax.lax.switch(i, [lambda: w[0], lambda: w[1]]),
+    "cond": lambda w, x, i: x @ jax.lax.cond(i > 0, lambda w: w[1], lambda w: w[0], w),
+    "turns of a loop": counted_product,
+    "cond in a jit": lambda w, x, i: x @ jax.jit(lambda i: jax.lax.cond(i > 0, lambda: w[1], lambda: w[0]))(i),
+    "counter": lambda w, x, i: x @ (w[0] * jax.lax.while_loop(lambda n: n < i, lambda n: n + 1, 0).astype(jnp.float32)),
+}
+
+
+@pytest.mark.parametrize("name", SELECTED)
+def test_load_leaves_weights_that_data_select_to_each_call(name):
+    """Loaded with index 0, a call with index 1 multiplies with what index 1 selects."""
+    forward = SELECTED[name]
+    loaded = optics.load(forward)(core(), STACK, DATA, jnp.int32(0))
+    assert loaded.sites == {}
+    run = optics.emulate(forward)
+    (site,) = optics.trace(forward)(STACK, DATA, jnp.int32(0))
+    assert (site.optical, site.stationary, site.selected) == (True, True, True)
+    for index in (jnp.int32(0), jnp.int32(1)):
+        found = run(loaded, KEY, STACK, DATA, index)
+        np.testing.assert_array_equal(found, run(core(), KEY, STACK, DATA, index))
+        ideal = run(optics.ideal(core()), KEY, STACK, DATA, index)
+        np.testing.assert_allclose(ideal, forward(STACK, DATA, index), rtol=1e-4, atol=1e-5)
+    assert not np.allclose(*(forward(STACK, DATA, jnp.int32(i)) for i in (0, 1)))
+
+
+CONSTANT = {
+    "branch of a constant": lambda w, x: x @ jax.lax.switch(1, [lambda: w[0], lambda: w[1]]),
+    "branch of weights": lambda w, x: x @ jax.lax.cond(w[0, 0, 0] > 1e9, lambda: w[0], lambda: w[1]),
+    "branch beside a product": lambda w, x: (lambda y, v: y + x @ v)(
+        *jax.lax.cond(w[0, 0, 0] > 1e9, lambda: (x @ w[0], w[0]), lambda: (x @ w[1], w[1]))
+    ),
+    "loop of weights": lambda w, x: x @ jax.lax.while_loop(lambda v: jnp.sum(v**2) < 99, lambda v: 2 * v, w[0]),
+    "loop that carries data and weights": lambda w, x: (lambda y, v, n: y @ v)(
+        *jax.lax.while_loop(lambda s: s[2] < 3, lambda s: (s[0] @ s[1] @ w[1].T, s[1] * 2, s[2] + 1), (x, w[0], 0))
+    ),
+    "mask": lambda w, x: x @ (w[0] * np.tri(40, 24, dtype=np.float32)),
+    "product of captured arrays": lambda w, x: x @ (w[0] * (np.tri(40, 3, dtype=np.float32) @ jnp.ones((3, 24)))),
+    "scan of weights": lambda w, x: x @ jax.lax.scan(lambda s, v: (s + v, v.sum()), jnp.zeros((40, 24)), w)[0],
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_load_evaluates_weights_that_no_data_select(name):
+    forward = CONSTANT[name]
+    loaded = optics.load(forward)(core(), STACK, DATA)
+    assert len(loaded.sites) == 1
+    run = optics.emulate(forward)
+    np.testing.assert_array_equal(run(loaded, KEY, STACK, DATA), run(core(), KEY, STACK, DATA))
+
+
+def test_load_does_not_evaluate_what_is_made_of_data():
+    """Doubling zeros until they reach one has no end."""
+
+    def forward(w, x):
+        return jax.lax.while_loop(lambda x: jnp.max(jnp.abs(x)) < 9, lambda x: 2 * x, x) @ w[0]
+
+    loaded = optics.load(forward)(core(), STACK, jax.ShapeDtypeStruct(DATA.shape, jnp.float32))
+    run = optics.emulate(forward)
+    np.testing.assert_array_equal(run(loaded, KEY, STACK, DATA), run(core(), KEY, STACK, DATA))
+
+
+def test_readings_of_a_loaded_core_are_of_the_weights_that_were_loaded(params):
+    """Not of those that are passed, in a scan and beside it."""
+
+    def model(params, x):
+        return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, params["layers"])[0] @ params["out"]
+
+    x = jax.random.normal(jax.random.key(1), (6, 40))
+    look = jax.jit(optics.emulate(model, diagnostics=True))
+    others = jax.tree.map(lambda w: w[..., ::-1] * 3, params)
+    loaded = optics.load(model, diagnostics=True)(core(), params, x)
+    y, seen = look(loaded, KEY, others, x)
+    again, truth = look(core(), KEY, params, x)
+    np.testing.assert_array_equal(y, again)
+    for found, expected in zip(jax.tree.leaves(seen), jax.tree.leaves(truth), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(y, jax.jit(optics.emulate(model))(loaded, KEY, others, x))
+
+
+def test_readings_of_a_core_that_was_loaded_without_its_matrices_are_refused(params):
+    model = lambda params, x: x @ params["out"]  # noqa: E731
+    loaded = optics.load(model)(core(), params, DATA)
+    with pytest.raises(ValueError, match=r"site '000 out 40x24' .*optics.load\(..., diagnostics=True\)"):
+        optics.emulate(model, diagnostics=True)(loaded, KEY, params, DATA)
+
+
+def test_load_takes_arrays_by_keyword_as_data():
+    def forward(w, *, x):
+        return x @ (w[0] @ w[1].T) + (x * w[0, :1].sum()) @ w[0] @ w[1].T
+
+    loaded = optics.load(forward)(core(), STACK, x=DATA)
+    run = optics.emulate(forward)
+    np.testing.assert_array_equal(run(loaded, KEY, STACK, x=2 * DATA), run(core(), KEY, STACK, x=2 * DATA))
+
+
+def test_a_loaded_function_keeps_its_python_numbers():
+    """An int is part of the function: with another one the weights on the mask would be those of another function."""
+    forward = SELECTED["switch"]
+    loaded = optics.load(forward)(core(), STACK, DATA, 0)
+    assert len(loaded.sites) == 1
+    run = optics.emulate(forward)
+    np.testing.assert_array_equal(run(loaded, KEY, STACK, DATA, 0), run(core(), KEY, STACK, DATA, 0))
+    with pytest.raises(ValueError, match="argument 2 was 0 when the weights were loaded and is 1 in this call"):
+        run(loaded, KEY, STACK, DATA, 1)
+    with pytest.raises(ValueError, match="argument 2 was 0 when the weights were loaded and is an array in this call"):
+        jax.jit(run)(loaded, KEY, STACK, DATA, 1)
+
+
 def test_wrong_use_is_one_clear_error(params):
     loaded = core().load(params["out"])
     with pytest.raises(ValueError, match="40 rows|40"):
