@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from electronics.book import ELEMENTARY_CHARGE
+from electronics.validation import because
 from optics import _jax
+from optics.book import transmission
+
+LEAST_ELECTRONS = 1e-6
+"""Of a full product in a symbol; with less, squares of currents leave the range of float32."""
 
 
 def has(core: Any, method: str) -> None:
@@ -66,6 +72,25 @@ def inputs(x: Any, rows: int) -> jax.Array:
     return x
 
 
+def above(name: str, value: Any, least: float) -> None:
+    """Raises ValueError unless an argument is a finite number above `least`, wherever it is known."""
+    _numeric(name, value)
+    if _any(value, lambda given: ~(np.isfinite(given) & (given > least))):
+        raise ValueError(f"{name} = {value} must be a finite number above {least:g}")
+
+
+def between(name: str, value: Any, least: float, most: float) -> None:
+    """Raises ValueError unless an argument is a number from `least` to `most`, wherever it is known."""
+    _numeric(name, value)
+    if _any(value, lambda given: ~((given >= least) & (given <= most))):
+        raise ValueError(f"{name} = {value} must be between {least:g} and {most:g}")
+
+
+def _numeric(name: str, value: Any) -> None:
+    if not isinstance(value, jax.core.Tracer) and np.asarray(value).dtype.kind not in "fiu":
+        raise ValueError(f"{name} = {value!r} must be a number")
+
+
 def combination(core: Any) -> None:
     """Raises ValueError for numbers that are each possible and together are not, with the reason."""
     code = core.encoding
@@ -82,7 +107,8 @@ def combination(core: Any) -> None:
             raise ValueError(f"{slices} slices of {name}.bits = {bits} are more than the 16 bits of an operand")
     if _any((core.upkeep.probes, core.clock, core.upkeep.interval), lambda n: n[0] * code.symbols / n[1] >= n[2]):
         raise ValueError(
-            f"upkeep.probes = {core.upkeep.probes} vectors take longer than upkeep.interval = {core.upkeep.interval} s"
+            f"upkeep.probes = {core.upkeep.probes} vectors take longer than upkeep.interval = {core.upkeep.interval} s "
+            f"at clock = {core.clock} Hz"
         )
     if _any((core.drift.age, core.upkeep.interval), lambda n: n[0] > n[1]):
         raise ValueError(
@@ -91,11 +117,24 @@ def combination(core: Any) -> None:
         )
     if _any(core.device, lambda serial: serial != np.floor(serial)):
         raise ValueError(f"device = {core.device} must be a whole number: it is a serial number")
+    if _any(_of_light(core), lambda n: n[0] * transmission(n[1]) * n[2] < LEAST_ELECTRONS * n[3] * n[4]):
+        raise ValueError(
+            f"{because()}source.power = {core.source.power} W at clock = {core.clock} Hz leaves less than {LEAST_ELECTRONS:g} "
+            "electrons of a full product in a symbol, after the losses of space and mask and the fan-out over "
+            f"{core.columns} columns"
+        )
     sizes = {"input_gain": (2, core.rows), "output_gain": (core.columns,), "output_offset": (core.columns,)}
     for name, shape in sizes.items():
         found = np.shape(getattr(core.correction, name))
         if found and found[-len(shape) :] != shape:
             raise ValueError(f"correction.{name} has shape {found}; this core needs a number or {shape}")
+
+
+def _of_light(core: Any) -> tuple[Any, ...]:
+    """(power, loss [dB], responsivity, charge of an electron a symbol [A], pixels that a source lights)."""
+    loss_db = core.space.fan_out_loss_db + core.mask.loss_db + core.space.fan_in_loss_db
+    responsivity = core.detector.responsivity(core.source.wavelength)
+    return core.source.power, loss_db, responsivity, ELEMENTARY_CHARGE * core.clock, core.ways
 
 
 def _any(values: Any, wrong: Any) -> bool:

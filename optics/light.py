@@ -4,6 +4,8 @@ from electronics import Number
 from electronics.book import ELEMENTARY_CHARGE
 from electronics.limits import signal_to_noise
 from electronics.part import nearest
+from electronics.validation import caused_by
+from optics import checks
 from optics.book import photon_energy, transmission
 from optics.core import TensorCore
 
@@ -12,6 +14,7 @@ DESIGN_INPUT_MEAN = 0.2
 DESIGN_WEIGHT_RMS = 0.25
 DESIGN_WEIGHT_MEAN = 0.2
 REFERENCES = ("product", "full scale")
+MOST_BITS = 24.0
 
 
 def lit(core: TensorCore, effective_bits: Number, *, against: str = "product") -> TensorCore:
@@ -22,11 +25,15 @@ def lit(core: TensorCore, effective_bits: Number, *, against: str = "product") -
     signal of the detector (see `full_scale_power`). Shot and amplifier noise count, all else being ideal, for inputs
     and weights on rails: what other encodings lose in precision they must be given in bits. Where the
     light grows, the integrator's full well grows with it, or it would saturate; where it shrinks the well stays.
+
+    Raises ValueError for `effective_bits` out of 0 to 24, or that take more light than a core may have.
     """
     if against not in REFERENCES:
         raise ValueError(f"against = {against!r} is no reference{nearest(against, list(REFERENCES))}")
+    checks.between("effective_bits", effective_bits, 0.0, MOST_BITS)
     sized = _power if against == "product" else full_scale_power
-    return _with_power(core, sized(core, effective_bits))
+    with caused_by(f"effective_bits = {effective_bits}"):
+        return _with_power(core, sized(core, effective_bits))
 
 
 def photons_per_mac(core: TensorCore) -> Number:
@@ -38,9 +45,12 @@ def photons_per_mac(core: TensorCore) -> Number:
 def lit_by(core: TensorCore, photons: Number) -> TensorCore:
     """`core` with the source power that launches so many photons per multiply-accumulate, see `photons_per_mac`.
 
-    The integrator's full well follows as in `lit`.
+    The integrator's full well follows as in `lit`. Raises ValueError for `photons` that are not above 0, or that take
+    more light than a core may have.
     """
-    return _with_power(core, core.source.power * photons / photons_per_mac(core))
+    checks.above("photons", photons, 0.0)
+    with caused_by(f"photons = {photons} per MAC"):
+        return _with_power(core, core.source.power * photons / photons_per_mac(core))
 
 
 def photoelectrons(effective_bits: Number, rows: int, noise_density: Number, clock: Number) -> Number:

@@ -22,7 +22,7 @@ class Transfer(Part):
     """Base of the curves."""
 
     bias_error: Number = number("1", least=-1, most=1)
-    entries: int = count(256)
+    entries: int = count(256, most=2**20)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -110,7 +110,7 @@ class LED(Transfer):
 class MachZehnder(Transfer):
     """Mach-Zehnder modulator between dark, 1 / `extinction_ratio`, and clear, a half-wave voltage apart."""
 
-    extinction_ratio: Number = number("1", above=1)
+    extinction_ratio: Number = number("1", above=1, most=1e12)
 
     def light(self, drive: jax.Array) -> jax.Array:
         """P = e + (1 - e) sin^2(pi u / 2), u = V / V_pi; what is wanted below e comes out as e."""
@@ -121,7 +121,7 @@ class MachZehnder(Transfer):
 class ElectroAbsorption(Transfer):
     """Electro-absorption modulator: exponential in the drive, dark at 1 / `extinction_ratio`."""
 
-    extinction_ratio: Number = number("1", above=1)
+    extinction_ratio: Number = number("1", above=1, most=1e12)
 
     def light(self, drive: jax.Array) -> jax.Array:
         """P = exp(-alpha L (1 - u)), alpha L = ln(extinction ratio)."""

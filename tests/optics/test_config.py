@@ -16,7 +16,7 @@ from optics import config
 @pytest.mark.parametrize("suffix", [".toml", ".json"])
 @pytest.mark.parametrize("name", optics.PRESETS)
 def test_round_trip_loses_nothing(tmp_path, name, suffix):
-    core = optics.preset(name).replace({"adc.enob": 22 / 3, "source.power": 1.2345678e-30})
+    core = optics.preset(name).replace({"adc.enob": 22 / 3, "source.power": 1.2345678e-3})
     config.save(core, tmp_path / f"core{suffix}")
     again = config.load(tmp_path / f"core{suffix}")
     assert jax.tree.structure(again) == jax.tree.structure(core)
