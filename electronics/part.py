@@ -19,7 +19,7 @@ from typing import Any, Self, dataclass_transform
 import jax
 import numpy as np
 
-from electronics.validation import checked_number, checked_static
+from electronics.validation import checked_number, checked_static, without_plausibility
 
 Number = float | np.ndarray | jax.Array
 
@@ -187,7 +187,12 @@ def _replaced(part: Part, changes: Mapping[str, Any], path: str) -> Part:
             own[head] = value
     for head, deeper in inner.items():
         own[head] = _replaced(own.get(head, getattr(part, head)), deeper, f"{path}{head}.")
-    return dataclasses.replace(part, **own)
+    for field in dataclasses.fields(part):
+        if field.name in own and "bounds" in field.metadata:
+            own[field.name] = checked_number(type(part).__name__, field, own[field.name])
+    # What was there before has been warned about before.
+    with without_plausibility():
+        return dataclasses.replace(part, **own)
 
 
 def _check_change(part: Part, head: str, rest: str, value: Any, whole: str) -> None:

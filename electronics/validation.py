@@ -22,6 +22,8 @@ _LARGE = {1e3: "k", 1e6: "M", 1e9: "G", 1e12: "T"}
 # A prefix on a logarithm, a count of bits or an inverse is no unit that anyone writes.
 _WITHOUT_PREFIX = ("1", "bit", "dB", "dB/Hz", "K", "1/K", "1/s", "1/sqrt(s)", "1/bit")
 _MOST_SLIPS = 2
+# A number with a prefixed unit is of usual size: nobody writes 5e-9 mA.
+_USUAL = (1e-3, 1e7)
 # The constants' files are read with the help of this module, so it cannot take the charge from them.
 _ELEMENTARY_CHARGE = 1.602176634e-19
 _WHOLE_MOST = 2**31 - 1
@@ -118,7 +120,7 @@ def slip(value: float, unit: str, wanted: tuple[float | None, float | None]) -> 
         meant.append((1 / value, f"{value:g} Ohm"))
     if unit == "C":
         meant.append((value * _ELEMENTARY_CHARGE, f"{value:g} electrons"))
-    if unit not in _WITHOUT_PREFIX:
+    if unit not in _WITHOUT_PREFIX and _USUAL[0] <= abs(value) <= _USUAL[1]:
         # Rates are large and stated in GHz; everything else is small and stated in nm, mW or pJ.
         prefixes = _LARGE if unit == "Hz" else _SMALL
         meant += [(value * factor, f"{value:g} {prefix}{unit}") for factor, prefix in prefixes.items()]

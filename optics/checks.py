@@ -119,9 +119,9 @@ def combination(core: Any) -> None:
         raise ValueError(f"device = {core.device} must be a whole number: it is a serial number")
     if _any(_of_light(core), lambda n: n[0] * transmission(n[1]) * n[2] < LEAST_ELECTRONS * n[3] * n[4]):
         raise ValueError(
-            f"{because()}source.power = {core.source.power} W at clock = {core.clock} Hz leaves less than {LEAST_ELECTRONS:g} "
-            "electrons of a full product in a symbol, after the losses of space and mask and the fan-out over "
-            f"{core.columns} columns"
+            f"{because()}source.power = {core.source.power} W at clock = {core.clock} Hz leaves less than "
+            f"{LEAST_ELECTRONS:g} electrons of a full product in a symbol, after the losses of space and mask and the "
+            f"fan-out over {core.columns} columns"
         )
     sizes = {"input_gain": (2, core.rows), "output_gain": (core.columns,), "output_offset": (core.columns,)}
     for name, shape in sizes.items():
