@@ -39,7 +39,10 @@ def finite_weights(weights: int | Sequence[int], args: Sequence[Any]) -> None:
 
 
 def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
-    """x [..., rows] and w [rows, columns] as arrays; ValueError unless they can be multiplied on a core."""
+    """x [..., rows] and w [rows, columns] as arrays; ValueError unless they can be multiplied on a core.
+
+    Weights that are spread over explicit axes of a mesh come back whole: a core's tiles cut across the shards.
+    """
     x, w = jnp.asarray(x), jnp.asarray(w)
     shapes = f"x has shape {x.shape} and w {w.shape}"
     if x.ndim < 1 or w.ndim != 2 or x.shape[-1] != w.shape[0]:
@@ -49,7 +52,7 @@ def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
     if x.dtype != jnp.float32 or w.dtype != jnp.float32:
         raise ValueError(f"x and w must be float32; x has {x.dtype} and w {w.dtype}")
     finite("w", w)
-    return x, w
+    return x, _jax.gathered(w)
 
 
 def weights(w: Any) -> jax.Array:
@@ -58,7 +61,7 @@ def weights(w: Any) -> jax.Array:
     if w.ndim != 2 or 0 in w.shape or w.dtype != jnp.float32:
         raise ValueError(f"w must be float32 [rows, columns], each at least 1; it has shape {w.shape} and {w.dtype}")
     finite("w", w)
-    return w
+    return _jax.gathered(w)
 
 
 def inputs(x: Any, rows: int) -> jax.Array:
