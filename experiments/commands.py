@@ -8,7 +8,20 @@ import jax
 import tyro
 
 from electronics import PlausibilityWarning
-from experiments import accelerators, attribute, bench, bill, gain, headline, runs, serve, sweep, target, width
+from experiments import (
+    INTERRUPTED,
+    accelerators,
+    attribute,
+    bench,
+    bill,
+    gain,
+    headline,
+    runs,
+    serve,
+    sweep,
+    target,
+    width,
+)
 from models import FetchError
 
 PROGRAMS = {
@@ -26,7 +39,6 @@ PROGRAMS = {
     "plot": (runs.Plot, runs.plot),
     "export": (runs.Export, runs.export),
 }
-INTERRUPTED = 130
 
 
 def run(arguments: Sequence[str]) -> int:
