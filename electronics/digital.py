@@ -43,7 +43,7 @@ class Overhead(Part):
     """Between the plug and the engine: power conversion, and the share that host, network and fans take."""
 
     conversion_efficiency: Number = number("1", least=1e-3, most=1)
-    host_share: Number = number("1", least=0, below=1)
+    host_share: Number = number("1", least=0, most=0.999)
 
     def host(self, engine: Number) -> Number:
         """Energy [J] of host, network and fans around an engine that takes `engine` [J]."""

@@ -124,7 +124,10 @@ def slip(value: float, unit: str, wanted: tuple[float | None, float | None]) -> 
         # Rates are large and stated in GHz; everything else is small and stated in nm, mW or pJ.
         prefixes = _LARGE if unit == "Hz" else _SMALL
         meant += [(value * factor, f"{value:g} {prefix}{unit}") for factor, prefix in prefixes.items()]
-    fitting = {f"{each:.6g}{'' if unit == '1' else f' {unit}'}": how for each, how in meant if low <= each <= high}
+    fitting: dict[str, str] = {}
+    for each, how in meant:
+        if low <= each <= high:
+            fitting.setdefault(f"{each:.6g}{'' if unit == '1' else f' {unit}'}", how)
     said = [f"{each} ({how})" for each, how in list(fitting.items())[:_MOST_SLIPS]]
     return f"; did you mean {' or '.join(said)}?" if said else ""
 

@@ -20,7 +20,7 @@ class WeightMask(Part):
     """
 
     bits: Number = number("bit", least=1, most=16)
-    extinction_ratio: Number = number("1", above=1, most=1e12)
+    extinction_ratio: Number = number("1", least=1.001, most=1e12)
     smallest_step: Number = number("1", least=0, below=1)
     mismatch: Number = number("1", least=0, most=1)
     blur: Number = number("1", least=0, most=0.8)

@@ -20,13 +20,13 @@ class FreeSpace(Part):
 
     fan_out_loss_db: Number = number("dB", least=0, most=60, plausible=(None, 20))
     fan_in_loss_db: Number = number("dB", least=0, most=60, plausible=(None, 20))
-    vignetting: Number = number("1", least=0, below=1)
+    vignetting: Number = number("1", least=0, most=0.999)
     input_crosstalk_earlier: Number = number("1", least=0, most=0.4)
     input_crosstalk_later: Number = number("1", least=0, most=0.4)
     output_crosstalk_earlier: Number = number("1", least=0, most=0.4)
     output_crosstalk_later: Number = number("1", least=0, most=0.4)
     coherence: Number = number("1", least=0, most=1)
-    rail_leak: Number = number("1", least=0, below=0.5)
+    rail_leak: Number = number("1", least=0, most=0.499)
     stray_light: Number = number("1", least=0, most=1)
 
     def profile(self, places: int) -> jax.Array:

@@ -66,7 +66,7 @@ class Laser(Transfer):
     is at full drive than at threshold.
     """
 
-    threshold: Number = number("1", least=0, below=1)
+    threshold: Number = number("1", least=0, most=0.999)
     rollover: Number = number("1", least=0, most=0.5)
 
     def light(self, drive: jax.Array) -> jax.Array:
@@ -110,7 +110,7 @@ class LED(Transfer):
 class MachZehnder(Transfer):
     """Mach-Zehnder modulator between dark, 1 / `extinction_ratio`, and clear, a half-wave voltage apart."""
 
-    extinction_ratio: Number = number("1", above=1, most=1e12)
+    extinction_ratio: Number = number("1", least=1.001, most=1e12)
 
     def light(self, drive: jax.Array) -> jax.Array:
         """P = e + (1 - e) sin^2(pi u / 2), u = V / V_pi; what is wanted below e comes out as e."""
@@ -121,7 +121,7 @@ class MachZehnder(Transfer):
 class ElectroAbsorption(Transfer):
     """Electro-absorption modulator: exponential in the drive, dark at 1 / `extinction_ratio`."""
 
-    extinction_ratio: Number = number("1", above=1, most=1e12)
+    extinction_ratio: Number = number("1", least=1.001, most=1e12)
 
     def light(self, drive: jax.Array) -> jax.Array:
         """P = exp(-alpha L (1 - u)), alpha L = ln(extinction ratio)."""
