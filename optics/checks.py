@@ -12,7 +12,7 @@ from electronics.validation import because
 from optics import _jax
 from optics.book import transmission
 
-LEAST_ELECTRONS = 1e-6
+LEAST_ELECTRONS = 1e-4
 """Of a full product in a symbol; with less, squares of currents leave the range of float32."""
 
 
@@ -79,14 +79,21 @@ def above(name: str, value: Any, least: float) -> None:
     """Raises ValueError unless an argument is a finite number above `least`, wherever it is known."""
     _numeric(name, value)
     if _any(value, lambda given: ~(np.isfinite(given) & (given > least))):
-        raise ValueError(f"{name} = {value} must be a finite number above {least:g}")
+        raise ValueError(f"{name} = {stated(value)} must be a finite number above {least:g}")
 
 
 def between(name: str, value: Any, least: float, most: float) -> None:
     """Raises ValueError unless an argument is a number from `least` to `most`, wherever it is known."""
     _numeric(name, value)
     if _any(value, lambda given: ~((given >= least) & (given <= most))):
-        raise ValueError(f"{name} = {value} must be between {least:g} and {most:g}")
+        raise ValueError(f"{name} = {stated(value)} must be between {least:g} and {most:g}")
+
+
+def stated(value: Any) -> str:
+    """An argument in a message: of many numbers their range."""
+    if isinstance(value, jax.core.Tracer) or np.size(value) < 2:
+        return str(value)
+    return f"{np.min(value):g} to {np.max(value):g}"
 
 
 def _numeric(name: str, value: Any) -> None:

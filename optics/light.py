@@ -32,7 +32,7 @@ def lit(core: TensorCore, effective_bits: Number, *, against: str = "product") -
         raise ValueError(f"against = {against!r} is no reference{nearest(against, list(REFERENCES))}")
     checks.between("effective_bits", effective_bits, 0.0, MOST_BITS)
     sized = _power if against == "product" else full_scale_power
-    with caused_by(f"effective_bits = {effective_bits}"):
+    with caused_by(f"effective_bits = {checks.stated(effective_bits)}"):
         return _with_power(core, sized(core, effective_bits))
 
 
@@ -49,7 +49,7 @@ def lit_by(core: TensorCore, photons: Number) -> TensorCore:
     more light than a core may have.
     """
     checks.above("photons", photons, 0.0)
-    with caused_by(f"photons = {photons} per MAC"):
+    with caused_by(f"photons = {checks.stated(photons)} per MAC"):
         return _with_power(core, core.source.power * photons / photons_per_mac(core))
 
 

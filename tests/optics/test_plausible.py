@@ -34,8 +34,8 @@ REFUSED = [
     ({"transfer.entries": 10**9}, "Laser.entries = 1000000000", "<= 1048576"),
     ({"encoding.input_slices": 17}, "Encoding.input_slices = 17", "<= 16"),
     ({"clock": 10.0}, "vectors take longer than upkeep.interval", "at clock = 10.0 Hz"),
-    ({"source.power": 1e-30}, "source.power = 1", "leaves less than 1e-06 electrons of a full product"),
-    (dict.fromkeys(("mask.loss_db", "space.fan_in_loss_db"), 60.0), "leaves less than 1e-06 electrons", "losses"),
+    ({"source.power": 1e-30}, "source.power = 1", "leaves less than 0.0001 electrons of a full product"),
+    (dict.fromkeys(("mask.loss_db", "space.fan_in_loss_db"), 60.0), "leaves less than 0.0001 electrons", "losses"),
 ]
 WARNED = [
     ({"source.power": 20}, "Source.power = 20 W", "did you mean 0.02 W (20 mW)"),
