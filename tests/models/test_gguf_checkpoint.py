@@ -215,7 +215,7 @@ def test_a_folder_is_refused_as_one(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("layers", 2**30, "llama.block_count is 1073741824, and there are only 29 tensors"),
+        ("layers", 2**30, "llama.block_count is 1073741824, and there are only 30 tensors"),
         ("intermediate", 2**31 - 1, "its metadata says|does not fit into memory"),
         ("hidden", 2**31, "LlamaConfig.hidden is 2147483648; it must be an integer of at most 2147483647"),
     ],

