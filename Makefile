@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .PHONY: demo test test-slow lint clean
 
 demo: $(READY)
-	$(RUN) -m experiments headline
+	$(VENV)/bin/otc headline
 
 test: $(READY)
 	$(RUN) -m ruff check .

@@ -10,6 +10,7 @@ from electronics.digital import DigitalBackend, Overhead
 from electronics.integer import IntegerCore
 from electronics.part import Number, Part, choice, count, number, static
 from electronics.tia import TIA
+from electronics.validation import PlausibilityWarning
 
 __all__ = [
     "ADC",
@@ -21,6 +22,7 @@ __all__ = [
     "Number",
     "Overhead",
     "Part",
+    "PlausibilityWarning",
     "choice",
     "count",
     "number",

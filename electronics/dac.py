@@ -22,10 +22,10 @@ class DAC(Part):
     bits: Number = number("bit", least=1, most=16)
     enob: Number = number("bit", least=1, most=16)
     inl: Number = number("1", least=-0.25, most=0.25)
-    energy_at_8_bits: Number = number("J", least=0)
-    bits_exponent: Number = number("1/bit", least=0)
-    rate_exponent: Number = number("1", least=0)
-    corner_rate: Number = number("Hz", above=0)
+    energy_at_8_bits: Number = number("J", least=0, most=1e-3, plausible=(None, 1e-9))
+    bits_exponent: Number = number("1/bit", least=0, most=4)
+    rate_exponent: Number = number("1", least=0, most=4)
+    corner_rate: Number = number("Hz", least=1e6, most=1e15, plausible=(1e6, 1e13))
 
     def convert(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
         """Signed numbers within full_scale, any shape -> the nearest levels; `share` of the rounding is on."""

@@ -6,14 +6,14 @@ from electronics.part import Number, Part, number, static
 class DigitalBackend(Part):
     """Energies of what feeds the DACs, takes from the ADCs, and computes what light does not."""
 
-    sram_energy: Number = number("J/bit", least=0)
-    wire_energy: Number = number("J/bit/m", least=0)
-    wire_length: Number = number("m", least=0)
-    add_energy: Number = number("J", least=0)
-    rescale_energy: Number = number("J", least=0)
-    mac_energy: Number = number("J", least=0)
-    operation_energy: Number = number("J", least=0)
-    memory_energy: Number = number("J/bit", least=0)
+    sram_energy: Number = number("J/bit", least=0, most=1e-3, plausible=(None, 1e-10))
+    wire_energy: Number = number("J/bit/m", least=0, most=1, plausible=(None, 1e-8))
+    wire_length: Number = number("m", least=0, most=1e3, plausible=(None, 1))
+    add_energy: Number = number("J", least=0, most=1e-3, plausible=(None, 1e-10))
+    rescale_energy: Number = number("J", least=0, most=1e-3, plausible=(None, 1e-10))
+    mac_energy: Number = number("J", least=0, most=1e-3, plausible=(None, 1e-10))
+    operation_energy: Number = number("J", least=0, most=1e-3, plausible=(None, 1e-10))
+    memory_energy: Number = number("J/bit", least=0, most=1e-3, plausible=(None, 1e-10))
     word_bits: int = static(8)
     output_bits: int = static(16)
     accumulator_bits: int = static(24)
@@ -42,8 +42,8 @@ class DigitalBackend(Part):
 class Overhead(Part):
     """Between the plug and the engine: power conversion, and the share that host, network and fans take."""
 
-    conversion_efficiency: Number = number("1", above=0, most=1)
-    host_share: Number = number("1", least=0, below=1)
+    conversion_efficiency: Number = number("1", least=1e-3, most=1)
+    host_share: Number = number("1", least=0, most=0.999)
 
     def host(self, engine: Number) -> Number:
         """Energy [J] of host, network and fans around an engine that takes `engine` [J]."""

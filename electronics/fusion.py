@@ -31,9 +31,12 @@ stage = partial(
 def alone(function: Callable[..., Tree], true: jax.Array, *operands: Tree) -> Tree:
     """function(*operands) in a pass of its own, given something that is true when the program runs."""
     shapes = jax.eval_shape(function, *operands)
-    return jax.lax.cond(
-        true, function, lambda *_: jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes), *operands
-    )
+    return jax.lax.cond(true, function, lambda *_: jax.tree.map(_zeros, shapes), *operands)
+
+
+def _zeros(of: jax.ShapeDtypeStruct) -> jax.Array:
+    # Where axes of a mesh are explicit, both branches must be spread alike.
+    return jnp.zeros(of.shape, of.dtype, device=of.sharding)
 
 
 def held(tree: Tree, true: jax.Array) -> Tree:

@@ -17,7 +17,7 @@ class IntegerCore(Part):
 
     activation_bits: Number = number("bit", least=2, most=16)
     weight_bits: Number = number("bit", least=2, most=16)
-    mac_energy: Number = number("J", least=0)
+    mac_energy: Number = number("J", least=0, most=1e-3, plausible=(None, 1e-10))
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [vectors, rows] @ w [rows, columns] -> [vectors, columns]; `key` is not used, the product is exact."""

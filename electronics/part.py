@@ -12,24 +12,44 @@ also a tree of this class, need not be a possible machine.
 import dataclasses
 import difflib
 import functools
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Self, dataclass_transform
 
 import jax
 import numpy as np
 
+from electronics.validation import checked_number, checked_static, without_plausibility
+
 Number = float | np.ndarray | jax.Array
 
 
-def number(unit: str, *, least=None, above=None, most=None, below=None) -> Any:
-    """An array leaf in `unit`; the bounds are what a real machine allows (`above`/`below` exclude the bound)."""
-    return dataclasses.field(
-        metadata={"unit": unit, "bounds": {"least": least, "above": above, "most": most, "below": below}}
-    )
+def number(
+    unit: str,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    plausible: tuple[float | None, float | None] | None = None,
+) -> Any:
+    """Declare an array leaf in `unit`.
+
+    Values out of the bounds are refused; the bounds keep every result finite in float32. Values outside `plausible`,
+    (low, high) with None for an open end, are warned about with the likely slip of unit; 0 never is.
+
+    Args:
+        unit: SI unit, "1" for ratios and shares, "bit", "dB".
+        least, most: bounds that are allowed themselves.
+        above, below: bounds that are not.
+        plausible: what a real machine has, with room to spare.
+    """
+    bounds = {"least": least, "above": above, "most": most, "below": below}
+    return dataclasses.field(metadata={"unit": unit, "bounds": bounds, "plausible": plausible})
 
 
 def static(default: Any = dataclasses.MISSING) -> Any:
-    """A field that is part of the structure: to change it is to compile anew."""
+    """A field that is part of the structure: to change it is to compile anew. One of type int is checked as `count`."""
     return dataclasses.field(default=default, metadata={"static": True})
 
 
@@ -38,27 +58,41 @@ def choice(*allowed: str) -> Any:
     return dataclasses.field(default=allowed[0], metadata={"static": True, "allowed": allowed})
 
 
-def count(default: Any = dataclasses.MISSING) -> Any:
-    """A static field that holds a whole number, at least 1."""
-    return dataclasses.field(default=default, metadata={"static": True, "count": True})
+def count(default: Any = dataclasses.MISSING, *, most: int = 2**31 - 1) -> Any:
+    """A static field that holds a whole number, at least 1 and at most `most`."""
+    return dataclasses.field(default=default, metadata={"static": True, "count": True, "most": most})
 
 
 @dataclass_transform(
     frozen_default=True, kw_only_default=True, eq_default=False, field_specifiers=(number, static, choice, count)
 )
 class Part:
-    """Base of all parts. Subclassing makes a frozen, keyword-only dataclass and registers it as a pytree."""
+    """Base of all parts. Subclassing makes a frozen, keyword-only dataclass and registers it as a pytree.
+
+    Two parts are equal where their type, their structure and all their numbers are. Traced numbers are equal to
+    themselves alone. Equal parts have the same hash, so a part may be a key or a static argument of `jax.jit`.
+    """
 
     def __init_subclass__(cls) -> None:
         dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, _unflattener(cls), _flatten)
 
     def __post_init__(self) -> None:
+        owner = type(self).__name__
         for field in dataclasses.fields(self):
-            if "bounds" in field.metadata:
-                value = _checked(type(self).__name__, field, getattr(self, field.name))
-                object.__setattr__(self, field.name, value)
-            _check_static(type(self).__name__, field, getattr(self, field.name))
+            check = checked_number if "bounds" in field.metadata else checked_static
+            object.__setattr__(self, field.name, check(owner, field, getattr(self, field.name)))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(self) is not type(other):
+            return NotImplemented
+        names = [field.name for field in dataclasses.fields(self)]
+        return all(_same(getattr(self, name), getattr(other, name)) for name in names)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(_hashable(getattr(self, field.name)) for field in dataclasses.fields(self))))
 
     def replace(self, changes: Mapping[str, Any]) -> Self:
         """A copy with the fields of dotted names changed: `core.replace({"adc.enob": 7.0, "clock": 2e9})`.
@@ -112,45 +146,32 @@ def _unflattener(cls: type):
     return unflatten
 
 
-def _checked(owner: str, field: dataclasses.Field, value: Any) -> Any:
-    """The value as float32, refused if it is concrete and impossible. Tracers pass: they are checked nowhere."""
+def _same(one: Any, other: Any) -> bool:
+    """Whether two fields are equal: numbers by value and shape, whatever array holds them."""
+    if one is other:
+        return True
+    if _is_array(one) and _is_array(other):
+        return np.array_equal(np.asarray(one), np.asarray(other))
+    # A tracer has no value yet, and a comparison with it would be one more traced operation.
+    if isinstance(one, jax.core.Tracer) or isinstance(other, jax.core.Tracer):
+        return False
+    return bool(type(one) is type(other) and one == other)
+
+
+def _hashable(value: Any) -> Any:
+    """Of equal fields the same: of numbers a digest of shape and values, whatever array holds them."""
     if isinstance(value, jax.core.Tracer):
+        return id(value)
+    if not _is_array(value):
         return value
-    try:
-        concrete = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"{owner}.{field.name} must be a number in {field.metadata['unit']}, got {value!r}") from None
-    allowed = _allowed(field.metadata["bounds"])
-    if not np.all(np.isfinite(concrete)) or not _within(concrete, **field.metadata["bounds"]):
-        raise ValueError(f"{owner}.{field.name} = {value} {field.metadata['unit']} is out of range: {allowed}")
-    return value if isinstance(value, jax.Array) and value.dtype == np.float32 else concrete[()]
+    # float64 holds every leaf exactly, and adding 0 turns -0.0 into the 0.0 that it equals.
+    numbers = np.asarray(value, np.float64) + 0.0
+    return np.shape(value), hashlib.blake2b(numbers.tobytes(), digest_size=16).digest()
 
 
-def _check_static(owner: str, field: dataclasses.Field, value: Any) -> None:
-    allowed = field.metadata.get("allowed")
-    if allowed and value not in allowed:
-        raise ValueError(f"{owner}.{field.name} = {value!r} is none of: {', '.join(allowed)}")
-    if field.metadata.get("count") and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ValueError(f"{owner}.{field.name} = {value!r} must be a whole number >= 1")
-
-
-def _within(value: np.ndarray, least, above, most, below) -> bool:
-    return all(
-        bool(np.all(holds))
-        for bound, holds in (
-            (least, least is None or value >= least),
-            (above, above is None or value > above),
-            (most, most is None or value <= most),
-            (below, below is None or value < below),
-        )
-        if bound is not None
-    )
-
-
-def _allowed(bounds: Mapping[str, float | None]) -> str:
-    signs = {"least": ">=", "above": ">", "most": "<=", "below": "<"}
-    given = [f"{signs[kind]} {bound:g}" for kind, bound in bounds.items() if bound is not None]
-    return "it must be finite" + "".join(f" and {rule}" for rule in given)
+def _is_array(value: Any) -> bool:
+    number = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
+    return number and not isinstance(value, jax.core.Tracer | bool)
 
 
 def _replaced(part: Part, changes: Mapping[str, Any], path: str) -> Part:
@@ -166,7 +187,12 @@ def _replaced(part: Part, changes: Mapping[str, Any], path: str) -> Part:
             own[head] = value
     for head, deeper in inner.items():
         own[head] = _replaced(own.get(head, getattr(part, head)), deeper, f"{path}{head}.")
-    return dataclasses.replace(part, **own)
+    for field in dataclasses.fields(part):
+        if field.name in own and "bounds" in field.metadata:
+            own[field.name] = checked_number(type(part).__name__, field, own[field.name])
+    # What was there before has been warned about before.
+    with without_plausibility():
+        return dataclasses.replace(part, **own)
 
 
 def _check_change(part: Part, head: str, rest: str, value: Any, whole: str) -> None:

@@ -16,12 +16,12 @@ class TIA(Part):
     the integrator holds.
     """
 
-    noise_density: Number = number("A/sqrt(Hz)", least=0)
-    feedback_conductance: Number = number("S", least=0)
-    integration_capacitance: Number = number("F", least=0)
-    bandwidth: Number = number("Hz", above=0)
-    full_well: Number = number("C", above=0)
-    power: Number = number("W", least=0)
+    noise_density: Number = number("A/sqrt(Hz)", least=0, most=1e-3, plausible=(None, 1e-9))
+    feedback_conductance: Number = number("S", least=0, most=1e3, plausible=(None, 0.1))
+    integration_capacitance: Number = number("F", least=0, most=1, plausible=(None, 1e-9))
+    bandwidth: Number = number("Hz", least=1e-3, most=1e18, plausible=(1e5, 1e14))
+    full_well: Number = number("C", least=1e-21, most=1, plausible=(1e-17, 1e-6))
+    power: Number = number("W", least=0, most=1e3, plausible=(None, 1))
 
     def noise_bandwidth(self, rate: Number) -> Number:
         """Noise bandwidth [Hz] of a matched integrate-and-dump at `rate`: rate / 2. The pole narrows it by less than

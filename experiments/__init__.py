@@ -1,1 +1,4 @@
-"""The programs people run: `python -m experiments NAME`. Imports electronics, optics and models."""
+"""The programs people run: `otc NAME`. Imports electronics, optics and models."""
+
+INTERRUPTED = 130
+"""Exit status of a program that Ctrl-C ended."""

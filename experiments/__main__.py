@@ -1,51 +1,57 @@
-"""`python -m experiments NAME [options]`; `python -m experiments NAME --help` lists the options."""
+"""`otc NAME [options]`, or `python -m experiments NAME [options]`; `otc NAME --help` lists the options.
+
+Nothing is imported here that takes long, so that Ctrl-C ends the program with one line also while it still loads.
+"""
 
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
 
-import tyro
+from experiments import INTERRUPTED
 
-from experiments import accelerators, attribute, bench, bill, gain, headline, runs, serve, sweep, target, width
-from models import FetchError
-
-INTERRUPTED = 130
-PROGRAMS = {
-    "headline": (headline.Headline, headline.main),
-    "accelerators": (accelerators.Accelerators, accelerators.main),
-    "attribute": (attribute.Attribute, attribute.main),
-    "bench": (bench.Bench, bench.main),
-    "bill": (bill.Bill, bill.main),
-    "gain": (gain.Gain, gain.main),
-    "target": (target.Target, target.main),
-    "width": (width.Width, width.main),
-    "serve": (serve.Serve, serve.main),
-    "sweep": (sweep.Sweep, sweep.main),
-    "show": (runs.Show, runs.show),
-    "plot": (runs.Plot, runs.plot),
-    "export": (runs.Export, runs.export),
-}
+# Where Python swallows an interruption, as in the hooks that JAX hangs on the garbage collector, it is sent again.
+_AGAIN_AFTER_SECONDS = 0.05
+_stopped = threading.Event()
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Runs one program; what the user can mend is one line on stderr and exit status 2."""
+def main() -> int:
+    """Runs the program that the command line names and returns its exit status."""
+    # Where interruptions are ignored, as behind nohup, they stay so.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop)
+        sys.unraisablehook = _send_again
     try:
-        options = tyro.extras.subcommand_cli_from_dict(
-            {name: kind for name, (kind, _) in PROGRAMS.items()}, args=arguments, prog="python -m experiments"
-        )
-        next(main for kind, main in PROGRAMS.values() if kind is type(options))(options)
-    except (ValueError, OSError, FetchError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on where this one was", file=sys.stderr, flush=True)
-        return INTERRUPTED
-    return 0
+        from experiments.commands import run
+
+        status = run(sys.argv[1:])
+    except BaseException:
+        # A module that is interrupted while it loads may say anything.
+        if not _stopped.is_set():
+            raise
+        print("\nstopped", file=sys.stderr)
+        status = INTERRUPTED
+    if status == INTERRUPTED:
+        # XLA may still be computing in its own threads, and crashes if the interpreter is taken down under it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
+
+
+def _stop(number, frame) -> None:
+    _stopped.set()
+    raise KeyboardInterrupt
+
+
+def _send_again(swallowed) -> None:
+    if not issubclass(swallowed.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(swallowed)
+        return
+    timer = threading.Timer(_AGAIN_AFTER_SECONDS, os.kill, (os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
 
 
 if __name__ == "__main__":
-    status = run(sys.argv[1:])
-    if status == INTERRUPTED:
-        # XLA may still be computing in its own threads, and crashes if the interpreter is taken down under it.
-        os._exit(status)
-    sys.exit(status)
+    sys.exit(main())

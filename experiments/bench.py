@@ -15,11 +15,14 @@ from tqdm import tqdm
 from experiments import bench_aihwkit, bench_figure, reporting
 from experiments.bench_cases import FLOORS, Case
 from experiments.ledger import Ledger
+from experiments.sweeps import checks
 
 SHAPES = ((1024, 1024), (1024, 4096), (4096, 4096))
 VECTORS = (1, 128, 512)
 TILE_ROWS = (128, 256, 1024)
 LONG_ROUNDS = 3
+MOST = 2**20
+ROOT = Path(__file__).parents[1]
 Kind = Literal["product", "floor", "bare", "sweep", "forward", "gradient"]
 Arithmetic = Literal["float32", "bfloat16"]
 # What both sides of a timing run under. The receivers' loop waits for its own chain of operations, so wide vectors help
@@ -66,6 +69,9 @@ class Bench:
                 raise ValueError(f"{name} = {getattr(self, name)} must be whole numbers of at least 1")
         if min((size for shape in self.shapes for size in shape), default=0) < 1:
             raise ValueError(f"shapes = {self.shapes} must be pairs of whole numbers of at least 1")
+        sizes = (*self.vectors, *self.tile_rows, *(size for shape in self.shapes for size in shape))
+        for name, value in (("sizes", max(sizes)), ("rounds", self.rounds)):
+            checks.whole(name, value, 1, MOST)
         if self.rounds < 3:
             raise ValueError(f"rounds = {self.rounds} must be at least 3, or there are no quartiles")
         most = os.cpu_count() or 1
@@ -146,11 +152,18 @@ def _timed(cases: Sequence[Case], rounds: Sequence[int], threads: int):
     if threads == 1:
         flags.append("--xla_cpu_multi_thread_eigen=false")
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments.bench_worker"],
+        # -P: a folder of one's own named models or optics must not stand before ours.
+        [sys.executable, "-P", "-m", "experiments.bench_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **KEEPING_MEMORY, "XLA_FLAGS": " ".join(flags).strip(), "OMP_NUM_THREADS": str(threads)},
+        env={
+            **os.environ,
+            **KEEPING_MEMORY,
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+            "XLA_FLAGS": " ".join(flags).strip(),
+            "OMP_NUM_THREADS": str(threads),
+        },
     )
     try:
         asked = {"cases": [dataclasses.asdict(case) for case in cases], "rounds": list(rounds), "threads": threads}

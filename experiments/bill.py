@@ -7,6 +7,7 @@ from typing import Any
 import optics
 from experiments import basis, reporting
 from experiments.candidates import preset_or_file
+from experiments.sweeps import checks
 from experiments.workload import Workload, shapes_named
 
 
@@ -30,6 +31,8 @@ class Bill:
 
 def main(options: Bill) -> dict[str, Any]:
     """Prices the models, prints the table and writes summary.json."""
+    checks.folder("out", options.out)
+    checks.whole("batch", options.batch, 1)
     core = preset_or_file(options.preset, options.core)
     summary = {
         "core": options.preset if options.core is None else str(options.core),

@@ -53,8 +53,8 @@ class Gain(OnText):
 def main(options: Gain) -> dict[str, Any]:
     """Runs every gain with and without noise, prints the table, writes summary.json and the figure."""
     options.check()
-    checkpoint, windows = options.load()
     cores = {(name, gain): _core(options, effects, gain) for name, effects in SERIES.items() for gain in options.gains}
+    checkpoint, windows = options.load()
     cases = [Case(name="fp32", core=None, windows=options.windows)]
     cases += [
         Case(name=f"{name}, gain {gain:g}", core=core, windows=options.windows) for (name, gain), core in cores.items()

@@ -6,6 +6,9 @@ from pathlib import Path
 import numpy as np
 
 import models
+from experiments.sweeps import checks
+
+MOST_TOKENS = 10**6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,8 +34,13 @@ class OnText:
             raise ValueError(f"windows = {self.windows} must be at least 1")
         if self.window_tokens < 2:
             raise ValueError(f"window_tokens = {self.window_tokens} must be at least 2: the first token is not scored")
-        if self.out.exists() and not self.out.is_dir():
-            raise ValueError(f"out = {self.out} must be a folder, and is a file")
+        checks.whole("windows", self.windows, 1, MOST_TOKENS)
+        checks.whole("window_tokens", self.window_tokens, 2, MOST_TOKENS)
+        checks.seed("seed", self.seed)
+        checks.folder("out", self.out)
+        models.check_text(self.text)
+        if self.model is not None:
+            models.check_gguf(self.model)
 
     @property
     def model_name(self) -> str:

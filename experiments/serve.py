@@ -11,10 +11,12 @@ from experiments import reporting, serve_figures, serve_overtake, serve_shift
 from experiments.serve_optical import SCENARIOS, from_preset
 from experiments.serve_rows import BATCHES, AnyServer, Row, best, precision_of, rows
 from experiments.serve_workloads import WORKLOADS, ServingWorkload, from_trace, workload_named
+from experiments.sweeps import checks
 from experiments.workload import shapes_named
 from models import config_from_json
 
 SHOWN = 8
+MOST_BATCH = 2**24
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,8 @@ class Serve:
         """Raises ValueError for a value that cannot be, naming it and what is allowed."""
         if min(self.batches, default=0) < 1:
             raise ValueError(f"batches = {self.batches} must be whole numbers of at least 1")
+        checks.whole("batches", max(self.batches), 1, MOST_BATCH)
+        checks.folder("out", self.out)
         for name in ("ttft_limit", "tpot_limit"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)} must be above 0 s")

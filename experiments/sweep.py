@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from experiments import reporting
-from experiments.sweeps import checks, cluster, figures, file, tables
+from experiments.sweeps import checks, cluster, figures, file, layout, tables
 from experiments.sweeps.results import Run
 from experiments.sweeps.running import run
 
@@ -45,13 +45,13 @@ class Sweep:
 def main(options: Sweep) -> dict[str, Any] | None:
     """Runs the sweep; the leading process prints the table, writes summary.json and figures, returns the summary."""
     checks.confidence(options.confidence)
+    layout.check(options.width, options.per_call)
     where = cluster.Cluster(coordinator=options.coordinator, processes=options.processes, process=options.process)
     if options.joined or any(value is not None for value in dataclasses.astuple(where)):
         where.join()
     sweep = file.load(options.file)
     out = options.out or Path("runs") / options.file.stem
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"out = {out} must be a folder, and is a file")
+    checks.folder("out", out)
     found = run(sweep, out, width=options.width, per_call=options.per_call, mixed=options.mixed)
     if not cluster.leads():
         return None

@@ -18,11 +18,13 @@ from experiments.design_space import Axes
 from experiments.measure import Case, measure
 from experiments.on_text import OnText
 from experiments.paired import digital_cases, loss
+from experiments.sweeps import checks
 from experiments.target_map import Surveyor
 from experiments.verdict import Candidate
 from experiments.workload import Workload, shapes_named
 
 ACCEPTED_LOSS = 0.02
+MOST, MOST_GRID, MOST_DRAWS = 2**20, 100, 2**22
 FULL_SCALE_BITS = 8.0
 SHOWN_BILLS = ("llama-3.1-8b", "llama-3.1-70b")
 
@@ -87,8 +89,12 @@ class Target(OnText):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value} must be at least 1")
+            if value is not None:
+                checks.whole(name, value, 1, MOST)
         if self.grid is not None and self.grid < 2:
             raise ValueError(f"grid = {self.grid} must be at least 2 points an axis")
+        if self.grid is not None:
+            checks.whole("grid", self.grid, 2, MOST_GRID)
         if not 1 <= self.effective_bits <= 12:
             raise ValueError(f"effective_bits = {self.effective_bits} must be between 1 and 12")
         if self.map is not None and self.map_windows > self.windows:
@@ -99,6 +105,7 @@ class Target(OnText):
             value = getattr(self, name)
             if value < 2 or value & (value - 1):
                 raise ValueError(f"{name} = {value} must be a power of two, at least 2")
+            checks.whole(name, value, 2, MOST_DRAWS)
         self.axes.check()
 
     @property

@@ -25,6 +25,7 @@ from experiments import reporting, width_figure
 from experiments.evaluate import agreement
 from experiments.ledger import Ledger
 from experiments.on_text import OnText
+from experiments.sweeps import checks
 from experiments.width_figure import LAWS, geometric_mean
 from experiments.width_probes import (
     FULL,
@@ -43,6 +44,7 @@ from optics.readings import total
 
 # Each round scales the light as if KL went as 1 / light; it does so nearly, and errors shrink from round to round.
 ROUNDS = 3
+MOST_DRAWS = 10**4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,7 @@ class Width(OnText):
             raise ValueError(f"widths = {self.widths} must be three or more different ones, between 2 and 65536")
         if self.draws < 1:
             raise ValueError(f"draws = {self.draws} must be at least 1")
+        checks.whole("draws", self.draws, 1, MOST_DRAWS)
 
 
 def main(options: Width) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from models.configs import (
 from models.decoding import greedy, next_token_losses
 from models.fetch import FetchError, cache_folder, fetch_model, fetch_text, text_names
 from models.gguf_checkpoint import Checkpoint, load_gguf
+from models.gguf_file import check_gguf
 from models.llama import decode_step, empty_cache, forward, initialise, parameter_count, parameter_shapes
 from models.llama_config import LlamaConfig, RopeScaling, config_from_json
-from models.text import load_text, windows
+from models.text import check_text, load_text, windows
 from models.tokenizer import Tokenizer
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "RopeScaling",
     "Tokenizer",
     "cache_folder",
+    "check_gguf",
+    "check_text",
     "config_from_json",
     "decode_step",
     "empty_cache",

@@ -95,12 +95,16 @@ def load_gguf(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpo
         vocabulary = _read_vocabulary(reader)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+    except (MemoryError, OverflowError) as error:
+        raise ValueError(f"{path}: the model that its metadata announces does not fit into memory ({error})") from error
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Checkpoint(config=config, params=params, vocabulary=vocabulary, source=path, sha256=sha256)
 
 
 def _read_parameters(reader: GGUFReader, config: LlamaConfig, progress: bool) -> llama.Params:
+    if config.layers > len(reader.tensors):
+        raise ValueError(f"llama.block_count is {config.layers}, and there are only {len(reader.tensors)} tensors")
     shapes = llama.parameter_shapes(config)
     params = jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), shapes)
     slots = list(_slots(config, params))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGUFReader
+from gguf import GGUFReader, GGUFValueType
 
 _MAGIC = b"GGUF"
 _REQUIRED = object()
@@ -26,25 +26,48 @@ class _QuickReader(GGUFReader):
     def data(self, mapped: np.memmap) -> None:
         self._bytes = mapped.view(np.ndarray)
 
+    def _get_field_parts(self, orig_offs: int, raw_type: int):
+        # Past the end of a file the library reads nothing, as often as an array is said to be long.
+        if raw_type == GGUFValueType.ARRAY:
+            length, left = int(self._get(orig_offs + 4, np.uint64)[0]), len(self._bytes) - orig_offs
+            if length > left:
+                raise ValueError(f"an array of {length} elements in the last {left} bytes")
+        return super()._get_field_parts(orig_offs, raw_type)
 
-def open_gguf(path: str | os.PathLike[str]) -> GGUFReader:
-    """Opens a GGUF file; its tensors stay on disk until they are read.
+
+def check_gguf(path: str | os.PathLike[str]) -> Path:
+    """The path of what begins as a GGUF file does, without reading on.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a GGUF file, or is damaged or incomplete.
+        ValueError: if it is a folder, or not a GGUF file.
     """
     path = Path(path)
+    if path.is_dir():
+        inside = sorted(each.name for each in path.glob("*.gguf"))
+        named = f"; it holds {', '.join(inside[:3])}" if inside else ""
+        raise ValueError(f"{path} is a folder; a GGUF file of a Llama-architecture model is expected{named}")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     with path.open("rb") as file:
         start = file.read(len(_MAGIC))
     if start != _MAGIC:
         raise ValueError(f"{path} is not a GGUF file: it begins with {start!r}, not {_MAGIC!r}")
+    return path
+
+
+def open_gguf(path: str | os.PathLike[str]) -> GGUFReader:
+    """Opens a GGUF file; its tensors stay on disk until they are read.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is a folder, not a GGUF file, or is damaged or incomplete.
+    """
+    path = check_gguf(path)
     try:
         return _QuickReader(path)
     # The library has no error of its own: past the end of a file it fails wherever it stands.
-    except (ValueError, IndexError, KeyError, OverflowError, TypeError, MemoryError) as error:
+    except (ValueError, IndexError, KeyError, OverflowError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(
             f"{path} is a GGUF file that cannot be read: it is damaged, or shorter "
             f"({path.stat().st_size} bytes) than the tensors it announces, as after an "

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+_LARGEST_COUNT = 2**31 - 1
+_LARGEST_NUMBER = 1e38
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -118,8 +120,8 @@ def config_from_json(path: str | os.PathLike[str]) -> LlamaConfig:
     path = Path(path)
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not a JSON file: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a JSON file of a model's shape: {error}") from error
     if not isinstance(fields, dict) or fields.get("model_type") != "llama":
         found = fields.get("model_type") if isinstance(fields, dict) else type(fields).__name__
         raise ValueError(f"{path}: model_type is {found!r}; only 'llama' is supported")
@@ -179,12 +181,23 @@ def _require_count(config: object, name: str) -> None:
     value = getattr(config, name)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{type(config).__name__}.{name} is {value!r}; it must be an integer of at least 1")
+    if value > _LARGEST_COUNT:
+        raise ValueError(
+            f"{type(config).__name__}.{name} is {_shown(value)}; it must be an integer of at most {_LARGEST_COUNT}"
+        )
 
 
 def _require_number(config: object, name: str, at_least: float | None = None) -> None:
     value = getattr(config, name)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and math.isfinite(value) and value > 0 and (at_least is None or value >= at_least):
+    if number and 0 < value <= _LARGEST_NUMBER and (at_least is None or value >= at_least):
         return
     bound = "above 0" if at_least is None else f"of at least {at_least:g}"
-    raise ValueError(f"{type(config).__name__}.{name} is {value!r}; it must be a finite number {bound}")
+    raise ValueError(f"{type(config).__name__}.{name} is {_shown(value)}; it must be a finite number {bound}")
+
+
+def _shown(value: object) -> str:
+    """A value in a message, however many digits it has."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f"an integer of {value.bit_length()} bits"
+    return repr(value)

@@ -27,15 +27,24 @@ def load_text(name_or_path: str | os.PathLike[str] = "owt_5") -> str:
     if name_or_path in text_names():
         lines = fetch_text(str(name_or_path)).read_text(encoding="utf-8").splitlines()
         return "\n\n".join(json.loads(line)["0"].strip() for line in lines)
+    check_text(name_or_path)
     path = Path(name_or_path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there is no file {path}, and no evaluation text of that name; known: {', '.join(text_names())}"
-        )
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+
+
+def check_text(name_or_path: str | os.PathLike[str]) -> None:
+    """Raises FileNotFoundError or ValueError unless there is such a text, without reading it."""
+    path = Path(name_or_path)
+    if name_or_path in text_names() or path.is_file():
+        return
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; a UTF-8 text file is expected, or one of: {', '.join(text_names())}")
+    raise FileNotFoundError(
+        f"there is no file {path}, and no evaluation text of that name; known: {', '.join(text_names())}"
+    )
 
 
 def windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:

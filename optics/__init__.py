@@ -6,6 +6,7 @@ y = run(core, jax.random.key(0), params, x)
 bill = optics.price(core, optics.trace(forward, weights=0)(params, x))
 """
 
+from electronics.validation import PlausibilityWarning
 from optics import config
 from optics.attribution import Attribution, attribute
 from optics.bill import EXAOPS, Bill, price
@@ -65,6 +66,7 @@ __all__ = [
     "Loaded",
     "MachZehnder",
     "Photodetector",
+    "PlausibilityWarning",
     "Ranged",
     "Readings",
     "Report",

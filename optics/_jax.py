@@ -14,6 +14,8 @@ __all__ = [
     "Literal",
     "bind",
     "contains_product",
+    "gathered",
+    "gathered_under_a_mesh",
     "is_product",
     "jaxprs_inside",
     "kind",
@@ -122,6 +124,25 @@ def _all_equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
         yield eqn
         for inner in jaxprs_in_params(eqn.params):
             yield from _all_equations(inner)
+
+
+def gathered(array: jax.Array) -> jax.Array:
+    """The array whole on each device, where it is spread over axes of a mesh that are Explicit; else itself.
+
+    In JAX's explicit mode operations such as slices of a spread dimension are refused, see `jax.sharding.AxisType`.
+    """
+    sharding = jax.typeof(array).sharding
+    if not any(axes is not None for axes in sharding.spec):
+        return array
+    return jax.sharding.reshard(array, sharding.update(spec=jax.sharding.PartitionSpec(*[None] * array.ndim)))
+
+
+def gathered_under_a_mesh(array: jax.Array) -> jax.Array:
+    """As `gathered` where `jax.set_mesh` holds; elsewhere itself, spread as it is.
+
+    Under a mesh new arrays are whole unless told otherwise, and JAX does not join them with those that are spread.
+    """
+    return array if jax.sharding.get_abstract_mesh().empty else gathered(array)
 
 
 def is_concrete(value: Any) -> bool:

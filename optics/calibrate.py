@@ -10,6 +10,8 @@ from optics import cost
 from optics.core import TensorCore
 from optics.correction import Correction
 
+MOST_ROUNDS = 1000
+MOST_AVERAGES = 2**20
 _TURNS = 20
 
 
@@ -47,13 +49,21 @@ def calibrate(core: TensorCore, *, key: jax.Array, rounds: int = 3, averages: in
     offsets of the receivers. Later rounds measure through the correction so far, so what is left shrinks to the
     noise, and to what the correction has no number for: pixel mismatch, blur, curves, light of dark sources.
 
-    Raises ValueError for an encoding other than two rails or two slots of one slice, whose single inputs can be seen.
+    Under jax_enable_x64 it is the same calibration, in float32. Raises ValueError for an encoding other than two rails
+    or two slots of one slice, whose single inputs can be seen, and for `rounds` and `averages` out of bounds.
     """
     code = core.encoding
     if code.inputs == "offset" or code.weights == "offset" or code.input_slices * code.weight_slices > 1:
         raise ValueError("calibrate needs inputs on rails or in slots, weights on rails, and one slice of each")
-    if rounds < 1 or averages < 1:
-        raise ValueError(f"rounds = {rounds} and averages = {averages} must be at least 1")
+    for name, value, most in (("rounds", rounds, MOST_ROUNDS), ("averages", averages, MOST_AVERAGES)):
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+            raise ValueError(f"{name} = {value} must be a whole number, at least 1 and at most {most}")
+    # The emulation is one of float32; under jax_enable_x64 its constants would turn sums into float64.
+    with jax.enable_x64(False):
+        return _calibrated(core, key, rounds, averages)
+
+
+def _calibrated(core: TensorCore, key: jax.Array, rounds: int, averages: int) -> Calibration:
     probe, residual = (jax.jit(f, static_argnames="averages") for f in (_probe, _residual))
     test_key, *keys = jax.random.split(key, rounds + 1)
     before = float(residual(core, test_key, averages=averages))

@@ -7,7 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from electronics.book import ELEMENTARY_CHARGE
+from electronics.validation import because
 from optics import _jax
+from optics.book import transmission
+
+LEAST_ELECTRONS = 1e-4
+"""Of a full product in a symbol; with less, squares of currents leave the range of float32."""
 
 
 def has(core: Any, method: str) -> None:
@@ -33,7 +39,11 @@ def finite_weights(weights: int | Sequence[int], args: Sequence[Any]) -> None:
 
 
 def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
-    """x [..., rows] and w [rows, columns] as arrays; ValueError unless they can be multiplied on a core."""
+    """x [..., rows] and w [rows, columns] as arrays; ValueError unless they can be multiplied on a core.
+
+    Weights that are spread over explicit axes of a mesh come back whole: a core's tiles cut across the shards. Under
+    `jax.set_mesh` inputs do too.
+    """
     x, w = jnp.asarray(x), jnp.asarray(w)
     shapes = f"x has shape {x.shape} and w {w.shape}"
     if x.ndim < 1 or w.ndim != 2 or x.shape[-1] != w.shape[0]:
@@ -43,7 +53,7 @@ def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
     if x.dtype != jnp.float32 or w.dtype != jnp.float32:
         raise ValueError(f"x and w must be float32; x has {x.dtype} and w {w.dtype}")
     finite("w", w)
-    return x, w
+    return _jax.gathered_under_a_mesh(x), _jax.gathered(w)
 
 
 def weights(w: Any) -> jax.Array:
@@ -52,7 +62,7 @@ def weights(w: Any) -> jax.Array:
     if w.ndim != 2 or 0 in w.shape or w.dtype != jnp.float32:
         raise ValueError(f"w must be float32 [rows, columns], each at least 1; it has shape {w.shape} and {w.dtype}")
     finite("w", w)
-    return w
+    return _jax.gathered(w)
 
 
 def inputs(x: Any, rows: int) -> jax.Array:
@@ -63,7 +73,33 @@ def inputs(x: Any, rows: int) -> jax.Array:
             f"x must be float32 [..., {rows}] for the matrix that is loaded, each dimension at least 1; "
             f"it has shape {x.shape} and {x.dtype}"
         )
-    return x
+    return _jax.gathered_under_a_mesh(x)
+
+
+def above(name: str, value: Any, least: float) -> None:
+    """Raises ValueError unless an argument is a finite number above `least`, wherever it is known."""
+    _numeric(name, value)
+    if _any(value, lambda given: ~(np.isfinite(given) & (given > least))):
+        raise ValueError(f"{name} = {stated(value)} must be a finite number above {least:g}")
+
+
+def between(name: str, value: Any, least: float, most: float) -> None:
+    """Raises ValueError unless an argument is a number from `least` to `most`, wherever it is known."""
+    _numeric(name, value)
+    if _any(value, lambda given: ~((given >= least) & (given <= most))):
+        raise ValueError(f"{name} = {stated(value)} must be between {least:g} and {most:g}")
+
+
+def stated(value: Any) -> str:
+    """An argument in a message: of many numbers their range."""
+    if isinstance(value, jax.core.Tracer) or np.size(value) < 2:
+        return str(value)
+    return f"{np.min(value):g} to {np.max(value):g}"
+
+
+def _numeric(name: str, value: Any) -> None:
+    if not isinstance(value, jax.core.Tracer) and np.asarray(value).dtype.kind not in "fiu":
+        raise ValueError(f"{name} = {value!r} must be a number")
 
 
 def combination(core: Any) -> None:
@@ -82,7 +118,8 @@ def combination(core: Any) -> None:
             raise ValueError(f"{slices} slices of {name}.bits = {bits} are more than the 16 bits of an operand")
     if _any((core.upkeep.probes, core.clock, core.upkeep.interval), lambda n: n[0] * code.symbols / n[1] >= n[2]):
         raise ValueError(
-            f"upkeep.probes = {core.upkeep.probes} vectors take longer than upkeep.interval = {core.upkeep.interval} s"
+            f"upkeep.probes = {core.upkeep.probes} vectors take longer than upkeep.interval = {core.upkeep.interval} s "
+            f"at clock = {core.clock} Hz"
         )
     if _any((core.drift.age, core.upkeep.interval), lambda n: n[0] > n[1]):
         raise ValueError(
@@ -91,11 +128,24 @@ def combination(core: Any) -> None:
         )
     if _any(core.device, lambda serial: serial != np.floor(serial)):
         raise ValueError(f"device = {core.device} must be a whole number: it is a serial number")
+    if _any(_of_light(core), lambda n: n[0] * transmission(n[1]) * n[2] < LEAST_ELECTRONS * n[3] * n[4]):
+        raise ValueError(
+            f"{because()}source.power = {core.source.power} W at clock = {core.clock} Hz leaves less than "
+            f"{LEAST_ELECTRONS:g} electrons of a full product in a symbol, after the losses of space and mask and the "
+            f"fan-out over {core.columns} columns"
+        )
     sizes = {"input_gain": (2, core.rows), "output_gain": (core.columns,), "output_offset": (core.columns,)}
     for name, shape in sizes.items():
         found = np.shape(getattr(core.correction, name))
         if found and found[-len(shape) :] != shape:
             raise ValueError(f"correction.{name} has shape {found}; this core needs a number or {shape}")
+
+
+def _of_light(core: Any) -> tuple[Any, ...]:
+    """(power, loss [dB], responsivity, charge of an electron a symbol [A], pixels that a source lights)."""
+    loss_db = core.space.fan_out_loss_db + core.mask.loss_db + core.space.fan_in_loss_db
+    responsivity = core.detector.responsivity(core.source.wavelength)
+    return core.source.power, loss_db, responsivity, ELEMENTARY_CHARGE * core.clock, core.ways
 
 
 def _any(values: Any, wrong: Any) -> bool:

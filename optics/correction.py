@@ -17,10 +17,10 @@ class Correction(Part):
     and later neighbour.
     """
 
-    input_gain: Number = number("1", least=0)
+    input_gain: Number = number("1", least=0, most=1e6)
     input_crosstalk_earlier: Number = number("1", least=-0.4, most=0.4)
     input_crosstalk_later: Number = number("1", least=-0.4, most=0.4)
-    output_gain: Number = number("1", above=0)
+    output_gain: Number = number("1", least=1e-6, most=1e6)
     output_offset: Number = number("1", least=-1, most=1)
     output_crosstalk_earlier: Number = number("1", least=-0.4, most=0.4)
     output_crosstalk_later: Number = number("1", least=-0.4, most=0.4)

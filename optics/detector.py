@@ -17,8 +17,8 @@ class Photodetector(Part):
     from that of each vector and that of each column, or "exact", by a second matrix product.
     """
 
-    quantum_efficiency: Number = number("1", above=0, most=1)
-    dark_current: Number = number("A", least=0)
+    quantum_efficiency: Number = number("1", least=1e-6, most=1)
+    dark_current: Number = number("A", least=0, most=1, plausible=(None, 1e-5))
     gain_mismatch: Number = number("1", least=0, most=1)
     imbalance: Number = number("1", least=0, most=1)
     light: str = choice("factored", "exact")

@@ -14,10 +14,10 @@ class Drift(Part):
     change of every source's light per kelvin, temperature_change: kelvins since the calibration.
     """
 
-    source_rate: Number = number("1/sqrt(s)", least=0)
-    receiver_rate: Number = number("1/sqrt(s)", least=0)
-    reversion: Number = number("1/s", least=0)
-    age: Number = number("s", least=0)
+    source_rate: Number = number("1/sqrt(s)", least=0, most=1, plausible=(None, 0.1))
+    receiver_rate: Number = number("1/sqrt(s)", least=0, most=1, plausible=(None, 0.1))
+    reversion: Number = number("1/s", least=0, most=1e9, plausible=(None, 1e3))
+    age: Number = number("s", least=0, most=1e10)
     temperature_coefficient: Number = number("1/K", least=-0.1, most=0.1)
     temperature_change: Number = number("K", least=-100, most=100)
 
@@ -39,8 +39,8 @@ class Drift(Part):
 class Upkeep(Part):
     """Calibration as a cost: every `interval` the core is fed `probes` vectors in place of work."""
 
-    interval: Number = number("s", above=0)
-    probes: Number = number("1", least=0)
+    interval: Number = number("s", least=1e-6, most=1e10)
+    probes: Number = number("1", least=0, most=1e15)
 
     def lost_duty(self, vector_time: Number) -> Number:
         """Share of the time that probes take, for `vector_time` [s] a vector."""

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from optics import _jax
-from optics._jax import JaxprEqn
+from optics._jax import Jaxpr, JaxprEqn
 from optics.causal import Body, analysed
 
 UNNAMED = "element-wise"

@@ -39,8 +39,8 @@ class Encoding(Part):
 
     inputs: str = choice("rails", "slots", "offset", "unsigned")
     weights: str = choice("rails", "offset")
-    input_slices: int = count(1)
-    weight_slices: int = count(1)
+    input_slices: int = count(1, most=16)
+    weight_slices: int = count(1, most=16)
     weight_slices_over: str = choice("planes", "passes")
     scales: str = choice("vector", "tile")
 

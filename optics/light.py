@@ -9,6 +9,8 @@ from electronics import Number
 from electronics.book import ELEMENTARY_CHARGE
 from electronics.limits import signal_to_noise
 from electronics.part import nearest
+from electronics.validation import caused_by
+from optics import checks
 from optics.book import photon_energy, transmission
 from optics.core import TensorCore
 
@@ -17,6 +19,7 @@ DESIGN_INPUT_MEAN = 0.2
 DESIGN_WEIGHT_RMS = 0.25
 DESIGN_WEIGHT_MEAN = 0.2
 REFERENCES = ("product", "full scale")
+MOST_BITS = 24.0
 
 
 def lit(core: TensorCore, effective_bits: Number, *, against: str = "product") -> TensorCore:
@@ -27,11 +30,15 @@ def lit(core: TensorCore, effective_bits: Number, *, against: str = "product") -
     signal of the detector (see `full_scale_power`). Shot and amplifier noise count, all else being ideal, for inputs
     and weights on rails: what other encodings lose in precision they must be given in bits. Where the
     light grows, the integrator's full well grows with it, or it would saturate; where it shrinks the well stays.
+
+    Raises ValueError for `effective_bits` out of 0 to 24, or that take more light than a core may have.
     """
     if against not in REFERENCES:
         raise ValueError(f"against = {against!r} is no reference{nearest(against, list(REFERENCES))}")
+    checks.between("effective_bits", effective_bits, 0.0, MOST_BITS)
     sized = _power if against == "product" else full_scale_power
-    return _with_power(core, sized(core, effective_bits))
+    with caused_by(f"effective_bits = {checks.stated(effective_bits)}"):
+        return _with_power(core, sized(core, effective_bits))
 
 
 def photons_per_mac(core: TensorCore, readings: Mapping[str, Any] | None = None) -> Number:
@@ -50,9 +57,12 @@ def lit_by(core: TensorCore, photons: Number, readings: Mapping[str, Any] | None
     """`core` with the source power that launches so many photons per multiply-accumulate, see `photons_per_mac`.
 
     The integrator's full well follows as in `lit`. Inputs brighter than the mean drive launch more: where
-    `source.mean_drive` is not that of the function at hand, give the `readings` of a run of it.
+    `source.mean_drive` is not that of the function at hand, give the `readings` of a run of it. Raises ValueError for
+    `photons` that are not above 0, or that take more light than a core may have.
     """
-    return _with_power(core, core.source.power * photons / photons_per_mac(core, readings))
+    checks.above("photons", photons, 0.0)
+    with caused_by(f"photons = {checks.stated(photons)} per MAC"):
+        return _with_power(core, core.source.power * photons / photons_per_mac(core, readings))
 
 
 def measured_drive(readings: Mapping[str, Any]) -> Number:

@@ -26,12 +26,12 @@ class Machine(Part):
     faster where hardware has units for it, and is for cores with more noise than that (docs/performance.md).
     """
 
-    rows: int = count()
-    columns: int = count()
-    accumulate: int = count(1)
+    rows: int = count(most=2**20)
+    columns: int = count(most=2**20)
+    accumulate: int = count(1, most=2**20)
     arithmetic: str = choice("float32", "bfloat16")
-    clock: Number = number("Hz", above=0)
-    vectors_per_load: Number = number("1", least=1)
+    clock: Number = number("Hz", least=1e-3, most=1e15, plausible=(1e5, 1e12))
+    vectors_per_load: Number = number("1", least=1, most=1e15)
     device: Number = number("1", least=0, most=2**24 - 1)
     encoding: Encoding
     dac: DAC

@@ -21,15 +21,15 @@ class WeightMask(Part):
     """
 
     bits: Number = number("bit", least=1, most=16)
-    extinction_ratio: Number = number("1", above=1)
+    extinction_ratio: Number = number("1", least=1.001, most=1e12)
     smallest_step: Number = number("1", least=0, below=1)
     mismatch: Number = number("1", least=0, most=1)
     blur: Number = number("1", least=0, most=0.8)
-    loss_db: Number = number("dB", least=0)
-    write_energy: Number = number("J", least=0)
-    update_time: Number = number("s", least=0)
-    settle_time: Number = number("s", least=0)
-    response_time: Number = number("s", above=0)
+    loss_db: Number = number("dB", least=0, most=60, plausible=(None, 20))
+    write_energy: Number = number("J", least=0, most=1, plausible=(None, 1e-6))
+    update_time: Number = number("s", least=0, most=1e6, plausible=(None, 1))
+    settle_time: Number = number("s", least=0, most=1e6, plausible=(None, 1))
+    response_time: Number = number("s", least=1e-18, most=1e6, plausible=(None, 1))
 
     def encodable(self, weight: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
         """Weights within full_scale with those too small to be shown, but not 0, pushed up to the smallest step."""

@@ -5,6 +5,7 @@ from functools import partial
 
 from electronics import Constant
 from electronics.part import nearest
+from electronics.validation import without_plausibility
 from optics.core import TensorCore
 from optics.devices import DEVICES, device, device_constants
 from optics.effects import Effects
@@ -68,7 +69,8 @@ def from_constants(
 ) -> TensorCore:
     """The core of constants by field, as `constants_of` gives those of a scenario; light as in `today`."""
     values = {field: constant.value for field, constant in constants.items()}
-    unlit = build({**values, "source.power": BLINDING}, {"rows": rows, "columns": columns}, {})
+    with without_plausibility():
+        unlit = build({**values, "source.power": BLINDING}, {"rows": rows, "columns": columns}, {})
     return lit(lit(unlit, DESIGN_BITS), effective_bits)
 
 

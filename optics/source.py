@@ -18,15 +18,15 @@ class Source(Part):
     it does not touch the numbers, it says how much light is billed where nobody measured it (`price(readings=)`).
     """
 
-    wavelength: Number = number("m", above=0)
-    power: Number = number("W", above=0)
-    wall_plug_efficiency: Number = number("1", above=0, most=1)
-    rin: Number = number("dB/Hz", most=-60)
+    wavelength: Number = number("m", least=1e-7, most=1e-4, plausible=(3e-7, 1e-5))
+    power: Number = number("W", above=0, most=1e6, plausible=(1e-12, 5))
+    wall_plug_efficiency: Number = number("1", least=1e-6, most=1)
+    rin: Number = number("dB/Hz", least=-300, most=-60, plausible=(-200, -100))
     rin_in_common: Number = number("1", least=0, most=1)
     gain_mismatch: Number = number("1", least=0, most=1)
     offset_mismatch: Number = number("1", least=0, most=1)
-    bias_power: Number = number("W", least=0)
-    mean_drive: Number = number("1", above=0, most=1)
+    bias_power: Number = number("W", least=0, most=1e3, plausible=(None, 1))
+    mean_drive: Number = number("1", least=1e-9, most=1)
 
     def emit(self, drive: jax.Array, full_scale: jax.Array, gain: jax.Array, offset: jax.Array, rails: int) -> Signal:
         """Drive [vectors, rows] within full_scale [vectors, 1] -> the light of each input.

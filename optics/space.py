@@ -19,15 +19,15 @@ class FreeSpace(Part):
     coherence of neighbouring inputs: 0 for independent lasers, 1 for one laser behind modulators.
     """
 
-    fan_out_loss_db: Number = number("dB", least=0)
-    fan_in_loss_db: Number = number("dB", least=0)
-    vignetting: Number = number("1", least=0, below=1)
+    fan_out_loss_db: Number = number("dB", least=0, most=60, plausible=(None, 20))
+    fan_in_loss_db: Number = number("dB", least=0, most=60, plausible=(None, 20))
+    vignetting: Number = number("1", least=0, most=0.999)
     input_crosstalk_earlier: Number = number("1", least=0, most=0.4)
     input_crosstalk_later: Number = number("1", least=0, most=0.4)
     output_crosstalk_earlier: Number = number("1", least=0, most=0.4)
     output_crosstalk_later: Number = number("1", least=0, most=0.4)
     coherence: Number = number("1", least=0, most=1)
-    rail_leak: Number = number("1", least=0, below=0.5)
+    rail_leak: Number = number("1", least=0, most=0.499)
     stray_light: Number = number("1", least=0, most=1)
 
     def profile(self, places: int) -> jax.Array:

@@ -23,7 +23,7 @@ class Transfer(Part):
     """Base of the curves."""
 
     bias_error: Number = number("1", least=-1, most=1)
-    entries: int = count(256)
+    entries: int = count(256, most=2**20)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -67,7 +67,7 @@ class Laser(Transfer):
     is at full drive than at threshold.
     """
 
-    threshold: Number = number("1", least=0, below=1)
+    threshold: Number = number("1", least=0, most=0.999)
     rollover: Number = number("1", least=0, most=0.5)
 
     def light(self, drive: jax.Array) -> jax.Array:
@@ -111,7 +111,7 @@ class LED(Transfer):
 class MachZehnder(Transfer):
     """Mach-Zehnder modulator between dark, 1 / `extinction_ratio`, and clear, a half-wave voltage apart."""
 
-    extinction_ratio: Number = number("1", above=1)
+    extinction_ratio: Number = number("1", least=1.001, most=1e12)
 
     def light(self, drive: jax.Array) -> jax.Array:
         """P = e + (1 - e) sin^2(pi u / 2), u = V / V_pi; what is wanted below e comes out as e."""
@@ -122,7 +122,7 @@ class MachZehnder(Transfer):
 class ElectroAbsorption(Transfer):
     """Electro-absorption modulator: exponential in the drive, dark at 1 / `extinction_ratio`."""
 
-    extinction_ratio: Number = number("1", above=1)
+    extinction_ratio: Number = number("1", least=1.001, most=1e12)
 
     def light(self, drive: jax.Array) -> jax.Array:
         """P = exp(-alpha L (1 - u)), alpha L = ln(extinction ratio)."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from experiments.__main__ import PROGRAMS
+from experiments.commands import PROGRAMS
 from experiments.sweeps import file
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ def test_commands_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"^make (\S+)", "\n".join(blocks("sh")), flags=re.MULTILINE):
         assert f"\n{target}:" in makefile
-    for program in re.findall(r"-m experiments (\S+)", README):
+    for program in re.findall(r"bin/otc (\S+)", README):
         assert program in PROGRAMS
 
 

@@ -13,6 +13,9 @@ from optics.axis import between
 Value = float | int | str
 SCALES = ("linear", "log")
 SAMPLED = "sobol"
+LARGEST = float(np.finfo(np.float32).max)
+MOST_POINTS = 10**6
+"""Of one axis, or draws."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Dimension:
 
 def listed(name: str, values: Sequence[Value]) -> Dimension:
     """An axis of the given values."""
-    return Dimension({name: tuple(_plain(name, value) for value in values)})
+    return Dimension({name: tuple(plain(name, value) for value in values)})
 
 
 def linear(name: str, low: float, high: float, points: int) -> Dimension:
@@ -77,7 +80,8 @@ def sobol(points: int, bounds: Mapping[str, tuple[float, float, str]], seed: int
 
     bounds: by axis (low, high, "linear" or "log"), even in the value or in its logarithm.
     """
-    checks.whole("sobol.points", points, 1)
+    checks.whole("sobol.points", points, 1, MOST_POINTS)
+    checks.seed("sobol.seed", seed)
     if points & (points - 1):
         raise ValueError(f"sobol.points = {points} must be a power of two")
     if not bounds:
@@ -119,7 +123,7 @@ def _united(dimensions: Sequence[Dimension]) -> dict[str, tuple[Value, ...]]:
 
 
 def _spaced(name: str, low: float, high: float, points: int, scale: str) -> list[float]:
-    checks.whole(f"axis {name!r}: points", points, 1)
+    checks.whole(f"axis {name!r}: points", points, 1, MOST_POINTS)
     return _even(name, low, high, scale, np.linspace(0, 1, points))
 
 
@@ -131,16 +135,18 @@ def _even(name: str, low: float, high: float, scale: str, shares: np.ndarray) ->
 
 def _bounds(name: str, low: float, high: float, scale: str) -> tuple[float, float]:
     for bound in (low, high):
-        if isinstance(bound, bool) or not isinstance(bound, int | float) or not math.isfinite(bound):
-            raise ValueError(f"axis {name!r}: bound {bound!r} must be a finite number")
+        if isinstance(bound, bool) or not isinstance(bound, int | float) or not -LARGEST <= bound <= LARGEST:
+            raise ValueError(f"axis {name!r}: bound {checks.shown(bound)} must be a finite number")
         if scale == "log" and bound <= 0:
             raise ValueError(f"axis {name!r}: bound {bound!r} of a log axis must be above 0")
     return float(low), float(high)
 
 
-def _plain(name: str, value: Value) -> Value:
+def plain(name: str, value: Value) -> Value:
     """A value as JSON has it."""
-    plain = value.item() if isinstance(value, np.generic) else value
-    if isinstance(plain, bool) or not isinstance(plain, int | float | str):
-        raise ValueError(f"axis {name!r}: {value!r} must be a number or a word")
-    return plain
+    found = value.item() if isinstance(value, np.generic) else value
+    if isinstance(found, bool) or not isinstance(found, int | float | str):
+        raise ValueError(f"axis {name!r}: {checks.shown(value)} must be a number or a word")
+    if not isinstance(found, str) and not -LARGEST <= found <= LARGEST:
+        raise ValueError(f"axis {name!r}: {checks.shown(value)} must be a finite number in float32")
+    return found

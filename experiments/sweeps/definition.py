@@ -20,6 +20,10 @@ ON = "on."
 DRIVE = "source.mean_drive"
 COMPILATIONS = 32
 """The most values that the static axes may have together: each is a compilation of its own."""
+MOST_KEYS = 10**6
+MOST_POINTS = 10**6
+MOST_TRIALS = 10**7
+"""More than these take months: they are slips of the pen."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,8 +70,11 @@ class Sweep:
     compilations: int = COMPILATIONS
 
     def __post_init__(self) -> None:
-        for name, least in (("keys", 1), ("seed", 0), ("compilations", 1)):
-            checks.whole(name, getattr(self, name), least)
+        checks.whole("keys", self.keys, 1, MOST_KEYS)
+        checks.seed("seed", self.seed)
+        checks.whole("compilations", self.compilations, 1)
+        checks.whole("points of all axes together", self.points, 1, MOST_POINTS)
+        checks.whole("trials, points times keys,", self.trials, 1, MOST_TRIALS)
         self.subject.check()
         metrics.check(self.metrics, self.subject.offered, type(self.subject).__name__.lower())
         for name in (*axes.names(self.dimensions), *self.fixed):
@@ -79,6 +86,8 @@ class Sweep:
             raise ValueError(f"{twice[0]!r} is both set and an axis: give it once")
         if fixed := [name for name in self.fixed if name.startswith(ON)]:
             raise ValueError(f"{fixed[0]!r} cannot be set: give it to the subject")
+        for name, value in self.fixed.items():
+            axes.plain(name, value)
         self._refuse_many_structures()
         for group in self.groups:
             _check_values(group)

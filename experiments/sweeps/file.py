@@ -8,7 +8,7 @@ from typing import Any
 
 import optics
 from electronics.part import nearest
-from experiments.sweeps import axes
+from experiments.sweeps import axes, checks
 from experiments.sweeps.axes import Dimension
 from experiments.sweeps.definition import Sweep
 from experiments.sweeps.product import Product
@@ -25,10 +25,14 @@ def load(file: str | Path) -> Sweep:
 
     Raises ValueError or FileNotFoundError that names the file and what is wrong in it.
     """
+    if Path(file).is_dir():
+        raise ValueError(f"{file} is a folder; a sweep is a .toml file")
     try:
         return _sweep(tomllib.loads(Path(file).read_text(encoding="utf-8")))
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8 text") from None
+    except RecursionError:
+        raise ValueError(f"{file}: it is nested far deeper than a sweep's tables") from None
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
 
@@ -39,7 +43,7 @@ def _sweep(tables: Mapping[str, Any]) -> Sweep:
     plain = {name: tables[name] for name in ("keys", "seed", "compilations") if name in tables}
     if "metrics" in tables:
         plain["metrics"] = tuple(_list("metrics", tables["metrics"]))
-    return Sweep(
+    sweep = Sweep(
         core=_core(core),
         name=str(core),
         dimensions=tuple(_dimensions(tables)),
@@ -47,11 +51,15 @@ def _sweep(tables: Mapping[str, Any]) -> Sweep:
         subject=_subject(tables.get("on", {})),
         **plain,
     )
+    # One point of a core that is named is a measurement; without either there is nothing to run.
+    if not sweep.dimensions and "core" not in tables:
+        raise ValueError("nothing is varied: give at least one axis in [axes], [[zip]] or [sobol], or a core")
+    return sweep
 
 
 def _core(name: Any) -> optics.TensorCore:
     if not isinstance(name, str):
-        raise ValueError(f"core = {name!r} must be the name of a preset or device, or a file in quotes")
+        raise ValueError(f"core = {checks.shown(name)} must be the name of a preset or device, or a file in quotes")
     return optics.config.load(name) if name.endswith((".toml", ".json")) else optics.preset(name)
 
 
@@ -131,11 +139,11 @@ def _known(where: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None
 
 def _table(what: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{what} = {value!r} must be a table")
+        raise ValueError(f"{what} = {checks.shown(value)} must be a table")
     return value
 
 
 def _list(what: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError(f"{what} = {value!r} must be a list, in brackets")
+        raise ValueError(f"{what} = {checks.shown(value)} must be a list, in brackets")
     return value

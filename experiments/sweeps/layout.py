@@ -8,6 +8,7 @@ import numpy as np
 MACS_A_CALL = {"cpu": 2e10, "other": 2e12}
 MOST_A_CALL = 1024
 MOST_AT_ONCE = 64
+MOST_GIVEN = 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +65,8 @@ def check(width: int | None, per_call: int | None) -> None:
     for name, value in (("width", width), ("per_call", per_call)):
         if value is not None and value < 1:
             raise ValueError(f"{name} = {value} must be at least 1")
+        if value is not None and value > MOST_GIVEN:
+            raise ValueError(f"{name} = {value} must be at most {MOST_GIVEN}")
     if width is not None and per_call is not None and per_call % width:
         raise ValueError(f"per_call = {per_call} must be a multiple of width = {width}")
 

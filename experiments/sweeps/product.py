@@ -12,6 +12,9 @@ import optics
 from experiments.sweeps import checks, drive, metrics
 from experiments.sweeps.subjects import digest
 
+MOST_SIZE = 2**20
+MOST_NUMBERS = 2**32
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Product:
@@ -35,8 +38,14 @@ class Product:
         return 1
 
     def check(self) -> None:
-        for name, least in (("rows", 1), ("columns", 1), ("vectors", 1), ("data_seed", 0)):
-            checks.whole(f"on.{name}", getattr(self, name), least)
+        for name in ("rows", "columns", "vectors"):
+            checks.whole(f"on.{name}", getattr(self, name), 1, MOST_SIZE)
+        if self.rows * self.columns > MOST_NUMBERS or self.vectors * max(self.rows, self.columns) > MOST_NUMBERS:
+            raise ValueError(
+                f"on.rows = {self.rows}, on.columns = {self.columns}, on.vectors = {self.vectors} make arrays of more "
+                f"than {MOST_NUMBERS:g} numbers"
+            )
+        checks.seed("on.data_seed", self.data_seed)
 
     def load(self) -> "LoadedProduct":
         return LoadedProduct(self)

@@ -19,6 +19,7 @@ from experiments.workload import Workload, shapes_named
 from optics.readings import total
 
 TOKENS_A_CALL = 1024
+MOST_TOKENS = 10**6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,15 +51,18 @@ class Text:
 
     def check(self) -> None:
         for name, least in (("windows", 1), ("window_tokens", 2), ("prompt", 1)):
-            checks.whole(f"on.{name}", getattr(self, name), least)
+            checks.whole(f"on.{name}", getattr(self, name), least, MOST_TOKENS)
+        for name in ("text", "model", "priced_as"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"on.{name} = {checks.shown(getattr(self, name))} must be a word in quotes")
         if self.text not in models.text_names() and not Path(self.text).is_file():
             raise FileNotFoundError(
                 f"on.text = {self.text!r} is no file{nearest(self.text, list(models.text_names()))}"
             )
         if self.priced_as:
             Workload(config=shapes_named(self.priced_as), context=self.prompt)
-        if self.model and not Path(self.model).is_file():
-            raise FileNotFoundError(f"on.model = {self.model!r} is no file")
+        if self.model:
+            models.check_gguf(self.model)
 
     def load(self) -> "LoadedText":
         checkpoint = models.load_gguf(self.model or models.fetch_model())

@@ -45,7 +45,7 @@ def test_replace_reaches_nested_leaves_and_copies(adc):
         ({"dac.bits": 0}, r"DAC.bits = 0 bit is out of range: it must be finite and >= 1"),
         ({"mask.loss_db": -1.0}, r"WeightMask.loss_db = -1.0 dB is out of range: it must be finite and >= 0"),
         ({"source.power": float("nan")}, r"Source.power = nan W is out of range"),
-        ({"mask.extinction_ratio": jnp.float32(1.0)}, r"WeightMask.extinction_ratio = 1.0 1 is out of range.*> 1"),
+        ({"mask.extinction_ratio": jnp.float32(1.0)}, r"WeightMask.extinction_ratio = 1.0 1 is out of range.*>= 1.001"),
         ({"dac.enob": "eight"}, r"DAC.enob must be a number in bit, got 'eight'"),
         ({"rows": 0}, r"TensorCore.rows = 0 must be a whole number >= 1"),
         ({"effects.shot": 1.5}, r"Effects.shot = 1.5 1 is out of range.*<= 1"),

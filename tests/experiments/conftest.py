@@ -9,7 +9,7 @@ import pytest
 from tokenizers.pre_tokenizers import ByteLevel
 
 import models
-from experiments.__main__ import run
+from experiments.commands import run
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from experiments import bench, bench_floors, bench_worker
-from experiments.__main__ import run
 from experiments.bench_cases import Case, operands
+from experiments.commands import run
 
 SMALL = ["--only", "product", "--threads", "1", "--rounds", "3", "--shapes", "48", "40", "--vectors", "4"]
 

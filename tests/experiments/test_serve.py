@@ -6,7 +6,7 @@ import pytest
 
 import models
 from electronics.accelerators import SYSTEMS, predict
-from experiments.__main__ import run
+from experiments.commands import run
 from experiments.serve import sentences
 from experiments.serve_rows import best, rows
 from experiments.serve_shift import shifts

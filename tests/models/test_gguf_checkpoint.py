@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import struct
+import types
 
 import gguf
 import jax
@@ -173,3 +175,53 @@ def test_progress_is_shown_on_stderr_and_can_be_silenced(tensors, write_gguf, ca
     assert "loading" in shown.err and not shown.out
     models.load_gguf(path, progress=False)
     assert capfd.readouterr().err == ""
+
+
+def header(*fields: bytes) -> bytes:
+    """A GGUF file of metadata alone, version 3, without tensors."""
+    return b"GGUF" + struct.pack("<IQQ", 3, 0, len(fields)) + b"".join(fields)
+
+
+def array_field(name: bytes, kind: int, length: int, content: bytes = b"") -> bytes:
+    """A metadata field that is said to be an array of `length` elements of a kind, 9 being arrays again."""
+    return struct.pack("<Q", len(name)) + name + struct.pack("<IIQ", 9, kind, length) + content
+
+
+@pytest.mark.parametrize("kind", [0, 4, 8, 9, 10])
+def test_an_array_longer_than_the_file_is_refused_at_once(tmp_path, kind):
+    """Of 2^60 bytes, words, strings, arrays: not one of them is read."""
+    path = tmp_path / "long.gguf"
+    path.write_bytes(header(array_field(b"a", kind, 2**60)))
+    with pytest.raises(ValueError, match=r"damaged.*array of 1152921504606846976 elements in the last \d+ bytes"):
+        load(path)
+
+
+def test_arrays_nested_too_deeply_are_refused(tmp_path):
+    inner = struct.pack("<IQ", 9, 1) * 5000 + struct.pack("<IQI", 4, 1, 7)
+    path = tmp_path / "deep.gguf"
+    path.write_bytes(header(array_field(b"a", 9, 1, inner)))
+    with pytest.raises(ValueError, match="deep.gguf is a GGUF file that cannot be read"):
+        load(path)
+
+
+def test_a_folder_is_refused_as_one(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; a GGUF file of a Llama-architecture model is expected$"):
+        load(tmp_path)
+    (tmp_path / "small.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ValueError, match="is expected; it holds small.gguf$"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("layers", 2**30, "llama.block_count is 1073741824, and there are only 30 tensors"),
+        ("intermediate", 2**31 - 1, "its metadata says|does not fit into memory"),
+        ("hidden", 2**31, "LlamaConfig.hidden is 2147483648; it must be an integer of at most 2147483647"),
+    ],
+)
+def test_metadata_that_announces_too_much_is_refused(tensors, write_gguf, config, field, value, message):
+    stored = dataclasses.asdict(config) | {field: value}
+    announced = types.SimpleNamespace(**stored)
+    with pytest.raises(ValueError, match=message):
+        load(write_gguf(tensors(), config=announced))

@@ -34,6 +34,20 @@ def calibrated():
     return core, optics.calibrate(core, key=jax.random.key(0), rounds=3, averages=16)
 
 
+def test_calibration_under_x64_runs_in_float32():
+    core = optics.today(rows=16, columns=8).replace({"device": 7, "source.gain_mismatch": 0.1})
+    with jax.enable_x64(True):
+        found = optics.calibrate(core, key=jax.random.key(1), rounds=1, averages=2)
+    assert found.after < found.before / 2
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(found.core))
+
+
+@pytest.mark.parametrize(("name", "value"), [("rounds", 0), ("rounds", 10**9), ("averages", 10**9), ("rounds", 1.5)])
+def test_calibration_in_sizes_that_cannot_be_meant_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"{name} = .* must be a whole number, at least 1 and at most"):
+        optics.calibrate(optics.today(rows=8, columns=4), key=jax.random.key(0), **{name: value})
+
+
 def test_calibration_finds_what_the_device_has(calibrated):
     """Crosstalk to 0.3 % of the light, levelled gains to 1 %, offsets to 0.1 % of full scale."""
     core, found = calibrated

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 
 import optics
+from electronics import ADC
 from optics import config
 
 
 @pytest.mark.parametrize("suffix", [".toml", ".json"])
 @pytest.mark.parametrize("name", optics.PRESETS)
 def test_round_trip_loses_nothing(tmp_path, name, suffix):
-    core = optics.preset(name).replace({"adc.enob": 22 / 3, "source.power": 1.2345678e-30})
+    core = optics.preset(name).replace({"adc.enob": 22 / 3, "source.power": 1.2345678e-3})
     config.save(core, tmp_path / f"core{suffix}")
     again = config.load(tmp_path / f"core{suffix}")
+    assert again == core
     assert jax.tree.structure(again) == jax.tree.structure(core)
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(core), strict=True))
 
@@ -54,6 +56,19 @@ def changed(**edits):
         ({"transfer__kind": "MachZehnder"}, "MachZehnder has no field 'transfer.threshold'"),
         ({"transfer__rollover": None}, "Laser lacks transfer.rollover"),
         ({"drift": None}, "TensorCore lacks drift"),
+        ({"adc__enob": [7, 8]}, r"adc.enob must be one number in bit, got \[7, 8\]"),
+        ({"clock": [1e9]}, r"clock must be one number in Hz, got \[1000000000.0\]"),
+        ({"correction__input_crosstalk_later": [0.0]}, "correction.input_crosstalk_later must be one number in 1"),
+        ({"correction__output_gain": [1.0, "2"]}, "Correction.output_gain must be a number in 1"),
+        ({"correction__input_gain": [[1.0], [1.0, 2.0]]}, "Correction.input_gain must be a number in 1"),
+        ({"rows": [1024]}, r"TensorCore.rows = \[1024\] must be a whole number"),
+        ({"adc__span": ["rows"]}, r"ADC.span = \['rows'\] is none of: norms, rows"),
+        ({"adc__enob": "7"}, "adc.enob must be one number in bit, got '7'"),
+        ({"adc__enob": True}, "adc.enob must be one number in bit, got True"),
+        ({"adc__enob": {"value": 7}}, "adc.enob must be one number in bit"),
+        ({"clock": 10**400}, "TensorCore.clock = an integer of 1329 bits Hz is out of range"),
+        ({"rows": 10**400}, "TensorCore.rows = an integer of 1329 bits must be a whole number <= 1048576"),
+        ({"digital__accumulator_bits": -1000}, "accumulator_bits = -1000 must be a whole number >= 1"),
     ],
 )
 def test_what_is_not_a_core_is_refused(edits, message):
@@ -67,6 +82,68 @@ def test_files_are_named_in_errors(tmp_path):
         config.load(tmp_path / "broken.toml")
     with pytest.raises(ValueError, match="core.yaml: a core's file ends in .toml or .json"):
         config.save(optics.today(), tmp_path / "core.yaml")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "message"),
+    [
+        (".toml", "a = " + "[" * 5000 + "]" * 5000, "nested far deeper than a core's tables"),
+        (".json", "[" * 100_000 + "]" * 100_000, "nested far deeper than a core's tables"),
+        (".json", "[1, 2]", r"a TensorCore is a table of its fields, got \[1, 2\]"),
+        (".json", '{"rows": ' + "1" * 5000 + "}", "integer"),
+        (".toml", "rows = " + "1" * 5000, "integer"),
+        (".toml", "\xff", "core.toml: "),
+    ],
+    ids=["nested TOML", "nested JSON", "a list", "digits in JSON", "digits in TOML", "no TOML"],
+)
+def test_a_file_that_is_no_table_of_a_core_is_one_line(tmp_path, suffix, text, message):
+    file = tmp_path / f"core{suffix}"
+    file.write_text(text, encoding="latin-1")
+    with pytest.raises(ValueError, match=message) as refused:
+        config.load(file)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+class Own(optics.Straight):
+    """A curve of a user's own, which no file can name."""
+
+
+class OwnADC(ADC):
+    """A converter of a user's own."""
+
+
+def test_what_load_would_refuse_is_not_saved(tmp_path):
+    """A class that no file can name, numbers of no machine, float64, tracers: each is refused by save, with nothing
+    written."""
+    core, file = optics.today(rows=6, columns=4), tmp_path / "core.toml"
+    converter = OwnADC(**{field.name: getattr(core.adc, field.name) for field in dataclasses.fields(core.adc)})
+    refused = {
+        "transfer is a Own, which a file cannot name": core.replace({"transfer": Own(bias_error=0.0)}),
+        "adc is a OwnADC, which a file cannot name": core.replace({"adc": converter}),
+        "DAC.bits = -8.0 bit is out of range": jax.tree.map(lambda leaf: -leaf, core),
+        "clock = 1000000000.1 of float64": jax.tree.map(
+            lambda leaf: np.float64(leaf) + 0.1 if leaf is core.clock else leaf, core
+        ),
+        "out of range": jax.tree.map(lambda leaf: np.float32(np.nan), core),
+        "input_crosstalk_later is an array of 2 values": core.replace({"correction.input_crosstalk_later": [0.0, 0.1]}),
+        "correction.output_gain has shape": jax.tree.map(
+            lambda leaf: np.ones(3, np.float32) if leaf is core.correction.output_gain else leaf, core
+        ),
+    }
+    for message, given in refused.items():
+        with pytest.raises(ValueError, match=r"core\.toml: ") as error:
+            config.save(given, file)
+        assert message in str(error.value)
+    with pytest.raises(ValueError, match="is traced; a file holds numbers"):
+        jax.jit(lambda core: config.save(core, file))(core)
+    assert not file.exists()
+
+
+def test_numpy_structure_is_saved_as_what_it_is(tmp_path):
+    core = optics.today(rows=np.int64(6), columns=np.int32(4))
+    assert type(core.rows) is int
+    config.save(core, tmp_path / "core.toml")
+    assert config.load(tmp_path / "core.toml") == core == optics.today(rows=6, columns=4)
 
 
 def test_a_stack_of_cores_is_not_one():
@@ -105,6 +182,7 @@ def test_structure_goes_to_a_file_and_back(tmp_path, curve, suffix):
     file = tmp_path / f"core{suffix}"
     config.save(core, file)
     again = config.load(file)
+    assert again == core
     # The structure holds the classes and the static fields.
     assert jax.tree.structure(again) == jax.tree.structure(core)
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(core), strict=True))

@@ -1,0 +1,88 @@
+"""The programs by name, and how one is run: what the user can mend is one line."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+import jax
+import tyro
+
+from electronics import PlausibilityWarning
+from experiments import (
+    INTERRUPTED,
+    accelerators,
+    attribute,
+    bench,
+    bill,
+    gain,
+    headline,
+    runs,
+    serve,
+    sweep,
+    target,
+    width,
+)
+from models import FetchError
+
+PROGRAMS = {
+    "headline": (headline.Headline, headline.main),
+    "accelerators": (accelerators.Accelerators, accelerators.main),
+    "attribute": (attribute.Attribute, attribute.main),
+    "bench": (bench.Bench, bench.main),
+    "bill": (bill.Bill, bill.main),
+    "gain": (gain.Gain, gain.main),
+    "target": (target.Target, target.main),
+    "width": (width.Width, width.main),
+    "serve": (serve.Serve, serve.main),
+    "sweep": (sweep.Sweep, sweep.main),
+    "show": (runs.Show, runs.show),
+    "plot": (runs.Plot, runs.plot),
+    "export": (runs.Export, runs.export),
+}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one program and returns its exit status; what the user can mend is one line on stderr and status 2."""
+    try:
+        options = tyro.extras.subcommand_cli_from_dict(
+            {name: kind for name, (kind, _) in PROGRAMS.items()}, args=arguments, prog="otc"
+        )
+        with warnings.catch_warnings():
+            _show_in_one_line(PlausibilityWarning)
+            next(main for kind, main in PROGRAMS.values() if kind is type(options))(options)
+    except (ValueError, OSError, OverflowError, RecursionError, MemoryError, FetchError) as error:
+        return refused(error)
+    except jax.errors.JaxRuntimeError as error:
+        # Python that XLA calls back is interrupted as an error of XLA's own.
+        if "KeyboardInterrupt" not in str(error):
+            raise
+        return interrupted()
+    except KeyboardInterrupt:
+        return interrupted()
+    return 0
+
+
+def refused(error: BaseException) -> int:
+    """Prints an error as one line and returns its exit status."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    print(f"error: {text}", file=sys.stderr)
+    return 2
+
+
+def interrupted() -> int:
+    """Says that the program was stopped, and returns the exit status of one that was."""
+    print("\nstopped; the same command goes on where this one was", file=sys.stderr, flush=True)
+    return INTERRUPTED
+
+
+def _show_in_one_line(category: type[Warning]) -> None:
+    """Within `warnings.catch_warnings`: warnings of a category as one line each, without the code that gave them."""
+    usual = warnings.showwarning
+
+    def show(message, kind, *place, **more):
+        if issubclass(kind, category):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            usual(message, kind, *place, **more)
+
+    warnings.showwarning = show
