@@ -22,8 +22,8 @@ def energy(core: Machine, rows: int, columns: int, vectors: float, resident: boo
     read = vectors * columns * tiles.row_tiles * code.readings
     converted = vectors * columns * tiles.groups * code.readings
     written = fills(core, vectors, resident) * rows * columns
-    operand = core.dac.bits * code.input_slices + (code.inputs in ("rails", "slots"))
-    weight = core.mask.bits * code.weight_slices + (code.weights == "rails")
+    operand = core.dac.bits * code.input_slices + int(code.inputs in ("rails", "slots"))
+    weight = core.mask.bits * code.weight_slices + int(code.weights == "rails")
     fetch = digital.weight_fetch(weight) if resident else digital.input_movement(weight)
     analogue = {
         "DAC": symbols * core.dac.energy(clock),
