@@ -39,7 +39,10 @@ def changed(**edits):
     ("edits", "message"),
     [
         ({"adc__enobb": 7}, r"ADC has no field 'adc.enobb'; did you mean 'enob'\?"),
-        ({"digital__word_bits": 8}, "DigitalBackend has no field 'digital.word_bits'; movement is billed by the bits of"),
+        (
+            {"digital__word_bits": 8},
+            "DigitalBackend has no field 'digital.word_bits'; movement is billed by the bits of",
+        ),
         ({"digital__output_bits": 16}, r"no field 'digital.output_bits'; movement is billed .*: adc.bits"),
         ({"digital__accumulator_bits": -1000}, "DigitalBackend.accumulator_bits = -1000 must be a whole number >= 1"),
         ({"adc__enob": 14}, r"ADC.enob = 14.0 bit is more than ADC.bits = 10.0 bit allow: ENOB includes the rounding"),

@@ -146,7 +146,8 @@ def test_pedestals_are_subtracted_and_their_shot_noise_stays(signs):
             "encoding": Encoding(**dict(zip(("inputs", "weights"), signs, strict=True))),
             "mask.extinction_ratio": 10.0,
             "mask.bits": 4,
-            "dac.bits": 4, "dac.enob": 4,
+            "dac.bits": 4,
+            "dac.enob": 4,
             "space.stray_light": 0.05,
             "detector.dark_current": 0.0,
             "source.power": 1e-6,
@@ -190,7 +191,12 @@ def test_unsigned_inputs_lose_what_is_negative(weights):
     x, w = operands()
     x[7] = -np.abs(x[7])
     core = optics.today(rows=128, columns=32).replace(
-        {"effects": Effects.uniform(0.0), "encoding": Encoding(inputs="unsigned", weights=weights), "dac.bits": 4, "dac.enob": 4}
+        {
+            "effects": Effects.uniform(0.0),
+            "encoding": Encoding(inputs="unsigned", weights=weights),
+            "dac.bits": 4,
+            "dac.enob": 4,
+        }
     )
     found = multiply(core.replace({"mask.bits": 4}), x, w, KEY)
     kept = np.maximum(x, 0).astype(np.float64)
@@ -213,7 +219,8 @@ def test_unsigned_sums_on_one_pixel_grow_as_their_number_and_do_not_clip():
             "effects": Effects.only("adc_clipping"),
             "encoding": Encoding(inputs="unsigned", weights="offset"),
             "adc.loading": 4.0,
-            "dac.bits": 4, "dac.enob": 4,
+            "dac.bits": 4,
+            "dac.enob": 4,
             "mask.bits": 4,
         }
     )
