@@ -59,9 +59,9 @@ class ADC(Part):
     def noise_variance(self) -> jax.Array:
         """Variance of the additive noise as a fraction of full scale squared: max(1 / (2 SNR) - step^2 / 12, 0).
 
-        A full-scale sine has variance 1/2, and SNR = 1.5 4**ENOB is its ratio to all of the error (IEEE 1241), of which
-        the rounding to steps of 1 / (2**(bits - 1) - 1) is step^2 / 12 (Bennett 1948). The gradient in `bits` is that of
-        this difference; the rounding itself has the gradient that makes up for it.
+        A full-scale sine has variance 1/2, and SNR = 1.5 4**ENOB is its ratio to all of the error (IEEE 1241). Of that
+        error the rounding to steps of 1 / (2**(bits - 1) - 1) is step^2 / 12 (Bennett 1948). The gradient in `bits` is
+        that of this difference; the rounding itself has the gradient that makes up for it.
         """
         whole = 0.5 / limits.signal_to_noise(self.enob)
         return at_least(whole - 1 / (12 * self.highest_code**2), 0.0)

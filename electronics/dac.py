@@ -61,8 +61,9 @@ class DAC(Part):
     def noise_variance(self) -> jax.Array:
         """Variance of the additive noise of the drive over full scale squared: max(1 / (8 SNR) - step^2 / 12, 0).
 
-        The magnitude spans [0, 1]; a full-scale sine over that span has variance 1/8, and SNR = 1.5 4**ENOB is its ratio
-        to all of the error (IEEE 1241), of which rounding to steps of 1 / (2**bits - 1) is step^2 / 12 (Bennett 1948).
+        The magnitude spans [0, 1]; a full-scale sine over that span has variance 1/8, and SNR = 1.5 4**ENOB is its
+        ratio to all of the error (IEEE 1241). Of that error the rounding to steps of 1 / (2**bits - 1) is step^2 / 12
+        (Bennett 1948).
         """
         whole = 0.125 / limits.signal_to_noise(self.enob)
         return at_least(whole - 1 / (12 * self.highest_level**2), 0.0)

@@ -18,8 +18,8 @@ class Readings(NamedTuple):
     light: sum over outputs of sum_k |x_k| |w_k| [units of y]
     conversions, clipped, relative_error: ADC conversions, those out of range, sum of the squared errors of the
         partial sums as a fraction of the ADC's full scale
-    few_electrons: conversions whose diodes together received fewer than FEWEST_ELECTRONS photo-electrons, but for vectors
-        and columns of zeros
+    few_electrons: conversions whose diodes together received fewer than FEWEST_ELECTRONS photo-electrons, but for
+        vectors and columns of zeros
     inputs, drive: count of inputs and sum of their magnitudes as a fraction of the DAC's full scale
     macs, launched, detected: multiply-accumulates, photons that the sources send towards the columns in use, and
         photo-electrons of all diodes
@@ -57,7 +57,7 @@ class Readings(NamedTuple):
         return self.clipped / self.conversions
 
     def share_below_counting_limit(self) -> jax.Array:
-        """Share of the conversions with fewer than FEWEST_ELECTRONS photo-electrons, whose shot noise is no Gaussian."""
+        """Share of the conversions with fewer than FEWEST_ELECTRONS photo-electrons, too few for a Gaussian."""
         return self.few_electrons / self.conversions
 
     def rho(self) -> jax.Array:

@@ -58,7 +58,7 @@ def test_effects_scale_rounding_and_clipping_away():
 
 
 def sine_fit_enob(recorded: np.ndarray, phase: np.ndarray, full_scale: float) -> float:
-    """IEEE 1241: log2(full scale peak to peak / (sqrt 12 x rms residual)) after a least-squares fit of sine and offset."""
+    """IEEE 1241: log2(full scale peak to peak / (sqrt 12 x rms residual)) after a fit of sine and offset."""
     basis = np.stack([np.sin(phase), np.cos(phase), np.ones_like(phase)], axis=1)
     residual = recorded - basis @ np.linalg.lstsq(basis, recorded, rcond=None)[0]
     return np.log2(full_scale / (np.sqrt(12) * np.sqrt(np.mean(residual**2))))

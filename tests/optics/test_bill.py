@@ -230,7 +230,7 @@ def test_price_vmaps_and_differentiates():
     assert float(jax.grad(total)(0.025)) == pytest.approx(float(slope), rel=1e-3)
     slopes = jax.grad(lambda core: optics.price(core, product()).total)(core)
     assert float(slopes.adc.enob) > 0
-    # A bit more is a bit more to move: of 512 x 4,096 inputs on four column tiles, and of as many readings of four rows.
+    # A bit more is a bit more to move: of 512 x 4,096 inputs on four column tiles, and of as many outputs of four rows.
     per_bit = {"dac": 0.12e-12 + 5 * 0.08e-12, "adc": 5 * 0.08e-12}
     for converter, energy in per_bit.items():
         expected = 512 * 4096 * 4 * energy / 0.85 / 0.9

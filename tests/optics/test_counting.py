@@ -131,12 +131,12 @@ def test_the_gradient_is_a_finite_difference_of_the_mean():
 
 def gaussian(rows: int, electrons: float, **changes):
     """(a core of the physical limit with so many electrons expected of an output, operands cut at four sigma)."""
-    core = optics.physical_limit(rows=rows, columns=32)
+    core = optics.physical_limit(rows=rows, columns=32).replace({"source.mean_drive": 0.2})
     power = float(core.source.power) * electrons / float(counting.expected_electrons(core, rows))
     bell = [jax.random.truncated_normal(jax.random.key(k), -4, 4, s) / 4 for k, s in ((1, (64, rows)), (2, (rows, 32)))]
     # One full-scale entry each where the other operand is dark, so that the scales are one.
     x, w = bell[0].at[:, 0].set(1.0).at[:, 1].set(0.0), bell[1].at[1].set(1.0).at[0].set(0.0)
-    return core.replace({"source.power": power, "source.mean_drive": 0.2} | changes), x, w
+    return core.replace({"source.power": power} | changes), x, w
 
 
 def test_readings_count_outputs_below_the_limit_and_the_estimate_is_near():

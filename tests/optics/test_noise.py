@@ -110,8 +110,8 @@ def test_dac_noise_is_shared_by_the_columns(rows):
 @pytest.mark.parametrize("rows", SIZES)
 @pytest.mark.parametrize("loading", [6.0, 24.0])
 def test_adc_noise_is_counted_against_the_full_scale(rows, loading):
-    """sigma = FS / (2 sqrt 2) 10**(-(6.02 ENOB + 1.76) / 20), FS peak to peak = 2 (1 + loading x expected rms), less the
-    twelfth of the step squared of 10 bits."""
+    """sigma = FS / (2 sqrt 2) 10**(-(6.02 ENOB + 1.76) / 20), FS peak to peak = 2 (1 + loading x expected rms), less
+    the twelfth of the step squared of 10 bits."""
     core, (x, w) = only("adc_noise", rows=rows, **{"adc.loading": loading, "adc.enob": 6.0}), operands(rows)
     full_scale = 1 + loading * np.linalg.norm(x) * np.linalg.norm(w, axis=0) / np.sqrt(rows)
     sigma = 2 * full_scale / (2 * np.sqrt(2)) * 10 ** (-(6.02 * 6.0 + 1.76) / 20)
