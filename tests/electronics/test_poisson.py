@@ -1,8 +1,8 @@
 """Counts against Poisson's law: moments, the share of none, and gradients.
 
-Over n draws a sample mean has the standard error sqrt(m / n), a sample variance the relative one
-sqrt((2 + 1 / m) / n), a skewness some sqrt(6 / n) (1 + 1 / sqrt m). The bar is five of them: a right program fails with probability below 6e-7 a
-comparison.
+Over n draws a sample mean has the standard error sqrt(m / n), a sample variance the relative one sqrt((2 + 1 / m) / n),
+and a skewness some sqrt(6 / n) (1 + 1 / sqrt m). The bar is five of them, which a right program fails with probability
+below 6e-7 a comparison.
 """
 
 import jax
