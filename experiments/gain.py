@@ -94,7 +94,7 @@ def _core(options: Gain, effects: tuple[str, ...], gain: float) -> optics.Tensor
             "mask.bits": magnitude,
             "adc.bits": options.bits,
             # Noise uniform over a step has the variance of the rounding: together half a bit less than it alone.
-            "adc.enob": math.log2(2**options.bits - 2) - 0.5,
+            "adc.enob": max(1.0, math.log2(2**options.bits - 2) - 0.5),
         }
     )
 
