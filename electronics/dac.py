@@ -4,19 +4,24 @@ import jax
 import jax.numpy as jnp
 
 from electronics import limits
-from electronics.bounds import inverse
+from electronics.bounds import at_least, at_most, inverse
 from electronics.part import Number, Part, number
 from electronics.rounding import to_levels
 
 # x (1 - x^2) is largest at x = 1 / sqrt 3, where it is 2 / (3 sqrt 3).
 _CUBIC_PEAK = 2 / 27**0.5
+# Effective bits of a published part of 8 bits, whose noise is taken to be as large as its rounding.
+_REFERENCE_ENOB = 7.5
 
 
 class DAC(Part):
     """Sign-and-magnitude DAC: `bits` set 2**bits levels of non-negative drive, a switch selects the rail.
 
-    `inl` is the peak integral nonlinearity as a fraction of full scale, `enob` the noise on top of the rounding. The
-    exponents say how the energy grows with bits, and with the rate beyond `corner_rate`.
+    `enob` is the effective bits of a sine between dark and full drive, rounding included (IEEE 1241). Additive noise
+    makes up the difference to the rounding, which alone leaves log2(2**bits - 1), so `enob` may not exceed `bits`.
+    `inl` is the peak integral nonlinearity as a fraction of full scale. `energy_at_8_bits` is that of a part of 8 bits
+    and 7.5 effective ones; the exponents say how the energy grows with effective bits, and with the rate beyond
+    `corner_rate`.
     """
 
     bits: Number = number("bit", least=1, most=16)
@@ -27,9 +32,22 @@ class DAC(Part):
     rate_exponent: Number = number("1", least=0, most=4)
     corner_rate: Number = number("Hz", least=1e6, most=1e15, plausible=(1e6, 1e13))
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        limits.check_enob("DAC", self.enob, self.bits)
+
+    @property
+    def highest_level(self) -> Number:
+        """Number of steps from dark to full drive, 2**bits - 1."""
+        return 2.0**self.bits - 1
+
+    def effective_bits(self) -> jax.Array:
+        """ENOB that the converter has: `enob`, or log2(2**bits - 1) where the rounding alone leaves less."""
+        return at_most(self.enob, jnp.log2(self.highest_level))
+
     def convert(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
         """Signed numbers within full_scale, any shape -> the nearest levels; `share` of the rounding is on."""
-        return to_levels(x, full_scale, 2.0**self.bits - 1, share)
+        return to_levels(x, full_scale, self.highest_level, share)
 
     def bend(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
         """Levels within full_scale -> the analogue drive, bent by `share` of the INL.
@@ -40,19 +58,23 @@ class DAC(Part):
         of_scale = x * inverse(full_scale)
         return x + (share * self.inl / _CUBIC_PEAK) * x * (1 - of_scale**2)
 
-    def noise_variance(self) -> Number:
-        """Variance of the drive from `enob`, as a fraction of full scale squared.
+    def noise_variance(self) -> jax.Array:
+        """Variance of the additive noise of the drive over full scale squared: max(1 / (8 SNR) - step^2 / 12, 0).
 
-        The magnitude spans [0, 1]; a full-scale sine over that span has variance 1/8.
+        The magnitude spans [0, 1]; a full-scale sine over that span has variance 1/8, and SNR = 1.5 4**ENOB is its
+        ratio to all of the error (IEEE 1241). Of that error the rounding to steps of 1 / (2**bits - 1) is step^2 / 12
+        (Bennett 1948).
         """
-        return 0.125 / limits.signal_to_noise(self.enob)
+        whole = 0.125 / limits.signal_to_noise(self.enob)
+        return at_least(whole - 1 / (12 * self.highest_level**2), 0.0)
 
-    def energy(self, rate: Number) -> Number:
+    def energy(self, rate: Number) -> jax.Array:
         """Energy per conversion [J] at `rate` [Hz].
 
-        E = 8 k T SNR + E_8 2**(a (ENOB - 8)) max(1, rate / f_c)**p; in the presets a, p and f_c are those of published
-        8 b and 12 b parts.
+        E = 8 k T SNR + E_8 2**(a (ENOB - 7.5)) max(1, rate / f_c)**p, at the effective bits that the converter has; in
+        the presets a, p and f_c are those of published 8 b and 12 b parts, taken to have half a bit less.
         """
-        bits_scale = 2.0 ** (self.bits_exponent * (self.enob - 8))
+        resolved = self.effective_bits()
+        bits_scale = 2.0 ** (self.bits_exponent * (resolved - _REFERENCE_ENOB))
         rate_scale = jnp.maximum(1.0, rate / self.corner_rate) ** self.rate_exponent
-        return limits.sampling_energy(self.enob) + self.energy_at_8_bits * bits_scale * rate_scale
+        return limits.sampling_energy(resolved) + self.energy_at_8_bits * bits_scale * rate_scale

@@ -1,10 +1,21 @@
 """The digital logic beside the core: memories, wires, partial sums, scales, and products that stay digital."""
 
-from electronics.part import Number, Part, number, static
+from collections.abc import Mapping
+from typing import ClassVar
+
+from electronics.part import Number, Part, count, number
 
 
 class DigitalBackend(Part):
-    """Energies of what feeds the DACs, takes from the ADCs, and computes what light does not."""
+    """Energies of what feeds the DACs, takes from the ADCs, and computes what light does not.
+
+    Words are as long as the converters and the mask make them; partial sums are kept in `accumulator_bits`.
+    """
+
+    retired: ClassVar[Mapping[str, str]] = {
+        "word_bits": "movement is billed by the bits of the DAC and the mask: dac.bits, mask.bits",
+        "output_bits": "movement is billed by the bits of the ADC: adc.bits",
+    }
 
     sram_energy: Number = number("J/bit", least=0, most=1e-3, plausible=(None, 1e-10))
     wire_energy: Number = number("J/bit/m", least=0, most=1, plausible=(None, 1e-8))
@@ -14,17 +25,15 @@ class DigitalBackend(Part):
     mac_energy: Number = number("J", least=0, most=1e-3, plausible=(None, 1e-10))
     operation_energy: Number = number("J", least=0, most=1e-3, plausible=(None, 1e-10))
     memory_energy: Number = number("J/bit", least=0, most=1e-3, plausible=(None, 1e-10))
-    word_bits: int = static(8)
-    output_bits: int = static(16)
-    accumulator_bits: int = static(24)
+    accumulator_bits: int = count(24)
 
-    def input_movement(self) -> Number:
-        """Energy [J] to bring one operand from SRAM to its DAC or pixel: the read and the wire of one word."""
-        return self.word_bits * (self.sram_energy + self.wire_energy * self.wire_length)
+    def input_movement(self, bits: Number) -> Number:
+        """Energy [J] to bring an operand of `bits` from SRAM to its DAC or pixel: the read and the wire."""
+        return bits * (self.sram_energy + self.wire_energy * self.wire_length)
 
-    def output_movement(self) -> Number:
-        """Energy [J] to bring one converted output to where it is summed."""
-        return self.output_bits * self.wire_energy * self.wire_length
+    def output_movement(self, bits: Number) -> Number:
+        """Energy [J] to bring a converted output of `bits` to where it is summed."""
+        return bits * self.wire_energy * self.wire_length
 
     def partial_sum(self, row_tiles: int) -> Number:
         """Mean energy [J] per conversion of adding `row_tiles` partial sums in an SRAM accumulator.

@@ -1,4 +1,7 @@
-"""The thermodynamic floor that no converter or amplifier passes."""
+"""What no converter or amplifier passes: the thermodynamic floor, and the effective bits that its codes allow."""
+
+import jax
+import numpy as np
 
 from electronics.book import BOLTZMANN, ROOM_TEMPERATURE
 from electronics.part import Number
@@ -12,3 +15,17 @@ def signal_to_noise(enob: Number) -> Number:
 def sampling_energy(enob: Number) -> Number:
     """Least energy [J] to sample with `enob` bits of thermal noise: E = 8 k T SNR (Murmann; FoM_S = 192 dB)."""
     return (8 * BOLTZMANN * ROOM_TEMPERATURE) * signal_to_noise(enob)
+
+
+def check_enob(converter: str, enob: Number, bits: Number) -> None:
+    """Raises ValueError where concrete effective bits exceed the converter's bits. Traced values pass.
+
+    The ENOB of IEEE 1241 counts rounding as noise, so a converter that rounds to b bits cannot have more than b.
+    """
+    if isinstance(enob, jax.core.Tracer) or isinstance(bits, jax.core.Tracer):
+        return
+    if np.any(np.asarray(enob) > np.asarray(bits)):
+        raise ValueError(
+            f"{converter}.enob = {enob} bit is more than {converter}.bits = {bits} bit allow: ENOB includes the "
+            f"rounding (IEEE 1241); set enob to at most bits, or raise bits with it"
+        )

@@ -14,7 +14,7 @@ import difflib
 import functools
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Self, dataclass_transform
+from typing import Any, ClassVar, Self, dataclass_transform
 
 import jax
 import numpy as np
@@ -73,6 +73,9 @@ class Part:
     themselves alone. Equal parts have the same hash, so a part may be a key or a static argument of `jax.jit`.
     """
 
+    retired: ClassVar[Mapping[str, str]] = {}
+    """What replaces fields that a class once had, by their names, for the message to who still sets them."""
+
     def __init_subclass__(cls) -> None:
         dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, _unflattener(cls), _flatten)
@@ -100,6 +103,13 @@ class Part:
         Raises ValueError for a name that is not there (naming the nearest) or a value out of its bounds.
         """
         return _replaced(self, changes, "")
+
+    @classmethod
+    def instead_of(cls, name: str) -> str:
+        """The end of a message about a field that is not there: what replaced it, or the nearest that there is."""
+        if name in cls.retired:
+            return f"; {cls.retired[name]}"
+        return nearest(name, [field.name for field in dataclasses.fields(cls)])
 
     def numbers(self) -> dict[str, Any]:
         """All leaves by dotted name, nested parts included."""
@@ -196,9 +206,8 @@ def _replaced(part: Part, changes: Mapping[str, Any], path: str) -> Part:
 
 
 def _check_change(part: Part, head: str, rest: str, value: Any, whole: str) -> None:
-    names = [field.name for field in dataclasses.fields(part)]
-    if head not in names:
-        raise ValueError(f"{type(part).__name__} has no field {head!r} (in {whole!r}){nearest(head, names)}")
+    if head not in {field.name for field in dataclasses.fields(part)}:
+        raise ValueError(f"{type(part).__name__} has no field {head!r} (in {whole!r}){part.instead_of(head)}")
     inner = getattr(part, head)
     if rest and not isinstance(inner, Part):
         raise ValueError(f"{type(part).__name__}.{head} is a value, so {whole!r} names nothing")

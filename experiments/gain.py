@@ -90,10 +90,11 @@ def _core(options: Gain, effects: tuple[str, ...], gain: float) -> optics.Tensor
             "adc.span": "rows",
             "adc.gain": gain,
             "dac.bits": magnitude,
+            "dac.enob": magnitude,
             "mask.bits": magnitude,
             "adc.bits": options.bits,
-            # Noise uniform over a step has the variance of the rounding: that of as many effective bits.
-            "adc.enob": options.bits,
+            # Noise uniform over a step has the variance of the rounding: together half a bit less than it alone.
+            "adc.enob": max(1.0, math.log2(2**options.bits - 2) - 0.5),
         }
     )
 

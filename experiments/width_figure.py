@@ -26,7 +26,7 @@ def draw(summary: dict[str, Any], out: Path) -> None:
         figure.subplots_adjust(wspace=0.2)
         for axes in panels:
             axes.set(xscale="log", yscale="log", xlabel="width N of the product [inputs]")
-        panels[0].set_ylabel("detected photons per MAC")
+        panels[0].set_ylabel("photons per MAC, detected")
         _random(panels[0], summary, colours)
         _layers(panels[1], summary, colours)
         _predictions(panels[2], summary, colours)

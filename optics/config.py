@@ -55,7 +55,7 @@ def from_dict(values: Mapping[str, Any], kind: type[Part] = TensorCore, path: st
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name in values:
         if name not in fields:
-            raise ValueError(f"{kind.__name__} has no field {path + name!r}{nearest(name, list(fields))}")
+            raise ValueError(f"{kind.__name__} has no field {path + name!r}{kind.instead_of(name)}")
     required = [name for name, field in fields.items() if field.default is dataclasses.MISSING]
     if missing := [path + name for name in required if name not in values]:
         raise ValueError(f"{kind.__name__} lacks {', '.join(missing)}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from electronics import Number
 from electronics.exact import product
-from optics import checks, cost, frozen
+from optics import checks, cost, counting, frozen
 from optics.machine import Machine
 from optics.ranges import SiteRange
 from optics.readings import Readings
@@ -39,7 +39,10 @@ class TensorCore(Machine):
         return self.prepare().matmul(x, w, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Readings]:
-        """As `matmul`, and what was seen on the way, at the price of the exact product beside."""
+        """As `matmul`, and what was seen on the way, at the price of the exact product beside.
+
+        Outside a trace it warns where outputs are too dim for Gaussian shot noise, see `optics.counting`.
+        """
         return self.prepare().observe(x, w, key=key)
 
     def cost(self, *, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
@@ -98,7 +101,7 @@ class Prepared:
         """As `TensorCore.observe`."""
         y, seen = self.walk(x, w, key, observe=True)
         exact, x, w = product_of(x, w)
-        return y, Readings(
+        readings = Readings(
             outputs=jnp.float32(y.size),
             signal=jnp.sum(exact**2),
             error=jnp.sum((y - exact) ** 2),
@@ -107,6 +110,8 @@ class Prepared:
             macs=jnp.float32(y.size * w.shape[0]),
             **{name: seen[name] for name in Readings._fields if name in seen},
         )
+        counting.warn_few_electrons(f"a product of {w.shape[0]} x {w.shape[1]} weights", readings, self.core)
+        return y, readings
 
     def walk(self, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool):
         """(y, all that was seen), see `optics.walk`."""

@@ -12,7 +12,8 @@ def energy(core: Machine, rows: int, columns: int, vectors: float, resident: boo
 
     Unused rows are dark and unused columns are not read, but each source lights all columns of the core. Where the
     second operand is not resident (it is an activation), the mask is written anew for these vectors. Calibration
-    costs the symbols that its probes take from the work.
+    costs the symbols that its probes take from the work. Operands are moved in the bits of all their digits and, where
+    they have a sign, one more; outputs in the bits of the ADC.
     """
     code, clock, digital = core.encoding, core.clock, core.digital
     tiles = _tiles(core, rows, columns)
@@ -21,7 +22,9 @@ def energy(core: Machine, rows: int, columns: int, vectors: float, resident: boo
     read = vectors * columns * tiles.row_tiles * code.readings
     converted = vectors * columns * tiles.groups * code.readings
     written = fills(core, vectors, resident) * rows * columns
-    fetch = digital.weight_fetch(core.mask.bits * code.weight_slices) if resident else digital.input_movement()
+    operand = core.dac.bits * code.input_slices + int(code.inputs in ("rails", "slots"))
+    weight = core.mask.bits * code.weight_slices + int(code.weights == "rails")
+    fetch = digital.weight_fetch(weight) if resident else digital.input_movement(weight)
     analogue = {
         "DAC": symbols * core.dac.energy(clock),
         "laser light": driven * core.source.light_energy(code.light(core.source.mean_drive), clock),
@@ -31,8 +34,8 @@ def energy(core: Machine, rows: int, columns: int, vectors: float, resident: boo
     }
     lost = core.upkeep.lost_duty(code.symbols / clock)
     return analogue | {
-        "input movement": driven * (digital.input_movement() + digital.rescale_energy),
-        "output movement": converted * (digital.output_movement() + digital.rescale_energy),
+        "input movement": driven * (digital.input_movement(operand) + digital.rescale_energy),
+        "output movement": converted * (digital.output_movement(core.adc.bits) + digital.rescale_energy),
         "partial sums": converted * digital.partial_sum(tiles.groups * code.readings),
         "weight fetch": written * fetch,
         # A weight owns as many pixels under each source of its input.

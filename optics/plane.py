@@ -148,7 +148,7 @@ def _summed(core: Machine, total: jax.Array) -> jax.Array | Factors:
     The approximation is exact for a vector's light summed over the columns, for a column's under even light, and where
     rows or columns are alike; `Plane.light_margin` bounds what is left from above.
     """
-    if core.detector.light == "exact" or min(total.shape) < FEWEST_FACTORED:
+    if core.detector.needs_exact_light or min(total.shape) < FEWEST_FACTORED:
         return total
     rows, columns = jnp.sum(total, axis=1, keepdims=True), jnp.sum(total, axis=0, keepdims=True)
     columns = checkpoint_name(columns, SUMS)

@@ -7,6 +7,9 @@ import jax.numpy as jnp
 
 from electronics.part import Number
 
+# Below so many photo-electrons of an output, 4,096 draws tell counted ones from a Gaussian.
+FEWEST_ELECTRONS = 36.0
+
 
 class Readings(NamedTuple):
     """Sums over one or more products; every figure of merit is a ratio of two of them.
@@ -15,6 +18,8 @@ class Readings(NamedTuple):
     light: sum over outputs of sum_k |x_k| |w_k| [units of y]
     conversions, clipped, relative_error: ADC conversions, those out of range, sum of the squared errors of the
         partial sums as a fraction of the ADC's full scale
+    few_electrons: conversions whose diodes together received fewer than FEWEST_ELECTRONS photo-electrons, but for
+        vectors and columns of zeros
     inputs, drive: count of inputs and sum of their magnitudes as a fraction of the DAC's full scale
     macs, launched, detected: multiply-accumulates, photons that the sources send towards the columns in use, and
         photo-electrons of all diodes
@@ -27,6 +32,7 @@ class Readings(NamedTuple):
     conversions: Number
     clipped: Number
     relative_error: Number
+    few_electrons: Number
     inputs: Number
     drive: Number
     macs: Number
@@ -49,6 +55,10 @@ class Readings(NamedTuple):
     def clip_rate(self) -> jax.Array:
         """Share of the conversions that were out of range."""
         return self.clipped / self.conversions
+
+    def share_below_counting_limit(self) -> jax.Array:
+        """Share of the conversions with fewer than FEWEST_ELECTRONS photo-electrons, too few for a Gaussian."""
+        return self.few_electrons / self.conversions
 
     def rho(self) -> jax.Array:
         """rms(y) / mean(sum_k |x_k| |w_k|): the larger, the fewer photons a product needs."""

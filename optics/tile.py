@@ -108,7 +108,7 @@ class Tile:
         frozen = self.frozen.cropped(*plane.difference.shape)
         light = self._light(drive, plane, frozen, streams)
         on_pixels = core.space.fan_out(light, core.ways)
-        charge, now = stage(self._received)(on_pixels, self._mean_square(drive), plane, frozen)
+        charge, now = stage(self._received)(on_pixels, self._mean_square(drive), plane, frozen, streams)
         return charge, self._lights(drive, plane, frozen, streams, now) if observe else {}
 
     def _mean_square(self, drive: Drive) -> jax.Array:
@@ -116,7 +116,7 @@ class Tile:
         square = drive.square / drive.analogue.shape[-1]
         return square + drive.mean**2 if self.core.encoding.unipolar else square
 
-    def _received(self, on_pixels: Signal, square: jax.Array, plane: Plane, frozen: Frozen) -> tuple[Charge, Signal]:
+    def _received(self, on_pixels: Signal, square: jax.Array, plane: Plane, frozen: Frozen, streams):
         """Light on the pixels -> the charge, and the currents that it came of."""
         core, on, code = self.core, self.on, self.core.encoding
         late = on.memory * core.tia.memory(core.clock)
@@ -127,11 +127,29 @@ class Tile:
         now = current._replace(difference=_held(relative, late) * plane.inverse, scale=jnp.ones((1, 1)))
         value = core.detector.subtract(now, frozen.output_gain, frozen.imbalance)
         bandwidth = core.tia.noise_bandwidth(core.clock)
-        # All factors with the bandwidth, so that an output is multiplied once.
-        at_most_lit = now._replace(total=now.total + plane.light_margin(on_pixels.total[1:], square))
-        shot = core.detector.shot_variance(at_most_lit, 1 + code.balanced, on.shot * bandwidth, core.unit_current)
-        variance = shot + on.thermal * core.tia.noise_variance(bandwidth, core.unit_current)
+        variance = on.thermal * core.tia.noise_variance(bandwidth, core.unit_current)
+        if core.detector.counting == "poisson":
+            value, variance = value + self._counted(now, streams), jnp.broadcast_to(variance, value.shape)
+        else:
+            at_most_lit = now._replace(total=now.total + plane.light_margin(on_pixels.total[1:], square))
+            # All factors with the bandwidth, so that an output is multiplied once.
+            shot = core.detector.shot_variance(at_most_lit, 1 + code.balanced, on.shot * bandwidth, core.unit_current)
+            variance = shot + variance
         return Charge(current.difference[1:], relative[1:] * plane.inverse, value, variance), now
+
+    def _counted(self, now: Signal, streams: jax.Array) -> jax.Array:
+        """What counted photo-electrons add to their mean [vectors, width], in units of one full product."""
+        core, on = self.core, self.on
+
+        def counted():
+            # Streams apart from those of the sources' noise, which take the words as they are.
+            key = jax.random.fold_in(jax.random.wrap_key_data(streams[1], impl="threefry2x32"), 1)
+            electrons = core.detector.shot_fluctuation(
+                now, core.encoding.balanced, core.clock, noise.streams(key, (2,))
+            )
+            return root(on.shot) * electrons * (1 / core.electrons)
+
+        return jax.lax.cond(jnp.asarray(on.shot) > 0, counted, lambda: jnp.zeros_like(now.total))
 
     def _light(self, drive, plane, frozen, streams) -> Signal:
         """Light of each input, and of its neighbours where they interfere: two programs, of which one runs.
@@ -225,7 +243,7 @@ class Tile:
         return full + jnp.abs(rows * jnp.sum(drive.mean * plane.mean, axis=0)) * (1 / adc.gain)
 
     def _lights(self, drive, plane, frozen, streams, current) -> Seen:
-        """Light and exact sums of one symbol, for the readings."""
+        """Light, exact sums and photo-electrons of one symbol, for the readings."""
         core = self.core
         noisy = self._with_source_noise(drive.analogue, drive.scale, streams)
         light = self._emitted(noisy[1:], drive.scale, jnp.ones_like(drive.scale), frozen)
@@ -235,6 +253,7 @@ class Tile:
             "exact": product(drive.exact, plane.exact),
             "launched": jnp.sum(light.total) * photons * width,
             "detected": jnp.sum(current.total) * core.electrons,
+            "electrons": current.total * core.electrons,
         }
 
 

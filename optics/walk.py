@@ -13,6 +13,7 @@ from optics.frozen import Frozen
 from optics.machine import Machine
 from optics.plane import Pixels, Plane
 from optics.ranges import SiteRange
+from optics.readings import FEWEST_ELECTRONS
 from optics.tile import STREAMS, Drive, Seen, Tile
 
 # A vector or column whose largest magnitude is no more than this counts as empty, so that the inverse of a scale and
@@ -187,6 +188,9 @@ class Walk:
             seen |= received.seen()
             error = (y - seen.pop("exact")) / seen.pop("full_scale") / (drive.scale[0] * planes.scale[0])
             seen["relative_error"] = jnp.sum(error**2)
+            # A vector or column of zeros needs no light.
+            few = (seen.pop("electrons") < FEWEST_ELECTRONS) & (drive.used[0] > 0) & (planes.worth[0] != 0)
+            seen["few_electrons"] = jnp.sum(few.astype(jnp.float32))
         return (y if factor is None else factor * y), seen
 
     @property

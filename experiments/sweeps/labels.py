@@ -17,8 +17,8 @@ from experiments.sweeps.metrics import METRICS
 from experiments.sweeps.results import Run
 
 LABELS = {
-    "light.effective_bits": ("light sized for", "effective bits"),
-    "light.photons_per_mac": ("photons launched per MAC", ""),
+    "light.effective_bits": ("light sized for", "effective bits against the product"),
+    "light.photons_per_mac": ("photons per MAC, launched", ""),
     "on.rows": ("rows of the product", ""),
     "on.columns": ("columns of the product", ""),
     "on.window_tokens": ("tokens a window", ""),

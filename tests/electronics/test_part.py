@@ -59,7 +59,9 @@ def test_what_cannot_be_is_refused(changes, message):
 def test_trees_of_the_class_that_are_no_machine_are_allowed(adc):
     negative = jax.tree.map(lambda leaf: -leaf, adc)
     assert float(negative.bits) == -8.0
-    gradient = jax.grad(lambda dac: dac.energy(1e9) * -1e12)(DAC(bits=8, enob=8, inl=0, energy_at_8_bits=1e-12, **FIT))
+    gradient = jax.grad(lambda dac: dac.energy(1e9) * -1e12)(
+        DAC(bits=8, enob=7.5, inl=0, energy_at_8_bits=1e-12, **FIT)
+    )
     assert float(gradient.energy_at_8_bits) == pytest.approx(-1e12)
 
 

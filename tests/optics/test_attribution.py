@@ -17,7 +17,7 @@ NOISE = np.random.default_rng(1)
 X = NOISE.normal(size=(512, 32)).astype(np.float32)
 W = NOISE.normal(size=(32, 8)).astype(np.float32)
 CORE = optics.today(rows=32, columns=8).replace({"effects": Effects.only("thermal", "stray_light", "adc_rounding")})
-CORE = CORE.replace({"tia.noise_density": 1e-10, "adc.bits": 6.0})
+CORE = CORE.replace({"tia.noise_density": 1e-10, "adc.bits": 6.0, "adc.enob": 6.0})
 
 
 def counted(cases):

@@ -133,7 +133,7 @@ def test_measured_ranges_beat_those_of_the_norms_where_columns_add_up(sample):
     """Same ADC of 6 bits: the range that was seen loses less than 13 rms of uncorrelated terms."""
     w, x = sample
     core = optics.today(rows=64, columns=64).replace(
-        {"effects": Effects.only("adc_rounding", "adc_clipping"), "adc.bits": 6.0}
+        {"effects": Effects.only("adc_rounding", "adc_clipping"), "adc.bits": 6.0, "adc.enob": 6.0}
     )
 
     def product(w, x):

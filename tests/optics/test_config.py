@@ -41,6 +41,14 @@ def changed(**edits):
     ("edits", "message"),
     [
         ({"adc__enobb": 7}, r"ADC has no field 'adc.enobb'; did you mean 'enob'\?"),
+        (
+            {"digital__word_bits": 8},
+            "DigitalBackend has no field 'digital.word_bits'; movement is billed by the bits of",
+        ),
+        ({"digital__output_bits": 16}, r"no field 'digital.output_bits'; movement is billed .*: adc.bits"),
+        ({"digital__accumulator_bits": -1000}, "DigitalBackend.accumulator_bits = -1000 must be a whole number >= 1"),
+        ({"adc__enob": 14}, r"ADC.enob = 14.0 bit is more than ADC.bits = 10.0 bit allow: ENOB includes the rounding"),
+        ({"dac__bits": 4}, r"DAC.enob = 7.5 bit is more than DAC.bits = 4.0 bit allow"),
         ({"clok": 1e9}, r"TensorCore has no field 'clok'; did you mean 'clock'\?"),
         ({"adc__enob": None, "adc__bits": None}, "ADC lacks adc.bits, adc.enob"),
         ({"mask__loss_db": -1.0}, "WeightMask.loss_db = -1.0 dB is out of range"),
@@ -241,12 +249,12 @@ def test_what_is_just_possible_together_is_made():
         {"upkeep.probes": 0.0, "encoding.input_slices": 2, "encoding.weight_slices": 2, "accumulate": 4}
     )
     assert float(core.dac.bits) * core.encoding.input_slices == 16
-    assert core.replace({"dac.bits": 1.0, "encoding.input_slices": 16}).encoding.symbols == 16
+    assert core.replace({"dac.bits": 1.0, "dac.enob": 1.0, "encoding.input_slices": 16}).encoding.symbols == 16
 
 
 def test_changes_that_are_possible_together_are_made_in_any_order():
     """Sixteen slices of one bit each, whichever of the two is named first."""
-    changes = {"dac.bits": 1.0, "encoding.input_slices": 16, "upkeep.probes": 0.0}
+    changes = {"dac.bits": 1.0, "dac.enob": 1.0, "encoding.input_slices": 16, "upkeep.probes": 0.0}
     for names in (list(changes), list(changes)[::-1]):
         core = optics.today().replace({name: changes[name] for name in names})
         assert (float(core.dac.bits), core.encoding.input_slices) == (1.0, 16)

@@ -23,6 +23,14 @@ def test_every_number_has_a_source_and_what_is_not_published_counts_as_assumed(n
     assert optics.preset(name).rows == core.rows
 
 
+@pytest.mark.parametrize("name", [*optics.DEVICES, "today", "projected_2029", "physical_limit"])
+def test_every_draw_of_a_converters_constants_is_possible(name):
+    """ENOB includes the rounding, so the range of ENOB must end where that of the bits begins, or before."""
+    constants = optics.constants_of(name)
+    for converter in ("dac", "adc"):
+        assert constants[f"{converter}.enob"].high <= constants[f"{converter}.bits"].low
+
+
 def test_an_unknown_device_names_the_nearest():
     with pytest.raises(ValueError, match="no device 'lightmater_2025'; did you mean 'lightmatter_2025'"):
         optics.device("lightmater_2025")

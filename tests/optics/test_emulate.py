@@ -221,7 +221,7 @@ def test_changing_a_leaf_compiles_nothing():
     for name, value in core.numbers().items():
         run(core.replace({name: float(value)}), keys[0], PARAMS, X)
         run(core.replace({name: as_array[name]}), keys[0], PARAMS, X)
-    for changes in ({"adc.enob": 6}, {"adc.bits": 7.0}, {"mask.bits": np.float64(5)}):
+    for changes in ({"adc.enob": 6}, {"adc.bits": 9.0}, {"mask.bits": np.float64(5)}):
         run(core.replace(changes), keys[1], PARAMS, X)
     for other in (optics.projected_2029(), optics.physical_limit(), optics.ideal(core)):
         run(other, keys[1], PARAMS, X)

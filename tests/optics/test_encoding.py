@@ -81,7 +81,7 @@ def test_every_encoding_gives_the_product(case):
     (x, w), code = operands(), encoding(case)
     x = np.abs(x) if code.inputs == "unsigned" else x
     core = optics.today(rows=128, columns=32).replace(
-        {"effects": Effects.uniform(0.0), "encoding": code, "dac.bits": 4, "mask.bits": 4}
+        {"effects": Effects.uniform(0.0), "encoding": code, "dac.bits": 4, "dac.enob": 4, "mask.bits": 4}
     )
     # An offset adds terms as large as sum |x| max |w|, a few times the product's own, and the digits carry that.
     assert relative(multiply(core, x, w, KEY), x.astype(np.float64) @ w, x, w) < 1e-5
@@ -147,6 +147,7 @@ def test_pedestals_are_subtracted_and_their_shot_noise_stays(signs):
             "mask.extinction_ratio": 10.0,
             "mask.bits": 4,
             "dac.bits": 4,
+            "dac.enob": 4,
             "space.stray_light": 0.05,
             "detector.dark_current": 0.0,
             "source.power": 1e-6,
@@ -190,7 +191,12 @@ def test_unsigned_inputs_lose_what_is_negative(weights):
     x, w = operands()
     x[7] = -np.abs(x[7])
     core = optics.today(rows=128, columns=32).replace(
-        {"effects": Effects.uniform(0.0), "encoding": Encoding(inputs="unsigned", weights=weights), "dac.bits": 4}
+        {
+            "effects": Effects.uniform(0.0),
+            "encoding": Encoding(inputs="unsigned", weights=weights),
+            "dac.bits": 4,
+            "dac.enob": 4,
+        }
     )
     found = multiply(core.replace({"mask.bits": 4}), x, w, KEY)
     kept = np.maximum(x, 0).astype(np.float64)
@@ -214,6 +220,7 @@ def test_unsigned_sums_on_one_pixel_grow_as_their_number_and_do_not_clip():
             "encoding": Encoding(inputs="unsigned", weights="offset"),
             "adc.loading": 4.0,
             "dac.bits": 4,
+            "dac.enob": 4,
             "mask.bits": 4,
         }
     )
@@ -249,7 +256,8 @@ def test_the_bill_by_hand(case):
     planes = weight_slices if over == "planes" else 1
     symbols = slots * input_slices * passes
     bright = 0.5 if inputs == "offset" else 0.2
-    fetched = 8 * weight_slices * 3.9e-12
+    # A sign has a bit of its own; an offset has none.
+    operand, weight = 8 * input_slices + (inputs in ("rails", "slots")), 8 * weight_slices + (weights == "rails")
     conversions = 8 * 50 * 2 * symbols * planes
     by_hand = {
         "DAC": 8 * 100 * 2 * symbols * float(core.dac.energy(1e9)),
@@ -257,9 +265,9 @@ def test_the_bill_by_hand(case):
         "laser bias": 8 * 100 * 2 * symbols * sources * 0.9e-3 / 1e9,
         "TIA": conversions * 3e-3 / 1e9,
         "ADC": conversions * float(core.adc.energy(1e9)),
-        "input movement": 8 * 100 * 2 * (8 * 0.12e-12 + 8 * 5 * 0.08e-12 + 0.2e-12),
-        "output movement": conversions * (16 * 5 * 0.08e-12 + 0.2e-12),
-        "weight fetch": 2 * 100 * 50 * fetched,
+        "input movement": 8 * 100 * 2 * (operand * (0.12e-12 + 5 * 0.08e-12) + 0.2e-12),
+        "output movement": conversions * (10 * 5 * 0.08e-12 + 0.2e-12),
+        "weight fetch": 2 * 100 * 50 * weight * 3.9e-12,
         "mask write": 2 * 100 * 50 * sources * pixels * weight_slices * 1.25e-12,
         "idle at reload": 2 * passes * 1.5e-6 * (100 * 2 * sources * 0.9e-3 + 50 * 2 * planes * 3e-3),
         "calibration": 0.0,

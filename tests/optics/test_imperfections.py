@@ -490,7 +490,7 @@ def test_adc_noise_has_its_variance_and_its_tails(law):
 
     n = 65,536: the standard error of the kurtosis is sqrt(24 / n) = 0.02, and by simulation 0.1 for the logistic.
     """
-    core = only("adc_noise", **{"adc.enob": 6.0, "adc.noise": law, "adc.gain": 2.0})
+    core = only("adc_noise", **{"adc.enob": 6.0, "adc.bits": 24.0, "adc.noise": law, "adc.gain": 2.0})
     x, w = one_vector()
     u, t, _ = normalised(x[:1], w)
     found = noise_of(core, x, w) / (full_scale(core, u, t) / np.sqrt(3 * 4**6.0))
@@ -532,10 +532,10 @@ def test_a_range_of_all_rows_fits_whatever_the_numbers_are():
     np.testing.assert_allclose(clipped, np.clip(u @ t, -4, 4), atol=1e-4)
     assert np.mean(np.abs(u @ t) > 4) > 1e-3
     step = 4 / (2**5 - 1)
-    codes = seen(only("adc_rounding", **rows, **{"adc.bits": 6.0}), x, w) / step
+    codes = seen(only("adc_rounding", **rows, **{"adc.bits": 6.0, "adc.enob": 6.0}), x, w) / step
     np.testing.assert_allclose(codes, np.round(codes), atol=1e-3)
     assert np.max(np.abs(codes - u @ t / step)) == pytest.approx(0.5, abs=0.01)
-    noise = noise_of(only("adc_noise", **rows, **{"adc.enob": 6.0}), x, w)
+    noise = noise_of(only("adc_noise", **rows, **{"adc.enob": 6.0, "adc.bits": 24.0}), x, w)
     assert noise.var() == pytest.approx(4**2 / (3 * 4**6.0), rel=5 * np.sqrt(2 / noise.size))
 
 
@@ -552,7 +552,7 @@ STRUCTURES = {
         optics.LED(quadratic=-0.35, cubic=-0.1, bias_error=0.0, entries=2),
     ),
     "slices": (
-        {"encoding": Encoding(weights="offset", input_slices=2, weight_slices=2), "dac.bits": 4, "mask.bits": 4},
+        {"encoding": Encoding(weights="offset", input_slices=2, weight_slices=2), "dac.bits": 4.0, "mask.bits": 4},
         optics.ElectroAbsorption(extinction_ratio=10.0, bias_error=0.0),
     ),
 }
@@ -617,6 +617,9 @@ def drawn(name: str, noise: np.random.Generator) -> optics.TensorCore:
         place = noise.choice([0.0, 1.0, noise.uniform()])
         leaves[leaf] = low * (high / low) ** place if low > 0 else low + (high - low) * place
     leaves["device"] = np.floor(leaves["device"])
+    # ENOB includes the rounding.
+    leaves["adc.enob"] = min(leaves["adc.enob"], leaves["adc.bits"])
+    leaves["dac.enob"] = min(leaves["dac.enob"], changes.get("dac.bits", 8.0))
     core = optics.today(rows=16, columns=4).replace({"upkeep.probes": 0.0, "transfer": transfer} | changes | leaves)
     return core.replace({"effects": Effects.uniform(noise.choice([1.0, noise.uniform()]))})
 

@@ -34,7 +34,7 @@ STRUCTURES = {
     "rails": {},
     "exact light": {"detector.light": "exact"},
     "offset": {"encoding.weights": "offset", "encoding.inputs": "slots"},
-    "slices": {"encoding.weight_slices": 2, "encoding.input_slices": 2, "dac.bits": 4, "mask.bits": 4},
+    "slices": {"encoding.weight_slices": 2, "encoding.input_slices": 2, "dac.bits": 4, "dac.enob": 4, "mask.bits": 4},
     "scales of tiles": {"encoding.scales": "tile"},
     "bfloat16": {"arithmetic": "bfloat16"},
 }

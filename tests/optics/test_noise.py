@@ -98,9 +98,10 @@ def test_rin_is_relative_to_each_source_and_shared_by_the_columns(rows, power):
 
 @pytest.mark.parametrize("rows", SIZES)
 def test_dac_noise_is_shared_by_the_columns(rows):
-    """A full-scale sine between dark and full drive has variance 1/8: sigma^2 = 1 / (8 x 1.5 x 4**ENOB) per source."""
+    """A full-scale sine between dark and full drive has variance 1/8: sigma^2 = 1 / (8 x 1.5 x 4**ENOB) per source,
+    less the twelfth of the step squared that the rounding of 8 bits would add."""
     core, (x, w) = only("dac_noise", rows=rows, **{"dac.enob": 5.0}), operands(rows)
-    expected = w.T @ w / (8 * 1.5 * 4**5)
+    expected = w.T @ w * (1 / (8 * 1.5 * 4**5) - 1 / (12 * 255**2))
     found = np.cov(draw(core, x, w), rowvar=False)
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     np.testing.assert_allclose(found / scale, expected / scale, atol=TOLERANCE)
@@ -109,11 +110,13 @@ def test_dac_noise_is_shared_by_the_columns(rows):
 @pytest.mark.parametrize("rows", SIZES)
 @pytest.mark.parametrize("loading", [6.0, 24.0])
 def test_adc_noise_is_counted_against_the_full_scale(rows, loading):
-    """sigma = FS / (2 sqrt 2) 10**(-(6.02 ENOB + 1.76) / 20), FS peak to peak = 2 (1 + loading x expected rms)."""
+    """sigma = FS / (2 sqrt 2) 10**(-(6.02 ENOB + 1.76) / 20), FS peak to peak = 2 (1 + loading x expected rms), less
+    the twelfth of the step squared of 10 bits."""
     core, (x, w) = only("adc_noise", rows=rows, **{"adc.loading": loading, "adc.enob": 6.0}), operands(rows)
     full_scale = 1 + loading * np.linalg.norm(x) * np.linalg.norm(w, axis=0) / np.sqrt(rows)
     sigma = 2 * full_scale / (2 * np.sqrt(2)) * 10 ** (-(6.02 * 6.0 + 1.76) / 20)
-    np.testing.assert_allclose(draw(core, x, w).var(axis=0), sigma**2, rtol=TOLERANCE + 2e-3)
+    expected = sigma**2 - (full_scale / 511) ** 2 / 12
+    np.testing.assert_allclose(draw(core, x, w).var(axis=0), expected, rtol=TOLERANCE + 2e-3)
 
 
 @pytest.mark.parametrize("rows", SIZES)
@@ -122,7 +125,8 @@ def test_adc_noise_is_counted_against_the_full_scale(rows, loading):
 def test_quantisation_noise_is_a_twelfth_of_the_step_squared(rows, bits, stage):
     """D^2 / 12 per rounded number, summed with the other operand squared (Bennett 1948), over random operands."""
     effect = {"dac": "dac_rounding", "mask": "weight_rounding", "adc": "adc_rounding"}[stage]
-    core = only(effect, rows=rows, **{f"{stage}.bits": bits})
+    enob = {} if stage == "mask" else {f"{stage}.enob": bits}
+    core = only(effect, rows=rows, **{f"{stage}.bits": bits} | enob)
     x = jax.random.uniform(jax.random.key(1), (1024, rows), minval=-1.0, maxval=1.0).at[:, 0].set(1.0)
     w = jax.random.uniform(jax.random.key(2), (rows, 32), minval=-1.0, maxval=1.0).at[0].set(1.0)
     y = multiply(core, x, w, jax.random.key(3))

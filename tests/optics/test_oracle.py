@@ -52,8 +52,8 @@ class Oracle:
         self.amplifier = on["thermal"] * n["tia.noise_density"] ** 2 / (2 * n["clock"] * CHARGE**2)
         self.reset = on["thermal"] * BOLTZMANN * KELVIN * n["tia.integration_capacitance"] / CHARGE**2
         self.loading, self.gain, self.codes = n["adc.loading"], n["adc.gain"], 2 ** (n["adc.bits"] - 1) - 1
-        # A sine from -FS to FS has the power FS^2 / 2, and 1.5 x 4**ENOB times that of the noise.
-        self.converter = on["adc_noise"] * 0.5 / (1.5 * 4 ** n["adc.enob"])
+        # A sine from -FS to FS has the power FS^2 / 2, and 1.5 x 4**ENOB times that of noise and rounding together.
+        self.converter = on["adc_noise"] * max(0.5 / (1.5 * 4 ** n["adc.enob"]) - 1 / (12 * self.codes**2), 0)
         self.rounds, self.clips = on["adc_rounding"] == 1, on["adc_clipping"] == 1
 
     def multiply(self, x, w, draws: int, seed: int) -> tuple[np.ndarray, float]:
@@ -155,13 +155,15 @@ def lit(core: optics.TensorCore, x, w, electrons: float) -> optics.TensorCore:
     share = electrons / (np.mean(x @ (2 * now.closed + (1 - now.closed) * w)) / rows * now.pixel)
     variance, clock = electrons * rows, float(core.clock)
     full_scale = np.mean(now.full_scale(x, w, now.groups(rows)[0])) * share
+    bits = 1.0 + math.ceil(math.log2(1 + full_scale / math.sqrt(variance)))
+    converter = variance / 2 + (full_scale / (2 ** (bits - 1) - 1)) ** 2 / 12
     return core.replace(
         {
             "source.power": float(core.source.power) * share,
             "detector.dark_current": 0.1 * variance * CHARGE * clock,
             "tia.noise_density": math.sqrt(variance / 2 * 2 * clock) * CHARGE,
-            "adc.bits": 1.0 + math.ceil(math.log2(1 + full_scale / math.sqrt(variance))),
-            "adc.enob": math.log(full_scale**2 / (3 * variance / 2), 4),
+            "adc.bits": bits,
+            "adc.enob": math.log(full_scale**2 / (3 * converter), 4),
         }
     )
 
@@ -224,7 +226,7 @@ def test_codes_are_those_of_the_oracle():
     """Without noise every output is the oracle's code of the exact product, +-7 of them, a third of them clipped."""
     x = np.random.default_rng(9).normal(size=(VECTORS, 64)).astype(np.float32)
     w = np.tile(operands(64)[1], (1, WIDTH // COLUMNS))
-    core = core_of(64, "adc_rounding", "adc_clipping", **{"adc.bits": 4.0, "adc.gain": 12.0})
+    core = core_of(64, "adc_rounding", "adc_clipping", **{"adc.bits": 4.0, "adc.enob": 4.0, "adc.gain": 12.0})
     oracle = Oracle(core)
     oracle.random, oracle.clipped = np.random.default_rng(0), []
     x_scale, w_scale = np.abs(x).max(axis=1, keepdims=True).astype(np.float64), np.abs(w).max(axis=0).astype(np.float64)
@@ -433,7 +435,7 @@ def test_adc_noise_comes_once_per_group(cut, loading):
     norms = (size_x**2).reshape(-1, rows).sum(axis=1)[:, None] * (size_w**2).reshape(-1, rows, COLUMNS).sum(axis=1)
     square = norms.reshape(-1, accumulate, COLUMNS).sum(axis=1) / rows / scale**2
     expected = np.sum((1 + loading * np.sqrt(square)) ** 2, axis=0) / (3 * 4**5.0)
-    y, _ = draw(cut_core(cut, "adc_noise", **{"adc.enob": 5.0, "adc.loading": loading}), x, w)
+    y, _ = draw(cut_core(cut, "adc_noise", **{"adc.enob": 5.0, "adc.bits": 24.0, "adc.loading": loading}), x, w)
     bar = 5 * math.sqrt(2 / (DRAWS * COLUMNS))
     assert np.mean(y.var(axis=0) / scale**2 / expected) == pytest.approx(1, abs=bar)
     if loading < 1:
@@ -446,7 +448,7 @@ def test_adc_noise_comes_once_per_group(cut, loading):
 def sliced(over: str, *effects: str) -> optics.TensorCore:
     """A core of 8 x 1 bit inputs and 2 x 4 bit weights."""
     encoding = optics.Encoding(input_slices=8, weight_slices=2, weight_slices_over=over)
-    bits = {"dac.bits": 1.0, "mask.bits": 4.0, "detector.dark_current": 0.0}
+    bits = {"dac.bits": 1.0, "dac.enob": 1.0, "mask.bits": 4.0, "detector.dark_current": 0.0}
     return core_of(64, "dac_rounding", "weight_rounding", *effects, **bits, encoding=encoding)
 
 

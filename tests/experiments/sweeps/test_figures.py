@@ -173,8 +173,8 @@ def test_labels_have_units(made):
     run = made(ENOB, LIGHT)
     stated = {
         "adc.enob": "ADC ENOB [bit]",
-        "light.photons_per_mac": "photons launched per MAC",
-        "light.effective_bits": "light sized for [effective bits]",
+        "light.photons_per_mac": "photons per MAC, launched",
+        "light.effective_bits": "light sized for [effective bits against the product]",
         "source.rin": "source RIN [dB/Hz]",
         "space.fan_out_loss_db": "space fan out loss [dB]",
         "clock": "clock [Hz]",
