@@ -60,7 +60,7 @@ STRUCTURES = {
     "slots and offset weights": {"encoding.inputs": "slots", "encoding.weights": "offset"},
     "both offset": {"encoding.inputs": "offset", "encoding.weights": "offset"},
     "unsigned and offset weights": {"encoding.inputs": "unsigned", "encoding.weights": "offset"},
-    "input slices": {"encoding.input_slices": 2, "dac.bits": 3.0},
+    "input slices": {"encoding.input_slices": 2, "dac.bits": 3.0, "dac.enob": 2.5},
     "weight slices in planes": {"encoding.weight_slices": 2, "mask.bits": 3.0},
     "weight slices in passes": {
         "encoding.weight_slices": 2, "mask.bits": 3.0, "encoding.weight_slices_over": "passes",
@@ -194,12 +194,12 @@ def test_gradient_of_either_light(light):
 
 
 ROUNDINGS = {
-    ("dac_rounding", "dac.bits"): {"dac.bits": 6.0},
+    ("dac_rounding", "dac.bits"): {"dac.bits": 6.0, "dac.enob": 5.0},
     ("weight_rounding", "mask.bits"): {"mask.bits": 6.0},
-    ("adc_rounding", "adc.bits"): {"adc.bits": 7.0},
+    ("adc_rounding", "adc.bits"): {"adc.bits": 7.0, "adc.enob": 6.0},
 }
 SLICED = {
-    ("dac_rounding", "dac.bits"): {"encoding.input_slices": 2, "dac.bits": 3.0},
+    ("dac_rounding", "dac.bits"): {"encoding.input_slices": 2, "dac.bits": 3.0, "dac.enob": 2.5},
     ("weight_rounding", "mask.bits"): {"encoding.weight_slices": 2, "mask.bits": 3.0},
 }
 
