@@ -34,8 +34,12 @@ def run(tmp_path_factory):
 
 
 def test_a_product_is_what_the_core_says(run):
-    """Each figure beside a direct call of `matmul` and `price`, without any of the sweep's machinery."""
+    """Each figure beside a direct call of `matmul` and `price`, without any of the sweep's machinery.
+
+    Light is billed for the mean drive of the vectors, each scaled to its largest element.
+    """
     x, w = LoadedProduct(PRODUCT).operands
+    drive = float(np.mean(np.abs(x) / np.max(np.abs(x), axis=1, keepdims=True)))
     table = run.columns()
     for point, enob, weights, key, error, cost in zip(
         *(table[name] for name in ("point", "adc.enob", "encoding.weights", "key", "relative_error", "fj_per_mac")),
@@ -45,7 +49,8 @@ def test_a_product_is_what_the_core_says(run):
         y = core.matmul(x, w, key=jax.random.fold_in(jax.random.key(7), key))
         wanted = np.linalg.norm(y - x @ w) / np.linalg.norm(x @ w)
         assert error == pytest.approx(wanted, rel=1e-3), point
-        bill = optics.price(core, optics.trace(lambda w, x: x @ w)(w, x))
+        (site,) = optics.trace(lambda w, x: x @ w)(w, x)
+        bill = optics.price(core, [site], readings={site.name: drive})
         assert cost == pytest.approx(float(bill.per_mac) * 1e15, rel=1e-5)
 
 
