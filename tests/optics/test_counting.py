@@ -160,7 +160,6 @@ def test_a_vector_of_zeros_needs_no_light():
     [
         (3.0, {}, True),
         (1e4, {}, False),
-        (3.0, {"detector.counting": "poisson"}, False),
         (3.0, {"effects.shot": 0.0}, False),
         # 30 electrons of amplifier noise cover any counting statistics.
         (3.0, {"tia.noise_density": 30 * CHARGE * np.sqrt(2e9)}, False),
@@ -175,5 +174,7 @@ def test_a_warning_names_the_product_where_counting_matters(electrons, changes, 
         core.observe(x, w, key=KEY)
     messages = [str(w.message) for w in caught if "photo-electrons" in str(w.message)]
     assert bool(messages) == warned
+    assert counting.matters(core) == (warned or electrons > 36)
+    assert not counting.matters(core.replace({"detector.counting": "poisson"}))
     if warned:
         assert "128 x 32 weights: 100% of the outputs have fewer than 36" in messages[0]
