@@ -1,5 +1,6 @@
 """The optical tensor core: one object that perturbs a matrix product and prices it."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import jax
@@ -10,6 +11,7 @@ from electronics import Number
 from electronics.exact import product
 from optics import checks, cost, counting, frozen
 from optics.machine import Machine
+from optics.plan import Site
 from optics.ranges import SiteRange
 from optics.readings import Readings
 from optics.walk import Walk, Weights
@@ -43,7 +45,14 @@ class TensorCore(Machine):
 
         Outside a trace it warns where outputs are too dim for Gaussian shot noise, see `optics.counting`.
         """
-        return self.prepare().observe(x, w, key=key)
+        y, readings = self.prepare().observe(x, w, key=key)
+        counting.warn_few_electrons(f"a product of {w.shape[0]} x {w.shape[1]} weights", readings, self)
+        return y, readings
+
+    def review(self, sites: Sequence[Site], readings: Mapping[str, Readings]) -> None:
+        """Warn of what a run's numbers cannot be trusted for, given its sites and what was read at them; never when
+        traced. See `optics.counting`."""
+        counting.review(self, sites, readings)
 
     def cost(self, *, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
         """Energy [J] by component of `vectors` vectors through a rows x columns product, see `optics.cost`."""
@@ -88,6 +97,10 @@ class Prepared:
         """Itself: the device is drawn once."""
         return self
 
+    def review(self, sites: Sequence[Site], readings: Mapping[str, Readings]) -> None:
+        """As `TensorCore.review`."""
+        self.core.review(sites, readings)
+
     def load(self, w: jax.Array) -> "Loaded":
         """As `TensorCore.load`."""
         w = checks.weights(w)
@@ -101,7 +114,7 @@ class Prepared:
         """As `TensorCore.observe`."""
         y, seen = self.walk(x, w, key, observe=True)
         exact, x, w = product_of(x, w)
-        readings = Readings(
+        return y, Readings(
             outputs=jnp.float32(y.size),
             signal=jnp.sum(exact**2),
             error=jnp.sum((y - exact) ** 2),
@@ -110,8 +123,6 @@ class Prepared:
             macs=jnp.float32(y.size * w.shape[0]),
             **{name: seen[name] for name in Readings._fields if name in seen},
         )
-        counting.warn_few_electrons(f"a product of {w.shape[0]} x {w.shape[1]} weights", readings, self.core)
-        return y, readings
 
     def walk(self, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool):
         """(y, all that was seen), see `optics.walk`."""

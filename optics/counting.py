@@ -1,6 +1,7 @@
 """Where Gaussian shot noise misleads: outputs of few photo-electrons, and whether that matters on a core."""
 
 import warnings
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ from electronics import Number
 from electronics.book import ELEMENTARY_CHARGE
 from optics import tiling
 from optics.machine import Machine
+from optics.plan import Site
 from optics.readings import FEWEST_ELECTRONS, Readings
 
 # With other noise of the receiver of this rms, in electrons, the sum is within 0.009 of a Gaussian distribution at any
@@ -46,6 +48,28 @@ def matters(core: Machine) -> bool:
     if core.detector.counting == "poisson" or _is_traced((core.effects, core.tia, core.clock)):
         return False
     return bool(np.any((core.effects.shot > 0) & (receiver_electrons(core) < COVERING_ELECTRONS)))
+
+
+def review(core: Machine, sites: Sequence[Site], readings: Mapping[str, Readings]) -> None:
+    """Warns of sites on a concrete core that are too dim for Gaussian shot noise: by what was read, or else expected.
+
+    An expectation warns from half the limit down, since `expected_electrons` is right within a factor of two or so.
+    """
+    for name, found in readings.items():
+        if isinstance(found, Readings):
+            warn_few_electrons(name, found, core)
+    if readings or _is_traced(core) or not matters(core):
+        return
+    expected = {site.name: float(np.max(expected_electrons(core, site.rows))) for site in sites}
+    dim = {name: electrons for name, electrons in expected.items() if electrons < FEWEST_ELECTRONS / 2}
+    if dim:
+        first, electrons = next(iter(dim.items()))
+        more = f" and {len(dim) - 1} more sites" if len(dim) > 1 else ""
+        warnings.warn(
+            f"{first}{more}: some {electrons:.2g} photo-electrons are expected per output, and below "
+            f"{FEWEST_ELECTRONS:.0f} Gaussian shot noise flatters; set detector.counting = 'poisson' to count them",
+            stacklevel=5,
+        )
 
 
 def warn_few_electrons(name: str, readings: Readings, core: Machine) -> None:

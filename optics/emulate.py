@@ -21,8 +21,9 @@ class Core(Protocol):
     `observe`, needed for diagnostics, returns readings beside the product: a pytree whose leaves add up, or one with
     methods `joined(other)` and `folded()` (over a leading axis). A core may also have `prepare()`, called once a run,
     whose result is used in its place; `at(name)`, the core of the site of that name; `turn(number, names)`, the core in
-    that turn of a scan that holds the named sites; and `check_call(fixed)`, called once a run with the numbers and
-    strings among the arguments that are part of the function, by name.
+    that turn of a scan that holds the named sites; `check_call(fixed)`, called once a run with the numbers and strings
+    among the arguments that are part of the function, by name; and `review(sites, readings)`, called at its end with
+    the sites on the core and what was read at them, to warn.
     """
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
@@ -63,9 +64,10 @@ def emulate(
             core.check_call(fixed)
         outs, readings = Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
         result = jax.tree.unflatten(tree, outs)
-        if not diagnostics:
-            return result
-        return result, {site.name: readings[site.index] for site in plan.all_sites() if site.index in readings}
+        named = {site.name: readings[site.index] for site in plan.all_sites() if site.index in readings}
+        if hasattr(core, "review"):
+            core.review([site for site in plan.all_sites() if site.optical], named)
+        return (result, named) if diagnostics else result
 
     return run
 

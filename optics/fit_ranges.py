@@ -4,7 +4,7 @@ ranges = optics.fit_ranges(forward)(core, key, params, sample)
 y = optics.emulate(forward)(optics.Ranged(core, ranges), key, params, x)
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from optics import checks
 from optics.core import Prepared, TensorCore
 from optics.emulate import emulate, of_turn
-from optics.plan import Policy, stationary
+from optics.plan import Policy, Site, stationary
 from optics.ranges import SiteRange
 
 
@@ -33,6 +33,10 @@ class Ranged(NamedTuple):
             raise ValueError(f"site {name!r} has no calibrated range; there are: {', '.join(sorted(self.ranges))}")
         prepared = self.core.prepare()
         return Prepared(prepared.core, prepared.device, self.ranges[name])
+
+    def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
+        """As `TensorCore.review`."""
+        self.core.review(sites, readings)
 
     def turn(self, number: jax.Array, names: set[str]) -> "Ranged":
         """In a turn of the scan that holds the named sites."""

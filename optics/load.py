@@ -5,7 +5,7 @@ y = optics.emulate(forward)(loaded, key, params, x)
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from optics._jax import JaxprEqn
 from optics.core import Loaded, Prepared, TensorCore
 from optics.emulate import Runner, at, of_turn, operands, turned
 from optics.fit_ranges import Ranged
-from optics.plan import Policy, plan_call, stationary
+from optics.plan import Policy, Site, plan_call, stationary
 from optics.walk import Weights
 
 
@@ -35,6 +35,10 @@ class Resident(NamedTuple):
         """The core at a site: with its weights on the mask, or loading them at each call if they could not stay."""
         core = at(self.core, name)
         return _StandingCore(core, self.sites[name], name) if name in self.sites else core
+
+    def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
+        """As `TensorCore.review`."""
+        self.core.review(sites, readings)
 
     def turn(self, number: jax.Array, names: set[str]) -> "Resident":
         """In a turn of the scan that holds the named sites."""

@@ -178,3 +178,18 @@ def test_a_warning_names_the_product_where_counting_matters(electrons, changes, 
     assert not counting.matters(core.replace({"detector.counting": "poisson"}))
     if warned:
         assert "128 x 32 weights: 100% of the outputs have fewer than 36" in messages[0]
+
+
+def test_emulate_names_the_site_that_is_too_dim_without_running_diagnostics():
+    """A core of 32 rows at half a photon per MAC: 0.5 x 0.8 or fewer electrons per product, some 5 per output."""
+    dim = optics.lit_by(optics.physical_limit(rows=32, columns=16), 0.5)
+    x, params = jnp.ones((3, 32)), {"layer": jnp.ones((32, 8))}
+    run = optics.emulate(lambda p, x: x @ p["layer"])
+    with pytest.warns(UserWarning, match=r"000 layer 32x8: some .* photo-electrons are expected per output"):
+        run(dim, KEY, params, x)
+    with pytest.warns(UserWarning, match="000 layer 32x8: 100% of the outputs have fewer than 36"):
+        optics.emulate(lambda p, x: x @ p["layer"], diagnostics=True)(dim, KEY, params, 0.01 * x.at[:, 0].set(100.0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        run(dim.replace({"detector.counting": "poisson"}), KEY, params, x)
+        run(optics.today(rows=32, columns=16), KEY, params, x)
