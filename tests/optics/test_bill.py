@@ -248,8 +248,10 @@ def test_price_vmaps_and_differentiates():
     ],
 )
 def test_movement_follows_the_bits_that_are_moved(changes, operand, output, weight):
-    """Digits of the DAC or the mask, one bit more where there is a sign, and the ADC's bits; by energies per bit of 2^-40 J,
-    without wires for the inputs and weights, and without memory for the outputs."""
+    """Digits of the DAC or the mask, one bit more where there is a sign, and the ADC's bits.
+
+    By energies per bit of 2^-40 J, without wires for the inputs and weights, and without memory for the outputs.
+    """
     core = optics.today(rows=64, columns=64).replace({"digital.rescale_energy": 0.0, "vectors_per_load": 8.0} | changes)
     bit = 2.0**-40
     memory = core.replace({"digital.sram_energy": bit, "digital.wire_energy": 0.0, "digital.memory_energy": bit})
