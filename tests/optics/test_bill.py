@@ -249,18 +249,21 @@ def test_price_vmaps_and_differentiates():
     ],
 )
 def test_movement_follows_the_bits_that_are_moved(changes, operand, output, weight):
-    """Digits of the DAC or the mask, one bit more where there is a sign, and the ADC's bits; by energies per bit of 1,
-    without wires for the inputs and weights, and without memory for the outputs."""
+    """Digits of the DAC or the mask, one bit more where there is a sign, and the ADC's bits.
+
+    By energies per bit of 2^-40 J, without wires for the inputs and weights, and without memory for the outputs.
+    """
     core = optics.today(rows=64, columns=64).replace({"digital.rescale_energy": 0.0, "vectors_per_load": 8.0} | changes)
-    memory = core.replace({"digital.sram_energy": 1.0, "digital.wire_energy": 0.0, "digital.memory_energy": 1.0})
+    bit = 2.0**-40
+    memory = core.replace({"digital.sram_energy": bit, "digital.wire_energy": 0.0, "digital.memory_energy": bit})
     size = {"rows": 64, "columns": 32, "vectors": 8}
     lines = memory.cost(**size, resident=True)
-    assert float(lines["input movement"]) == 8 * 64 * operand
-    assert float(lines["weight fetch"]) == 64 * 32 * weight
-    assert float(memory.cost(**size, resident=False)["weight fetch"]) == 64 * 32 * weight
-    wires = core.replace({"digital.wire_energy": 1.0, "digital.wire_length": 1.0})
+    assert float(lines["input movement"]) == 8 * 64 * operand * bit
+    assert float(lines["weight fetch"]) == 64 * 32 * weight * bit
+    assert float(memory.cost(**size, resident=False)["weight fetch"]) == 64 * 32 * weight * bit
+    wires = core.replace({"digital.wire_energy": bit, "digital.wire_length": 1.0})
     readings = core.encoding.readings
-    assert float(wires.cost(**size, resident=True)["output movement"]) == 8 * 32 * readings * output
+    assert float(wires.cost(**size, resident=True)["output movement"]) == 8 * 32 * readings * output * bit
 
 
 @pytest.mark.parametrize("transform", [jax.jit, jax.vmap])
