@@ -15,7 +15,8 @@ import optics
 from optics.readings import total
 
 pytestmark = pytest.mark.slow
-TOKENS, WINDOWS = 256, 4
+TOKENS, WINDOWS = 256, 12
+TEXTS = ("owt_5", "wikipedia_5")
 
 
 class Shares(NamedTuple):
@@ -64,8 +65,9 @@ def lights(core, x, w):
 
 @pytest.fixture(scope="module")
 def windows(smollm2):
-    text = models.load_text("owt_5")
-    return models.windows(smollm2.tokenizer.encode(text), WINDOWS, TOKENS)
+    """[texts, windows, tokens]."""
+    encoded = (smollm2.tokenizer.encode(models.load_text(text)) for text in TEXTS)
+    return np.stack([models.windows(tokens, WINDOWS, TOKENS) for tokens in encoded])
 
 
 def test_the_light_of_an_output_is_right_within_a_few_per_cent(smollm2, windows):
@@ -73,7 +75,7 @@ def test_the_light_of_an_output_is_right_within_a_few_per_cent(smollm2, windows)
         return models.forward(smollm2.config, params, tokens)
 
     look = jax.jit(optics.emulate(forward, diagnostics=True))
-    _, seen = look(Looking(optics.today()), jax.random.key(0), smollm2.params, windows[:1, :128])
+    _, seen = look(Looking(optics.today()), jax.random.key(0), smollm2.params, windows[0, :1, :128])
     for name, shares in seen.items():
         one = total([shares])
         rms, mean = np.sqrt(one.square / one.count), one.error / one.count
@@ -85,22 +87,23 @@ def test_the_light_of_an_output_is_right_within_a_few_per_cent(smollm2, windows)
 
 
 @pytest.mark.parametrize("preset", ["today", "projected_2029", "physical_limit"])
-@pytest.mark.parametrize("field, fast, slow", [
-    ("detector.light", "factored", "exact"), ("arithmetic", "bfloat16", "float32"),
+@pytest.mark.parametrize("field, fast, slow, least, most", [
+    # Factors may not flatter, and may cost some hundredths.
+    ("detector.light", "factored", "exact", 0.0, 0.03), ("arithmetic", "bfloat16", "float32", -0.02, 0.02),
 ])  # fmt: skip
-def test_the_loss_of_the_model_is_the_same(smollm2, windows, preset, field, fast, slow):
-    """Paired: the same draws of all noise."""
+def test_the_loss_of_the_model_is_the_same(smollm2, windows, preset, field, fast, slow, least, most):
+    """Paired: the same draws of all noise. Each bound holds within 3 standard errors of a text's windows."""
 
     def score(params, tokens):
         return jnp.mean(models.next_token_losses(models.forward(smollm2.config, params, tokens), tokens))
 
-    run, losses = jax.jit(optics.emulate(score)), {}
-    for kind in (fast, slow):
-        core = optics.preset(preset).replace({field: kind})
-        losses[kind] = np.array(
-            [run(core, jax.random.key(number), smollm2.params, window[None]) for number, window in enumerate(windows)]
+    run = jax.jit(optics.emulate(score))
+    for text, of_text in zip(TEXTS, windows, strict=True):
+        fast_loss, slow_loss = (
+            np.array([run(core, jax.random.key(n), smollm2.params, w[None]) for n, w in enumerate(of_text)])
+            for core in (optics.preset(preset).replace({field: kind}) for kind in (fast, slow))
         )
-    difference = losses[fast] - losses[slow]
-    error = difference.std(ddof=1) / np.sqrt(len(difference))
-    print(f"{preset}, {field}: NLL {losses}, difference {difference.mean():+.4f} +- {error:.4f}")
-    assert abs(difference.mean()) < 0.02 + 3 * error
+        difference = fast_loss - slow_loss
+        mean, error = difference.mean(), difference.std(ddof=1) / np.sqrt(len(difference))
+        print(f"{preset}, {text}, {field}: NLL {slow_loss.mean():.4f}, difference {mean:+.4f} +- {error:.4f}")
+        assert least - 3 * error < mean < most + 3 * error
