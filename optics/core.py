@@ -128,7 +128,7 @@ class Prepared:
         """(y, all that was seen), see `optics.walk`."""
         x, w = checks.product(x, w)
         y, seen = _walked(self, x.reshape(-1, x.shape[-1]), w, key, observe)
-        return y.reshape(*x.shape[:-1], w.shape[1]), seen
+        return y.reshape(*x.shape[:-1], w.shape[1]).astype(jnp.float32), seen
 
 
 @jax.tree_util.register_pytree_node_class
@@ -149,7 +149,7 @@ class Loaded:
         """x [..., rows] -> [..., columns], as `TensorCore.matmul` with the matrix that was loaded."""
         x = checks.inputs(x, self.rows)
         y = _through(self.prepared, x.reshape(-1, self.rows), self.weights, key)
-        return y.reshape(*x.shape[:-1], y.shape[-1])
+        return y.reshape(*x.shape[:-1], y.shape[-1]).astype(jnp.float32)
 
 
 # Compiled as a whole, once for each structure and shape: outside a jit each conditional would be compiled at each call.
