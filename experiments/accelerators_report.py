@@ -14,7 +14,7 @@ WAYS = {
     "by_system_and_model": "each system and model held out",
     "by_rows": "every fifth row held out",
 }
-COMMAND = "python -m experiments accelerators --docs docs"
+COMMAND = "otc accelerators --docs docs"
 
 Found = Mapping[str, Mapping[Published, Comparison]]
 

@@ -235,7 +235,13 @@ SITE = optics.trace(lambda w, x: x @ w)(
 def bill(**changes):
     """A 100 x 50 product of 8 vectors on a 64 x 32 core: two row tiles, two column tiles, two fills of the mask."""
     core = optics.today(rows=64, columns=32).replace(
-        {"vectors_per_load": 4.0, "mask.settle_time": 0.5e-6, "upkeep.probes": 0.0, "encoding": Encoding(**changes)}
+        {
+            "vectors_per_load": 4.0,
+            "mask.settle_time": 0.5e-6,
+            "upkeep.probes": 0.0,
+            "source.mean_drive": 0.2,
+            "encoding": Encoding(**changes),
+        }
     )
     return core, optics.price(core, SITE)
 

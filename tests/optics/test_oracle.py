@@ -338,8 +338,13 @@ def four_sigma():
 @pytest.fixture(scope="module")
 def launched(four_sigma):
     """Photons that the sources send per MAC for 30 dB, by encoding: shot noise alone, no losses, all are detected."""
-    none = {"space.fan_out_loss_db": 0.0, "mask.loss_db": 0.0, "space.fan_in_loss_db": 0.0}
-    core = core_of(1024, "shot", **none, **{"detector.quantum_efficiency": 1.0, "detector.dark_current": 0.0})
+    none = {
+        "space.fan_out_loss_db": 0.0,
+        "mask.loss_db": 0.0,
+        "space.fan_in_loss_db": 0.0,
+        "detector.dark_current": 0.0,
+    }
+    core = core_of(1024, "shot", **none, **{"detector.quantum_efficiency": 1.0, "detector.light": "exact"})
     found = {}
     for inputs, weights in SIGNS:
         coded = core.replace({"encoding": optics.Encoding(inputs=inputs, weights=weights)})
