@@ -1,5 +1,6 @@
 """Where the energy goes: a bill, line by line, for each of some machines."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -45,6 +46,10 @@ COLOURS = {
 LABELS = {"digital products": "attention (digital)", "calibration": "calibration duty"}
 
 
+# Characters of small print beside each panel, and its line's share of the figure's height.
+NOTE_WIDTH, LINE_HEIGHT = 42, 0.024
+
+
 class Line(NamedTuple):
     """A line of a bill [fJ/MAC]: its value, and the 5th and 95th percentile where they are known."""
 
@@ -77,9 +82,13 @@ def draw(
     panels[0, 0].invert_yaxis()
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
     handles = [plotting.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
-    figure.legend(handles, COLOURS, loc="lower center", ncols=len(COLOURS), fontsize=8)
-    figure.text(0.01, 0.0, note, fontsize=7, color="#555555", va="top")
-    figure.tight_layout(rect=(0, 0.04, 1, 1))
+    # All inside the figure: what hangs over its edge moves the legend when the figure is cropped to what it holds.
+    lines = textwrap.wrap(note, NOTE_WIDTH * (1 + len(bills)))
+    foot = LINE_HEIGHT * len(lines)
+    figure.text(0.01, 0.0, "\n".join(lines), fontsize=7, color="#555555", va="bottom")
+    columns = len(COLOURS) if len(bills) > 1 else len(COLOURS) // 2
+    figure.legend(handles, COLOURS, loc="lower center", bbox_to_anchor=(0.5, foot), ncols=columns, fontsize=8)
+    figure.tight_layout(rect=(0, foot + LINE_HEIGHT * (1 + len(COLOURS) / columns), 1, 1))
     plotting.save(figure, out, "waterfall")
 
 
