@@ -29,7 +29,7 @@ class ADC(Part):
     enob: Number = number("bit", least=1, most=20)
     loading: Number = number("1", above=0, most=1e6, plausible=(1, 1e3))
     gain: Number = number("1", least=1e-6, most=1e6, plausible=(1e-2, 1e4))
-    jitter: Number = number("s", least=0, most=1, plausible=(None, 1e-10))
+    jitter: Number = number("s", least=0, most=1e-3, plausible=(None, 1e-10))
     offset_mismatch: Number = number("1", least=0, most=1)
     survey_factor: Number = number("1", least=0, most=1e6, plausible=(None, 100))
     span: str = choice("norms", "rows")

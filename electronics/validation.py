@@ -93,7 +93,7 @@ def checked_static(owner: str, field: dataclasses.Field, value: Any) -> Any:
     whole = int(value) if isinstance(value, np.integer) else value
     most = field.metadata.get("most", _WHOLE_MOST)
     if isinstance(whole, bool) or not isinstance(whole, int) or whole < 1:
-        raise ValueError(f"{name} = {_shown(value)} must be a whole number >= 1")
+        raise ValueError(f"{name} = {_shown(value)} must be a whole number >= 1, of type int")
     if whole > most:
         raise ValueError(f"{name} = {_shown(value)} must be a whole number <= {most}")
     return whole
@@ -120,7 +120,7 @@ def slip(value: float, unit: str, wanted: tuple[float | None, float | None]) -> 
         meant.append((1 / value, f"{value:g} Ohm"))
     if unit == "C":
         meant.append((value * _ELEMENTARY_CHARGE, f"{value:g} electrons"))
-    if unit not in _WITHOUT_PREFIX and _USUAL[0] <= abs(value) <= _USUAL[1]:
+    if unit not in _WITHOUT_PREFIX and _USUAL[0] <= value <= _USUAL[1]:
         # Rates are large and stated in GHz; everything else is small and stated in nm, mW or pJ.
         prefixes = _LARGE if unit == "Hz" else _SMALL
         meant += [(value * factor, f"{value:g} {prefix}{unit}") for factor, prefix in prefixes.items()]
@@ -142,7 +142,7 @@ def _as_float32(value: Any) -> np.ndarray | None:
     """None where the value is no real number or array of them."""
     try:
         raw = np.asarray(value)
-        if not jax.numpy.issubdtype(raw.dtype, np.number) and raw.dtype != np.bool_ and not isinstance(value, int):
+        if raw.dtype == np.bool_ or not (jax.numpy.issubdtype(raw.dtype, np.number) or isinstance(value, int)):
             return None
         if jax.numpy.issubdtype(raw.dtype, np.complexfloating):
             return None

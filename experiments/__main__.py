@@ -13,6 +13,7 @@ from experiments import INTERRUPTED
 # Where Python swallows an interruption, as in the hooks that JAX hangs on the garbage collector, it is sent again.
 _AGAIN_AFTER_SECONDS = 0.05
 _stopped = threading.Event()
+_loaded = threading.Event()
 
 
 def main() -> int:
@@ -24,6 +25,7 @@ def main() -> int:
     try:
         from experiments.commands import run
 
+        _loaded.set()
         status = run(sys.argv[1:])
     except BaseException:
         # A module that is interrupted while it loads may say anything.
@@ -40,6 +42,10 @@ def main() -> int:
 
 
 def _stop(number, frame) -> None:
+    if not _loaded.is_set():
+        # An exception inside C code of a module that loads is printed there, or brings the interpreter down.
+        os.write(2, b"\nstopped\n")
+        os._exit(INTERRUPTED)
     _stopped.set()
     raise KeyboardInterrupt
 

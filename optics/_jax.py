@@ -15,7 +15,6 @@ __all__ = [
     "bind",
     "contains_product",
     "gathered",
-    "gathered_under_a_mesh",
     "is_product",
     "jaxprs_inside",
     "kind",
@@ -135,14 +134,6 @@ def gathered(array: jax.Array) -> jax.Array:
     if not any(axes is not None for axes in sharding.spec):
         return array
     return jax.sharding.reshard(array, sharding.update(spec=jax.sharding.PartitionSpec(*[None] * array.ndim)))
-
-
-def gathered_under_a_mesh(array: jax.Array) -> jax.Array:
-    """As `gathered` where `jax.set_mesh` holds; elsewhere itself, spread as it is.
-
-    Under a mesh new arrays are whole unless told otherwise, and JAX does not join them with those that are spread.
-    """
-    return array if jax.sharding.get_abstract_mesh().empty else gathered(array)
 
 
 def is_concrete(value: Any) -> bool:

@@ -41,8 +41,8 @@ def finite_weights(weights: int | Sequence[int], args: Sequence[Any]) -> None:
 def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
     """x [..., rows] and w [rows, columns] as arrays; ValueError unless they can be multiplied on a core.
 
-    Weights that are spread over explicit axes of a mesh come back whole: a core's tiles cut across the shards. Under
-    `jax.set_mesh` inputs do too.
+    Those that are spread over explicit axes of a mesh come back whole: a core's tiles, and what a receiver keeps of the
+    vector before, cut across the shards. Arrays on automatic axes stay as they are.
     """
     x, w = jnp.asarray(x), jnp.asarray(w)
     shapes = f"x has shape {x.shape} and w {w.shape}"
@@ -53,7 +53,7 @@ def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
     if x.dtype != jnp.float32 or w.dtype != jnp.float32:
         raise ValueError(f"x and w must be float32; x has {x.dtype} and w {w.dtype}")
     finite("w", w)
-    return _jax.gathered_under_a_mesh(x), _jax.gathered(w)
+    return _jax.gathered(x), _jax.gathered(w)
 
 
 def weights(w: Any) -> jax.Array:
@@ -73,7 +73,7 @@ def inputs(x: Any, rows: int) -> jax.Array:
             f"x must be float32 [..., {rows}] for the matrix that is loaded, each dimension at least 1; "
             f"it has shape {x.shape} and {x.dtype}"
         )
-    return _jax.gathered_under_a_mesh(x)
+    return _jax.gathered(x)
 
 
 def above(name: str, value: Any, least: float) -> None:

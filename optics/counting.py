@@ -47,7 +47,9 @@ def matters(core: Machine) -> bool:
     """Whether a concrete core has Gaussian shot noise that no other noise of the receiver covers; False if traced."""
     if core.detector.counting == "poisson" or _is_traced((core.effects, core.tia, core.clock)):
         return False
-    return bool(np.any((core.effects.shot > 0) & (receiver_electrons(core) < COVERING_ELECTRONS)))
+    # A concrete core inside a trace of something else, as one that a jitted function closes over.
+    with jax.ensure_compile_time_eval():
+        return bool(np.any((core.effects.shot > 0) & (receiver_electrons(core) < COVERING_ELECTRONS)))
 
 
 def review(core: Machine, sites: Sequence[Site], readings: Mapping[str, Readings]) -> None:
@@ -60,7 +62,8 @@ def review(core: Machine, sites: Sequence[Site], readings: Mapping[str, Readings
             warn_few_electrons(name, found, core)
     if readings or _is_traced(core) or not matters(core):
         return
-    expected = {site.name: float(np.max(expected_electrons(core, site.rows))) for site in sites}
+    with jax.ensure_compile_time_eval():
+        expected = {site.name: float(np.max(expected_electrons(core, site.rows))) for site in sites}
     dim = {name: electrons for name, electrons in expected.items() if electrons < FEWEST_ELECTRONS / 2}
     if dim:
         first, electrons = next(iter(dim.items()))

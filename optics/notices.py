@@ -46,9 +46,10 @@ def warn_of_digital(sites: Sequence[Site], weights: object, stacklevel: int, *, 
     unknown = [site for site in sites if site.reason == UNKNOWN]
     said = []
     if nothing:
+        captured = any(site.captured or site.reason == CAPTURED for site in sites)
         said.append(
             "nothing runs on the core: no matrix product in the function has an operand made of the weights (argument "
-            f"{weights}) alone, and arrays that the function captures are not weights"
+            f"{weights}) alone" + (", and arrays that the function captures are not weights" if captured else "")
         )
     if share > WORTH_A_WARNING:
         missed = [site for site in sites if is_missed(site) and site.reason != UNKNOWN]

@@ -262,7 +262,7 @@ def _after_another(values: jax.Array, first: float) -> jax.Array:
 
     By an update in place: XLA computes what it pads or concatenates number by number, eight times as slowly.
     """
-    return jnp.full((values.shape[0] + 1, values.shape[1]), first, jnp.float32).at[1:].set(values)
+    return jnp.full((values.shape[0] + 1, values.shape[1]), first, jnp.float32).at[1:].set(values.astype(jnp.float32))
 
 
 def _overlapping(values: jax.Array, share: jax.Array) -> jax.Array:

@@ -193,3 +193,14 @@ def test_emulate_names_the_site_that_is_too_dim_without_running_diagnostics():
         warnings.simplefilter("error")
         run(dim.replace({"detector.counting": "poisson"}), KEY, params, x)
         run(optics.today(rows=32, columns=16), KEY, params, x)
+
+
+@pytest.mark.parametrize("name", ["today", "physical_limit"])
+def test_a_core_that_a_compiled_function_captures_is_looked_at(name):
+    """Its numbers are concrete inside a trace of something else."""
+    core, w, x = optics.preset(name, rows=16, columns=8), jnp.ones((16, 8)), jnp.ones((4, 16))
+    run = optics.emulate(lambda p, x: x @ p)
+    wanted = jax.jit(run)(core, KEY, w, x)
+    np.testing.assert_allclose(jax.jit(lambda x: run(core, KEY, w, x))(x), wanted, rtol=1e-5)
+    _, turns = jax.lax.scan(lambda carry, key: (carry, run(core, key, w, x)), 0.0, KEY[None])
+    np.testing.assert_allclose(turns[0], wanted, rtol=1e-5)

@@ -25,6 +25,9 @@ for name, of_x, of_w in (("columns", P(), P(None, "a")), ("vectors", P("a", None
         xs, ws = jax.device_put(x, NamedSharding(mesh, of_x)), jax.device_put(w, NamedSharding(mesh, of_w))
         y = core.matmul(xs, ws, key=key)
         found[name] = float(np.max(np.abs(jax.device_get(y) - wanted)) / np.max(np.abs(wanted)))
+apart = jax.device_put(x, NamedSharding(mesh, P("a", None)))
+y = optics.emulate(lambda p, x: x @ p)(core, key, w, apart)
+found["without a context"] = float(np.max(np.abs(jax.device_get(y))))
 print(json.dumps(found))
 """
 
@@ -43,3 +46,7 @@ def test_a_product_of_spread_arrays_is_the_same(found, spread):
     it."""
     assert "Explicit" in found["axes"]
     assert found[spread] < 0.02
+
+
+def test_inputs_that_are_spread_outside_any_mesh_context_are_taken(found):
+    assert found["without a context"] > 0
