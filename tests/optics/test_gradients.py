@@ -53,6 +53,7 @@ WITHOUT_NUMBERS = (
 )  # fmt: skip
 STRUCTURES = {
     "rails": {},
+    "every number, rails": {},
     "slots": {"encoding.inputs": "slots"},
     "offset inputs": {"encoding.inputs": "offset"},
     "unsigned": {"encoding.inputs": "unsigned"},
@@ -71,6 +72,8 @@ STRUCTURES = {
     "logistic noise": {"adc.noise": "logistic"},
     "bfloat16": {"arithmetic": "bfloat16"},
 }  # fmt: skip
+# Half a minute each; the others are slow together, and run by `make test-slow`.
+QUICK = ("rails", "both offset", "input slices", "accumulated tiles")
 
 
 def rich(changes=None):
@@ -142,13 +145,13 @@ def at(core, names, operands=0.8):
     }
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in STRUCTURES])
 def test_gradient_is_that_of_the_mean(name):
     core = rich(STRUCTURES[name])
-    # Of the first structure every number that acts; bits, whose steps are whole, have a test of their own.
+    # Of one structure every number that acts; bits, whose steps are whole, have a test of their own.
     others = [n for n, v in core.numbers().items() if np.ndim(v) == 0 and v != 0 and not n.endswith("bits")]
     acting = [n for n in others if n not in WITHOUT_NUMBERS and not n.startswith(("digital", "overhead"))]
-    names = tuple(acting) if name == "rails" else SOME
+    names = tuple(acting) if name == "every number, rails" else SOME
     run = over_keys(partial(squared_error, core, names))
     for light, photons in LIGHT.items():
         found = compared(run, at(core, names) | {"source.power": np.float32(lit_to(core, photons))})
@@ -183,7 +186,7 @@ def test_gradient_in_ranges_that_are_fixed():
         assert not wrong(compared(run, theta | {"source.power": np.float32(lit_to(core, photons))}))
 
 
-@pytest.mark.parametrize("light", ["factored", "exact"])
+@pytest.mark.parametrize("light", ["factored", pytest.param("exact", marks=pytest.mark.slow)])
 def test_gradient_of_either_light(light):
     """Tiles of 128 rows and columns, the fewest whose light is factored."""
     core = rich({"detector.light": light, "rows": 128, "columns": 128})
