@@ -67,6 +67,7 @@ def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None
         axes.plot(x, y, ".", ms=1.5 if paired else 3, color=colour, alpha=0.25 if paired else 0.6, mew=0, zorder=1)
         front = pareto(x, -y)
         axes.plot(x[front], y[front], color=colour, lw=1.5, label=kind, zorder=3)
+    starts: list[tuple[str, float, float]] = []
     for name in NAMED:
         own = [row for row in rows if row.name == name]
         if own:
@@ -74,15 +75,31 @@ def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None
             front = pareto(x, -y)
             x, y = x[front], y[front]
             axes.plot(x, y, "--", lw=1, color="#444444", zorder=2)
-            axes.annotate(name, (x[0], y[0]), (2, -8), textcoords="offset points", fontsize=7, bbox=plotting.CLEARED)
+            starts.append((name, x[0], y[0]))
     for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
         plotting.plain_log(axis, limits)
+    _name_lines(axes, starts)
     if np.isfinite(workload.tpot_limit):
         axes.axvline(1e3 * workload.tpot_limit, color=GREY, lw=1)
         axes.text(
             1e3 * workload.tpot_limit, 0.02, " limit", transform=axes.get_xaxis_transform(), color="#555555", fontsize=7
         )
     axes.legend(loc="lower right", fontsize=7.5)
+
+
+def _name_lines(axes: Axes, starts: Sequence[tuple[str, float, float]]) -> None:
+    """Names below the starts of their lines, each a line of text lower while it would lie on another."""
+    renderer, taken = axes.figure.canvas.get_renderer(), []
+    for name, x, y in sorted(starts, key=lambda start: start[1]):
+        for row in range(len(starts)):
+            text = axes.annotate(
+                name, (x, y), (2, -8 - 9 * row), textcoords="offset points", fontsize=7, bbox=plotting.CLEARED
+            )
+            place = text.get_window_extent(renderer)
+            if not any(place.overlaps(other) for other in taken):
+                break
+            text.remove()
+        taken.append(place)
 
 
 def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None:
