@@ -108,7 +108,7 @@ def test_a_decoded_token_pays_for_all_weights(batch):
     weights = weights_that_multiply(models.SMOLLM2_135M)
     for vectors_per_load in (1.0, 16384.0):
         bill = workload.price(optics.today().replace({"vectors_per_load": vectors_per_load}))
-        assert float(bill.components["weight fetch"]) == pytest.approx(weights * 8 * 3.9e-12, rel=1e-5)
+        assert float(bill.components["weight fetch"]) == pytest.approx(weights * 9 * 3.9e-12, rel=1e-5)
         assert float(bill.components["mask write"]) == pytest.approx(weights * 4 * 1.25e-12, rel=1e-5)
 
 
@@ -116,7 +116,7 @@ def test_a_prompt_shares_its_loads_as_the_core_says():
     """A load of the mask for every 16,384 vectors: these 64 tokens pay for 1 / 256 of it."""
     bill = work(context=64).price(optics.today())
     weights = weights_that_multiply(models.SMOLLM2_135M)
-    assert float(bill.components["weight fetch"]) == pytest.approx(weights / 256 * 8 * 3.9e-12, rel=1e-5)
+    assert float(bill.components["weight fetch"]) == pytest.approx(weights / 256 * 9 * 3.9e-12, rel=1e-5)
 
 
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
