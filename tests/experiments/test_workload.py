@@ -103,7 +103,7 @@ def test_traffic_of_keys_and_values(model, key_value_bytes):
 
 @pytest.mark.parametrize("batch", [1, 16])
 def test_a_decoded_token_pays_for_all_weights(batch):
-    """Each weight comes from main memory, 8 bits and a sign at 3.9 pJ, and onto 4 pixels of 1.25 pJ, once for the whole batch."""
+    """Each weight comes from main memory, 8 bits and a sign at 3.9 pJ, and onto 4 pixels of 1.25 pJ, once per batch."""
     workload = work(phase="decode", context=64, batch=batch)
     weights = weights_that_multiply(models.SMOLLM2_135M)
     for vectors_per_load in (1.0, 16384.0):
