@@ -221,8 +221,8 @@ def test_gradient_in_bits_is_that_of_a_variance_that_falls_four_times_per_bit(ca
         theta = {name: bits, "x": np.float32(1), "w": np.float32(1)}
         values, slopes = over_keys(partial(squared_error, here, (name,)))(theta)
         levels = 2.0 ** (bits * slices - (1 if effect == "adc_rounding" else 0))
-        expected = -2 * np.log(2) * slices * levels / (levels - 1) * np.mean(values)
-        assert np.mean(slopes[name]) == pytest.approx(expected, rel=1e-3)
+        expected = -2 * np.log(2) * slices * levels / (levels - 1) * float(np.mean(values))
+        assert float(np.mean(slopes[name])) == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize("curve", [
