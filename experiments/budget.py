@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optics
 from electronics import adc_survey
 from experiments.workload import Workload
+from optics.light import DESIGN_INPUT_MEAN
 
 
 class Row(NamedTuple):
@@ -37,10 +38,6 @@ PUBLISHED = (
     Row("physical_limit", 1024, 6, "product", 1.2),
     Row("physical_limit", 1024, 7, "product", 3.4),
 )
-MEAN_DRIVE = 0.2
-"""Of that budget's inputs: four-sigma Gaussian numbers."""
-# The lower envelope of the survey of ADCs at 1 GS/s [pJ], by effective bits, which that budget reads off without a fit.
-ENVELOPE = {6: 1.11, 7: 1.11, 8: 4.19}
 # What that budget assumes, as numbers of a core; the next keys give back one omitted cost each.
 OMITTED = {
     "requantising": ("digital.rescale_energy",),
@@ -58,13 +55,15 @@ def assumed(row: Row) -> optics.TensorCore:
     none = {field: 0.0 for fields in OMITTED.values() for field in fields}
     # It counts four pixels a weight although it has one source an input.
     pixels = {"mask.write_energy": 2 * core.mask.write_energy}
-    published = ENVELOPE[row.bits] * 1e-12 / float(adc_survey.energy(row.bits, 1e9))
+    # That budget reads the survey's envelope at 1 GS/s as it stands, without a fit.
+    place = adc_survey.ENOB.tolist().index(row.bits), adc_survey.RATES.tolist().index(1e9)
+    published = adc_survey.ENERGY[place] / float(adc_survey.energy(row.bits, 1e9))
     converters = {
         "adc.bits": 16.0,
         "adc.enob": row.bits,
         "adc.survey_factor": core.adc.survey_factor * published,
         "mask.bits": 7.0,
-        "source.mean_drive": MEAN_DRIVE,
+        "source.mean_drive": DESIGN_INPUT_MEAN,
     }
     return optics.lit(
         core.replace({**none, **pixels, **converters, "encoding.inputs": "unsigned"}),

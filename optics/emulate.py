@@ -64,9 +64,10 @@ def emulate(
             core.check_call(fixed)
         outs, readings = Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
         result = jax.tree.unflatten(tree, outs)
-        named = {site.name: readings[site.index] for site in plan.all_sites() if site.index in readings}
+        sites = plan.all_sites()
+        named = {site.name: readings[site.index] for site in sites if site.index in readings}
         if hasattr(core, "review"):
-            core.review([site for site in plan.all_sites() if site.optical], named)
+            core.review([site for site in sites if site.optical], named)
         return (result, named) if diagnostics else result
 
     return run
