@@ -68,9 +68,16 @@ def draw(summary: dict[str, Any], space: DesignSpace, out: Path) -> None:
         for name, watts in field.items()
         if np.min(watts) < TARGET_WATTS < np.max(watts)
     }
-    figure.legend(handles=_keys(summary, met), loc="outside lower center", ncols=3, fontsize=7.5)
     rests_on = next(iter(summary["scenarios"].values()))["bill_rests_on"]
-    figure.text(0.01, 0.0, basis.small_print(rests_on), fontsize=7, color="#555555", va="top")
+    # The small print is the legend's title: a text of its own would lie on the legend, which moves as it is cropped.
+    figure.legend(
+        handles=_keys(summary, met),
+        loc="outside lower center",
+        ncols=3,
+        fontsize=7.5,
+        title=basis.small_print(rests_on),
+        title_fontsize=7,
+    )
     plotting.save(figure, out, "map")
 
 
