@@ -142,10 +142,16 @@ def combination(core: Any) -> None:
 
 
 def _of_light(core: Any) -> tuple[Any, ...]:
-    """(power, loss [dB], responsivity, charge of an electron a symbol [A], pixels that a source lights)."""
-    loss_db = core.space.fan_out_loss_db + core.mask.loss_db + core.space.fan_in_loss_db
-    responsivity = core.detector.responsivity(core.source.wavelength)
-    return core.source.power, loss_db, responsivity, ELEMENTARY_CHARGE * core.clock, core.ways
+    """(power, loss [dB], responsivity, charge of an electron a symbol [A], pixels that a source lights).
+
+    JAX compiles each operation on its arrays, so known numbers become NumPy's first.
+    """
+    parts = (core.source, core.space, core.mask, core.detector, core.clock)
+    source, space, mask, detector, clock = jax.tree.map(
+        lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf), parts
+    )
+    loss_db = space.fan_out_loss_db + mask.loss_db + space.fan_in_loss_db
+    return source.power, loss_db, detector.responsivity(source.wavelength), ELEMENTARY_CHARGE * clock, core.ways
 
 
 def _any(values: Any, wrong: Any) -> bool:

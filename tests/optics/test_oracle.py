@@ -419,7 +419,8 @@ def test_a_cut_changes_nothing_but_the_noise_of_the_receivers(cut):
     core = cut_core(cut)
     full, clock = Oracle(core).full, float(core.clock)
     shot = size_x @ size_w / scale / full
-    assert np.mean(variance("shot", **{"detector.dark_current": 0.0}) / shot) == pytest.approx(1, abs=bar)
+    exact = {"detector.dark_current": 0.0, "detector.light": "exact"}
+    assert np.mean(variance("shot", **exact) / shot) == pytest.approx(1, abs=bar)
     amplifier = tiles * 5e-12**2 / (2 * clock * CHARGE**2)
     reset = conversions * BOLTZMANN * KELVIN * 30e-15 / CHARGE**2
     for density, capacitance, expected in ((5e-12, 0.0, amplifier), (0.0, 30e-15, reset)):
