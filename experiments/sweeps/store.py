@@ -112,18 +112,26 @@ class Store:
         return [point for _, point, _ in taken], [key for _, _, key in taken]
 
     def void_claims_of_the_dead(self) -> None:
-        """Frees what processes have claimed that are no more."""
+        """Frees what processes have claimed that are no more: whose lock is free, or gone.
+
+        The lock is gone and the claim is not where the process ended in order but its last write had no room.
+        """
         with self._transaction():
-            for file in self.folder.glob(f"{WORKER}*"):
+            files = list(self.folder.glob(f"{WORKER}*"))
+            claims = self._database.execute("SELECT DISTINCT worker FROM trials WHERE worker IS NOT NULL AND done = 0")
+            dead = {worker for (worker,) in claims} - {file.name.removeprefix(WORKER) for file in files}
+            for file in files:
                 lock = FileLock(file)
                 try:
                     lock.acquire(blocking=False)
                 except Timeout:
                     continue
-                dead = file.name.removeprefix(WORKER)
-                self._database.execute("UPDATE trials SET worker = NULL WHERE worker = ? AND done = 0", (dead,))
+                dead.add(file.name.removeprefix(WORKER))
                 lock.release()
                 file.unlink(missing_ok=True)
+            self._database.executemany(
+                "UPDATE trials SET worker = NULL WHERE worker = ? AND done = 0", [(worker,) for worker in dead]
+            )
 
     def complete(self, points: np.ndarray, keys: np.ndarray, found: Mapping[str, np.ndarray]) -> None:
         """Stores the results of claimed trials, each metric [trials, samples], in one transaction."""

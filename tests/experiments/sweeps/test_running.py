@@ -215,3 +215,17 @@ def test_claims_of_the_living_are_kept_and_those_of_the_dead_void(definition, tm
     second.void_claims_of_the_dead()
     assert second.claim(0, 50) == taken
     second.close()
+
+
+def test_claims_of_a_process_whose_last_write_failed_are_void(definition, tmp_path):
+    """It has taken its lock away, but had no room to give back its claims."""
+    sweep = file.load(definition)
+    ended, second = store.Store(tmp_path), store.Store(tmp_path)
+    ended.begin(sweep)
+    second.begin(sweep)
+    taken = ended.claim(0, 50)
+    ended._lock.release()
+    ended._lock_file.unlink()
+    second.void_claims_of_the_dead()
+    assert second.claim(0, 50) == taken
+    second.close()
