@@ -3,13 +3,13 @@
 Parts are pytrees (see `electronics.part`); their constants and sources stand in `constants.toml`.
 """
 
-from electronics.adc import ADC
 from electronics.constants import Constant
-from electronics.dac import DAC
-from electronics.digital import DigitalBackend, Overhead
-from electronics.integer import IntegerCore
+from electronics.converters.adc import ADC
+from electronics.converters.dac import DAC
+from electronics.converters.tia import TIA
+from electronics.digital.backend import DigitalBackend, Overhead
+from electronics.digital.integer_core import IntegerCore
 from electronics.part import Number, Part, choice, count, number, static
-from electronics.tia import TIA
 from electronics.validation import PlausibilityWarning
 
 __all__ = [

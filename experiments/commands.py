@@ -8,26 +8,22 @@ import jax
 import tyro
 
 from electronics import PlausibilityWarning
-from experiments import (
-    INTERRUPTED,
-    accelerators,
-    attribute,
-    bench,
-    bill,
-    gain,
-    headline,
-    runs,
-    serve,
-    sweep,
-    target,
-    width,
-)
+from experiments import INTERRUPTED
+from experiments.bench import program as bench
+from experiments.headline import program as headline
+from experiments.programs import ablation, bill, gain
+from experiments.serving import program as serve
+from experiments.serving.validate import program as accelerators
+from experiments.sweeps import program as sweep
+from experiments.sweeps import stored
+from experiments.target import program as target
+from experiments.width import program as width
 from models import FetchError
 
 PROGRAMS = {
     "headline": (headline.Headline, headline.main),
     "accelerators": (accelerators.Accelerators, accelerators.main),
-    "attribute": (attribute.Attribute, attribute.main),
+    "attribute": (ablation.Attribute, ablation.main),
     "bench": (bench.Bench, bench.main),
     "bill": (bill.Bill, bill.main),
     "gain": (gain.Gain, gain.main),
@@ -35,9 +31,9 @@ PROGRAMS = {
     "width": (width.Width, width.main),
     "serve": (serve.Serve, serve.main),
     "sweep": (sweep.Sweep, sweep.main),
-    "show": (runs.Show, runs.show),
-    "plot": (runs.Plot, runs.plot),
-    "export": (runs.Export, runs.export),
+    "show": (stored.Show, stored.show),
+    "plot": (stored.Plot, stored.plot),
+    "export": (stored.Export, stored.export),
 }
 
 

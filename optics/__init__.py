@@ -7,26 +7,34 @@ bill = optics.price(core, optics.trace(forward, weights=0)(params, x))
 """
 
 from electronics.validation import PlausibilityWarning
-from optics import config
-from optics.attribution import Attribution, attribute
-from optics.bill import EXAOPS, Bill, price
-from optics.calibrate import Calibration, calibrate
-from optics.core import Loaded, TensorCore
-from optics.correction import Correction
-from optics.detector import Photodetector
-from optics.devices import DEVICES, device
-from optics.drift import Drift, Upkeep
-from optics.effects import Effects
-from optics.elementwise import UnknownPrimitiveWarning, census
-from optics.emulate import emulate
-from optics.encoding import Encoding
-from optics.fit_ranges import Ranged, fit_ranges
-from optics.light import lit, lit_by, measured_drive, photons_per_mac
-from optics.load import Resident, load
-from optics.mask import WeightMask
-from optics.notices import DigitalProductWarning, WeightsArgumentWarning
-from optics.plan import Site, everything, stationary, trace
-from optics.presets import (
+from optics.analysis.ablation import Attribution, attribute
+from optics.analysis.calibrate import Calibration, calibrate
+from optics.analysis.uncertainty import CHOICES, Spread, Uncertainty, spreads
+from optics.components.correction import Correction
+from optics.components.detector import Photodetector
+from optics.components.drift import Drift, Upkeep
+from optics.components.encoding import Encoding
+from optics.components.free_space import FreeSpace
+from optics.components.mask import WeightMask
+from optics.components.modulation import LED, ElectroAbsorption, Laser, MachZehnder, Straight
+from optics.components.nonidealities import Effects
+from optics.components.source import Source
+from optics.core.fit_full_scale import Ranged, fit_ranges
+from optics.core.preload import Resident, load
+from optics.core.tensor_core import Loaded, TensorCore
+from optics.datapath.diagnostics import Readings
+from optics.datapath.full_scale import SiteRange
+from optics.energy.bill import EXAOPS, Bill, price
+from optics.energy.light_budget import lit, lit_by, measured_drive, photons_per_mac
+from optics.energy.system import System, system
+from optics.interpreter.emulate import emulate
+from optics.interpreter.notices import DigitalProductWarning, WeightsArgumentWarning
+from optics.interpreter.op_count import UnknownPrimitiveWarning, census
+from optics.interpreter.site_report import Report, report
+from optics.interpreter.sites import Site, everything, stationary, trace
+from optics.presets import serialise as config
+from optics.presets.devices import DEVICES, device
+from optics.presets.presets import (
     PRESETS,
     assumptions,
     constants_of,
@@ -37,14 +45,6 @@ from optics.presets import (
     projected_2029,
     today,
 )
-from optics.ranges import SiteRange
-from optics.readings import Readings
-from optics.site_report import Report, report
-from optics.source import Source
-from optics.space import FreeSpace
-from optics.system import System, system
-from optics.transfer import LED, ElectroAbsorption, Laser, MachZehnder, Straight
-from optics.uncertainty import CHOICES, Spread, Uncertainty, spreads
 
 __all__ = [
     "CHOICES",

@@ -9,8 +9,8 @@ import numpy as np
 
 from electronics.book import ELEMENTARY_CHARGE
 from electronics.validation import because
-from optics import _jax
-from optics.book import transmission
+from optics.constants import transmission
+from optics.interpreter import _jax
 
 LEAST_ELECTRONS = 1e-4
 """Of a full product in a symbol; with less, squares of currents leave the range of float32."""

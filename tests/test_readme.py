@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from experiments.commands import PROGRAMS
-from experiments.sweeps import file
+from experiments.sweeps.definition import file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

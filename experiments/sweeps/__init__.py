@@ -10,17 +10,17 @@ found = sweeps.run(sweep, "runs/light")          # the same call goes on where a
 found.estimate("snr_db").mean
 """
 
-from experiments.sweeps.axes import Dimension, linear, listed, log, sobol, zipped
-from experiments.sweeps.cluster import Cluster
-from experiments.sweeps.definition import Sweep
-from experiments.sweeps.figures import draw
-from experiments.sweeps.file import load
-from experiments.sweeps.metrics import METRICS
-from experiments.sweeps.product import Product
-from experiments.sweeps.results import Estimate, Run
-from experiments.sweeps.running import run
-from experiments.sweeps.store import StoreError
-from experiments.sweeps.text import Text
+from experiments.sweeps.definition.axes import Dimension, linear, listed, log, sobol, zipped
+from experiments.sweeps.definition.file import load
+from experiments.sweeps.definition.sweep import Sweep
+from experiments.sweeps.plots.figures import draw
+from experiments.sweeps.running.cluster import Cluster
+from experiments.sweeps.running.results import Estimate, Run
+from experiments.sweeps.running.run import run
+from experiments.sweeps.running.store import StoreError
+from experiments.sweeps.subjects.metrics import METRICS
+from experiments.sweeps.subjects.product import Product
+from experiments.sweeps.subjects.text import Text
 
 __all__ = [
     "METRICS",

@@ -4,7 +4,7 @@ import pytest
 
 from electronics.book import CONSTANTS as ELECTRICAL
 from electronics.constants import Constant, parse
-from optics.book import CONSTANTS as OPTICAL
+from optics.constants import CONSTANTS as OPTICAL
 
 
 @pytest.mark.parametrize("constant", [*ELECTRICAL.values(), *OPTICAL.values()], ids=lambda c: c.name)

@@ -12,7 +12,7 @@ import pytest
 
 import models
 import optics
-from optics.readings import total
+from optics.datapath.diagnostics import total
 
 pytestmark = pytest.mark.slow
 TOKENS, WINDOWS = 256, 12

@@ -13,8 +13,9 @@ import pytest
 
 import optics
 from electronics.validation import without_plausibility
-from experiments import commands, sweep
-from experiments.sweeps import file
+from experiments import commands
+from experiments.sweeps import program as sweep
+from experiments.sweeps.definition import file
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,10 +6,12 @@ import pytest
 
 import models
 import optics
-from experiments import bill, sweeps, verdict
-from experiments.headline_rows import LARGE, Bills
-from experiments.measure import Result
-from experiments.workload import Workload
+from experiments import sweeps
+from experiments.common import verdict
+from experiments.common.measure import Result
+from experiments.common.workload import Workload
+from experiments.headline.rows import LARGE, Bills
+from experiments.programs import bill
 
 DRIVE, PROMPT = 0.07, 24
 

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 import optics
-from experiments import attribute, gain
+from experiments.programs import ablation, gain
 
 
 def assert_drawn(folder, name):
@@ -36,7 +36,7 @@ def test_attribute_has_every_effect_alone_and_without(given, tmp_path, capsys):
         {"effects": optics.Effects.only("adc_noise", "weight_rounding"), "adc.enob": 4.0}
     )
     optics.config.save(core, tmp_path / "core.toml")
-    summary = attribute.main(attribute.Attribute(**given, core=tmp_path / "core.toml"))
+    summary = ablation.main(ablation.Attribute(**given, core=tmp_path / "core.toml"))
     rows = {row["effect"]: row for row in summary["rows"]}
     assert summary["rows"][0]["effect"] == "adc_noise"
     assert summary["nothing"]["kl"] == pytest.approx(0, abs=1e-5)

@@ -6,7 +6,7 @@ import pytest
 
 import models
 import optics
-from experiments.sweeps import drive
+from experiments.sweeps.subjects import drive
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from experiments import sweeps
-from experiments.sweeps import file
+from experiments.sweeps.definition import file
 
 DEFINITION = """
 core = "projected_2029"

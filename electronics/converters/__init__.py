@@ -1,0 +1,1 @@
+"""Converters and amplifiers: ADC, DAC, transimpedance amplifier, and the limits that they share."""

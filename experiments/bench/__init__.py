@@ -1,0 +1,1 @@
+"""`otc bench`: the emulated work against the digital work of the same shape, interleaved."""

@@ -1,0 +1,178 @@
+"""What the benchmark times: the same work done digitally and on a core, as pairs of functions of no argument."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import models
+import optics
+from electronics.numerics.matmul import product
+from experiments.bench import floors
+from optics.datapath import tiling
+
+KEY = 5
+SCENARIOS = ("today", "projected_2029", "physical_limit")
+SWEEP_POINTS = 8
+FLOORS = {"floor": floors.floor, "bare": floors.bare}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """One pair. kind: "product" of [vectors, rows] @ [rows, columns], its "floor" and its "bare" emulation, see
+    `bench_floors`, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on
+    `batch` windows of `tokens`. tile_rows: those of the core; light: how shot noise is computed, see
+    `optics.Photodetector`; arithmetic: what light is multiplied in, see `optics.TensorCore`.
+    """
+
+    kind: str
+    preset: str
+    tile_rows: int = 1024
+    light: str = "factored"
+    arithmetic: str = "float32"
+    rows: int = 0
+    columns: int = 0
+    vectors: int = 0
+    batch: int = 0
+    tokens: int = 0
+
+    @property
+    def work(self) -> str:
+        """What is done, however it is done."""
+        exact = ", exact shot noise" if self.light == "exact" else ""
+        if self.kind in ("forward", "gradient"):
+            return f"SmolLM2 {self.kind}, {self.batch} x {self.tokens} tokens{exact}"
+        shape = f"{self.rows} -> {self.columns}, {self.vectors} vector{'s' if self.vectors != 1 else ''}"
+        many = f"{SWEEP_POINTS} cores, " if self.kind == "sweep" else ""
+        return f"{many}{shape}, tiles of {self.tile_rows}{exact}"
+
+    @property
+    def way(self) -> str:
+        """How: what the emulation multiplies in, or "floor" or "bare"."""
+        return self.kind if self.kind in FLOORS else self.arithmetic
+
+    @property
+    def name(self) -> str:
+        """Both, as the table has it."""
+        if self.way in FLOORS:
+            return f"{self.way}, {self.work}"
+        return self.work if self.way == "float32" else f"{self.work}, {self.way}"
+
+    def core(self) -> optics.TensorCore:
+        """The core that it runs on, 1,024 columns wide."""
+        if self.preset not in SCENARIOS:
+            raise ValueError(f"preset = {self.preset!r} must be one of {', '.join(SCENARIOS)}, which come in any size")
+        return optics.preset(self.preset, rows=self.tile_rows, columns=1024).replace({
+            "detector.light": self.light, "arithmetic": self.arithmetic,
+        })  # fmt: skip
+
+
+class Pair(NamedTuple):
+    """Two functions that do the same work, the bytes that each needs at its peak, and the call that loads weights."""
+
+    digital: Callable[[], Any]
+    emulated: Callable[[], Any]
+    digital_bytes: int
+    emulated_bytes: int
+    load: Callable[[], Any] | None
+
+
+def pair(case: Case) -> Pair:
+    """The pair of a case, compiled."""
+    pairs = {"product": _product, "sweep": _sweep, "forward": _forward, "gradient": _gradient}
+    return _floor(case) if case.kind in FLOORS else pairs[case.kind](case)
+
+
+def _product(case: Case) -> Pair:
+    x, w = operands(case)
+    core = case.core()
+    loaded = core.load(w)
+    digital, digital_bytes = _compiled(product, x, w)
+    emulated, emulated_bytes = _compiled(_through, loaded, jax.random.key(KEY), x)
+    return Pair(digital, emulated, digital_bytes, emulated_bytes, lambda: core.load(w))
+
+
+def _through(loaded: optics.Loaded, key: jax.Array, x: jax.Array) -> jax.Array:
+    return loaded.matmul(x, key=key)
+
+
+def _floor(case: Case) -> Pair:
+    x, w = operands(case)
+    tiles = tiling.fit(case.rows, case.columns, case.tile_rows, case.columns)
+    planes = tiling.cut_weights(w, tiles)[0]
+    digital, digital_bytes = _compiled(product, x, w)
+    emulated, emulated_bytes = _compiled(
+        lambda x, planes, key, numbers: FLOORS[case.kind](x, planes, key, numbers, tiles),
+        x, jax.jit(floors.loaded)(planes), jax.random.key(KEY), floors.Numbers(),
+    )  # fmt: skip
+    return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
+
+
+def operands(case: Case) -> tuple[jax.Array, jax.Array]:
+    """x [vectors, rows] and w [rows, columns], Gaussian."""
+    x_key, w_key = jax.random.split(jax.random.key(KEY))
+    return jax.random.normal(x_key, (case.vectors, case.rows)), jax.random.normal(w_key, (case.rows, case.columns))
+
+
+def _sweep(case: Case) -> Pair:
+    """A product on several cores that differ in a number, one after the other: each loads its own mask."""
+    x, w = operands(case)
+    enob = np.linspace(5, 9, SWEEP_POINTS, dtype=np.float32)
+    cores = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(case.core().replace({"adc.enob": b}) for b in enob))
+    key, xs = jax.random.key(KEY), jnp.stack([x * jnp.float32(1 + number) for number in range(SWEEP_POINTS)])
+    digital, digital_bytes = _compiled(lambda xs, w: jax.lax.map(lambda x: product(x, w), xs), xs, w)
+    emulated, emulated_bytes = _compiled(
+        lambda cores, key, xs, w: jax.lax.map(lambda point: point[0].matmul(point[1], w, key=key), (cores, xs)),
+        cores, key, xs, w,
+    )  # fmt: skip
+    return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
+
+
+def _forward(case: Case) -> Pair:
+    checkpoint, tokens = _model(case)
+
+    def logits(params, tokens):
+        return models.forward(checkpoint.config, params, tokens)
+
+    core, load = case.core(), jax.jit(optics.load(logits))
+    loaded = load(core, checkpoint.params, tokens)
+    digital, digital_bytes = _compiled(logits, checkpoint.params, tokens)
+    emulated, emulated_bytes = _compiled(optics.emulate(logits), loaded, jax.random.key(KEY), checkpoint.params, tokens)
+    return Pair(digital, emulated, digital_bytes, emulated_bytes, lambda: load(core, checkpoint.params, tokens))
+
+
+def _gradient(case: Case) -> Pair:
+    """Of the loss in all parameters. Weights that a step of training moves are loaded in every step."""
+    checkpoint, tokens = _model(case)
+
+    def loss(params, tokens):
+        return jnp.mean(models.next_token_losses(models.forward(checkpoint.config, params, tokens), tokens))
+
+    on_light = optics.emulate(loss)
+    digital, digital_bytes = _compiled(jax.grad(loss), checkpoint.params, tokens)
+    emulated, emulated_bytes = _compiled(
+        lambda core, key, params, tokens: jax.grad(lambda p: on_light(core, key, p, tokens))(params),
+        case.core(), jax.random.key(KEY), checkpoint.params, tokens,
+    )  # fmt: skip
+    return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
+
+
+def _model(case: Case) -> tuple[models.Checkpoint, jax.Array]:
+    checkpoint = models.load_gguf(models.fetch_model(), progress=False)
+    words = np.random.default_rng(KEY).integers(0, checkpoint.config.vocabulary, (case.batch, case.tokens))
+    params = jax.tree.map(jnp.asarray, checkpoint.params)
+    return dataclasses.replace(checkpoint, params=params), jnp.asarray(words, jnp.int32)
+
+
+def _compiled(fun: Callable, *args: Any) -> tuple[Callable[[], Any], int]:
+    """(fun of these arguments, compiled; the bytes of its arguments, its results and of all between at the peak).
+
+    Arguments that the program does not look at take no part: weights that stand on the mask are not needed again.
+    """
+    run = jax.jit(fun)
+    memory = run.lower(*args).compile().memory_analysis()
+    peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
+    return lambda: run(*args), peak - memory.alias_size_in_bytes

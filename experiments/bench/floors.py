@@ -1,0 +1,90 @@
+"""What no emulator of such noise goes below in float32: products with next to nothing beside them, written by hand.
+
+They are no emulators: they know no effect that can be turned off or partly on, no part that can be exchanged.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from electronics.numerics import noise
+from electronics.numerics.bounds import within
+from electronics.numerics.matmul import product
+from electronics.numerics.xla import alone
+from optics.datapath import tiling
+
+
+class Numbers(NamedTuple):
+    """Of noise and converters; like a core's they are arguments of the program and not constants in it."""
+
+    converter_variance: float = 1e-6
+    intensity_variance: float = 5e-5
+    light_variance: float = 1e-5
+    input_levels: float = 255.0
+    output_levels: float = 511.0
+    loading: float = 12.0
+
+
+class Planes(NamedTuple):
+    """Tiles of weights [tiles, height, width], and of each column of each [tiles, 1, width] its largest magnitude, one
+    over that, its rms relative to it, and its share of the light."""
+
+    weights: jax.Array
+    scale: jax.Array
+    inverse: jax.Array
+    rms: jax.Array
+    light: jax.Array
+
+
+def loaded(weights: jax.Array) -> Planes:
+    """Tiles of weights with all that need be known of them beforehand."""
+    scale = jnp.max(jnp.abs(weights), axis=1, keepdims=True)
+    rms = jnp.sqrt(jnp.mean(weights**2, axis=1, keepdims=True)) / scale
+    return Planes(weights, scale, 1 / scale, rms, jnp.mean(jnp.abs(weights), axis=1, keepdims=True) / scale)
+
+
+def floor(x: jax.Array, planes: Planes, key: jax.Array, numbers: Numbers, tiles: tiling.Tiles) -> jax.Array:
+    """x @ w with one rounding and one sample of noise of one variance for each number that is converted."""
+
+    def converted(values, stream):
+        noisy = values + noise.gaussian(stream, jnp.broadcast_to(numbers.converter_variance, values.shape))
+        return jnp.round(noisy * numbers.output_levels) * (1 / numbers.output_levels)
+
+    def tile(drive, plane, streams):
+        return converted(product(converted(drive, streams[0]), plane.weights), streams[1])
+
+    return _over(tile, x, planes, key, tiles)
+
+
+def bare(x: jax.Array, planes: Planes, key: jax.Array, numbers: Numbers, tiles: tiling.Tiles) -> jax.Array:
+    """x @ w as any emulation of light must do it: codes of each vector's own scale, noise of inputs that follows the
+    light, shot noise by factors, a full scale of the norms, clipping and codes.
+
+    What it lacks of the real one: curves of sources and converters, mismatch, offsets, what neighbours and the symbol
+    before leave, a full well, jitter, corrections, and shares of effects.
+    """
+    variance, intensity, shot, levels, codes, loading = numbers
+
+    def tile(drive, plane, streams):
+        scale = jnp.max(jnp.abs(drive), axis=1, keepdims=True)
+        inverse = 1 / scale
+        code = jnp.round(drive * (levels * inverse)) * (scale * (1 / levels))
+        light = code + scale * noise.gaussian(streams[0], variance + intensity * (code * inverse) ** 2)
+        norm = jnp.sqrt(jnp.sum((drive * inverse) ** 2, axis=1, keepdims=True))
+        sums = jnp.sum(jnp.abs(light), axis=1, keepdims=True) * inverse
+        value = product(light, plane.weights) * inverse * plane.inverse
+        full = 1 + (loading * norm) * plane.rms
+        # Put into memory by a conditional: the loop over the outputs is faster for it.
+        drawn = alone(lambda stream: noise.normal(stream, value.shape), scale[0, 0] > -1, streams[1])
+        spread = jnp.sqrt((shot * sums) * plane.light + variance * full**2)
+        received = within(value + drawn * spread, -full, full)
+        step = full * (1 / codes)
+        return jnp.round(received * (1 / step)) * step * (scale * plane.scale)
+
+    return _over(tile, x, planes, key, tiles)
+
+
+def _over(tile, x, planes, key, tiles):
+    streams = noise.streams(key, (tiles.row_tiles, 2))
+    return tiling.sum_over(tile, tiling.cut_inputs(x, tiles), planes, streams)

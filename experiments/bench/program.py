@@ -1,0 +1,233 @@
+"""What emulation costs: the emulated work against the digital, interleaved in one process, in time and in memory."""
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from experiments.bench import aihwkit, figure
+from experiments.bench.cases import FLOORS, Case
+from experiments.common import options as checks
+from experiments.common import reporting
+from experiments.common.result_cache import Ledger
+
+SHAPES = ((1024, 1024), (1024, 4096), (4096, 4096))
+VECTORS = (1, 128, 512)
+TILE_ROWS = (128, 256, 1024)
+LONG_ROUNDS = 3
+MOST = 2**20
+ROOT = Path(__file__).parents[2]
+Kind = Literal["product", "floor", "bare", "sweep", "forward", "gradient"]
+Arithmetic = Literal["float32", "bfloat16"]
+# What both sides of a timing run under. The receivers' loop waits for its own chain of operations, so wide vectors help
+# it; and a C library that gives memory back to the system has its pages zeroed again in each call.
+VECTORS_OF_512_BITS = "--xla_cpu_prefer_vector_width=512"
+KEEPING_MEMORY = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**40),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Times the emulation against the same work done digitally: products, a sweep, a forward pass and a gradient.
+
+    Beside the products their floors: what no emulator that draws such noise and multiplies in float32 goes below here.
+    """
+
+    only: tuple[Kind, ...] = ("product", "floor", "bare", "sweep", "forward", "gradient")
+    """Kinds of work that are timed."""
+    threads: tuple[int, ...] = (1, 2)
+    """Numbers of threads, each in a process of its own."""
+    arithmetic: tuple[Arithmetic, ...] = ("float32", "bfloat16")
+    """What light is multiplied in; the digital side is always float32."""
+    preset: str = "today"
+    """Preset of the core, all of its noise and imperfections on."""
+    rounds: int = 15
+    """Calls of each function, in turn; of SmolLM2 and of sweeps three."""
+    shapes: tuple[tuple[int, int], ...] = SHAPES
+    """Rows and columns of the products."""
+    vectors: tuple[int, ...] = VECTORS
+    """Vectors of the products."""
+    tile_rows: tuple[int, ...] = TILE_ROWS
+    """Rows of the core that tiles the products; it has 1,024 columns."""
+    out: Path = Path("runs/bench")
+    """Folder for summary.json, the figure, and the timings from which an interrupted run goes on."""
+
+    def check(self) -> None:
+        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        for name in ("threads", "vectors", "tile_rows"):
+            if min(getattr(self, name), default=0) < 1:
+                raise ValueError(f"{name} = {getattr(self, name)} must be whole numbers of at least 1")
+        if min((size for shape in self.shapes for size in shape), default=0) < 1:
+            raise ValueError(f"shapes = {self.shapes} must be pairs of whole numbers of at least 1")
+        sizes = (*self.vectors, *self.tile_rows, *(size for shape in self.shapes for size in shape))
+        for name, value in (("sizes", max(sizes)), ("rounds", self.rounds)):
+            checks.whole(name, value, 1, MOST)
+        if self.rounds < 3:
+            raise ValueError(f"rounds = {self.rounds} must be at least 3, or there are no quartiles")
+        most = os.cpu_count() or 1
+        if max(self.threads) > most:
+            raise ValueError(f"threads = {self.threads} must be at most {most}, as many as this machine has")
+        Case(kind="product", preset=self.preset).core()
+
+    def cases(self) -> list[Case]:
+        """All that is timed, in the order of the table."""
+        found = [
+            Case(kind="product", preset=self.preset, rows=rows, columns=columns, vectors=vectors, tile_rows=tile)
+            for rows, columns in self.shapes
+            for vectors in self.vectors
+            for tile in self.tile_rows
+        ]
+        floors = [dataclasses.replace(case, kind=kind) for kind in FLOORS for case in found]
+        found += [
+            dataclasses.replace(case, light="exact")
+            for case in found
+            if (case.rows, case.columns, case.vectors) == (1024, 4096, 512)
+        ]
+        found.append(Case(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512))
+        found.append(Case(kind="forward", preset=self.preset, batch=4, tokens=512))
+        found.append(Case(kind="gradient", preset=self.preset, batch=1, tokens=512))
+        found = [dataclasses.replace(case, arithmetic=name) for name in self.arithmetic for case in found]
+        return [case for case in found + floors if case.kind in self.only]
+
+
+def main(options: Bench) -> dict[str, Any]:
+    """Runs the benchmark, prints the table, writes summary.json and the figure, and returns the summary."""
+    options.check()
+    ledger = Ledger(options.out / "timings.sqlite")
+    rows = [row for threads in dict.fromkeys(options.threads) for row in _rows(options, threads, ledger)]
+    ledger.close()
+    summary = {
+        "program": "bench",
+        "preset": options.preset,
+        "rounds": options.rounds,
+        "machine": machine(),
+        "environment": {"XLA_FLAGS": VECTORS_OF_512_BITS, **KEEPING_MEMORY},
+        "versions": reporting.versions(),
+        "aihwkit": aihwkit.settings(),
+        "rows": rows,
+    }
+    reporting.write(summary, options.out)
+    figure.draw(summary, options.out)
+    _show(summary, options.out)
+    return summary
+
+
+def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
+    """The rows of one number of threads, those timed before among them."""
+    cases = options.cases()
+    described = [{"case": dataclasses.asdict(case), "threads": threads, "rounds": options.rounds} for case in cases]
+    missing = [number for number, what in enumerate(described) if ledger.get(what) is None]
+    if missing:
+        short = ("product", *FLOORS)
+        rounds = [options.rounds if cases[number].kind in short else LONG_ROUNDS for number in missing]
+        progress = tqdm(missing, desc=f"{threads} thread{'s' if threads > 1 else ''}", unit="case")
+        for number, row in zip(progress, _timed([cases[n] for n in missing], rounds, threads), strict=True):
+            ledger.put(described[number], row)
+    return [
+        {
+            "case": case.name,
+            "work": case.work,
+            "way": case.way,
+            "kind": case.kind,
+            "threads": threads,
+            **ledger.get(what),
+        }
+        for case, what in zip(cases, described, strict=True)
+    ]
+
+
+def _timed(cases: Sequence[Case], rounds: Sequence[int], threads: int):
+    """Rows of the cases as a process of so many threads finishes them. Raises ChildProcessError if it does not."""
+    flags = [os.environ.get("XLA_FLAGS", ""), VECTORS_OF_512_BITS]
+    if threads == 1:
+        flags.append("--xla_cpu_multi_thread_eigen=false")
+    process = subprocess.Popen(
+        # -P: a folder of one's own named models or optics must not stand before ours.
+        [sys.executable, "-P", "-m", "experiments.bench.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={
+            **os.environ,
+            **KEEPING_MEMORY,
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+            "XLA_FLAGS": " ".join(flags).strip(),
+            "OMP_NUM_THREADS": str(threads),
+        },
+    )
+    try:
+        asked = {"cases": [dataclasses.asdict(case) for case in cases], "rounds": list(rounds), "threads": threads}
+        process.stdin.write(json.dumps(asked))
+        process.stdin.close()
+        for _ in cases:
+            line = process.stdout.readline()
+            if not line:
+                raise ChildProcessError(f"the timing process ended with status {process.wait()}; see what it printed")
+            yield json.loads(line)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def machine() -> dict[str, Any]:
+    """What the timings were taken on."""
+    cpu = platform.processor() or platform.machine()
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        named = [line for line in path.read_text().splitlines() if line.startswith("model name")]
+        cpu = named[0].split(":", 1)[1].strip() if named else cpu
+    return {"cpu": cpu, "cpus": os.cpu_count(), "system": platform.platform()}
+
+
+def _show(summary: dict[str, Any], out: Path) -> None:
+    header = ["case", "threads", "digital", "emulated", "ratio", "quartiles", "memory", "load"]
+    rows = [
+        [
+            row["case"],
+            f"{row['threads']}",
+            _time(row["digital_s"]),
+            _time(row["emulated_s"]),
+            f"{row['ratio']:.2f}",
+            f"{row['ratio_quartiles'][0]:.2f}-{row['ratio_quartiles'][2]:.2f}",
+            f"{row['peak_bytes_ratio']:.2f}",
+            _load(row),
+        ]
+        for row in summary["rows"]
+    ]
+    if summary["aihwkit"] is not None:
+        header.append("aihwkit / torch")
+        for cells, row in zip(rows, summary["rows"], strict=True):
+            cells.append(f"{row['aihwkit_ratio']:.2f}" if "aihwkit_ratio" in row else "")
+    print(reporting.table([header, *rows]))
+    print(
+        f"\n{summary['preset']}, all noise and imperfections on; {summary['machine']['cpu']}. ratio and memory are "
+        "emulated / digital float32;\n"
+        "quartiles are those of the ratio; load is what putting the weights on the mask takes, once. bfloat16: what "
+        "the emulation\nmultiplies light in, else float32. floor: a float32 product with one rounding and one sample "
+        "of noise for each number\nconverted, and nothing else; bare: and with noise that follows the light, scales "
+        "and clipping, by hand; no emulator of\nsuch noise in float32 takes less here."
+    )
+    if summary["aihwkit"] is not None:
+        print(f"aihwkit: {summary['aihwkit']}")
+    print(f"Written to {out}: summary.json, bench.png, bench.pdf")
+
+
+def _load(row: dict[str, Any]) -> str:
+    if row["way"] in FLOORS:
+        return "none"
+    return "each call" if row["load_s"] is None else _time(row["load_s"])
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"

@@ -1,0 +1,64 @@
+"""What the programs that score a language model on a text share: options, and the model and windows behind them."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+import models
+from experiments.common import options
+
+MOST_TOKENS = 10**6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OnText:
+    """A language model on windows of a text."""
+
+    text: str = "owt_5"
+    """Evaluation text: owt_5, wikipedia_5, or the path of a UTF-8 file."""
+    model: Path | None = None
+    """A GGUF file of Llama architecture; without it SmolLM2-135M-Instruct is fetched."""
+    windows: int = 8
+    """Windows of the text that are scored."""
+    window_tokens: int = 512
+    """Tokens in a window."""
+    seed: int = 0
+    """Seed of the noise."""
+    out: Path = Path("runs")
+    """Folder for summary.json, the figures, and the results from which an interrupted run goes on."""
+
+    def check(self) -> None:
+        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        if self.windows < 1:
+            raise ValueError(f"windows = {self.windows} must be at least 1")
+        if self.window_tokens < 2:
+            raise ValueError(f"window_tokens = {self.window_tokens} must be at least 2: the first token is not scored")
+        options.whole("windows", self.windows, 1, MOST_TOKENS)
+        options.whole("window_tokens", self.window_tokens, 2, MOST_TOKENS)
+        options.seed("seed", self.seed)
+        options.folder("out", self.out)
+        models.check_text(self.text)
+        if self.model is not None:
+            models.check_gguf(self.model)
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model, for titles."""
+        return str(self.model or "SmolLM2-135M-Instruct")
+
+    def load(self) -> tuple[models.Checkpoint, np.ndarray]:
+        """(the model, windows [count, tokens])."""
+        text = models.load_text(self.text)
+        checkpoint = models.load_gguf(models.fetch_model() if self.model is None else self.model)
+        return checkpoint, models.windows(checkpoint.tokenizer.encode(text), self.windows, self.window_tokens)
+
+    def described(self) -> dict[str, str | int]:
+        """The options, as a summary states them."""
+        return {
+            "text": self.text,
+            "model": self.model_name,
+            "windows": self.windows,
+            "window_tokens": self.window_tokens,
+            "seed": self.seed,
+        }

@@ -1,0 +1,130 @@
+"""The figures of the headline: accuracy against energy, and where the energy goes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from experiments.common import basis
+from experiments.plotting import style, waterfall
+
+FJ = 1e15
+WORST_SHOWN = 4.0
+MACHINES = {"b200": "B200", "h200": "H200", "h100": "H100"}
+
+
+def draw(summary: dict[str, Any], out: Path) -> None:
+    """Writes perplexity_energy and waterfall, each as PNG and PDF."""
+    with style.style():
+        _perplexity_energy(summary, out)
+        rows = [row for row in summary["rows"] if row["optical"]]
+        waterfall.draw(
+            f"Where the energy goes: {summary['model']}, per MAC at the plug",
+            {row["name"]: {name: waterfall.Line(e * FJ) for name, e in row["components"].items()} for row in rows},
+            summary["target"]["energy_per_mac_j"] * FJ,
+            out,
+            note=_rests_on(rows),
+        )
+
+
+def _perplexity_energy(summary: dict[str, Any], out: Path) -> None:
+    figure, axes = style.plt.subplots(figsize=(7.2, 4.4))
+    rows = {row["name"]: row for row in summary["rows"]}
+    target = summary["target"]["energy_per_mac_j"] * FJ
+    axes.set(xscale="log", yscale="log", xlabel="energy per MAC at the plug [fJ]", ylabel="perplexity")
+    axes.axhline(rows["digital_fp32"]["perplexity"], color=style.GREY, lw=1, ls=(0, (4, 3)))
+    axes.axvline(target, color="#222222", lw=1)
+    found = [point["perplexity"] for point in [*summary["rows"], *summary["light_curve"]["points"]]]
+    axes.set_ylim(min(found) / 1.08, 1.25 * max(value for value in found if value <= WORST_SHOWN * min(found)))
+    for colour, row in zip(style.SERIES, (row for row in summary["rows"] if row["optical"]), strict=False):
+        _light_curve(axes, row, summary["light_curve"]["points"], colour)
+    _digital_points(axes, summary, rows["digital_w8a8"]["perplexity"])
+    style.plain_log(axes.xaxis, axes.get_xlim())
+    style.plain_log(axes.yaxis, axes.get_ylim())
+    axes.annotate(
+        f"fp32: {rows['digital_fp32']['perplexity']:.2f}",
+        (0.005, rows["digital_fp32"]["perplexity"]),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, -3),
+        textcoords="offset points",
+        va="top",
+        color="#666666",
+    )
+    axes.annotate(
+        f"{target:g} fJ/MAC: \n1 exaOPS in 10 kW ",
+        (target, 0.99),
+        xycoords=("data", "axes fraction"),
+        va="top",
+        ha="right",
+        fontsize=8,
+    )
+    axes.set_title(f"{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens")
+    style.note(
+        axes,
+        -0.17,
+        "Large markers: all windows; small ones: other light levels (effective bits), paired difference on "
+        f"{summary['light_curve']['windows']} windows.\n"
+        "Filled: all products, attention (digital) included; open: those done with light alone.\n"
+        "Digital machines: at the wall, at the utilisation they reach; B200 at FP4, though drawn at W8A8's perplexity."
+        + "".join(f"\n{line}" for line in [_rests_on(list(rows.values()))] if line),
+    )
+    style.save(figure, out, "perplexity_energy")
+
+
+def _rests_on(rows: list[dict[str, Any]]) -> str:
+    """What the optical bills rest on, by the first of them; each core has its own mean drive in summary.json."""
+    found = [row["bill_rests_on"] for row in rows if row["optical"]]
+    return basis.small_print(found[0]) if found else ""
+
+
+def _light_curve(axes: Axes, row: dict[str, Any], points: list[dict[str, Any]], colour: str) -> None:
+    """A preset at all its light levels, whole bill and core alone."""
+    own = [point for point in points if point["name"] == row["name"]]
+    for field, filled in (("energy_per_mac_j", True), ("energy_per_mac_on_core_j", False)):
+        curve = sorted((point[field] * FJ, point["perplexity"]) for point in [*own, row])
+        face = colour if filled else "white"
+        axes.plot(*zip(*curve, strict=True), color=colour, lw=1.4 if filled else 0.9, ls="-" if filled else ":")
+        axes.plot(*zip(*curve, strict=True), "o", ms=3.5, mfc=face, mec=colour)
+        axes.plot(row[field] * FJ, row["perplexity"], "o", ms=9, mfc=face, mec=colour, mew=1.5)
+    for point in own:
+        axes.annotate(
+            f"{point['effective_bits']:g} b",
+            (point["energy_per_mac_j"] * FJ, point["perplexity"]),
+            xytext=(5, 3),
+            textcoords="offset points",
+            annotation_clip=True,
+            fontsize=7,
+            color=colour,
+        )
+    shown = [point for point in own if point["perplexity"] <= axes.get_ylim()[1]]
+    top = max([*shown, row], key=lambda point: point["perplexity"])
+    axes.annotate(
+        row["name"].replace("_", " "),
+        (top["energy_per_mac_j"] * FJ, top["perplexity"]),
+        xytext=(0, 12),
+        textcoords="offset points",
+        ha="center",
+        color=colour,
+        fontsize=8.5,
+        fontweight="bold",
+        bbox=style.CLEARED,
+        zorder=5,
+    )
+
+
+def _digital_points(axes: Axes, summary: dict[str, Any], perplexity: float) -> None:
+    middles = []
+    for machine in MACHINES:
+        found = summary["digital_machines"][machine]
+        x, low, high = (found[field] * FJ for field in ("energy_per_mac_j", "low", "high"))
+        axes.errorbar(x, perplexity, xerr=[[x - low], [high - x]], fmt="s", ms=5, color="#222222", lw=0.8)
+        middles.append(x)
+    axes.annotate(
+        "W8A8 on\n" + ", ".join(MACHINES.values()),
+        (np.exp(np.mean(np.log(middles))), perplexity),
+        xytext=(0, 8),
+        textcoords="offset points",
+        ha="center",
+        fontsize=7.5,
+    )

@@ -1,0 +1,100 @@
+"""A real language model on real text: digital against light, accuracy and energy from the same cores in one run."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import models
+import optics
+from electronics.digital import measured
+from experiments.common import reporting
+from experiments.common.measure import Case, measure
+from experiments.common.paired import digital_cases
+from experiments.common.text_options import OnText
+from experiments.headline import figures, report
+from experiments.headline.rows import Bills, light_point, row
+from optics.energy.bill import OMITTED
+
+LIGHT_WINDOWS = 4
+TARGET = {"energy_per_mac_j": 20e-15, "watts": 10e3, "ops_per_s": optics.EXAOPS}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Headline(OnText):
+    """A real language model on real text, digital against optical presets: accuracy and energy in one paired run."""
+
+    presets: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
+    """Optical presets or devices to run beside fp32 and W8A8: today, projected_2029, lumai_tetra, ... (README)."""
+    effective_bits: float = 7.0
+    """Bits against the product's own rms that size the light of the presets."""
+    light: tuple[float, ...] = (6.0, 8.0)
+    """More effective bits, for the curve of accuracy against light, on the first four windows; may be empty."""
+    out: Path = Path("runs/headline")
+    """Folder for summary.json, the figures, and the results from which an interrupted run goes on."""
+
+    def check(self) -> None:
+        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        super().check()
+        for bits in (self.effective_bits, *self.light):
+            if not 1 <= bits <= 12:
+                raise ValueError(f"effective bits = {bits} must be between 1 and 12")
+
+
+def main(options: Headline) -> dict[str, Any]:
+    """Runs the comparison, prints the table, writes summary.json and the figures, and returns the summary."""
+    options.check()
+    cores = {name: _core(name, options.effective_bits) for name in dict.fromkeys(options.presets)}
+    checkpoint, windows = options.load()
+    summary = _summary(options, checkpoint, windows, cores)
+    reporting.write(summary, options.out)
+    figures.draw(summary, options.out)
+    report.show(summary, options.out)
+    return summary
+
+
+def _core(name: str, effective_bits: float) -> optics.TensorCore:
+    fixed = name == "ideal" or name in optics.DEVICES
+    return optics.preset(name) if fixed else optics.preset(name, effective_bits=effective_bits)
+
+
+def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -> dict[str, Any]:
+    lights = {
+        f"{name} at {bits:g} bits": (name, bits, _core(name, bits))
+        for name in cores
+        for bits in options.light
+        if name != "ideal" and name not in optics.DEVICES and bits != options.effective_bits
+    }
+    light_windows = min(LIGHT_WINDOWS, options.windows)
+    cases = [
+        *digital_cases(options.windows),
+        *(Case(name=name, core=core, windows=options.windows, observed=True) for name, core in cores.items()),
+        *(Case(name=name, core=core, windows=light_windows) for name, (_, _, core) in lights.items()),
+    ]
+    results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
+
+    bills = Bills(checkpoint, options.window_tokens, f"{options.model_name}, first window of {options.text}")
+    exact = results["digital_fp32"]
+    rows = [
+        row("digital_fp32", exact, exact, bills.digital("h100_bf16")),
+        row("digital_w8a8", results["digital_w8a8"], exact, bills.digital("h200")),
+        *(row(name, results[name], exact, bills.optical(core, results[name])) for name, core in cores.items()),
+    ]
+    points = [
+        light_point(name, bits, results[key], exact, bills.optical(core, results[name]))
+        for key, (name, bits, core) in lights.items()
+    ]
+    return {
+        **options.described(),
+        "effective_bits": options.effective_bits,
+        "target": TARGET,
+        "rows": rows,
+        "light_curve": {"windows": light_windows, "points": points},
+        "digital_machines": {
+            name: {"energy_per_mac_j": c.value, "low": c.low, "high": c.high, "mark": c.mark, "source": c.source}
+            for name, c in measured.ENERGY_PER_MAC.items()
+        },
+        "measured_runs": [dataclasses.asdict(run) for run in measured.MEASURED_RUNS],
+        "assumptions": {name: [str(c) for c in optics.assumptions(name)] for name in cores if name != "ideal"},
+        "omitted_from_bill": list(OMITTED),
+        "versions": reporting.versions(),
+    }

@@ -1,0 +1,1 @@
+"""What several programs' figures share. Imports no program."""

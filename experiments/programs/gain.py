@@ -1,0 +1,158 @@
+"""Gain before the ADC: what adaptive block floating point (Basumallik et al. 2022, arXiv 2205.06287) teaches.
+
+On tiles of 128 rows whose output range holds all that the rows can give, 8 bits of output lose the small sums of a
+trained model. An amplifier before the converter, which clips the few large ones, brings most of it back.
+"""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import optics
+from experiments.common import reporting
+from experiments.common.measure import Case, Result, measure
+from experiments.common.text_options import OnText
+from experiments.plotting import style
+from experiments.plotting.style import BLUE, GREY, VERMILION
+
+ROUNDING = ("dac_rounding", "weight_rounding", "adc_rounding", "adc_clipping")
+SERIES = {"rounding alone": ROUNDING, "with noise of one step": (*ROUNDING, "adc_noise")}
+WORST_SHOWN = 1e4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gain(OnText):
+    """Perplexity against the gain before the ADC, on narrow tiles with block floating point (ABFP's lesson)."""
+
+    windows: int = 2
+    """Windows of the text that are scored."""
+    window_tokens: int = 256
+    """Tokens in a window."""
+    gains: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+    """Gains to run."""
+    tile: int = 128
+    """Rows of a tile, each with its own scales."""
+    bits: int = 8
+    """Bits of inputs, weights and outputs, sign included."""
+    out: Path = Path("runs/gain")
+    """Folder for summary.json, the figure, and the results from which an interrupted run goes on."""
+
+    def check(self) -> None:
+        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        super().check()
+        if not self.gains or min(self.gains) <= 0:
+            raise ValueError(f"gains = {self.gains} must be numbers above 0, at least one")
+        if self.tile < 1:
+            raise ValueError(f"tile = {self.tile} must be at least 1 row")
+        if not 2 <= self.bits <= 16:
+            raise ValueError(f"bits = {self.bits} must be between 2 and 16")
+
+
+def main(options: Gain) -> dict[str, Any]:
+    """Runs every gain with and without noise, prints the table, writes summary.json and the figure."""
+    options.check()
+    cores = {(name, gain): _core(options, effects, gain) for name, effects in SERIES.items() for gain in options.gains}
+    checkpoint, windows = options.load()
+    cases = [Case(name="fp32", core=None, windows=options.windows)]
+    cases += [
+        Case(name=f"{name}, gain {gain:g}", core=core, windows=options.windows) for (name, gain), core in cores.items()
+    ]
+    results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
+    exact = _nll(results["fp32"])
+    rows = [
+        {"series": name, "gain": gain, "perplexity": _perplexity(nll), "delta_nll": float(np.mean(nll - exact))}
+        for name, gain in cores
+        for nll in [_nll(results[f"{name}, gain {gain:g}"])]
+    ]
+    summary = {
+        **options.described(),
+        "tile": options.tile,
+        "bits": options.bits,
+        "fp32_perplexity": _perplexity(exact),
+        "rows": rows,
+        "versions": reporting.versions(),
+    }
+    reporting.write(summary, options.out)
+    _draw(summary, options.out)
+    _show(summary, options.out)
+    return summary
+
+
+def _core(options: Gain, effects: tuple[str, ...], gain: float) -> optics.TensorCore:
+    """A core of ABFP's numerics: symmetric codes of `bits`, a sign among them, and a range of `tile` products."""
+    magnitude = options.bits - 1
+    return optics.today(rows=options.tile, columns=2048).replace(
+        {
+            "effects": optics.Effects.only(*effects),
+            "encoding.scales": "tile",
+            "adc.span": "rows",
+            "adc.gain": gain,
+            "dac.bits": magnitude,
+            "dac.enob": magnitude,
+            "mask.bits": magnitude,
+            "adc.bits": options.bits,
+            # Noise uniform over a step has the variance of the rounding: together half a bit less than it alone.
+            "adc.enob": max(1.0, math.log2(2**options.bits - 2) - 0.5),
+        }
+    )
+
+
+def _nll(result: Result) -> np.ndarray:
+    return np.array([window["nll"] for window in result.windows])
+
+
+def _perplexity(nll: np.ndarray) -> float:
+    return math.exp(np.mean(nll))
+
+
+def _show(summary: dict[str, Any], out: Path) -> None:
+    print(
+        f"\n{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens; "
+        f"tiles of {summary['tile']} rows, {summary['bits']} bits in, weights and out; "
+        f"fp32 {summary['fp32_perplexity']:.2f}"
+    )
+    cells = [
+        (r["series"], f"{r['gain']:g}", f"{r['perplexity']:.4g}", f"{r['delta_nll']:+.3f}") for r in summary["rows"]
+    ]
+    print(reporting.table([("", "gain", "perplexity", "delta NLL"), *cells]))
+    print(f"Written: {out}/summary.json, gain.png/.pdf")
+
+
+def _draw(summary: dict[str, Any], out: Path) -> None:
+    with style.style():
+        figure, axes = style.plt.subplots(figsize=(5.6, 3.8))
+        axes.set(xscale="log", yscale="log", xlabel="gain before the ADC", ylabel="perplexity")
+        floor = summary["fp32_perplexity"]
+        axes.axhline(floor, color=GREY, lw=1, ls=(0, (4, 3)))
+        axes.annotate(f" fp32 {floor:.1f}", (0, floor), xycoords=("axes fraction", "data"), va="bottom")
+        axes.set_ylim(floor * 0.75, WORST_SHOWN * 3)
+        for number, (name, colour) in enumerate(zip(SERIES, (BLUE, VERMILION), strict=True)):
+            points = [(row["gain"], row["perplexity"]) for row in summary["rows"] if row["series"] == name]
+            shown = [(gain, min(value, WORST_SHOWN)) for gain, value in points]
+            axes.plot(*zip(*shown, strict=True), "-", color=colour)
+            for (gain, value), (_, height) in zip(points, shown, strict=True):
+                axes.plot(gain, height, "o" if value == height else "^", ms=5, mfc=colour, mec=colour)
+            right = number == 0
+            axes.annotate(
+                name,
+                shown[(len(shown) - 1) // 2],
+                xytext=(-6, -4) if right else (8, 4),
+                textcoords="offset points",
+                color=colour,
+                ha="right" if right else "left",
+                va="top" if right else "bottom",
+            )
+        axes.set_xticks(sorted({row["gain"] for row in summary["rows"]}))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.minorticks_off()
+        axes.set_title(f"{summary['model']}, tiles of {summary['tile']} rows, {summary['bits']}-bit output")
+        style.note(
+            axes,
+            -0.2,
+            f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}. "
+            "Triangles: above the axis.",
+        )
+        style.save(figure, out, "gain")

@@ -1,0 +1,193 @@
+"""A digital machine: a roofline for each kind of work, latency, link and host, and joules by operation and byte.
+
+Products with weights and attention are separate kernels, so each is bound by its own slower resource and their times
+add. Every utilisation is what was achieved, not a peak.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+from experiments.serving.model import shape as formulae
+from experiments.serving.model.machine import Cost
+from experiments.serving.model.shape import ACTIVATION_BYTES, Model
+
+REFERENCE_LAYER = 218_103_808
+"""Weights of a layer of Llama 3.1 8B, for which latencies that grow with a layer are stated."""
+REDUCTIONS_PER_LAYER = 2
+LIMIT_SHARPNESS = 32
+"""Power follows what is asked and turns at the limit within some 5 % of it: a clip, but with a slope for a fit."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Software:
+    """What the serving software adds: seconds per step and per sequence in it, and its limits."""
+
+    step_seconds: float
+    sequence_seconds: float
+    tokens_per_pass: int
+    largest_batch: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DigitalMachine:
+    """So many equal chips that share each layer's weights. Rates, bytes and watts are of one chip where named so.
+
+    Attributes:
+        parallel: each chip has a part of every layer ("tensor"), or its own layers ("pipeline").
+        peak: operations/s of one chip by precision, dense.
+        chip_memory, chip_bandwidth: bytes and bytes/s of the memory that holds weights, keys and values.
+        link_bandwidth: bytes/s, one way, between chips of one copy, as achieved.
+        chip_network: bytes/s, one way, from one chip to other machines.
+        compute_utilisation, weight_utilisation, kv_utilisation: achieved shares of peak and of bandwidth.
+        layer_seconds: latency that a layer adds to a pass; it grows as (weights per layer)^layer_growth.
+        reduce_seconds: latency of one sum over chips.
+        memory_share: share of memory that weights, keys and values may fill.
+        chip_watts, chip_idle_watts: limit of a chip, and what it draws while it waits.
+        flop_joules, byte_joules: J per BF16 operation and per byte; None: the chip draws `busy_watts` in any pass.
+        wall_factor: watts at the wall over watts of the chips.
+        rack_watts: nameplate share of a chip at the wall; None: chip_watts times wall_factor.
+    """
+
+    name: str
+    chips: int
+    parallel: Literal["tensor", "pipeline"]
+    peak: Mapping[str, float]
+    chip_memory: float
+    chip_bandwidth: float
+    link_bandwidth: float
+    chip_network: float
+    compute_utilisation: float
+    weight_utilisation: float
+    kv_utilisation: float
+    layer_seconds: float
+    layer_growth: float
+    reduce_seconds: float
+    memory_share: float
+    chip_watts: float
+    chip_idle_watts: float
+    busy_watts: float
+    flop_joules: float | None
+    byte_joules: float | None
+    wall_factor: float
+    rack_watts: float | None
+    software: Software
+
+    @property
+    def memory_bytes(self) -> float:
+        return self.chips * self.chip_memory * self.memory_share
+
+    @property
+    def hand_over_bandwidth(self) -> float:
+        return self.chips * self.chip_network
+
+    @property
+    def idle_watts(self) -> float:
+        return self.chips * self.chip_idle_watts * self.wall_factor
+
+    @property
+    def nameplate_watts(self) -> float:
+        return self.chips * (self.rack_watts or self.chip_watts * self.wall_factor)
+
+    @property
+    def tokens_per_pass(self) -> int:
+        return self.software.tokens_per_pass
+
+    @property
+    def largest_batch(self) -> int:
+        return self.software.largest_batch
+
+    def check(self, model: Model) -> None:
+        if model.precision.name not in self.peak:
+            raise ValueError(f"{self.name} has no {model.precision.name} rate; it has {', '.join(sorted(self.peak))}")
+
+    def prefill(self, model: Model, batch: int, new: float, cached: float = 0.0) -> Cost:
+        self.check(model)
+        tokens = batch * new
+        pairs = batch * formulae.causal_pairs(new, cached)
+        kv_tokens = batch * (cached + new)
+        # Only a prompt's last token needs the head: the products of the others are those of the layers.
+        share = model.shape.layers * model.layer_parameters / model.linear_parameters
+        passes = max(1.0, tokens / self.tokens_per_pass)
+        return self._pass(model, tokens * share + batch * (1 - share), tokens, pairs, kv_tokens, batch, passes)
+
+    def decode_step(self, model: Model, batch: int, context: float) -> Cost:
+        self.check(model)
+        return self._pass(model, batch, batch, batch * context, batch * context, batch, 1.0)
+
+    def products_step(self, model: Model, batch: int) -> Cost:
+        """The part of a step of decode that meets weights."""
+        self.check(model)
+        return self._pass(model, batch, batch, 0.0, 0.0, batch, 1.0)
+
+    def attention_step(self, model: Model, batch: int, context: float) -> Cost:
+        """The part of a step that meets keys and values, a kernel in each layer."""
+        self.check(model)
+        flops = formulae.attention_flops(model.shape, batch * context)
+        kv_bytes = batch * context * model.kv_bytes_per_token
+        seconds = self._attention_seconds(model, flops, kv_bytes) + model.shape.layers * self._layer_seconds(model)
+        work = self._work_joules(model, 0.0, flops, kv_bytes, 0.0, seconds)
+        return Cost(seconds, work * self.wall_factor)
+
+    def _pass(self, model, products, tokens, pairs, kv_tokens, sequences, passes) -> Cost:
+        """`products`: tokens that meet every weight; `pairs`: of queries and keys; `passes`: times weights are read."""
+        linear_flops = 2.0 * model.linear_parameters * products
+        attention_flops = formulae.attention_flops(model.shape, pairs)
+        weight_bytes = passes * model.step_weight_bytes + tokens * model.activation_bytes
+        kv_bytes = kv_tokens * model.kv_bytes_per_token
+        seconds = (
+            self._linear_seconds(model, linear_flops, passes * model.step_weight_bytes)
+            + self._activation_seconds(model, tokens)
+            + self._attention_seconds(model, attention_flops, kv_bytes)
+            + self._link_seconds(model, tokens, passes)
+            + passes * model.shape.layers * self._layer_seconds(model)
+            + passes * self.software.step_seconds
+            + sequences * self.software.sequence_seconds
+        )
+        overhead = sequences * self.software.sequence_seconds
+        work = self._work_joules(model, linear_flops, attention_flops, weight_bytes + kv_bytes, overhead, seconds)
+        return Cost(seconds, work * self.wall_factor)
+
+    def _linear_seconds(self, model: Model, flops: float, weight_bytes: float) -> float:
+        compute = flops / (self.chips * self.compute_utilisation * self.peak[model.precision.name])
+        return max(compute, weight_bytes / (self.chips * self.weight_utilisation * self.chip_bandwidth))
+
+    def _activation_seconds(self, model: Model, tokens: float) -> float:
+        return tokens * model.activation_bytes / (self.chips * self.weight_utilisation * self.chip_bandwidth)
+
+    def _attention_seconds(self, model: Model, flops: float, kv_bytes: float) -> float:
+        compute = flops / (self.chips * self.compute_utilisation * self._attention_peak(model))
+        return max(compute, kv_bytes / (self.chips * self.kv_utilisation * self.chip_bandwidth))
+
+    def _attention_peak(self, model: Model) -> float:
+        return self.peak.get(model.precision.attention, self.peak[model.precision.name])
+
+    def _link_seconds(self, model: Model, tokens: float, passes: float) -> float:
+        """Tensor parallel: two sums over all chips in each layer, a ring moving 2 (n - 1) / n of the activations over
+        each link. Pipeline: one hand-over of the activations from each chip to the next."""
+        activations = tokens * model.shape.hidden * ACTIVATION_BYTES / self.link_bandwidth
+        if self.parallel == "pipeline":
+            return (self.chips - 1) * (activations + passes * self.reduce_seconds)
+        if self.chips == 1:
+            return 0.0
+        ring = 2.0 * (self.chips - 1) / self.chips * activations
+        return REDUCTIONS_PER_LAYER * model.shape.layers * (ring + passes * self.reduce_seconds)
+
+    def _layer_seconds(self, model: Model) -> float:
+        return self.layer_seconds * (model.layer_parameters / REFERENCE_LAYER) ** self.layer_growth
+
+    def _work_joules(
+        self, model: Model, linear: float, attention: float, moved: float, overhead: float, seconds: float
+    ) -> float:
+        """Joules of the chips above idle.
+
+        An operation costs in inverse proportion to its rate. Seconds of overhead per sequence (sampling, short
+        attention) keep a chip as busy as it can be. As the limit nears, power management holds the mean below it.
+        """
+        limit = self.chips * (self.chip_watts - self.chip_idle_watts) * seconds
+        if self.flop_joules is None or self.byte_joules is None:
+            return self.chips * max(0.0, self.busy_watts - self.chip_idle_watts) * seconds
+        at_full_rate = linear / self.peak[model.precision.name] + attention / self._attention_peak(model)
+        asked = self.flop_joules * self.peak["bf16"] * at_full_rate + self.byte_joules * moved
+        asked += limit * overhead / seconds
+        return asked / (1.0 + (asked / limit) ** LIMIT_SHARPNESS) ** (1.0 / LIMIT_SHARPNESS)

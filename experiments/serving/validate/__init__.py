@@ -1,0 +1,1 @@
+"""`otc accelerators`: the serving model against published results, and its calibration."""

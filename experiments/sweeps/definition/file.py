@@ -1,0 +1,150 @@
+"""A sweep as a short TOML file; see README.md for one. A wrong word in it is refused with the nearest right one."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optics
+from electronics.part import nearest
+from experiments.common import options
+from experiments.sweeps.definition import axes
+from experiments.sweeps.definition.axes import Dimension
+from experiments.sweeps.definition.sweep import Sweep
+from experiments.sweeps.subjects.product import Product
+from experiments.sweeps.subjects.subject import Subject
+from experiments.sweeps.subjects.text import Text
+
+TABLES = ("core", "metrics", "keys", "seed", "compilations", "set", "on", "axes", "zip", "sobol")
+SUBJECTS: dict[str, type[Text] | type[Product]] = {"text": Text, "product": Product}
+SPACINGS = {"linear": axes.linear, "log": axes.log}
+
+
+def load(file: str | Path) -> Sweep:
+    """The sweep that a file defines; its own paths are relative to the working folder.
+
+    Raises ValueError or FileNotFoundError that names the file and what is wrong in it.
+    """
+    if Path(file).is_dir():
+        raise ValueError(f"{file} is a folder; a sweep is a .toml file")
+    try:
+        return _sweep(tomllib.loads(Path(file).read_text(encoding="utf-8")))
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not UTF-8 text") from None
+    except RecursionError:
+        raise ValueError(f"{file}: it is nested far deeper than a sweep's tables") from None
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def _sweep(tables: Mapping[str, Any]) -> Sweep:
+    _known("the file", tables, TABLES)
+    core = tables.get("core", "projected_2029")
+    plain = {name: tables[name] for name in ("keys", "seed", "compilations") if name in tables}
+    if "metrics" in tables:
+        plain["metrics"] = tuple(_list("metrics", tables["metrics"]))
+    sweep = Sweep(
+        core=_core(core),
+        name=str(core),
+        dimensions=tuple(_dimensions(tables)),
+        fixed=_flat("set", tables.get("set", {})),
+        subject=_subject(tables.get("on", {})),
+        **plain,
+    )
+    # One point of a core that is named is a measurement; without either there is nothing to run.
+    if not sweep.dimensions and "core" not in tables:
+        raise ValueError("nothing is varied: give at least one axis in [axes], [[zip]] or [sobol], or a core")
+    return sweep
+
+
+def _core(name: Any) -> optics.TensorCore:
+    if not isinstance(name, str):
+        raise ValueError(f"core = {options.shown(name)} must be the name of a preset or device, or a file in quotes")
+    return optics.config.load(name) if name.endswith((".toml", ".json")) else optics.preset(name)
+
+
+def _subject(table: Any) -> Subject:
+    values = dict(_table("on", table))
+    kind = values.pop("kind", "text")
+    if kind not in SUBJECTS:
+        raise ValueError(f"on.kind = {kind!r} is nothing that can be run{nearest(str(kind), list(SUBJECTS))}")
+    _known(f"[on] of kind {kind!r}", values, [field.name for field in dataclasses.fields(SUBJECTS[kind])])
+    return SUBJECTS[kind](**values)
+
+
+def _dimensions(tables: Mapping[str, Any]) -> list[Dimension]:
+    found = [_axis(name, values) for name, values in _flat("axes", tables.get("axes", {})).items()]
+    if isinstance(tables.get("zip"), Mapping):
+        raise ValueError("zip is a list of tables: write [[zip]], in double brackets")
+    for number, table in enumerate(_list("zip", tables.get("zip", []))):
+        found.append(axes.zipped(*(_axis(name, values) for name, values in _flat(f"zip {number + 1}", table).items())))
+    if "sobol" in tables:
+        found.append(_sobol(_table("sobol", tables["sobol"])))
+    return found
+
+
+def _axis(name: str, values: Any) -> Dimension:
+    if isinstance(values, Mapping):
+        spacing, (low, high), points = _spacing(name, values)
+        if points is None:
+            raise ValueError(f"axis {name!r} lacks points, how many values it has")
+        return SPACINGS[spacing](name, low, high, points)
+    return axes.listed(name, _list(f"axis {name!r}", values))
+
+
+def _sobol(table: Mapping[str, Any]) -> Dimension:
+    _known("[sobol]", table, ("points", "seed", "axes"))
+    bounds = {}
+    for name, values in _flat("sobol.axes", table.get("axes", {})).items():
+        spacing, (low, high), points = _spacing(
+            name, _table(f"axis {name!r} of sobol, linear or log = [low, high],", values)
+        )
+        if points is not None:
+            raise ValueError(f"axis {name!r} of sobol has points of its own: they are sobol.points, for all axes")
+        bounds[name] = (low, high, spacing)
+    if "points" not in table:
+        raise ValueError("sobol lacks points, how many draws there are")
+    return axes.sobol(table["points"], bounds, table.get("seed", 0))
+
+
+def _spacing(name: str, values: Mapping[str, Any]) -> tuple[str, Sequence[float], Any]:
+    """(linear or log, [low, high], number of points where it is given) of an axis's table."""
+    _known(f"axis {name!r}", values, (*SPACINGS, "points"))
+    given = [spacing for spacing in SPACINGS if spacing in values]
+    if len(given) != 1:
+        raise ValueError(f"axis {name!r} must have one of linear = [low, high] and log = [low, high]")
+    bounds = _list(f"axis {name!r}, {given[0]}", values[given[0]])
+    if len(bounds) != 2:
+        raise ValueError(f"axis {name!r}: {given[0]} = {bounds} must be [low, high]")
+    return given[0], bounds, values.get("points")
+
+
+def _flat(what: str, table: Any, path: str = "") -> dict[str, Any]:
+    """Fields by dotted name: `adc.enob = 7` is the table {adc: {enob: 7}} unless it stands in quotes."""
+    found: dict[str, Any] = {}
+    for name, value in _table(what, table).items():
+        whole = f"{path}{name}"
+        if isinstance(value, Mapping) and not {*SPACINGS, "points"} & set(value):
+            found |= _flat(what, value, f"{whole}.")
+        else:
+            found[whole] = value
+    return found
+
+
+def _known(where: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None:
+    for name in given:
+        if name not in allowed:
+            raise ValueError(f"{where} has no entry {name!r}{nearest(name, list(allowed))}")
+
+
+def _table(what: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{what} = {options.shown(value)} must be a table")
+    return value
+
+
+def _list(what: str, value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError(f"{what} = {options.shown(value)} must be a list, in brackets")
+    return value

@@ -1,0 +1,221 @@
+"""A sweep: a core, what is varied, what is run on it, what is measured; all of it checked before anything runs."""
+
+import dataclasses
+import itertools
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+import optics
+from electronics.part import nearest
+from experiments.common import options
+from experiments.sweeps.definition import axes, fields
+from experiments.sweeps.definition.axes import Dimension, Value
+from experiments.sweeps.subjects import metrics
+from experiments.sweeps.subjects.subject import Subject
+from experiments.sweeps.subjects.text import Text
+
+ON = "on."
+DRIVE = "source.mean_drive"
+COMPILATIONS = 32
+"""The most values that the static axes may have together: each is a compilation of its own."""
+MOST_KEYS = 10**6
+MOST_POINTS = 10**6
+MOST_TRIALS = 10**7
+"""More than these take months: they are slips of the pen."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Group:
+    """Points that share one compilation: a core and a subject with their static choices made, and the numbers left.
+
+    points: their numbers in the sweep, in order; values: by axis, one for each of them; drives: mean drives by site,
+    once they were measured, for which the core's `source.mean_drive` is their mean.
+    """
+
+    core: optics.TensorCore
+    subject: Subject
+    points: np.ndarray
+    values: Mapping[str, np.ndarray]
+    drives: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Sweep:
+    """The points of crossed `dimensions` over `core`, each run `keys` times under noise of its own.
+
+    core: where a sweep starts, with what the axes leave as it is. dimensions: see `axes`; an axis is named after a
+    number of the core (`adc.enob`), one of its static choices (`rows`, `encoding.inputs`), its light (see
+    `fields.LIGHT`), or a field of the subject (`on.text`). fixed: changes to `core`, by the same names, with which the
+    axes begin, so that light fixed for a precision is sized anew at each point. subject: what is run. name: of the
+    core, for titles. metrics: names of `metrics.METRICS`. keys: draws of the noise at each point. seed: the noise of
+    draw k is the same at all points, so that differences between points are not noise. compilations: the most groups of
+    static choices.
+
+    Light is billed, and sized by photons per MAC, for the mean drive of the subject's own inputs, measured once for
+    each group with exact arithmetic, unless the sweep sets `source.mean_drive` or varies it.
+
+    Raises ValueError for what cannot be, with the axis, the value and what is allowed.
+    """
+
+    core: optics.TensorCore
+    dimensions: tuple[Dimension, ...] = ()
+    fixed: Mapping[str, Value] = dataclasses.field(default_factory=dict)
+    subject: Subject = dataclasses.field(default_factory=Text)
+    name: str = ""
+    metrics: tuple[str, ...] = ("delta_nll", "kl", "top1", "fj_per_mac")
+    keys: int = 1
+    seed: int = 0
+    compilations: int = COMPILATIONS
+
+    def __post_init__(self) -> None:
+        options.whole("keys", self.keys, 1, MOST_KEYS)
+        options.seed("seed", self.seed)
+        options.whole("compilations", self.compilations, 1)
+        options.whole("points of all axes together", self.points, 1, MOST_POINTS)
+        options.whole("trials, points times keys,", self.trials, 1, MOST_TRIALS)
+        self.subject.check()
+        metrics.check(self.metrics, self.subject.offered, type(self.subject).__name__.lower())
+        for name in (*axes.names(self.dimensions), *self.fixed):
+            self._is_number(name)
+        for dimension in self.dimensions:
+            if not dimension.sampled:
+                dimension.refuse_repeats()
+        if twice := [name for name in self.fixed if name in self.axes]:
+            raise ValueError(f"{twice[0]!r} is both set and an axis: give it once")
+        if fixed := [name for name in self.fixed if name.startswith(ON)]:
+            raise ValueError(f"{fixed[0]!r} cannot be set: give it to the subject")
+        for name, value in self.fixed.items():
+            axes.plain(name, value)
+        self._refuse_many_structures()
+        for group in self.groups:
+            _check_values(group)
+
+    @property
+    def axes(self) -> list[str]:
+        """Names of all axes, in order."""
+        return axes.names(self.dimensions)
+
+    @property
+    def points(self) -> int:
+        """How many points there are."""
+        return axes.size(self.dimensions)
+
+    @property
+    def trials(self) -> int:
+        """How many runs there are: points times keys."""
+        return self.points * self.keys
+
+    @property
+    def static_axes(self) -> list[str]:
+        """The axes whose values are compiled for one by one."""
+        return [name for name in self.axes if not self._is_number(name)]
+
+    @property
+    def measures_drive(self) -> bool:
+        """Whether something depends on the mean drive, and the sweep does not say what it is."""
+        given = {*self.axes, *self.fixed}
+        depends = any(metrics.needs(self.metrics, source) for source in ("bill", "core"))
+        return DRIVE not in given and (depends or "light.photons_per_mac" in given)
+
+    def column(self, name: str) -> list[Value]:
+        """The values of an axis at all points."""
+        return axes.column(self.dimensions, name, np.arange(self.points))
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The points by what they share a compilation with, in the order in which they first come."""
+        static, points = self.static_axes, np.arange(self.points)
+        rows = zip(*(self.column(name) for name in static), strict=True) if static else itertools.repeat(())
+        members: dict[tuple[Value, ...], list[int]] = {}
+        for point, row in zip(points, rows, strict=False):
+            members.setdefault(tuple(row), []).append(int(point))
+        return [self._group(dict(zip(static, row, strict=True)), np.array(of)) for row, of in members.items()]
+
+    def describe(self) -> dict[str, Any]:
+        """The definition as JSON has it: two sweeps of the same description give the same rows."""
+        return {
+            "name": self.name,
+            "core": {name: _plain(leaf) for name, leaf in self.core.numbers().items()},
+            "structure": {name: _static(self.core, name) for name in fields.choices(self.core)},
+            "transfer.kind": type(self.core.transfer).__name__,
+            "fixed": dict(self.fixed),
+            "mean drive": "measured on the subject" if self.measures_drive else "that of the core",
+            "axes": {name: self._values(name) for name in self.axes},
+            "dimensions": [{"name": d.name, "axes": list(d.columns), "points": len(d)} for d in self.dimensions],
+            "on": dict(self.subject.describe()),
+            "metrics": list(self.metrics),
+            "keys": self.keys,
+            "seed": self.seed,
+        }
+
+    def _values(self, name: str) -> list[Value]:
+        return next(list(d.columns[name]) for d in self.dimensions if name in d.columns)
+
+    def _is_number(self, name: str) -> bool:
+        if not name.startswith(ON):
+            return fields.is_number(self.core, name)
+        known = [field.name for field in dataclasses.fields(self.subject)]
+        if name.removeprefix(ON) not in known:
+            raise ValueError(f"there is no field {name!r} to vary{nearest(name, [ON + field for field in known])}")
+        return False
+
+    def _refuse_many_structures(self) -> None:
+        static = [d for d in self.dimensions if any(not self._is_number(name) for name in d.columns)]
+        count = axes.size(static)
+        if count > self.compilations:
+            named = ", ".join(name for d in static for name in d.columns if not self._is_number(name))
+            raise ValueError(
+                f"the static axes {named} have {count} values together, and each is compiled for on its own; "
+                f"at most compilations = {self.compilations} are allowed: take fewer values, or raise it"
+            )
+
+    def _group(self, choices: Mapping[str, Value], points: np.ndarray) -> Group:
+        on = {name.removeprefix(ON): value for name, value in choices.items() if name.startswith(ON)}
+        subject = dataclasses.replace(self.subject, **on) if on else self.subject
+        subject.check()
+        static = {name: value for name, value in self.fixed.items() if not self._is_number(name)}
+        static |= {name: value for name, value in choices.items() if not name.startswith(ON)}
+        core = self.core.replace(static) if static else self.core
+        numbers = [name for name in self.axes if name not in choices]
+        values = {name: _numbers(name, axes.column(self.dimensions, name, points)) for name in numbers}
+        fixed = {name: [value] * len(points) for name, value in self.fixed.items() if name not in static}
+        values |= {name: _numbers(name, repeated) for name, repeated in fixed.items()}
+        return Group(core, subject, points, values)
+
+
+def _check_values(group: Group) -> None:
+    """Builds the cores of a group: all at once, and one by one where that fails, to name the point."""
+    try:
+        fields.applied(group.core, group.values)
+    except ValueError:
+        for row in zip(*group.values.values(), strict=True):
+            _check_point(group.core, dict(zip(group.values, row, strict=True)))
+        raise
+
+
+def _check_point(core: optics.TensorCore, point: Mapping[str, Any]) -> None:
+    try:
+        fields.applied(core, point)
+    except ValueError as error:
+        stated = ", ".join(f"{name} = {value:g}" for name, value in point.items())
+        raise ValueError(f"at {stated}: {error}") from None
+
+
+def _numbers(name: str, values: Sequence[Value]) -> np.ndarray:
+    if wrong := [value for value in values if isinstance(value, str)]:
+        raise ValueError(f"{name!r}: {wrong[0]!r} must be a number, in SI units")
+    return np.array(values, np.float32)
+
+
+def _static(core: optics.TensorCore, name: str) -> Value:
+    for part in name.split("."):
+        core = getattr(core, part)
+    return core
+
+
+def _plain(leaf: Any) -> Any:
+    return np.asarray(jax.device_get(leaf), np.float64).tolist()

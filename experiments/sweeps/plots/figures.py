@@ -1,0 +1,192 @@
+"""Figures of any run: which kinds suit its axes, what goes where in them, and what the small print says.
+
+draw(sweeps.Run("runs/light"))                                        # all that apply
+draw(run, metrics=["kl"], x="adc.enob", by="encoding.weights")        # one of them, one's own way
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from experiments.plotting import style
+from experiments.sweeps.definition.axes import SAMPLED
+from experiments.sweeps.plots import fronts, labels, lines, maps
+from experiments.sweeps.plots.labels import Axis
+from experiments.sweeps.plots.view import View
+from experiments.sweeps.running.results import Run
+from experiments.sweeps.subjects.metrics import METRICS
+
+KINDS = ("lines", "map", "front", "dots", "scatter")
+ROLES = {
+    "lines": ("x", "by", "panel"),
+    "map": ("x", "y", "panel"),
+    "front": ("by",),
+    "dots": ("x", "by", "panel"),
+    "scatter": ("x", "by"),
+}
+FILES = ("png", "pdf", "svg")
+MAP_POINTS = 4
+MOST_LINES = 8
+
+
+def draw(
+    run: Run,
+    *,
+    metrics: Sequence[str] | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    by: str | None = None,
+    panel: str | None = None,
+    kind: str | None = None,
+    confidence: float = 0.68,
+    out: str | Path | None = None,
+) -> list[str]:
+    """Draws all figures that suit a run, or those of one kind; returns their names, each a .png, .pdf and .svg.
+
+    metrics: all of the run unless given. x, y, by, panel: axes by name; chosen by themselves unless given. kind: one of
+    KINDS. out: the run's folder unless given. Raises ValueError for a wrong name, or for what has nothing to be drawn.
+    """
+    given = {role: name for role, name in (("x", x), ("y", y), ("by", by), ("panel", panel)) if name is not None}
+    chosen = [name for name in labels.checked_metrics(run, metrics) if np.any(np.isfinite(run.figures[name]))]
+    kinds = _kinds(run, given, chosen, kind)
+    folder = Path(out) if out is not None else run.path.parent
+    written = []
+    for one in kinds:
+        own = {role: name for role, name in given.items() if role in ROLES[one]}
+        view = View(run, confidence, *roles(run, own, one))
+        for names in [front_metrics(chosen)] if one == "front" else [[metric] for metric in chosen]:
+            name = "_".join([one, *names])
+            with style.style():
+                style.save(DRAWN[one](view, *names), folder, name, FILES)
+            written.append(name)
+    return written
+
+
+DRAWN = {"lines": lines.lines, "map": maps.map, "front": fronts.front, "dots": fronts.dots, "scatter": fronts.scatter}
+
+
+def front_metrics(metrics: Sequence[str]) -> list[str]:
+    """[accuracy, energy]: the first of each that are among the metrics and have a better side; shorter if one lacks."""
+    sided = [name for name in metrics if METRICS[name].better]
+    accuracy = [name for name in sided if METRICS[name].source in ("score", "readings")]
+    return accuracy[:1] + [name for name in sided if METRICS[name].source == "bill"][:1]
+
+
+def _kinds(run: Run, given: Mapping[str, str], metrics: Sequence[str], kind: str | None) -> list[str]:
+    """The kinds of figure to draw. Raises ValueError for choices that none of them, or not this one, can follow."""
+    _check(run, given)
+    if run.points == 1:
+        raise ValueError("there is nothing to draw: the sweep has a single point")
+    if not run.progress[0]:
+        raise ValueError("there is nothing to draw: no trial is done yet")
+    if not metrics:
+        raise ValueError("there is nothing to draw: no figure of these metrics is finite")
+    if kind is None:
+        kinds = _suiting(run, given, metrics)
+        unused = [role for role in given if not any(role in ROLES[one] for one in kinds)]
+        if unused:
+            raise ValueError(
+                f"{unused[0]} = {given[unused[0]]!r} has no place in {' and '.join(kinds)}, which suit the axes"
+            )
+        return kinds
+    if kind not in KINDS:
+        raise ValueError(f"kind {kind!r} is none of {', '.join(KINDS)}")
+    if unused := [role for role in given if role not in ROLES[kind]]:
+        raise ValueError(
+            f"{unused[0]} = {given[unused[0]]!r} has no place in {kind}: it takes {', '.join(ROLES[kind])}"
+        )
+    if kind == "front" and len(front_metrics(metrics)) < 2:
+        raise ValueError("a front needs a metric of accuracy and one of energy among the metrics")
+    return [kind]
+
+
+def _check(run: Run, given: Mapping[str, str]) -> None:
+    taken: dict[str, str] = {}
+    for role, name in given.items():
+        labels.checked_axis(run, name)
+        of = next(d for d in run.dimensions if name in d["axes"])
+        where = name if of["name"] == SAMPLED else of["name"]
+        if where in taken:
+            raise ValueError(f"{taken[where]} and {role} = {name!r} are of one dimension: give one of them")
+        taken[where] = f"{role} = {name!r}"
+
+
+def _suiting(run: Run, given: Mapping[str, str], metrics: Sequence[str]) -> list[str]:
+    """The kinds that suit the axes, and what is asked of them."""
+    front = ["front"] if len(front_metrics(metrics)) == 2 else []
+    free = _dimensions(run, given)
+    if any(_sampled(run, axis.dimension) for axis in free):
+        return ["scatter", *front]
+    away = [name for role, name in given.items() if role in ("by", "panel")]
+    scales = [axis for axis in free if axis.numeric and axis.name not in away]
+    numeric = sorted((len(axis.values) for axis in scales if len(axis.values) > 1), reverse=True)
+    if not numeric or ("x" in given and not _named(free, given["x"]).numeric):
+        return ["dots", *front]
+    if "y" in given:
+        return ["map", *front]
+    if len(numeric) < 2 or numeric[1] < MAP_POINTS or "by" in given:
+        return ["lines", *front]
+    return ["map", "lines", *front] if numeric[1] <= MOST_LINES else ["map", *front]
+
+
+def roles(run: Run, given: Mapping[str, str], kind: str) -> tuple[dict[str, Axis], list[Axis]]:
+    """(axes by role, those that are left over): what is given, and the rest chosen."""
+    axes = _dimensions(run, given)
+    chosen = {role: _named(axes, name) for role, name in given.items()}
+    for role, axis in chosen.items():
+        if kind in ("lines", "map") and role in ("x", "y") and not axis.numeric:
+            raise ValueError(
+                f"{role} = {given[role]!r} has no scale for {kind}: its values are names; 'dots' shows them"
+            )
+    if kind in ("front", "scatter"):
+        return _coloured(run, axes, chosen, kind), []
+    if any(_sampled(run, axis.dimension) for axis in axes):
+        raise ValueError(f"sampled points have no grid for {kind}: 'scatter' and 'front' show them")
+    free = [axis for axis in axes if axis not in chosen.values() and len(axis.values) > 1]
+    for role in ROLES[kind]:
+        if role not in chosen and (best := _best(free, kind, role)) is not None:
+            chosen[role] = best
+            free.remove(best)
+    if missing := [role for role in ROLES[kind][: 2 if kind == "map" else 1] if role not in chosen]:
+        raise ValueError(f"{run.folder} has no axis of numbers left for {missing[0]} of {kind}")
+    return chosen, [axis for axis in axes if axis not in chosen.values()]
+
+
+def _best(free: Sequence[Axis], kind: str, role: str) -> Axis | None:
+    """The axis for a role: the longest for x and y; a second scale, else words, for `by`; then the fewest values."""
+    if role in ("x", "y"):
+        fit = [axis for axis in free if axis.numeric or kind == "dots"]
+        return max(fit, key=lambda axis: len(axis.values), default=None)
+    few = [axis for axis in free if role == "panel" or len(axis.values) <= MOST_LINES]
+    scales = [axis for axis in few if axis.numeric and len(axis.values) >= MAP_POINTS]
+    if role == "by" and kind == "lines" and scales:
+        return max(scales, key=lambda axis: len(axis.values))
+    return min(few, key=lambda axis: (axis.numeric and role == "by", len(axis.values)), default=None)
+
+
+def _coloured(run: Run, axes: Sequence[Axis], roles: dict[str, Axis], kind: str) -> dict[str, Axis]:
+    """Roles in a figure of all points: the colour is the first axis's, or, beside samples, that of one not sampled."""
+    if "by" not in roles:
+        fit = [axis for axis in axes if len(axis.values) > 1 and (kind == "front" or not _sampled(run, axis.dimension))]
+        fit = [axis for axis in fit if kind == "front" or len(axis.values) <= MOST_LINES]
+        roles |= {"by": fit[0]} if fit else {}
+    return roles
+
+
+def _dimensions(run: Run, given: Mapping[str, str]) -> list[Axis]:
+    """An axis for each dimension: the one that is asked for, else the first numeric one, else its words together."""
+    found = []
+    for number, dimension in enumerate(run.dimensions):
+        asked = [name for name in dimension["axes"] if name in given.values()]
+        names = dimension["axes"] if _sampled(run, number) else asked[:1] or [None]
+        found += [labels.axis_of(run, number, name) for name in names]
+    return found
+
+
+def _sampled(run: Run, dimension: int) -> bool:
+    return run.dimensions[dimension]["name"] == SAMPLED
+
+
+def _named(axes: Sequence[Axis], name: str) -> Axis:
+    return next(axis for axis in axes if axis.name == name)

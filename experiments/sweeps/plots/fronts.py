@@ -1,0 +1,187 @@
+"""Dots: fronts of accuracy and energy, scatters along what was sampled, and categories with their intervals."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments.plotting import style
+from experiments.plotting.pareto import pareto
+from experiments.sweeps.definition.axes import SAMPLED
+from experiments.sweeps.plots import labels, lines
+from experiments.sweeps.plots.labels import Axis
+from experiments.sweeps.plots.view import View
+from experiments.sweeps.subjects.metrics import METRICS, better_first
+
+INK = "#222222"
+ALIKE = 1e-3
+PARTS = 8
+"""Of the points along a sampled axis, for each of which the median is drawn."""
+SPOTS = np.array([(-8, -8), (-11, 0), (0, -11), (-8, 8), (8, -8), (8, 8), (11, 0), (0, 11)])
+"""Where a letter may stand beside a point [points], first on the side that a front leaves free if less is better."""
+
+
+def front(view: View, accuracy: str, energy: str) -> Figure:
+    """All points by energy and accuracy, and those that none beats in both, with their ends and knee by letters."""
+    x, y = view.means(energy), view.means(accuracy)
+    best = pareto(_coarse(better_first(energy, x)), better_first(accuracy, y))
+    letters = dict(
+        zip("abc", _marked(x[best], np.log(y[best]) if lines.logarithmic(accuracy, y) else y[best]), strict=False)
+    )
+    beside = f"line: the {len(best)} of {np.sum(np.isfinite(y))} points that none beats in both"
+    foot = [view.small_print([accuracy, energy], more=[beside])]
+    for letter, place in letters.items():
+        which = "" if place in (0, len(best) - 1) else ", the knee"
+        foot.append(f"{letter}{which}: {_stated(view, best[place])}")
+    title = view.title(f"{METRICS[accuracy].label} and {METRICS[energy].label}")
+    figure, (axes,) = lines.sheet([""], title, "\n".join(foot), wide=5.8, high=4.2)
+    _scaled(axes.xaxis, x)
+    if not lines.metric_scaled(axes.yaxis, accuracy, y):
+        axes.margins(y=0.08)
+    _points(figure, axes, view.axis("by"), view, x, y)
+    axes.plot(x[best], y[best], drawstyle="steps-post", color=INK, lw=1.1, zorder=2)
+    axes.plot(x[best], y[best], "o", ms=7, mfc="none", mec=INK, mew=0.9, zorder=4)
+    axes.set(xlabel=labels.metric_label(energy), ylabel=lines.upright(labels.metric_label(accuracy)))
+    figure.draw_without_rendering()
+    seen = axes.transData.transform(np.column_stack([x, y]))
+    signs = np.array([better_first(name, np.ones(())) for name in (energy, accuracy)])
+    for letter, place in letters.items():
+        _letter(axes, letter, best[place], seen, SPOTS * signs)
+    return figure
+
+
+def scatter(view: View, metric: str) -> Figure:
+    """A metric against each sampled axis, or against x, with the median of each eighth of the points."""
+    along = [view.axis("x")] if view.axis("x") is not None else _drawn_along(view)
+    values = view.means(metric)
+    distinct = min(len(np.unique(view.flat(axis)[np.isfinite(values)])) for axis in along)
+    median = distinct >= 4 * PARTS
+    more = ["line: median of each eighth of the points"] if median else []
+    foot, title = view.small_print([metric], more=more), view.title(METRICS[metric].label)
+    figure, sheets = lines.sheet([""] * len(along), title, foot, together="y")
+    lines.metric_scaled(sheets[0].yaxis, metric, values)
+    for axes, axis in zip(sheets, along, strict=True):
+        at = view.flat(axis).astype(float)
+        lines.scaled(axes.xaxis, axis)
+        _points(figure, axes, view.axis("by"), view, at, values, key=axes is sheets[-1])
+        if median:
+            parts = np.array_split(np.argsort(at)[np.isfinite(values[np.argsort(at)])], PARTS)
+            middle = [(np.median(at[part]), np.median(values[part])) for part in parts]
+            axes.plot(*zip(*middle, strict=True), color=INK, lw=1.2, zorder=4)
+        axes.set_xlabel(axis.label)
+        if axes.get_subplotspec().is_first_col():
+            axes.set_ylabel(lines.upright(labels.metric_label(metric)))
+    return figure
+
+
+def dots(view: View, metric: str) -> Figure:
+    """A metric by category, down the panel, with its interval; colours for `by`, a panel for each of `panel`."""
+    x, by, panels = view.axis("x"), view.axis("by"), view.panels()
+    mean, half = view.cut(metric, ("x", "by", "panel"))
+    hues = lines.colours(by)
+    high = 1.3 + 0.28 * len(x.values) * max(1, 0.55 * len(hues))
+    foot, title = view.small_print([metric], "bar"), view.title(METRICS[metric].label)
+    figure, sheets = lines.sheet([text for text, _ in panels], title, foot, high=max(high, 2.2))
+    sheets[0].set_ylim(len(x.values) - 0.5, -0.5)
+    lines.metric_scaled(sheets[0].xaxis, metric, mean)
+    offsets = (np.arange(len(hues)) - (len(hues) - 1) / 2) * 0.6 / len(hues)
+    for axes, (_, place) in zip(sheets, panels, strict=True):
+        for number, (hue, offset) in enumerate(zip(hues, offsets, strict=True)):
+            at, bar = np.arange(len(x.values)) + offset, np.nan_to_num(half[:, number, place])
+            marker = lines.MARKERS[number % len(lines.MARKERS)]
+            axes.errorbar(mean[:, number, place], at, xerr=bar, fmt=marker, ms=5, color=hue, lw=1.2, capsize=2)
+        axes.set_yticks(range(len(x.values)), [x.stated(value, named=False) for value in x.ordered])
+        axes.grid(False, axis="y")
+    lines.outer_labels(sheets, labels.metric_label(metric), x.label)
+    if by is not None:
+        lines.legend(figure, by, hues, lines.MARKERS, "")
+    return figure
+
+
+def _coarse(energy: np.ndarray) -> np.ndarray:
+    """In steps of ALIKE of itself: who saves less than that saves nothing."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.sign(energy) * np.round(np.log(np.abs(energy)) / ALIKE)
+
+
+def knee(x: np.ndarray, y: np.ndarray) -> int:
+    """Place of the point of a front that lies farthest from the straight line between its ends."""
+    x, y = ((v - v[0]) / (v[-1] - v[0]) for v in (x, y))
+    return int(np.argmax(np.abs(x - y)))
+
+
+def _points(figure: Figure, axes: Axes, by: Axis | None, view: View, x: Any, y: Any, key: bool = True) -> None:
+    """All points, coloured by an axis, with the key to the colours."""
+    look = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 3}
+    if by is None:
+        axes.scatter(x, y, color=style.BLUE, **look)
+    elif by.numeric:
+        axes.scatter(x, y, c=view.flat(by), cmap=lines.ORDERED, norm=lines.shading(by), **look)
+        if key:
+            lines.colour_bar(figure, figure.axes[:-1], by)
+    else:
+        hues, of = lines.colours(by), view.flat(by)
+        for number, (value, hue) in enumerate(zip(by.ordered, hues, strict=True)):
+            marker = lines.MARKERS[number % len(lines.MARKERS)]
+            axes.scatter(x[of == value], y[of == value], color=hue, marker=marker, **look)
+        if key:
+            lines.legend(figure, by, hues, lines.MARKERS, "")
+
+
+def _scaled(scale: Any, values: np.ndarray) -> None:
+    """Energy is compared by its ratios."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    limits = (low / (high / low) ** 0.08 / 1.01, high * (high / low) ** 0.08 * 1.01)
+    scale.axes.set_xscale("log")
+    scale.axes.set_xlim(*limits)
+    lines.log_ticks(scale, limits)
+
+
+def _marked(x: np.ndarray, y: np.ndarray) -> list[int]:
+    """Places on a front of its ends and its knee, in order."""
+    inner = {knee(np.log(x), y)} if len(x) > 2 else set()
+    return sorted({0, len(x) - 1} | inner)
+
+
+def _letter(axes: Axes, letter: str, point: int, seen: np.ndarray, spots: np.ndarray) -> None:
+    """A letter beside a point, on the side where it is farthest from the others."""
+    scale = axes.figure.dpi / 72
+    others = np.delete(seen, point, axis=0)
+    others = others[np.all(np.isfinite(others), axis=1)]
+    # Up to a letter's width free is enough: among such places the first is taken.
+    room = [min(np.hypot(*(others - seen[point] - s * scale).T).min(initial=np.inf), 8 * scale) for s in spots]
+    axes.annotate(
+        letter,
+        axes.transData.inverted().transform(seen[point]),
+        xytext=spots[int(np.argmax(room))],
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        fontsize=9,
+        fontweight="bold",
+        zorder=6,
+        path_effects=[patheffects.withStroke(linewidth=2.2, foreground="white")],
+    )
+
+
+def _stated(view: View, point: int) -> str:
+    """The values of all axes at a point."""
+    axes = [axis for axis in _all(view) if len(axis.values) > 1]
+    return ", ".join(axis.stated(view.flat(axis)[point]) for axis in axes)
+
+
+def _all(view: View) -> list[Axis]:
+    """Every axis of a sample, and one for each other dimension."""
+    found = []
+    for number, dimension in enumerate(view.run.dimensions):
+        names = dimension["axes"] if dimension["name"] == SAMPLED else [None]
+        found += [labels.axis_of(view.run, number, name) for name in names]
+    return found
+
+
+def _drawn_along(view: View) -> list[Axis]:
+    """The sampled axes; in a run without any, its axes of numbers."""
+    sampled = [axis for axis in _all(view) if view.run.dimensions[axis.dimension]["name"] == SAMPLED]
+    return sampled or [axis for axis in _all(view) if axis.numeric and len(axis.values) > 1]

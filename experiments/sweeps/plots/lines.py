@@ -1,0 +1,272 @@
+"""Lines: one metric along one axis, with its confidence; and what all figures share: sheet, scales and colours."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+
+from experiments.plotting import style
+from experiments.sweeps.plots import labels
+from experiments.sweeps.plots.labels import Axis
+from experiments.sweeps.plots.view import View
+from experiments.sweeps.subjects.metrics import METRICS
+
+COLUMNS = 4
+DECADES = 30
+"""The ratio from which a logarithmic metric is drawn so."""
+MARKERS = ("o", "s", "D", "^", "v", "P")
+ORDERED = ListedColormap(style.plt.get_cmap("viridis")(np.linspace(0.0, 0.88, 256)))
+"""Viridis without its end, which is too pale for a line on white."""
+SMALL = 7.5
+LINE = 0.13
+"""Height of a line of small print [inches]."""
+
+
+def sheet(
+    titles: Sequence[str], title: str, foot: str, together: str = "xy", wide: float = 5.4, high: float = 3.7
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel for each title, at most four in a row, and small print below them.
+
+    together: which of x and y the panels share. wide, high: of a single panel [inches].
+    """
+    rows = math.ceil(len(titles) / COLUMNS)
+    columns = math.ceil(len(titles) / rows)
+    if len(titles) > 1:
+        wide, high = 1.3 + 2.45 * columns, 1.2 + 2.3 * rows
+    figure = style.plt.figure(figsize=(wide, high), layout="constrained")
+    said = [line for part in foot.splitlines() for line in textwrap.wrap(part, int((wide - 0.8) * 18))]
+    heights = [*[(high - 1.0) / rows] * rows, LINE * len(said) + 0.01]
+    grid = figure.add_gridspec(rows + 1, columns, height_ratios=heights)
+    panels: list[Axes] = []
+    for number, text in enumerate(titles):
+        first = panels[0] if panels else None
+        axes = figure.add_subplot(
+            grid[divmod(number, columns)],
+            sharex=first if "x" in together else None,
+            sharey=first if "y" in together else None,
+        )
+        axes.set_title(text, fontsize=8.5, fontweight="normal")
+        axes.tick_params(
+            labelbottom="x" not in together or number + columns >= len(titles),
+            labelleft="y" not in together or number % columns == 0,
+        )
+        panels.append(axes)
+    below = figure.add_subplot(grid[rows, :])
+    below.axis("off")
+    style.note(below, 1.0, "\n".join(said))
+    # Its height is that of its row already, and its width is no reason to make the panels narrower.
+    below.texts[-1].set_in_layout(False)
+    figure.suptitle(
+        textwrap.fill(title, int(wide * 11.5)), x=0.01, ha="left", fontweight="bold", fontsize=9.5, linespacing=1.3
+    )
+    return figure, panels
+
+
+def outer_labels(panels: Sequence[Axes], x: str, y: str) -> None:
+    """The axes' labels, where the panels stand at the edge of the sheet."""
+    for axes in panels:
+        place = axes.get_subplotspec()
+        if place.is_first_col():
+            axes.set_ylabel(upright(y))
+        if axes.xaxis.get_tick_params()["labelbottom"]:
+            axes.set_xlabel(x)
+
+
+def upright(label: str) -> str:
+    """A label beside a panel, in lines no longer than the panel is high."""
+    return textwrap.fill(label, 40)
+
+
+def scaled(scale: Any, axis: Axis, margin: float = 0.03, narrow: bool = False) -> None:
+    """The x or y axis of a panel after an axis of the run: spacing, limits, and ticks in its unit, few if `narrow`."""
+    values = np.array(axis.ordered, float)
+    ends = np.log(values[[0, -1]]) if axis.log else values[[0, -1]]
+    ends = ends + np.array([-margin, margin]) * (ends[1] - ends[0])
+    # A hair wider, or rounding would leave out a tick at the very end.
+    low, high = np.exp(ends + np.array([-1e-9, 1e-9])) if axis.log else ends
+    which = scale.axis_name
+    if axis.log:
+        getattr(scale.axes, f"set_{which}scale")("log")
+    getattr(scale.axes, f"set_{which}lim")(low, high)
+    if axis.log:
+        log_ticks(scale, (low, high), narrow)
+    at = np.log(values) if axis.log else values
+    if (
+        len(values) <= (6 if narrow else 8)
+        and np.diff(at).min() > (at[-1] - at[0]) / 11
+        and all(map(_short, values / axis.scale))
+    ):
+        scale.set_ticks(values)
+    scale.set_major_formatter(FuncFormatter(lambda value, _: written(value / axis.scale)))
+
+
+def metric_scaled(scale: Any, metric: str, values: np.ndarray) -> bool:
+    """The scale of a metric, logarithmic where its values span decades; whether it is."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    if not logarithmic(metric, values):
+        return False
+    limits = (low / (high / low) ** 0.05, high * (high / low) ** 0.05)
+    getattr(scale.axes, f"set_{scale.axis_name}scale")("log")
+    getattr(scale.axes, f"set_{scale.axis_name}lim")(*limits)
+    log_ticks(scale, limits)
+    return True
+
+
+def log_ticks(scale: Any, limits: tuple[float, float], narrow: bool = False) -> None:
+    """Numbers on a logarithmic axis: where it is short of round ones, evenly spaced; where it is narrow, decades."""
+    style.plain_log(scale, limits)
+    within = [tick for tick in scale.get_ticklocs() if limits[0] <= tick <= limits[1]]
+    if len(within) < 3:
+        scale.set_ticks([tick for tick in MaxNLocator(5).tick_values(*limits) if limits[0] <= tick <= limits[1]])
+    elif narrow and len(decades := [tick for tick in within if np.isclose(np.log10(tick) % 1, (0, 1)).any()]) > 2:
+        scale.set_ticks(decades)
+    scale.set_major_formatter(FuncFormatter(lambda value, _: written(value)))
+    scale.set_minor_formatter(NullFormatter())
+
+
+def logarithmic(metric: str, values: np.ndarray) -> bool:
+    """Whether values of a metric are better seen by their logarithm."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    return METRICS[metric].logarithmic and low > 0 and high > DECADES * low
+
+
+def written(value: float) -> str:
+    """A number at a tick, with powers of ten as print has them."""
+    mantissa, _, power = labels.number(value).replace("-", "−").partition("e")
+    if not power:
+        return mantissa
+    return rf"$10^{{{power}}}$" if mantissa == "1" else rf"${mantissa}\times10^{{{power}}}$"
+
+
+def colours(axis: Axis | None) -> list[Any]:
+    """One for each value: told apart, or, if they are many, in order from dark to bright."""
+    count = 1 if axis is None else len(axis.values)
+    if count <= len(style.SERIES):
+        return list(style.SERIES[:count])
+    shades = shading(axis)
+    if axis.numeric:
+        return [ORDERED(shades(value)) for value in axis.ordered]
+    return [ORDERED(share) for share in np.linspace(0, 1, count)]
+
+
+def shading(axis: Axis) -> Normalize:
+    """From values of an axis to shades."""
+    if not axis.numeric:
+        return Normalize(0, 1)
+    return (LogNorm if axis.log else Normalize)(min(axis.values), max(axis.values))
+
+
+def colour_bar(figure: Figure, panels: Sequence[Axes], axis: Axis) -> None:
+    """The key to the shades of an axis."""
+    bar = figure.colorbar(ScalarMappable(shading(axis), ORDERED), ax=list(panels), label=upright(axis.label), pad=0.02)
+    bar.ax.grid(False)
+    scaled(bar.ax.yaxis, axis, margin=0.0)
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def lines(view: View, metric: str) -> Figure:
+    """A metric along x, a line for each value of `by`, a panel for each of `panel`."""
+    x, by, panels = view.axis("x"), view.axis("by"), view.panels()
+    mean, half = view.cut(metric, ("x", "by", "panel"))
+    foot = view.small_print([metric], "band")
+    title = view.title(METRICS[metric].label)
+    figure, sheets = sheet([text for text, _ in panels], title, foot)
+    for axes in sheets:
+        scaled(axes.xaxis, x, narrow=len(sheets) > 1)
+    log = metric_scaled(sheets[0].yaxis, metric, mean)
+    hues = colours(by)
+    for axes, (_, place) in zip(sheets, panels, strict=True):
+        for number, hue in enumerate(hues):
+            _line(axes, np.array(x.ordered, float), mean[:, number, place], half[:, number, place], hue, number)
+    if log:
+        sheets[0].set_ylim(*_limits(mean, half))
+    outer_labels(sheets, x.label, labels.metric_label(metric))
+    if by is not None:
+        _named_lines(figure, sheets, by, hues, mean[:, :, panels[0][1]])
+    return figure
+
+
+def _line(axes: Axes, x: np.ndarray, mean: np.ndarray, half: np.ndarray, hue: Any, number: int) -> None:
+    low, high = mean - half, mean + half
+    if axes.get_yscale() == "log":
+        low = np.where(low > 0, low, np.nanmin(mean) / 1e3 if np.any(np.isfinite(mean)) else 1.0)
+    axes.fill_between(x, low, high, color=hue, alpha=0.2, lw=0, zorder=2)
+    axes.plot(x, mean, color=hue, marker=MARKERS[number % len(MARKERS)], ms=3.6, mec="white", mew=0.4, zorder=3)
+
+
+def _limits(mean: np.ndarray, half: np.ndarray) -> tuple[float, float]:
+    """Of a logarithmic axis: the bands are inside, but for those that reach nothing."""
+    low, high = np.where(np.isfinite(half), mean - half, mean), np.where(np.isfinite(half), mean + half, mean)
+    least, most = max(np.nanmin(low), np.nanmin(mean) / 3), np.nanmax(high)
+    return least / (most / least) ** 0.04, most * (most / least) ** 0.04
+
+
+def _named_lines(figure: Figure, sheets: Sequence[Axes], by: Axis, hues: Sequence[Any], mean: np.ndarray) -> None:
+    """Says which line is which: at their ends where there is room, else beside the panels."""
+    if len(sheets) == 1 and (places := _ends(sheets[0], mean)) is not None:
+        axes = sheets[0]
+        for value, hue, (end, at) in zip(by.ordered, hues, places, strict=True):
+            axes.annotate(
+                by.stated(value, named=False),
+                (1.0, end),
+                xytext=(1.025, at),
+                xycoords="axes fraction",
+                textcoords="axes fraction",
+                color=hue,
+                fontsize=8,
+                va="center",
+            )
+        axes.text(
+            1.025, max(at for _, at in places) + 0.05, by.text, transform=axes.transAxes, fontsize=SMALL, va="bottom"
+        )
+    elif by.numeric and len(by.values) > len(style.SERIES):
+        colour_bar(figure, sheets, by)
+    else:
+        legend(figure, by, hues, MARKERS, "-")
+
+
+def legend(figure: Figure, by: Axis, hues: Sequence[Any], markers: Sequence[str], ls: str) -> None:
+    """The key to the colours, beside the panels."""
+    keys = [
+        Line2D(
+            [], [], color=hue, marker=markers[number % len(markers)], ls=ls, ms=4, label=by.stated(value, named=False)
+        )
+        for number, (value, hue) in enumerate(zip(by.ordered, hues, strict=True))
+    ]
+    title = textwrap.fill(by.text, 18)
+    figure.legend(handles=keys, title=title, loc="outside right center", fontsize=8, title_fontsize=SMALL)
+
+
+def _ends(axes: Axes, mean: np.ndarray) -> list[tuple[float, float]] | None:
+    """(height of each line's end, height of its label) as shares of the panel; None where they lie too close."""
+    last = [line[np.isfinite(line)][-1:] for line in mean.T]
+    if any(not len(end) for end in last) or not np.all(np.isfinite(mean[-1])):
+        return None
+    shown = axes.transData.transform([(axes.get_xlim()[1], end[0]) for end in last])
+    heights = axes.transAxes.inverted().transform(shown)[:, 1]
+    gap = 0.055
+    order = np.argsort(heights)
+    spread = heights[order].copy()
+    for _ in range(50):
+        for low in range(len(spread) - 1):
+            if (lack := gap - (spread[low + 1] - spread[low])) > 0:
+                spread[low] -= lack / 2
+                spread[low + 1] += lack / 2
+    if np.max(np.abs(spread - heights[order])) > 1.2 * gap:
+        return None
+    placed = np.empty_like(spread)
+    placed[order] = spread
+    return list(zip(heights.tolist(), placed.tolist(), strict=True))
+
+
+def _short(value: float) -> bool:
+    """Whether it is written in a few characters and means the same."""
+    return math.isclose(float(f"{value:.2g}"), value) or (float(value).is_integer() and abs(value) < 1e4)

@@ -1,0 +1,1 @@
+"""Running a sweep to its end, and the file that keeps its results."""

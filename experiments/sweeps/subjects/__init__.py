@@ -1,0 +1,1 @@
+"""What a sweep runs on each core, and what it measures."""

@@ -1,0 +1,97 @@
+"""What a sweep can measure: name, unit, and where it comes from."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import optics
+from electronics.part import nearest
+from optics.datapath.diagnostics import Readings
+
+Source = Literal["score", "readings", "bill", "core"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """label, unit: as axes of figures state them. source: "score", the subject's own comparison with the exact result;
+    "readings", what the emulation saw on the way, at the price of an exact product beside; "bill", energy; "core".
+
+    better: whether less or more of it is; logarithmic: whether its values span decades.
+    """
+
+    label: str
+    unit: str
+    source: Source
+    better: Literal["less", "more", ""] = ""
+    logarithmic: bool = False
+
+
+METRICS = {
+    "nll": Metric("negative log likelihood", "nats/token", "score", "less"),
+    "delta_nll": Metric("loss over digital fp32", "nats/token", "score", "less"),
+    "kl": Metric("divergence from digital fp32", "nats/token", "score", "less", True),
+    "top1": Metric("top-1 agreement with digital fp32", "1", "score", "more"),
+    "relative_error": Metric("rms error / rms result", "1", "score", "less", True),
+    "snr_db": Metric("SNR against the product", "dB", "readings", "more"),
+    "effective_bits": Metric("effective bits against the product", "bits", "readings", "more"),
+    "enob_full_scale": Metric("effective bits against full scale", "bits", "readings", "more"),
+    "clip_rate": Metric("share of conversions out of range", "1", "readings", "less"),
+    "share_below_counting_limit": Metric("share of outputs below 36 photo-electrons", "1", "readings", "less"),
+    "rho": Metric("rms(y) / mean(sum |x||w|)", "1", "readings"),
+    "mean_drive": Metric("mean drive of the inputs", "1", "readings"),
+    "launched_per_mac": Metric("photons per MAC, launched", "1", "readings", "less", True),
+    "detected_per_mac": Metric("photons per MAC, detected", "1", "readings", "less", True),
+    "fj_per_mac": Metric("energy at the plug", "fJ/MAC", "bill", "less", True),
+    "joules_per_token": Metric("energy at the plug", "J/token", "bill", "less", True),
+    "watts_at_exaops": Metric("power at 1 exaOPS", "W", "bill", "less", True),
+    "tops_per_watt": Metric("efficiency at the plug", "TOPS/W", "bill", "more", True),
+    "photons_per_mac": Metric("photons per MAC, nominal", "1", "core", "less", True),
+}
+
+
+def check(names: Sequence[str], offered: Sequence[str], subject: str) -> None:
+    """Raises ValueError for an unknown metric, one named twice, none at all, or one that `subject` cannot give."""
+    if not names:
+        raise ValueError(f"metrics is empty: there are {', '.join(METRICS)}")
+    for name in names:
+        if name not in METRICS:
+            raise ValueError(f"no metric {name!r}{nearest(name, list(METRICS))}")
+        if METRICS[name].source in ("score", "readings") and name not in offered:
+            raise ValueError(f"metric {name!r} cannot be had from {subject}, which gives {', '.join(offered)}")
+    if twice := [name for name in set(names) if list(names).count(name) > 1]:
+        raise ValueError(f"metric {twice[0]!r} is there twice")
+
+
+def needs(names: Sequence[str], source: Source) -> bool:
+    """Whether one of the metrics comes from there."""
+    return any(METRICS[name].source == source for name in names)
+
+
+def of_readings(names: Sequence[str], seen: Readings) -> dict[str, jax.Array]:
+    """Those of the metrics that the readings hold, summed over sites and layers beforehand."""
+    return {name: jnp.asarray(getattr(seen, name)()) for name in names if METRICS[name].source == "readings"}
+
+
+def of_bill(names: Sequence[str], bill: optics.Bill, tokens: int) -> dict[str, jax.Array]:
+    """Those of the metrics that the bill of one call on `tokens` tokens holds."""
+    values = {
+        "fj_per_mac": bill.per_mac * 1e15,
+        "joules_per_token": bill.total / tokens,
+        "watts_at_exaops": bill.watts_at(),
+        "tops_per_watt": bill.tops_per_watt,
+    }
+    return {name: jnp.asarray(value) for name, value in values.items() if name in names}
+
+
+def of_core(names: Sequence[str], core: optics.TensorCore) -> dict[str, jax.Array]:
+    """Those of the metrics that follow from the core alone."""
+    return {name: jnp.asarray(optics.photons_per_mac(core)) for name in names if name == "photons_per_mac"}
+
+
+def better_first(name: str, values: np.ndarray) -> np.ndarray:
+    """The values with their sign changed where more is better, so that less always is."""
+    return -values if METRICS[name].better == "more" else values

@@ -1,0 +1,98 @@
+"""One product of Gaussian numbers, as what a sweep runs."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import optics
+from experiments.common import options
+from experiments.sweeps.subjects import drive, metrics
+from experiments.sweeps.subjects.subject import digest
+
+MOST_SIZE = 2**20
+MOST_NUMBERS = 2**32
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Product:
+    """One layer: `vectors` Gaussian vectors through a Gaussian matrix of rows x columns, drawn once with `data_seed`.
+
+    Both are cut at four sigma. A token, in its bill, is a vector.
+    """
+
+    rows: int = 1024
+    columns: int = 1024
+    vectors: int = 128
+    data_seed: int = 0
+
+    offered: ClassVar[Sequence[str]] = (
+        "relative_error",
+        *(name for name, metric in metrics.METRICS.items() if metric.source == "readings"),
+    )
+
+    @property
+    def samples(self) -> int:
+        return 1
+
+    def check(self) -> None:
+        for name in ("rows", "columns", "vectors"):
+            options.whole(f"on.{name}", getattr(self, name), 1, MOST_SIZE)
+        if self.rows * self.columns > MOST_NUMBERS or self.vectors * max(self.rows, self.columns) > MOST_NUMBERS:
+            raise ValueError(
+                f"on.rows = {self.rows}, on.columns = {self.columns}, on.vectors = {self.vectors} make arrays of more "
+                f"than {MOST_NUMBERS:g} numbers"
+            )
+        options.seed("on.data_seed", self.data_seed)
+
+    def load(self) -> "LoadedProduct":
+        return LoadedProduct(self)
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"kind": "product", **dataclasses.asdict(self)}
+
+
+class LoadedProduct:
+    """Vectors [vectors, rows] and a matrix [rows, columns]."""
+
+    def __init__(self, subject: Product):
+        draws = np.random.default_rng(subject.data_seed)
+        shapes = ((subject.vectors, subject.rows), (subject.rows, subject.columns))
+        x, w = (np.clip(draws.normal(size=shape), -4, 4).astype(np.float32) for shape in shapes)
+        self.subject, self.operands = subject, (jnp.asarray(x), jnp.asarray(w))
+        self.sites = optics.trace(_product)(w, x)
+        self.drive_of = ""
+        self.macs = float(subject.vectors * subject.rows * subject.columns)
+        self.samples = subject.samples
+        self.program = "product"
+
+    def score(self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]) -> Any:
+        x, w = operands
+        own = jax.random.fold_in(key, number)
+        values = {}
+        if metrics.needs(names, "readings"):
+            y, seen = core.observe(x, w, key=own)
+            values |= metrics.of_readings(names, seen)
+        else:
+            y = core.matmul(x, w, key=own)
+        if "relative_error" in names:
+            exact = x @ w
+            values["relative_error"] = jnp.sqrt(jnp.sum((y - exact) ** 2) / jnp.sum(exact**2))
+        return {name: value[None] for name, value in values.items()}
+
+    def drive(self, core: optics.TensorCore) -> drive.Drive:
+        x, w = self.operands
+        return drive.measured(core, _product, [(w, x)])
+
+    def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:
+        return optics.price(core, self.sites, readings=drives), self.subject.vectors
+
+    def digest(self) -> str:
+        return digest(*(np.asarray(array).tobytes() for array in self.operands))
+
+
+def _product(w: jax.Array, x: jax.Array) -> jax.Array:
+    return x @ w

@@ -1,0 +1,143 @@
+"""A language model on windows of text, as what a sweep runs."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import models
+import optics
+from electronics.part import nearest
+from experiments.common import options
+from experiments.common.agreement import Agreement, agreement
+from experiments.common.workload import Workload, shapes_named
+from experiments.sweeps.subjects import drive, metrics
+from experiments.sweeps.subjects.subject import digest
+from optics.datapath.diagnostics import total
+
+TOKENS_A_CALL = 1024
+MOST_TOKENS = 10**6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Text:
+    """A language model on the first windows of a text, each window of which is a sample.
+
+    Windows of up to 1,024 tokens together share a forward pass, unless something is read from its inside.
+
+    model: a GGUF file of Llama architecture; empty for SmolLM2-135M-Instruct, which is fetched. text: a named text or
+    a file. priced_as: the shapes by name whose prefill of `prompt` tokens is billed; empty for the model's own windows.
+    """
+
+    text: str = "owt_5"
+    model: str = ""
+    windows: int = 2
+    window_tokens: int = 256
+    priced_as: str = ""
+    prompt: int = 8192
+
+    offered: ClassVar[Sequence[str]] = tuple(
+        name
+        for name, metric in metrics.METRICS.items()
+        if metric.source in ("score", "readings") and name != "relative_error"
+    )
+
+    @property
+    def samples(self) -> int:
+        return self.windows
+
+    def check(self) -> None:
+        for name, least in (("windows", 1), ("window_tokens", 2), ("prompt", 1)):
+            options.whole(f"on.{name}", getattr(self, name), least, MOST_TOKENS)
+        for name in ("text", "model", "priced_as"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"on.{name} = {options.shown(getattr(self, name))} must be a word in quotes")
+        if self.text not in models.text_names() and not Path(self.text).is_file():
+            raise FileNotFoundError(
+                f"on.text = {self.text!r} is no file{nearest(self.text, list(models.text_names()))}"
+            )
+        if self.priced_as:
+            Workload(config=shapes_named(self.priced_as), context=self.prompt)
+        if self.model:
+            models.check_gguf(self.model)
+
+    def load(self) -> "LoadedText":
+        checkpoint = models.load_gguf(self.model or models.fetch_model())
+        encoded = checkpoint.tokenizer.encode(models.load_text(self.text))
+        return LoadedText(self, checkpoint, models.windows(encoded, self.windows, self.window_tokens))
+
+    def describe(self) -> Mapping[str, Any]:
+        return {"kind": "text", **dataclasses.asdict(self)}
+
+
+class LoadedText:
+    """A model, its windows, and the logits [windows, tokens, vocabulary] of its exact self."""
+
+    def __init__(self, subject: Text, checkpoint: models.Checkpoint, windows: np.ndarray):
+        self.subject, self.checkpoint = subject, checkpoint
+        tokens = jnp.asarray(windows)
+        exact = jax.jit(
+            lambda params, tokens: jax.lax.map(lambda one: checkpoint.forward(params, one[None])[0], tokens)
+        )
+        reference = exact(checkpoint.params, tokens)
+        nll = jnp.mean(models.next_token_losses(reference, tokens), axis=1)
+        self.operands = (checkpoint.params, tokens, reference, nll)
+        self._windows = windows
+        config = shapes_named(subject.priced_as) if subject.priced_as else checkpoint.config
+        self.workload = Workload(config=config, context=subject.prompt if subject.priced_as else subject.window_tokens)
+        run = Workload(config=checkpoint.config, context=subject.window_tokens)
+        self.drive_of = "the model that is run" if subject.priced_as else ""
+        self.macs = float(subject.windows * sum(site.macs for site in run.sites))
+        self.samples = subject.windows
+        self.program = ("text", str(checkpoint.config), str(config), str(self.workload))
+
+    def score(self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]) -> Any:
+        params, *windows = operands
+        made = core.prepare()
+        observe = metrics.needs(names, "readings")
+        run = optics.emulate(self._scores, diagnostics=observe)
+        together = 1 if observe else _together(self.subject.windows, self.subject.window_tokens)
+        calls = self.subject.windows // together
+
+        def call(turn):
+            part, tokens, reference, exact = turn
+            own = jax.random.fold_in(key, number * np.uint32(calls) + part)
+            found = run(made, own, params, tokens, reference)
+            score, seen = found if observe else (found, None)
+            values = {**score._asdict(), "delta_nll": score.nll - exact}
+            if seen is not None:
+                values |= {name: v[None] for name, v in metrics.of_readings(names, total(list(seen.values()))).items()}
+            return {name: value for name, value in values.items() if name in names}
+
+        parts = [array.reshape(calls, together, *array.shape[1:]) for array in windows]
+        found = jax.lax.map(call, (jnp.arange(calls, dtype=jnp.uint32), *parts))
+        return {name: value.reshape(-1) for name, value in found.items()}
+
+    def _exact(self, params: Any, tokens: jax.Array) -> jax.Array:
+        return jax.lax.map(lambda one: self.checkpoint.forward(params, one[None])[0], tokens)
+
+    def _scores(self, params: Any, tokens: jax.Array, reference: jax.Array) -> Agreement:
+        """Of windows in one forward pass, each for itself."""
+        logits = self.checkpoint.forward(params, tokens)
+        return jax.vmap(agreement)(logits[:, None], reference[:, None], tokens[:, None])
+
+    def drive(self, core: optics.TensorCore) -> drive.Drive:
+        params, tokens, *_ = self.operands
+        return drive.measured(core, self.checkpoint.forward, ((params, window[None]) for window in tokens))
+
+    def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:
+        own = {} if self.subject.priced_as else drives
+        return self.workload.price(core, own), self.workload.tokens
+
+    def digest(self) -> str:
+        return digest(self.checkpoint.sha256, self._windows.tobytes())
+
+
+def _together(windows: int, tokens: int) -> int:
+    """How many windows share a forward pass: a mask is set once for all of them, while memory grows with each."""
+    most = max(TOKENS_A_CALL // tokens, 1)
+    return max(number for number in range(1, min(most, windows) + 1) if windows % number == 0)

@@ -1,0 +1,1 @@
+"""`otc target`: does 1 exaOPS in 10 kW close, at an accuracy that a user would accept?"""

@@ -1,0 +1,99 @@
+"""The published budget of a 1 exaOPS, 10 kW machine beside this bill, and what the costs that it omits add.
+
+That budget (fJ/MAC at the plug, 1 GHz, a frame of weights for 16 k vectors) counts converters, sources, amplifiers,
+data movement, partial sums, weights and the server. It leaves out signed inputs, requantising, the time a mask takes
+to change, calibration, and all of a transformer that is no product of weights.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import optics
+from electronics.converters import adc_survey
+from experiments.common.workload import Workload
+from optics.energy.light_budget import DESIGN_INPUT_MEAN
+
+
+class Row(NamedTuple):
+    """A published total: precision counted against "full scale" or against the "product", and its fJ/MAC."""
+
+    scenario: str
+    rows: int
+    bits: int
+    against: str
+    fj_per_mac: float
+
+
+PUBLISHED = (
+    Row("today", 1024, 8, "full scale", 44),
+    Row("today", 2048, 8, "full scale", 23),
+    Row("projected_2029", 1024, 8, "full scale", 15.3),
+    Row("projected_2029", 2048, 8, "full scale", 8.3),
+    Row("today", 1024, 6, "product", 63),
+    Row("today", 1024, 7, "product", 113),
+    Row("projected_2029", 1024, 6, "product", 18.9),
+    Row("projected_2029", 1024, 7, "product", 34),
+    Row("physical_limit", 1024, 6, "product", 1.2),
+    Row("physical_limit", 1024, 7, "product", 3.4),
+)
+# What that budget assumes, as numbers of a core; the next keys give back one omitted cost each.
+OMITTED = {
+    "requantising": ("digital.rescale_energy",),
+    "idle at reload": ("mask.update_time", "mask.settle_time"),
+    "calibration": ("upkeep.probes",),
+}
+
+
+def assumed(row: Row) -> optics.TensorCore:
+    """The core of a published total, with that budget's assumptions: one unsigned source an input, no omitted cost.
+
+    Outputs move in words of 16 bits, weights in 8 with the sign, and ADCs cost what the survey's envelope says.
+    """
+    core = optics.preset(row.scenario, rows=row.rows, columns=row.rows)
+    none = {field: 0.0 for fields in OMITTED.values() for field in fields}
+    # It counts four pixels a weight although it has one source an input.
+    pixels = {"mask.write_energy": 2 * core.mask.write_energy}
+    # That budget reads the survey's envelope at 1 GS/s as it stands, without a fit.
+    place = adc_survey.ENOB.tolist().index(row.bits), adc_survey.RATES.tolist().index(1e9)
+    published = adc_survey.ENERGY[place] / float(adc_survey.energy(row.bits, 1e9))
+    converters = {
+        "adc.bits": 16.0,
+        "adc.enob": row.bits,
+        "adc.survey_factor": core.adc.survey_factor * published,
+        "mask.bits": 7.0,
+        "source.mean_drive": DESIGN_INPUT_MEAN,
+    }
+    return optics.lit(
+        core.replace({**none, **pixels, **converters, "encoding.inputs": "unsigned"}),
+        row.bits,
+        against=row.against,
+    )
+
+
+def compare(row: Row, workload: Workload) -> dict[str, Any]:
+    """fJ/MAC published and here, and with each omitted cost on top of those before it, the workload last."""
+    core, full = assumed(row), optics.preset(row.scenario, rows=row.rows, columns=row.rows)
+    steps = {"here": _product(core)}
+    core = core.replace({"encoding.inputs": "rails", "mask.write_energy": full.mask.write_energy})
+    steps["signed inputs"] = _product(core)
+    for name, fields in OMITTED.items():
+        numbers = full.numbers()
+        core = core.replace({field: numbers[field] for field in fields})
+        steps[name] = _product(core)
+    steps["tiles of the model"] = _per_mac(optics.price(core, workload.on_core))
+    steps["attention"] = _per_mac(optics.price(core, workload.sites))
+    steps["norms, softmax, KV cache"] = _per_mac(workload.price(core))
+    return {**row._asdict(), "ratio": steps["here"] / row.fj_per_mac, "steps": steps}
+
+
+def _product(core: optics.TensorCore) -> float:
+    """fJ/MAC of a product of sixteen row tiles, so that most partial sums are read back, as that budget has them."""
+    shapes = (16 * core.rows, core.columns), (512, 16 * core.rows)
+    sites = optics.trace(lambda w, x: x @ w)(*(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes))
+    return _per_mac(optics.price(core, sites))
+
+
+def _per_mac(bill: optics.Bill) -> float:
+    return float(bill.per_mac) * 1e15

@@ -1,0 +1,163 @@
+"""The figures of the verdict: where the energy goes, what decides it, the map, and the Pareto front."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+
+from experiments.common import basis
+from experiments.plotting import style, waterfall
+from experiments.target import map_figure
+from experiments.target.design_space import IMPERFECTIONS, DesignSpace
+from optics import EXAOPS
+
+BARS = 10
+MACHINES = {"b200": "B200", "h200": "H200"}
+
+
+def draw(summary: dict[str, Any], space: DesignSpace | None, out: Path) -> None:
+    """Writes waterfall, tornado and, where there is a map, map and pareto, each as PNG and PDF."""
+    with style.style():
+        waterfall.draw(
+            f"Where the energy goes: {summary['shapes']}, {summary['workload']}; per MAC at the plug, 5 to 95 %",
+            {
+                name: {
+                    line: waterfall.Line(values["nominal"], values["p05"], values["p95"])
+                    for line, values in found["components"].items()
+                }
+                for name, found in summary["scenarios"].items()
+            },
+            summary["target"]["fj_per_mac"],
+            out,
+            {name: _total(found["watts_at_exaops"]) for name, found in summary["scenarios"].items()},
+            note=rests_on(summary),
+        )
+        _tornado(summary, out)
+        if space is not None:
+            map_figure.draw(summary, space, out)
+            _pareto(summary, out)
+
+
+def rests_on(summary: dict[str, Any]) -> str:
+    """What the bills rest on, by the first scenario; each has its own mean drive in summary.json."""
+    return basis.small_print(next(iter(summary["scenarios"].values()))["bill_rests_on"])
+
+
+def _total(watts: dict[str, float]) -> waterfall.Line:
+    """fJ/MAC of watts at 1 exaOPS."""
+    return waterfall.Line(*(watts[name] / EXAOPS * 2e15 for name in ("nominal", "p05", "p95")))
+
+
+def _tornado(summary: dict[str, Any], out: Path) -> None:
+    scenarios = summary["scenarios"]
+    figure, panels = style.plt.subplots(1, len(scenarios), figsize=(1.0 + 4.2 * len(scenarios), 4.4), squeeze=False)
+    for axes, (name, found) in zip(panels[0], scenarios.items(), strict=True):
+        _tornado_panel(axes, name, found, summary["target"]["watts"])
+    figure.suptitle(
+        "What decides the watts: each constant alone at the ends of its range; S, its Sobol total index of ln(watts); "
+        "* assumed",
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+    )
+    handles = [
+        Patch(color=style.SKY, label="at its low end"),
+        Patch(color=style.VERMILION, label="at its high end"),
+    ]
+    figure.legend(handles=handles, loc="lower center", ncols=2, fontsize=8)
+    figure.tight_layout(rect=(0, 0.05, 1, 0.97), w_pad=3.0)
+    style.save(figure, out, "tornado")
+
+
+def _tornado_panel(axes: Axes, name: str, found: dict[str, Any], target: float) -> None:
+    nominal = found["watts_at_exaops"]["nominal"] / 1e3
+    fields = list(found["tornado"])[:BARS]
+    swings = [(found["tornado"][field]["low"] / 1e3, found["tornado"][field]["high"] / 1e3) for field in fields]
+    for y, (low, high) in enumerate(swings):
+        for end, colour in ((low, style.SKY), (high, style.VERMILION)):
+            axes.barh(y, end - nominal, left=nominal, color=colour, height=0.65)
+        index = found["sobol"][fields[y]]["total"]
+        axes.text(
+            1.01, y, f"{index:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color="#444444"
+        )
+    axes.text(1.01, -1.1, "S", transform=axes.get_yaxis_transform(), va="center", fontsize=8, fontweight="bold")
+    axes.set(xscale="log", xlabel="kW at 1 exaOPS", ylim=(len(fields) - 0.4, -1.5))
+    ends = [nominal, target / 1e3, *np.ravel(swings)]
+    axes.set_xlim(min(ends) / 1.15, max(ends) * 1.15)
+    axes.axvline(nominal, color="#222222", lw=0.8)
+    axes.axvline(target / 1e3, color=style.VERMILION, lw=1, ls=(0, (3, 2)))
+    side = "left" if target / 1e3 < nominal else "right"
+    axes.text(target / 1e3, -1.1, f" {target / 1e3:g} kW ", color=style.VERMILION, fontsize=7.5, va="center", ha=side)
+    marks = ["*" if found["constants"][field]["mark"] == "assumed" else "" for field in fields]
+    axes.set_yticks(range(len(fields)), [f"{f}{mark}" for f, mark in zip(fields, marks, strict=True)], fontsize=7.5)
+    axes.grid(axis="y", visible=False)
+    style.plain_log(axes.xaxis, axes.get_xlim())
+    axes.set_title(f"{name.replace('_', ' ')}: {nominal:.3g} kW")
+
+
+def _pareto(summary: dict[str, Any], out: Path) -> None:
+    figure, axes = style.plt.subplots(figsize=(7.2, 4.6))
+    found, scale = summary["map"], summary["map"]["nll_per_kl"]
+    axes.set(xscale="log", yscale="log", xlabel="kW at 1 exaOPS", ylabel="delta NLL [nats/token], from KL")
+    for how, colour in zip(IMPERFECTIONS, (style.BLUE, style.GREEN), strict=True):
+        points = [p for p in found["points"] if p["imperfections"] == how]
+        for size, marker in zip(found["axes"]["sizes"], "os^D", strict=False):
+            at = [p for p in points if p["size"] == size]
+            axes.plot(
+                [p["watts"] / 1e3 for p in at],
+                [scale * p["kl"] for p in at],
+                marker,
+                ms=3.5,
+                color=colour,
+                alpha=0.55,
+                label=f"{size} rows" if how == next(iter(IMPERFECTIONS)) else None,
+            )
+        best = found["fronts"][how]
+        axes.plot([p["watts"] / 1e3 for p in best], [scale * p["kl"] for p in best], color=colour, lw=1.6)
+        axes.annotate(
+            f"{found['scenario'].replace('_', ' ')},\nimperfections {how}",
+            (best[-1]["watts"] / 1e3, scale * best[-1]["kl"]),
+            xytext=(14, 0),
+            textcoords="offset points",
+            color=colour,
+            fontsize=8,
+            va="bottom",
+            bbox=style.CLEARED,
+        )
+    for name, each in summary["scenarios"].items():
+        x, y = each["watts_at_exaops"]["nominal"] / 1e3, scale * each["kl"]
+        axes.plot(x, y, "*", ms=11, color="#222222", zorder=5)
+        # Nothing is cleared behind it: a measured point that it crosses stays to be seen.
+        axes.annotate(
+            name.replace("_", " "), (x, y), xytext=(8, -6), textcoords="offset points", va="center", fontsize=8
+        )
+    _digital(axes, summary, scale)
+    target = summary["target"]["watts"] / 1e3
+    axes.axvline(target, color=style.VERMILION, lw=1, ls=(0, (3, 2)))
+    axes.text(target, 0.99, f"{target:g} kW ", transform=axes.get_xaxis_transform(), ha="right", va="top", fontsize=8,
+              color=style.VERMILION)  # fmt: skip
+    axes.legend(loc="upper right", fontsize=7.5, handletextpad=0.2)
+    style.plain_log(axes.xaxis, axes.get_xlim())
+    style.plain_log(axes.yaxis, axes.get_ylim())
+    axes.set_title("Watts against accuracy, from the same cores")
+    style.note(
+        axes,
+        -0.16,
+        f"Watts: {summary['shapes']}, {summary['workload']}. Accuracy: {summary['model']}.\n"
+        "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.\n" + rests_on(summary),
+    )
+    style.save(figure, out, "pareto")
+
+
+def _digital(axes: Axes, summary: dict[str, Any], scale: float) -> None:
+    level = scale * summary["digital"]["digital_w8a8"]["kl"]
+    axes.axhline(level, color=style.GREY, lw=0.8, ls=(0, (4, 3)))
+    watts = [summary["digital_watts"][name] / 1e3 for name in MACHINES]
+    axes.plot(watts, [level] * len(watts), "s", ms=5, color="#222222")
+    axes.annotate("digital W8A8", (1, level), xycoords=axes.get_yaxis_transform(), xytext=(-2, 3),
+                  textcoords="offset points", ha="right", va="bottom", fontsize=8)  # fmt: skip
+    axes.set_ylim(min(axes.get_ylim()[0], level / 1.6), None)
+    for name, x in zip(MACHINES.values(), watts, strict=True):
+        axes.annotate(name, (x, level), xytext=(0, -6), textcoords="offset points", ha="center", va="top", fontsize=7.5)

@@ -1,0 +1,118 @@
+"""The map of the verdict: accuracy measured on a grid, watts between, the cheapest cores, and a descent on it."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import models
+from experiments.common.measure import Case, measure
+from experiments.common.paired import digital_cases, loss
+from experiments.common.result_cache import Ledger
+from experiments.common.verdict import Candidate
+from experiments.common.workload import Workload
+from experiments.target.descent import Bench, search
+from experiments.target.design_space import IMPERFECTIONS, Axes, DesignSpace, front, variant
+
+DESCENT_TOKENS = 128
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Surveyor:
+    """Measures the map of a candidate on windows [count, tokens]; results are kept in the file `kept`."""
+
+    candidate: Candidate
+    workload: Workload
+    axes: Axes
+    checkpoint: models.Checkpoint
+    windows: np.ndarray
+    seed: int
+    kept: Path
+
+    def survey(self, w8a8_kl: float, accepted: float) -> tuple[dict[str, Any], DesignSpace]:
+        """What a summary states of the map, and the map itself.
+
+        accepted: delta NLL [nats/token] that a user would take, over float32 and over 8-bit integers, of given KL.
+        """
+        space = DesignSpace(self.candidate.core, self.axes, self.workload)
+        results = self._measure([*space.cases(len(self.windows)), *self._clock_cases()])
+        exact = results["digital_fp32"]
+        space.fill(results, exact)
+        level = space.nll_per_kl * w8a8_kl
+        return {
+            "scenario": self.candidate.name,
+            "axes": {name: list(values) for name, values in dataclasses.asdict(self.axes).items()},
+            "windows": len(self.windows),
+            "points": space.points,
+            "nll_per_kl": space.nll_per_kl,
+            "nll_per_kl_fitted": space.nll_per_kl_fitted,
+            "nll_per_kl_stderr": space.nll_per_kl_stderr,
+            "w8a8_delta_nll_from_kl": level,
+            "cheapest": self._cheapest(space, {"fp32": accepted, "W8A8": level + accepted}),
+            "least_loss": {how: space.least_loss(how) for how in IMPERFECTIONS},
+            "clocks": [{"clock_hz": clock, **loss(results[_clock_name(clock)], exact)} for clock in self.axes.clocks],
+            "fronts": {
+                how: front([p for p in space.points if p["imperfections"] == how], "watts", "kl")
+                for how in IMPERFECTIONS
+            },
+        }, space
+
+    def descend(self, steps: int, loss_scale: float, grid_points: int | None) -> dict[str, Any]:
+        """The descent from the candidate's own clock, light and ADC, on the first tokens of the last window."""
+        ledger = Ledger(self.kept)
+        bench = Bench(
+            core=self.candidate.core,
+            workload=self.workload,
+            checkpoint=self.checkpoint,
+            tokens=self.windows[-1][:DESCENT_TOKENS],
+            seed=self.seed,
+            loss_scale=loss_scale,
+            ledger=ledger,
+        )
+        found = search(bench, steps, grid_points)
+        ledger.close()
+        return found
+
+    def _measure(self, cases: list[Case]) -> Mapping[str, Any]:
+        fp32 = digital_cases(len(self.windows))[0]
+        return measure(self.checkpoint, self.windows, [fp32, *cases], self.seed, self.kept)
+
+    def _cheapest(self, space: DesignSpace, limits: Mapping[str, float]) -> list[dict[str, Any]]:
+        """The cores that interpolation says are cheapest, and what they lose when they are measured."""
+        entries: list[dict[str, Any]] = [
+            {"over": over, "most": most, "imperfections": how, "core": space.cheapest(how, most)}
+            for over, most in limits.items()
+            for how in IMPERFECTIONS
+        ]
+        found = {
+            f"cheapest near {entry['over']}, imperfections {entry['imperfections']}": entry
+            for entry in entries
+            if entry["core"]
+        }
+        cases = []
+        for name, entry in found.items():
+            at, base = entry["core"], space.cores[entry["core"]["size"], entry["imperfections"]]
+            core = variant(base, at["light_bits"], at["enob"], at["clock_hz"])
+            cases.append(Case(name=name, core=core, windows=len(self.windows)))
+        results = self._measure(cases) if cases else {}
+        for name, entry in found.items():
+            entry["core"]["measured"] = loss(results[name], results["digital_fp32"])
+        return entries
+
+    def _clock_cases(self) -> list[Case]:
+        """The middle of the map at each clock: what the map, measured at one, leaves out."""
+        bits, enob = (values[len(values) // 2] for values in (self.axes.light_bits, self.axes.enob))
+        return [
+            Case(
+                name=_clock_name(clock),
+                core=variant(self.candidate.core, bits, enob, clock),
+                windows=len(self.windows),
+            )
+            for clock in self.axes.clocks
+        ]
+
+
+def _clock_name(clock: float) -> str:
+    return f"clock {clock:g} Hz"

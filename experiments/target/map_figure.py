@@ -1,0 +1,126 @@
+"""The map: watts over light and converter, for sizes and clocks, with lines of equal loss and where 10 kW is met."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from experiments.common import basis
+from experiments.common.verdict import TARGET_WATTS
+from experiments.plotting import style
+from experiments.target.design_space import DesignSpace
+
+POINTS = 61
+LOSSES = (0.01, 0.05, 0.1, 0.2, 0.5)
+TICKS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
+LINES = {"as they are": ("#111111", "-"), "calibrated away": ("#111111", (0, (2, 2)))}
+
+
+def draw(summary: dict[str, Any], space: DesignSpace, out: Path) -> None:
+    """Writes map.png and .pdf: a row for each size of core, a column for each clock."""
+    sizes, clocks = space.axes.sizes, space.axes.clocks
+    figure, panels = style.plt.subplots(
+        len(sizes),
+        len(clocks),
+        figsize=(1.6 + 2.9 * len(clocks), 1.5 + 2.7 * len(sizes)),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    bits = np.linspace(space.axes.light_bits[0], space.axes.light_bits[-1], POINTS)
+    enob = np.linspace(space.axes.enob[0], space.axes.enob[-1], POINTS)
+    fields = {
+        (size, clock): space.watts(size, *np.meshgrid(bits, enob), np.full((POINTS, POINTS), clock))
+        for size in sizes
+        for clock in clocks
+    }
+    ends = np.log10([f(field["model"]) / 1e3 for field in fields.values() for f in (np.min, np.max)])
+    levels = np.linspace(ends.min(), ends.max(), 14)
+    for row, size in zip(panels, sizes, strict=True):
+        photons = space.photons(size, bits)
+        for axes, clock in zip(row, clocks, strict=True):
+            shades = _panel(axes, space, size, (photons, bits, enob), fields[size, clock], levels)
+            axes.set_title(f"{size} rows, {clock / 1e9:g} GHz", fontsize=9)
+            axes.set(xlim=(photons[0], photons[-1]), ylim=(enob[0], enob[-1]))
+        if summary["descent"] and size == sizes[0]:
+            _path(row, clocks, summary["descent"])
+    for axes in panels[-1]:
+        axes.set_xlabel("photons per MAC launched")
+        style.plain_log(axes.xaxis, axes.get_xlim())
+    for axes in panels[:, 0]:
+        axes.set_ylabel("ENOB of the ADC")
+    bar = figure.colorbar(shades, ax=panels, shrink=0.7, label="kW at 1 exaOPS")
+    ticks = [t for t in TICKS if ends.min() <= np.log10(t) <= ends.max()]
+    bar.set_ticks(np.log10(ticks), labels=[f"{t:g}" for t in ticks])
+    figure.suptitle(
+        f"{summary['map']['scenario'].replace('_', ' ')}: watts of {summary['shapes']}, {summary['workload']}, "
+        f"and the loss of {summary['model']}",
+        x=0.01,
+        ha="left",
+        fontweight="bold",
+        fontsize=9.5,
+    )
+    met = {
+        name
+        for field in fields.values()
+        for name, watts in field.items()
+        if np.min(watts) < TARGET_WATTS < np.max(watts)
+    }
+    rests_on = next(iter(summary["scenarios"].values()))["bill_rests_on"]
+    # The small print is the legend's title: a text of its own would lie on the legend, which moves as it is cropped.
+    figure.legend(
+        handles=_keys(summary, met),
+        loc="outside lower center",
+        ncols=3,
+        fontsize=7.5,
+        title=basis.small_print(rests_on),
+        title_fontsize=7,
+    )
+    style.save(figure, out, "map")
+
+
+def _panel(axes: Axes, space: DesignSpace, size: int, grid: Any, watts: dict[str, np.ndarray], levels: np.ndarray):
+    photons, bits, enob = grid
+    shades = axes.contourf(photons, enob, np.log10(watts["model"] / 1e3), levels=levels, cmap="cividis_r", alpha=0.75)
+    axes.set_xscale("log")
+    for name, colour in (("model", style.VERMILION), ("core", style.ORANGE)):
+        axes.contour(photons, enob, watts[name] / 1e3, levels=[TARGET_WATTS / 1e3], colors=[colour], linewidths=2.2)
+    for how, (colour, dashes) in LINES.items():
+        delta = space.delta_nll(size, how, *np.meshgrid(bits, enob))
+        lines = axes.contour(photons, enob, delta, levels=LOSSES, colors=[colour], linewidths=0.9, linestyles=[dashes])
+        axes.clabel(lines, fmt=lambda level: f"{level:g}", fontsize=7)
+    return shades
+
+
+def _path(row: Any, clocks: tuple[float, ...], descent: dict[str, Any]) -> None:
+    """The descent, in the panel of the clock at which it ends."""
+    path = descent["path"]
+    axes = row[int(np.argmin(np.abs(np.log(np.array(clocks) / descent["best"]["clock"]))))]
+    axes.plot([p["photons_per_mac"] for p in path], [p["enob"] for p in path], "-", color="white", lw=2.6)
+    axes.plot([p["photons_per_mac"] for p in path], [p["enob"] for p in path], ".-", color=style.BLUE, lw=1.2, ms=4)
+    best = descent["best"]
+    axes.plot(best["photons_per_mac"], best["enob"], "*", ms=10, color=style.BLUE, mec="white", mew=0.6, zorder=6)
+
+
+def _keys(summary: dict[str, Any], met: set[str]) -> list[Line2D]:
+    """The legend; `met` says which bills reach 10 kW anywhere on the map."""
+    boundaries = {
+        "model": (style.VERMILION, f"{TARGET_WATTS / 1e3:g} kW, the whole model"),
+        "core": (style.ORANGE, f"{TARGET_WATTS / 1e3:g} kW, products on light alone"),
+    }
+    keys = [
+        Line2D(
+            [], [], color=colour, lw=2.2, label=label + ("; closes to its left" if name in met else ": nowhere here")
+        )
+        for name, (colour, label) in boundaries.items()
+    ]
+    keys += [
+        Line2D([], [], color=colour, lw=0.9, ls=dashes, label=f"delta NLL, imperfections {how}")
+        for how, (colour, dashes) in LINES.items()
+    ]
+    if summary["descent"]:
+        keys.append(Line2D([], [], color=style.BLUE, marker="*", lw=1.2, label="descent, and its best"))
+    return keys

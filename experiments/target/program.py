@@ -1,0 +1,226 @@
+"""The verdict: does 1 exaOPS in 10 kW close, at an accuracy that a user would accept?"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import models
+import optics
+from electronics.digital import measured
+from electronics.part import nearest
+from experiments.common import basis, reporting, verdict
+from experiments.common import options as checks
+from experiments.common.candidates import of_file, of_scenario
+from experiments.common.measure import Case, measure
+from experiments.common.overrides import OWN
+from experiments.common.paired import digital_cases, loss
+from experiments.common.text_options import OnText
+from experiments.common.verdict import Candidate
+from experiments.common.workload import Workload, shapes_named
+from experiments.programs import bill
+from experiments.target import budget, figures, report
+from experiments.target.design_space import Axes
+from experiments.target.map import Surveyor
+
+ACCEPTED_LOSS = 0.02
+MOST, MOST_GRID, MOST_DRAWS = 2**20, 100, 2**22
+FULL_SCALE_BITS = 8.0
+SHOWN_BILLS = ("llama-3.1-8b", "llama-3.1-70b")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Target(OnText):
+    """Does 1 exaOPS in 10 kW close? Watts with their uncertainty, joined with the accuracy of a real language model."""
+
+    scenarios: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
+    """Scenarios to judge."""
+    core: Path | None = None
+    """A core of your own (.toml or .json) beside them; what it shares with `ranges` keeps that scenario's ranges."""
+    ranges: str = "projected_2029"
+    """Scenario that lends its ranges to your own core."""
+    set: tuple[str, ...] = ()
+    """Constants to change: FIELD=VALUE or FIELD=LOW:VALUE:HIGH in SI units, for one scenario SCENARIO.FIELD=..."""
+    rows: int = 1024
+    """Rows and columns of the cores."""
+    effective_bits: float = 7.0
+    """Bits against the product's own rms that size the light of the scenarios."""
+    shapes: str = "llama-3.1-70b"
+    """Model that the machine is to run, by name: its shapes alone are used."""
+    context: int = 8192
+    """Tokens of its prompt."""
+    draws: int = 16384
+    """Draws of all constants, a power of two."""
+    sobol_draws: int = 2048
+    """Draws for the Sobol indices, a power of two; times the number of constants they are the cores evaluated."""
+    windows: int = 4
+    """Windows of the text on which the language model is scored, each with `keys` draws of the noise."""
+    window_tokens: int = 256
+    """Tokens in a window."""
+    keys: int = 2
+    """Draws of the noise for each window."""
+    map: str | None = "projected_2029"
+    """Scenario (or "core") whose map of accuracy and watts is measured and descended; None for no map."""
+    map_windows: int = 2
+    """Windows, one draw of the noise each, at each point of the map."""
+    sizes: tuple[int, ...] = (1024, 2048)
+    """Rows and columns on the map."""
+    light: tuple[float, ...] = (6.0, 7.0, 8.0, 9.0)
+    """Effective bits of light on the map."""
+    enob: tuple[float, ...] = (6.0, 7.0, 8.0, 10.0)
+    """Effective bits of the ADC on the map."""
+    clocks: tuple[float, ...] = (0.5e9, 1e9, 2e9)
+    """Clocks on the map [Hz]."""
+    steps: int | None = 20
+    """Evaluations of the descent to the best core of the map; None for no descent."""
+    loss_scale: float = 0.1
+    """What the descent weighs watts against: so many nats a token are worth a factor e in watts."""
+    grid: int | None = None
+    """Points an axis of a grid over the descent's bounds, to compare; 10 takes half an hour and more."""
+    out: Path = Path("runs/target")
+    """Folder for summary.json, the figures, and the results from which an interrupted run goes on."""
+
+    def check(self) -> None:
+        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        super().check()
+        # Refuses shapes and a context that cannot be.
+        _ = self.workload
+        for name in ("keys", "map_windows", "steps", "rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} = {value} must be at least 1")
+            if value is not None:
+                checks.whole(name, value, 1, MOST)
+        if self.grid is not None and self.grid < 2:
+            raise ValueError(f"grid = {self.grid} must be at least 2 points an axis")
+        if self.grid is not None:
+            checks.whole("grid", self.grid, 2, MOST_GRID)
+        if not 1 <= self.effective_bits <= 12:
+            raise ValueError(f"effective_bits = {self.effective_bits} must be between 1 and 12")
+        if self.map is not None and self.map_windows > self.windows:
+            raise ValueError(f"map_windows = {self.map_windows} must be at most windows = {self.windows}")
+        if self.loss_scale <= 0:
+            raise ValueError(f"loss_scale = {self.loss_scale} must be above 0")
+        for name in ("draws", "sobol_draws"):
+            value = getattr(self, name)
+            if value < 2 or value & (value - 1):
+                raise ValueError(f"{name} = {value} must be a power of two, at least 2")
+            checks.whole(name, value, 2, MOST_DRAWS)
+        self.axes.check()
+
+    @property
+    def axes(self) -> Axes:
+        """What the map spans."""
+        return Axes(sizes=self.sizes, light_bits=self.light, enob=self.enob, clocks=self.clocks)
+
+    @property
+    def workload(self) -> Workload:
+        """What the machine runs."""
+        return Workload(config=shapes_named(self.shapes), context=self.context)
+
+
+def main(options: Target) -> dict[str, Any]:
+    """Runs everything, prints the verdict, writes summary.json and the figures, and returns the summary."""
+    options.check()
+    candidates = _candidates(options)
+    if options.map is not None and options.map not in candidates:
+        raise ValueError(f"map = {options.map!r} is not judged{nearest(options.map, list(candidates))}")
+    checkpoint, windows = options.load()
+    summary, judged = _summary(options, candidates, checkpoint, windows)
+    space = None
+    if options.map is not None:
+        surveyor = _surveyor(options, judged[options.map], checkpoint, windows)
+        summary["map"], space = surveyor.survey(summary["digital"]["digital_w8a8"]["kl"], ACCEPTED_LOSS)
+        if options.steps is not None:
+            summary["descent"] = surveyor.descend(options.steps, options.loss_scale, options.grid)
+    reporting.write(summary, options.out)
+    figures.draw(summary, space, options.out)
+    report.show(summary, options.out)
+    return summary
+
+
+def _candidates(options: Target) -> dict[str, Candidate]:
+    found = {
+        name: of_scenario(name, options.set, options.rows, options.effective_bits)
+        for name in dict.fromkeys(options.scenarios)
+    }
+    if options.core is not None:
+        found[OWN] = of_file(options.core, options.ranges, options.set)
+    if not found:
+        raise ValueError("scenarios = () leaves nothing to judge; name one, or give a core")
+    return found
+
+
+def _surveyor(options: Target, candidate: Candidate, checkpoint: models.Checkpoint, windows: np.ndarray) -> Surveyor:
+    # A core of one's own may have been calibrated, as the size that it has.
+    sizes = (candidate.core.rows,) if options.map == OWN else options.sizes
+    return Surveyor(
+        candidate=candidate,
+        workload=options.workload,
+        axes=dataclasses.replace(options.axes, sizes=sizes),
+        checkpoint=checkpoint,
+        windows=windows[: options.map_windows],
+        seed=options.seed,
+        kept=options.out / "results.sqlite",
+    )
+
+
+def _summary(
+    options: Target, candidates: Mapping[str, Candidate], checkpoint: models.Checkpoint, windows: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Candidate]]:
+    """The summary without the map, and the candidates at the mean drive that was measured."""
+    # A window's key follows from its number: the same windows once more are the same text under other noise.
+    repeated = np.tile(windows, (options.keys, 1))
+    cases = [Case(name=name, core=c.core, windows=len(repeated), observed=True) for name, c in candidates.items()]
+    dim = {
+        name: optics.lit(c.core, FULL_SCALE_BITS, against="full scale")
+        for name, c in candidates.items()
+        if c.effective_bits is not None
+    }
+    cases += [Case(name=f"dim {name}", core=core, windows=len(windows)) for name, core in dim.items()]
+    cases += digital_cases(len(repeated))
+    results = measure(checkpoint, repeated, cases, options.seed, options.out / "results.sqlite")
+    exact, workload = results["digital_fp32"], options.workload
+    measured_on = f"{options.model_name}, first window of {options.text}"
+    judged = {name: c.at_drive(results[name].mean_drive, measured_on) for name, c in candidates.items()}
+    digital = {"digital_w8a8": loss(results["digital_w8a8"], exact, options.keys)}
+    scenarios = {
+        name: {
+            **verdict.energy(candidate, workload, options.draws, options.sobol_draws, options.seed),
+            **loss(results[name], exact, options.keys),
+            "mean_drive": results[name].mean_drive,
+        }
+        for name, candidate in judged.items()
+    }
+    return {
+        **options.described(),
+        "keys": options.keys,
+        "effective_bits": options.effective_bits,
+        "shapes": options.shapes,
+        "workload": str(workload),
+        "target": {"watts": verdict.TARGET_WATTS, "fj_per_mac": verdict.TARGET_WATTS / optics.EXAOPS * 2e15},
+        "accepted_loss": ACCEPTED_LOSS,
+        "draws": options.draws,
+        "changes": list(options.set),
+        "scenarios": scenarios,
+        "digital": digital,
+        "full_scale_light": {
+            name: {
+                "bits": FULL_SCALE_BITS,
+                "watts_at_exaops": float(workload.price(basis.lent(core, results[name].mean_drive)).watts_at()),
+                **loss(results[f"dim {name}"], exact),
+            }
+            for name, core in dim.items()
+        },
+        "digital_watts": {name: measured.ENERGY_PER_MAC[name].value * optics.EXAOPS / 2 for name in ("b200", "h200")},
+        "map": None,
+        "descent": None,
+        "published_budget": [budget.compare(row, workload) for row in budget.PUBLISHED],
+        "bills": {
+            name: bill.bills(candidate.core, SHOWN_BILLS, options.context, 1, measured_on)
+            for name, candidate in judged.items()
+        },
+        "versions": reporting.versions(),
+    }, judged

@@ -1,0 +1,1 @@
+"""`otc width`: photons per MAC for a fixed loss against the width of a product."""

@@ -1,0 +1,1 @@
+"""Analyses of a core: calibration, ablation, uncertainty, and inverse design."""

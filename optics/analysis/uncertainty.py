@@ -1,0 +1,216 @@
+"""What the ranges of the constants do to a figure of merit: its distribution, and which constant decides it.
+
+A figure of merit is any function of a core that gives a number, such as the watts of a bill. All cores are evaluated
+in one compiled, vmapped call.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+from electronics import Constant
+from electronics.part import nearest
+from optics.analysis.axis import between
+from optics.core.tensor_core import TensorCore
+
+Merit = Callable[[TensorCore], Any]
+
+# What the designer or the user chooses; nature does not.
+CHOICES = (
+    "clock",
+    "vectors_per_load",
+    "dac.bits",
+    "dac.enob",
+    "mask.bits",
+    "adc.bits",
+    "adc.enob",
+    "adc.loading",
+    "adc.gain",
+    "source.wavelength",
+    "upkeep.interval",
+    "upkeep.probes",
+    "drift.age",
+)
+_ALREADY_LOGARITHMIC = ("dB", "dB/Hz", "bit")
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """Triangular distribution from `low` over the most likely `mode` to `high`, of the logarithm where that is set.
+
+    The least that low, nominal and high say: nothing beyond the ends, and the nominal value most likely.
+    """
+
+    low: float
+    mode: float
+    high: float
+    logarithmic: bool
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.mode <= self.high:
+            raise ValueError(f"low <= nominal <= high fails: {self.low:g}, {self.mode:g}, {self.high:g}")
+        if self.logarithmic and self.low <= 0:
+            raise ValueError(f"low = {self.low:g} must be above 0 for a distribution of the logarithm")
+
+    @classmethod
+    def of(cls, constant: Constant) -> "Spread":
+        """The distribution of a constant: of its logarithm, unless its range touches 0 or its unit is one already."""
+        logarithmic = constant.low > 0 and constant.unit not in _ALREADY_LOGARITHMIC
+        return cls(constant.low, constant.value, constant.high, logarithmic)
+
+    def ppf(self, u: np.ndarray) -> np.ndarray:
+        """The value below which the share `u` of the draws lies (inverse of the distribution function)."""
+        low, mode, high = (np.log([self.low, self.mode, self.high]) if self.logarithmic else
+                           (self.low, self.mode, self.high))  # fmt: skip
+        if low == high:
+            return np.full(np.shape(u), self.mode)
+        value = stats.triang.ppf(u, (mode - low) / (high - low), loc=low, scale=high - low)
+        return np.exp(value) if self.logarithmic else value
+
+    def between(self, share: np.ndarray) -> np.ndarray:
+        """From `low` at 0 to `high` at 1, evenly on the distribution's own axis."""
+        return between(self.low, self.high, self.logarithmic, np.asarray(share))
+
+
+Spreads = Mapping[str, Spread]
+
+
+def spreads(constants: Mapping[str, Constant], held: Iterable[str] = ()) -> dict[str, Spread]:
+    """The distributions of `optics.constants_of(...)` by field, without those that are points and those in `held`."""
+    held = set(held)
+    if unknown := held - set(constants):
+        name = min(unknown)
+        raise ValueError(f"there is no constant {name!r} to hold{nearest(name, list(constants))}")
+    return {
+        field: Spread.of(constant)
+        for field, constant in constants.items()
+        if field not in held and constant.low < constant.high
+    }
+
+
+class Swing(NamedTuple):
+    """A figure of merit with one constant at its low and its high end and all others nominal."""
+
+    low: float
+    high: float
+
+    @property
+    def width(self) -> float:
+        """Distance between the two."""
+        return abs(self.high - self.low)
+
+
+class Sensitivity(NamedTuple):
+    """Sobol indices of a constant: the share of the variance that it causes alone, and with all others."""
+
+    first: float
+    total: float
+    total_low: float
+    total_high: float
+
+
+class Uncertainty:
+    """A figure of merit of a core over the distributions of its constants.
+
+    core: every number that `spreads` does not name stays as it is in it. number: makes one number a core of what
+    `merit` gives, where that is a tree of them, for the methods that say which constant decides.
+    """
+
+    def __init__(self, merit: Merit, core: TensorCore, spreads: Spreads, number: Callable[[Any], Any] = lambda m: m):
+        numbers = core.numbers()
+        for field in spreads:
+            if field not in numbers:
+                raise ValueError(f"the core has no number {field!r}{nearest(field, list(numbers))}")
+        self.core, self.spreads, self._number = core, dict(spreads), number
+        fields = tuple(self.spreads)
+
+        def at(values: jax.Array) -> Any:
+            return merit(core.replace(dict(zip(fields, values, strict=True))))
+
+        self._at = jax.jit(jax.vmap(at))
+
+    def at(self, values: np.ndarray) -> Any:
+        """The figure of merit of cores whose numbers, in the order of `spreads`, are values [cores, numbers]."""
+        return jax.tree.map(np.asarray, self._at(jnp.asarray(values, jnp.float32)))
+
+    def draw(self, count: int, seed: int, held: Iterable[str] = ()) -> np.ndarray:
+        """Values [count, numbers] on a scrambled Sobol sequence, those of `held` nominal; `count` a power of two.
+
+        Owen, J. Complexity 14, 466 (1998).
+        """
+        if count < 2 or count & (count - 1):
+            raise ValueError(f"draws = {count} must be a power of two, at least 2: a Sobol sequence is balanced there")
+        values = np.tile(self.nominal(), (count, 1))
+        if self.spreads:
+            uniform = stats.qmc.Sobol(len(self.spreads), rng=seed).random(count)
+            for number, (field, spread) in enumerate(self.spreads.items()):
+                if field not in held:
+                    values[:, number] = spread.ppf(uniform[:, number])
+        return values
+
+    def nominal(self) -> np.ndarray:
+        """The most likely values [numbers]."""
+        return np.array([spread.mode for spread in self.spreads.values()])
+
+    def tornado(self) -> dict[str, Swing]:
+        """The swing of each constant alone, widest first."""
+        values = np.tile(self.nominal(), (2 * len(self.spreads), 1))
+        for number, spread in enumerate(self.spreads.values()):
+            values[2 * number, number], values[2 * number + 1, number] = spread.low, spread.high
+        ends = self._numbers(values).reshape(-1, 2)
+        swings = {field: Swing(*map(float, pair)) for field, pair in zip(self.spreads, ends, strict=True)}
+        return dict(sorted(swings.items(), key=lambda item: -item[1].width))
+
+    def sobol(self, count: int, seed: int) -> dict[str, Sensitivity]:
+        """Sobol indices of the logarithm of the figure of merit, largest total first; count x (numbers + 2) cores.
+
+        Of the logarithm, because a few draws of watts would otherwise be all of the variance. The interval of the
+        total index is a 95 % bootstrap. Saltelli et al., Comput. Phys. Commun. 181, 259 (2010).
+        """
+
+        if len(self.spreads) < 2:
+            return dict.fromkeys(self.spreads, Sensitivity(1.0, 1.0, 1.0, 1.0))
+
+        def log_merit(values: np.ndarray) -> np.ndarray:
+            return np.log(self._numbers(values.T))
+
+        with warnings.catch_warnings():
+            # The bootstrap of a constant without any effect divides nought by nought: its interval is a point at 0.
+            warnings.simplefilter("ignore")
+            found = stats.sobol_indices(func=log_merit, n=count, dists=list(self.spreads.values()), rng=seed)
+            interval = found.bootstrap(confidence_level=0.95, n_resamples=99).total_order.confidence_interval
+        columns = map(np.nan_to_num, (found.first_order, found.total_order, interval.low, interval.high))
+        shares = {
+            field: Sensitivity(*map(float, row))
+            for field, row in zip(self.spreads, zip(*columns, strict=True), strict=True)
+        }
+        return dict(sorted(shares.items(), key=lambda item: -item[1].total))
+
+    def break_even(self, target: float, points: int = 129) -> dict[str, float]:
+        """For each constant that alone brings the figure of merit to `target`, all others nominal, the value that does.
+
+        Found between points of its range by interpolation; constants that cannot do it are not in the result.
+        """
+        share = np.linspace(0, 1, points)
+        values = np.tile(self.nominal(), (len(self.spreads), points, 1))
+        for number, spread in enumerate(self.spreads.values()):
+            values[number, :, number] = spread.between(share)
+        merits = self._numbers(values.reshape(-1, len(self.spreads))).reshape(-1, points) - target
+        found = {}
+        for (field, spread), merit in zip(self.spreads.items(), merits, strict=True):
+            crossings = np.flatnonzero(np.sign(merit[:-1]) != np.sign(merit[1:]))
+            if len(crossings):
+                i = crossings[0]
+                found[field] = float(
+                    spread.between(share[i] + (share[i + 1] - share[i]) * merit[i] / (merit[i] - merit[i + 1]))
+                )
+        return found
+
+    def _numbers(self, values: np.ndarray) -> np.ndarray:
+        return np.asarray(self._number(self.at(values)), np.float64)

@@ -1,0 +1,1 @@
+"""Physical parts of the core. Each transforms the signal or describes the hardware; imports electronics alone."""

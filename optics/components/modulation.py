@@ -1,0 +1,134 @@
+"""From the drive of a source or modulator to its light: the curve, and what is left of it after linearisation.
+
+A table of `entries` drives, made for the curve as it was then, holds the drive for each level of light; between its
+entries one interpolates. Two errors remain: that of the table, and that of an operating point which has moved by
+`bias_error` since. Each curve maps a drive in [0, 1] to light in [0, 1].
+"""
+
+from abc import abstractmethod
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from electronics.numerics.bounds import at_least, at_most, within
+from electronics.part import Number, Part, count, number
+from optics.components.signal import root
+
+# Fine enough that inverting the curve by interpolation costs less than float32 does.
+_FINE = np.linspace(0, 1, 4097, dtype=np.float32)
+
+
+class Transfer(Part):
+    """Base of the curves."""
+
+    bias_error: Number = number("1", least=-1, most=1)
+    entries: int = count(256, most=2**20)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.entries < 2:
+            raise ValueError(f"{type(self).__name__}.entries = {self.entries} must be at least 2: dark and full drive")
+
+    @abstractmethod
+    def light(self, drive: jax.Array) -> jax.Array:
+        """Light relative to full drive's, any shape, for a drive in [0, 1]; it never falls with the drive."""
+
+    def interpolated(self, left: jax.Array, between: jax.Array) -> jax.Array:
+        """The drive `between` (0 to 1) the inverse table's entries at places `left`, whole numbers, and `left` + 1."""
+        wanted = jnp.linspace(0.0, 1.0, self.entries, dtype=jnp.float32)
+        table = jnp.interp(wanted, self.light(jnp.asarray(_FINE)), jnp.asarray(_FINE))
+        place = left.astype(jnp.int32)
+        return table[place] + between * (table[place + 1] - table[place])
+
+    def linearised(self, wanted: jax.Array) -> jax.Array:
+        """Light relative to full drive's that comes out, for wanted light in [0, 1], any shape."""
+        place = within(wanted, 0, 1) * (self.entries - 1)
+        left = at_most(jnp.floor(place), self.entries - 2)
+        return self.light(within(self.interpolated(left, place - left) + self.bias_error, 0, 1))
+
+
+class Straight(Transfer):
+    """Light proportional to drive, such as pulse-width modulation of a source gives."""
+
+    def light(self, drive: jax.Array) -> jax.Array:
+        """P = u."""
+        return drive
+
+    def interpolated(self, left: jax.Array, between: jax.Array) -> jax.Array:
+        """u = P."""
+        return (left + between) * jnp.float32(1 / (self.entries - 1))
+
+
+class Laser(Transfer):
+    """Laser diode or VCSEL: nothing below threshold, then a line that rolls over with heat.
+
+    threshold: threshold current as a share of the current at full drive; rollover: how much lower the slope's chord
+    is at full drive than at threshold.
+    """
+
+    threshold: Number = number("1", least=0, most=0.999)
+    rollover: Number = number("1", least=0, most=0.5)
+
+    def light(self, drive: jax.Array) -> jax.Array:
+        """P = v (1 - r v) / (1 - r), v = (u - u_th) / (1 - u_th) above threshold (Coldren and Corzine, ch. 2)."""
+        above = at_least(drive - self.threshold, 0) * (1 / (1 - self.threshold))
+        return above * (1 - self.rollover * above) * (1 / (1 - self.rollover))
+
+    def linearised(self, wanted: jax.Array) -> jax.Array:
+        """As the base does it, without a table: light is a parabola in v, so both errors have a closed form.
+
+        Between entries that lie d apart in v, a chord's light is above what is wanted by t (1 - t) d^2 r / (1 - r), t
+        the place between them. With s = 1 - 2 r v = sqrt(1 - 4 r (1 - r) P), which is (1 - r) times the slope, d is 2
+        (1 - r) (P_2 - P_1) / (s_1 + s_2), and a move of v by b adds b (s + s') / 2 / (1 - r), s' the root there.
+        """
+        r, last = self.rollover, self.entries - 1
+        lost = 4 * r * (1 - r)
+        place = within(wanted, 0, 1) * last
+        left = at_most(jnp.floor(place), last - 1)
+        between = place - left
+        square = 1 - (lost / last) * left
+        next_square = at_least(square - lost / last, 0)
+        both = square + next_square + 2 * root(square * next_square)
+        on_chord = place * jnp.float32(1 / last) + (lost / last**2) * (between * (1 - between)) / both
+        moved = self.bias_error * (1 / (1 - self.threshold))
+        slope = root(at_least(1 - lost * on_chord, 0))
+        there = at_least(slope - 2 * r * moved, 1 - 2 * r)
+        return within(on_chord + (moved * (0.5 / (1 - r))) * (slope + there), 0, 1)
+
+
+class LED(Transfer):
+    """Light-emitting diode: cubic polynomial without threshold, as the digital twin of Microsoft's AOC fits it."""
+
+    quadratic: Number = number("1", least=-0.35, most=1)
+    cubic: Number = number("1", least=-0.1, most=1)
+
+    def light(self, drive: jax.Array) -> jax.Array:
+        """P = (u + a u^2 + b u^3) / (1 + a + b)."""
+        return drive * (1 + self.quadratic * drive + self.cubic * drive**2) / (1 + self.quadratic + self.cubic)
+
+
+class MachZehnder(Transfer):
+    """Mach-Zehnder modulator between dark, 1 / `extinction_ratio`, and clear, a half-wave voltage apart."""
+
+    extinction_ratio: Number = number("1", least=1.001, most=1e12)
+
+    def light(self, drive: jax.Array) -> jax.Array:
+        """P = e + (1 - e) sin^2(pi u / 2), u = V / V_pi; what is wanted below e comes out as e."""
+        dark = 1 / self.extinction_ratio
+        return dark + (1 - dark) * jnp.sin(jnp.pi / 2 * drive) ** 2
+
+
+class ElectroAbsorption(Transfer):
+    """Electro-absorption modulator: exponential in the drive, dark at 1 / `extinction_ratio`."""
+
+    extinction_ratio: Number = number("1", least=1.001, most=1e12)
+
+    def light(self, drive: jax.Array) -> jax.Array:
+        """P = exp(-alpha L (1 - u)), alpha L = ln(extinction ratio)."""
+        return jnp.exp(-jnp.log(jnp.asarray(self.extinction_ratio)) * (1 - drive))
+
+
+TRANSFERS: dict[str, type[Transfer]] = {
+    kind.__name__: kind for kind in (Straight, Laser, LED, MachZehnder, ElectroAbsorption)
+}

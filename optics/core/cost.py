@@ -1,0 +1,85 @@
+"""What a product costs on a core: energy by component, time, and loads of the mask."""
+
+import jax.numpy as jnp
+
+from electronics.part import Number
+from optics.components.architecture import Machine
+from optics.datapath import tiling
+
+
+def energy(core: Machine, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
+    """Energy [J] by component of `vectors` vectors through a rows x columns product.
+
+    Unused rows are dark and unused columns are not read, but each source lights all columns of the core. Where the
+    second operand is not resident (it is an activation), the mask is written anew for these vectors. Calibration
+    costs the symbols that its probes take from the work. Operands are moved in the bits of all their digits and, where
+    they have a sign, one more; outputs in the bits of the ADC.
+    """
+    code, clock, digital = core.encoding, core.clock, core.digital
+    tiles = _tiles(core, rows, columns)
+    driven = vectors * rows * tiles.column_tiles
+    symbols = driven * code.symbols
+    read = vectors * columns * tiles.row_tiles * code.readings
+    converted = vectors * columns * tiles.groups * code.readings
+    written = fills(core, vectors, resident) * rows * columns
+    operand = core.dac.bits * code.input_slices + int(code.inputs in ("rails", "slots"))
+    weight = core.mask.bits * code.weight_slices + int(code.weights == "rails")
+    fetch = digital.weight_fetch(weight) if resident else digital.input_movement(weight)
+    analogue = {
+        "DAC": symbols * core.dac.energy(clock),
+        "laser light": driven * core.source.light_energy(code.light(core.source.mean_drive), clock),
+        "laser bias": symbols * code.sources * core.source.bias_energy(clock),
+        "TIA": read * core.tia.energy(clock),
+        "ADC": converted * core.adc.energy(clock / tiles.accumulated),
+    }
+    lost = core.upkeep.lost_duty(code.symbols / clock)
+    return analogue | {
+        "input movement": driven * (digital.input_movement(operand) + digital.rescale_energy),
+        "output movement": converted * (digital.output_movement(core.adc.bits) + digital.rescale_energy),
+        "partial sums": converted * digital.partial_sum(tiles.groups * code.readings),
+        "weight fetch": written * fetch,
+        # A weight owns as many pixels under each source of its input.
+        "mask write": written * code.sources * code.pixels * code.weight_slices * core.mask.write_energy,
+        "idle at reload": _waiting(core, fills(core, vectors, resident))
+        * (
+            rows * tiles.column_tiles * code.sources * core.source.bias_power
+            + columns * tiles.row_tiles * code.planes * core.tia.power
+        ),
+        "calibration": lost / (1 - lost) * sum(analogue.values()),
+    }
+
+
+def time(core: Machine, rows: int, columns: int, vectors: float, resident: bool) -> Number:
+    """Time [s] that one core is held by `vectors` vectors through a product, loads and calibrations included."""
+    symbol_time = core.encoding.symbols / core.clock
+    working = _tile_count(core, rows, columns) * (
+        vectors * symbol_time + _waiting(core, fills(core, vectors, resident))
+    )
+    return working / (1 - core.upkeep.lost_duty(symbol_time))
+
+
+def loads(core: Machine, rows: int, columns: int, vectors: float, resident: bool) -> Number:
+    """How many times a tile of weights is written for these vectors; a share of one where weights stay longer."""
+    return _tile_count(core, rows, columns) * fills(core, vectors, resident) * core.encoding.passes
+
+
+def fills(core: Machine, vectors: float, resident: bool) -> Number:
+    """How many times the weights of a product are brought to the mask, all slices counted once.
+
+    Resident weights stay for other vectors too; those that are not are written for these, at least once.
+    """
+    loads_for_these = vectors / core.vectors_per_load
+    return loads_for_these if resident else jnp.maximum(1.0, loads_for_these)
+
+
+def _waiting(core, fills):
+    return fills * core.encoding.passes * (core.mask.update_time + core.mask.settle_time)
+
+
+def _tiles(core, rows, columns):
+    return tiling.fit(rows, columns, core.rows, core.columns, core.accumulate)
+
+
+def _tile_count(core, rows, columns):
+    tiles = _tiles(core, rows, columns)
+    return tiles.row_tiles * tiles.column_tiles

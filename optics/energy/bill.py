@@ -1,0 +1,232 @@
+"""The bill: joules by component, time and reloads for all the products of a function. Never runs the function."""
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from electronics.part import Number, nearest
+from optics import checks
+from optics.energy.light_budget import mean_drive
+from optics.interpreter.sites import Site
+
+EXAOPS = 1e18
+OMITTED = ("thermal control of the optics", "cooling outside the server (PUE)")
+WITHOUT_OPERATIONS = "norms, softmax, rotary embedding, activations and other element-wise work"
+WITHOUT_MEMORY = "KV-cache and activation traffic to main memory"
+# What a bill says that it rests on; a colon and the number follow where there is one.
+DRIVE_MEASURED = "mean drive of full scale, by readings of this function"
+DRIVE_PARTLY = "mean drive of full scale at sites without readings (source.mean_drive)"
+DRIVE_ASSUMED = "mean drive of full scale (source.mean_drive), not measured on this function"
+ATTENTION_FOUND = "attention counted for the scores that the function's own mask leaves"
+ATTENTION_SAID = "attention counted as causal (causal=True)"
+ATTENTION_WHOLE = "products of two activations counted whole, as no mask known at trace time hides a part of them"
+WHILE = "a while loop counted for a single turn"
+RESIDENCY = "vectors that a load of weights stays for (vectors_per_load)"
+SMALLEST_DRIVE = 1e-12
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["components", "macs", "optical_macs", "core_seconds", "loads", "mean_drive", "vectors_per_load"],
+    meta_fields=["omitted", "measured", "assumed"],
+)
+@dataclasses.dataclass(frozen=True)
+class Bill:
+    """Energy [J] by component of one call, at the plug; 1 MAC = 2 operations.
+
+    components: J by name; macs, optical_macs: multiply-accumulates in all and on the core; core_seconds: time that a
+    single core would need [s]; loads: how often a tile of weights is written; mean_drive: mean magnitude of the inputs
+    that light is billed for, as a fraction of full scale, averaged over the MACs on the core; vectors_per_load: of the
+    core; omitted: costs that are not in it; measured, assumed: what it rests on, see also `basis`.
+    """
+
+    components: dict[str, Number]
+    macs: Number
+    optical_macs: Number
+    core_seconds: Number
+    loads: Number
+    omitted: tuple[str, ...] = OMITTED
+    mean_drive: Number | None = None
+    vectors_per_load: Number | None = None
+    measured: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+    @property
+    def basis(self) -> tuple[str, ...]:
+        """What the bill rests on, measured first, then assumed, with the numbers where they are single and known."""
+        numbers = dict.fromkeys((DRIVE_MEASURED, DRIVE_PARTLY, DRIVE_ASSUMED), self.mean_drive)
+        numbers[RESIDENCY] = self.vectors_per_load
+
+        def stated(kind: str, text: str) -> str:
+            value = numbers.get(text)
+            known = value is not None and not isinstance(value, jax.core.Tracer) and jnp.ndim(value) == 0
+            return f"{kind}: {text}" + (f": {_written(float(value))}" if known else "")
+
+        return (
+            *(stated("measured", text) for text in self.measured),
+            *(stated("assumed", text) for text in self.assumed),
+        )
+
+    @property
+    def total(self) -> jax.Array:
+        """Energy of the call [J]."""
+        return jnp.sum(jnp.stack([jnp.asarray(value, jnp.float32) for value in self.components.values()]), axis=0)
+
+    @property
+    def per_mac(self) -> jax.Array:
+        """Energy per multiply-accumulate, digital ones included [J]."""
+        return self.total / self.macs
+
+    @property
+    def tops_per_watt(self) -> jax.Array:
+        """Operations per joule / 1e12."""
+        return 2e-12 / self.per_mac
+
+    def watts_at(self, ops: float = EXAOPS) -> jax.Array:
+        """Power [W] at `ops` operations per second."""
+        return self.per_mac * (ops / 2)
+
+
+def price(
+    core: Any,
+    sites: Sequence[Site],
+    *,
+    readings: Mapping[str, Any] | None = None,
+    operations: Mapping[str, float] | None = None,
+    memory_bits: Mapping[str, float] | None = None,
+) -> Bill:
+    """What the products of `trace` cost on `core`; differentiable and vmappable over the core's leaves.
+
+    Sites on the core are billed by `core.cost`, digital ones by `core.digital_cost`; where the core has an `overhead`
+    its host and power conversion come on top. Light is billed for the mean drive of `readings` at each site, and for
+    `core.source.mean_drive` at sites without: the bill says which (`Bill.basis`). A product of two activations counts
+    its `Site.share`; on the core it is done whole. Of a `cond` all branches are billed; a `while`, whose turns nobody
+    knows beforehand, for one, with a warning.
+
+    Args:
+        core: a `TensorCore`, or any machine with `cost` and `digital_cost`.
+        sites: what `optics.trace` found.
+        readings: by site name, the `Readings` that `emulate(..., diagnostics=True)` returned of the same function,
+            whose leading axes are summed, or mean drives as fractions of full scale.
+        operations: operations beside the products by name, as `optics.census` counts them.
+        memory_bits: bits to or from main memory by name.
+
+    Returns:
+        The bill; what is not in it stands in `omitted`.
+
+    Raises:
+        TypeError: where `core` prices nothing.
+        ValueError: where there is no product to price, or readings belong to none of the sites.
+    """
+    checks.has(core, "cost")
+    for given, method in ((operations, "operation_cost"), (memory_bits, "memory_cost")):
+        if given:
+            checks.has(core, method)
+    if not sites:
+        raise ValueError("there is no product to price: `sites` is empty")
+    if not all(site.bounded for site in sites):
+        warnings.warn("a `while` loop is billed for a single turn", stacklevel=2)
+    drives = _drives(sites, readings or {})
+    components: dict[str, Number] = {}
+    seconds = loads = driven = 0.0
+    for site in sites:
+        if not site.optical:
+            _add(components, {"digital products": core.digital_cost(float(site.macs))})
+            continue
+        shape = {
+            "rows": site.rows,
+            "columns": site.columns,
+            "vectors": float(site.vectors),
+            "resident": site.stationary,
+        }
+        times = float(site.matrices * site.executions)
+        here = _driven(core, drives.get(site.name))
+        _add(components, {name: times * energy for name, energy in here.cost(**shape).items()})
+        if hasattr(core, "source"):
+            driven += float(site.macs) * here.source.mean_drive
+        if hasattr(core, "time"):
+            seconds += times * core.time(**shape)
+            loads += times * core.loads(**shape)
+    _add(components, {name: core.operation_cost(count) for name, count in (operations or {}).items()})
+    _add(components, {name: core.memory_cost(bits) for name, bits in (memory_bits or {}).items()})
+    if hasattr(core, "overhead"):
+        _add_overhead(components, core.overhead)
+    optical_macs = float(sum(site.macs for site in sites if site.optical))
+    measured, assumed = _rests_on(core, sites, drives)
+    return Bill(
+        components=components,
+        macs=float(sum(site.macs for site in sites)),
+        optical_macs=optical_macs,
+        core_seconds=seconds,
+        loads=loads,
+        mean_drive=driven / optical_macs if optical_macs and hasattr(core, "source") else None,
+        vectors_per_load=getattr(core, "vectors_per_load", None),
+        measured=measured,
+        assumed=assumed,
+        omitted=(
+            *((WITHOUT_OPERATIONS,) if operations is None else ()),
+            *((WITHOUT_MEMORY,) if memory_bits is None else ()),
+            *OMITTED,
+        ),
+    )
+
+
+def _written(value: float) -> str:
+    return f"{value:.3g}" if value < 1 else f"{value:g}"
+
+
+def _drives(sites: Sequence[Site], readings: Mapping[str, Any]) -> dict[str, Number]:
+    """Mean drive by site name."""
+    names = [site.name for site in sites]
+    for name in readings:
+        if name not in names:
+            raise ValueError(f"readings of {name!r} belong to none of the sites{nearest(name, names)}")
+    return {name: mean_drive(found) for name, found in readings.items()}
+
+
+def _driven(core: Any, drive: Number | None) -> Any:
+    """The core that a site is billed on; inputs that are all zero have no light, and a core's mean drive is above 0."""
+    if drive is None or not hasattr(core, "source"):
+        return core
+    floor = max(drive, SMALLEST_DRIVE) if isinstance(drive, float) else jnp.maximum(drive, SMALLEST_DRIVE)
+    return core.replace({"source.mean_drive": floor})
+
+
+def _rests_on(
+    core: Any, sites: Sequence[Site], drives: Mapping[str, Number]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(what was measured or found, what was assumed)."""
+    on_core = [site for site in sites if site.optical]
+    lacking = [site for site in on_core if site.name not in drives]
+    # Sources that are driven by (1 + x) / 2 are as bright whatever x is.
+    lit_alike = not hasattr(core, "source") or core.encoding.inputs == "offset"
+    between = [site for site in sites if not site.stationary]
+    measured = {
+        DRIVE_MEASURED: on_core and len(lacking) < len(on_core) and not lit_alike,
+        ATTENTION_FOUND: any(site.hidden_by == "mask" for site in between),
+    }
+    assumed = {
+        DRIVE_ASSUMED: lacking and len(lacking) == len(on_core) and not lit_alike,
+        DRIVE_PARTLY: lacking and len(lacking) < len(on_core) and not lit_alike,
+        ATTENTION_SAID: any(site.hidden_by == "causal=True" for site in between),
+        ATTENTION_WHOLE: any(not site.hidden_by for site in between),
+        WHILE: not all(site.bounded for site in sites),
+        RESIDENCY: any(site.stationary for site in on_core) and hasattr(core, "vectors_per_load"),
+    }
+    return tuple(t for t, holds in measured.items() if holds), tuple(t for t, holds in assumed.items() if holds)
+
+
+def _add(components, more):
+    for name, energy in more.items():
+        components[name] = components.get(name, 0.0) + energy
+
+
+def _add_overhead(components, overhead):
+    engine = sum(components.values())
+    host = overhead.host(engine)
+    _add(components, {"host, network, fans": host, "power conversion": overhead.conversion(engine + host)})

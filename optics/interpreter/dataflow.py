@@ -1,0 +1,196 @@
+"""Where each value of a jaxpr comes from: weights, data, captured arrays, or weights that data select."""
+
+import enum
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from optics.interpreter import _jax
+from optics.interpreter._jax import Jaxpr, JaxprEqn, Literal
+
+
+class Mark(enum.Enum):
+    """What a value depends on beside weights.
+
+    DATA: an argument that holds no weights. CAPTURED: a concrete array that the function captures; together with
+    weights it is a mask, a permutation or a scale of them. ACTIVATION: a captured tracer, or a product of captured
+    arrays with weights. SELECTED: an element-wise, gathered or sliced selection by data. BRANCHED: a branch of a
+    `cond` that data select, or a `while` whose turns data decide.
+    """
+
+    DATA = enum.auto()
+    CAPTURED = enum.auto()
+    ACTIVATION = enum.auto()
+    SELECTED = enum.auto()
+    BRANCHED = enum.auto()
+
+
+class Origin(NamedTuple):
+    """The names of the weights that a value is made of, and its marks; neither for a literal, an iota, a counter.
+
+    With the mark DATA no names and no other mark are kept.
+    """
+
+    names: tuple[str, ...] = ()
+    marks: frozenset[Mark] = frozenset()
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the value is the same in each call with the same weights."""
+        return self.marks <= {Mark.CAPTURED}
+
+    @property
+    def varies(self) -> bool:
+        """Whether the value is, or may be, an activation: neither weights nor a branch of them."""
+        return not self.marks <= {Mark.BRANCHED}
+
+    @property
+    def is_weights(self) -> bool:
+        """Whether the value can stand on the mask: weights, or a branch of weights."""
+        return bool(self.names) and self.marks <= {Mark.BRANCHED}
+
+    @property
+    def is_masked_weights(self) -> bool:
+        """Whether the value is made of weights and, at most, of captured arrays and branches."""
+        return bool(self.names) and self.marks <= {Mark.BRANCHED, Mark.CAPTURED}
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether the value is made of captured arrays, of weights at most, and of no data."""
+        return self.varies and self.marks <= {Mark.CAPTURED, Mark.ACTIVATION, Mark.BRANCHED}
+
+
+DATA = Origin(marks=frozenset({Mark.DATA}))
+CAPTURED = Origin(marks=frozenset({Mark.CAPTURED}))
+ACTIVATION = Origin(marks=frozenset({Mark.ACTIVATION}))
+NEITHER = Origin()
+
+
+def named(name: str) -> Origin:
+    """Origin of an array of the weights."""
+    return Origin((name,))
+
+
+def join(*origins: Origin) -> Origin:
+    """Origin of a value computed from values of these origins."""
+    marks = frozenset().union(*(origin.marks for origin in origins))
+    if Mark.DATA in marks:
+        return DATA
+    return Origin(tuple(dict.fromkeys(name for origin in origins for name in origin.names)), marks)
+
+
+def selected(index: Origin, value: Origin) -> Origin:
+    """Origin of the elements of `value` that `index` selects: of weights they are weights selected by data."""
+    if index.is_constant:
+        return join(index, value)
+    if not value.names:
+        return join(DATA, value)
+    return join(value, Origin(marks=frozenset({Mark.SELECTED})))
+
+
+def branched(index: Origin, value: Origin) -> Origin:
+    """Origin of the output `value` of a branch that `index` selects, or of a loop whose turns `index` decides."""
+    return value if index.is_constant else join(value, Origin(marks=frozenset({Mark.BRANCHED})))
+
+
+def multiplied(*operands: Origin) -> Origin:
+    """Origin of a product of activations, or of activations with weights."""
+    joined = join(*operands)
+    if joined.marks <= {Mark.CAPTURED, Mark.ACTIVATION}:
+        return joined if not joined.names else join(joined, ACTIVATION)
+    return DATA
+
+
+class Body:
+    """A jaxpr inside an equation, its constants, and the origins of what flows into it."""
+
+    def __init__(self, jaxpr, origins: Sequence[Origin]):
+        self.jaxpr, self.consts = _jax.opened(jaxpr)
+        self.origins = list(origins)
+
+    def outputs(self) -> list[Origin]:
+        """Origins of the jaxpr's outputs."""
+        env = environment(self.jaxpr, self.consts, self.origins)
+        for eqn in self.jaxpr.eqns:
+            env.follow(eqn)
+        return env.read(self.jaxpr.outvars)
+
+
+class Environment(dict):
+    """Origin by variable."""
+
+    def read(self, atoms) -> list[Origin]:
+        """Origins of variables and literals."""
+        return [NEITHER if isinstance(atom, Literal) else self[atom] for atom in atoms]
+
+    def follow(self, eqn: JaxprEqn) -> None:
+        """Add the equation's outputs."""
+        self.update(zip(eqn.outvars, _outputs(eqn, self.read(eqn.invars)), strict=True))
+
+
+def environment(jaxpr: Jaxpr, consts: Sequence, origins: Sequence[Origin]) -> Environment:
+    """The origins at a jaxpr's start."""
+    env = Environment()
+    env.update(zip(jaxpr.constvars, map(_captured, consts), strict=True))
+    env.update(zip(jaxpr.invars, origins, strict=True))
+    return env
+
+
+def _captured(value) -> Origin:
+    """Origin of what a function captures; a number is part of the function."""
+    if not np.ndim(value):
+        return NEITHER
+    return ACTIVATION if isinstance(value, jax.core.Tracer) else CAPTURED
+
+
+def bodies(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Body]:
+    """The jaxprs that an equation runs, each with the origins of its inputs, loops brought to their fixed point."""
+    match _jax.kind(eqn):
+        case "call" | "remat" | "custom_jvp" | "custom_vjp":
+            return [Body(_jax.inner_jaxpr(eqn), origins)]
+        case "cond":
+            return [Body(branch, origins[1:]) for branch in eqn.params["branches"]]
+        case "scan":
+            consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
+            fixed, start, xs = origins[:consts], origins[consts : consts + carry], origins[consts + carry :]
+            return [_settled(eqn.params["jaxpr"], fixed, start, xs)]
+        case "while_loop":
+            test, body = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+            start = origins[test + body :]
+            settled = _settled(eqn.params["body_jaxpr"], origins[test : test + body], start, [])
+            return [Body(eqn.params["cond_jaxpr"], [*origins[:test], *settled.origins[body:]]), settled]
+        case _:
+            return []
+
+
+def _settled(jaxpr, fixed, carry, xs) -> Body:
+    """The body of a loop once another turn no longer changes the origins of what it carries."""
+    while True:
+        body = Body(jaxpr, [*fixed, *carry, *xs])
+        after = [join(a, b) for a, b in zip(carry, body.outputs()[: len(carry)], strict=True)]
+        if after == list(carry):
+            return body
+        carry = after
+
+
+def _outputs(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Origin]:
+    inner = bodies(eqn, origins)
+    match _jax.kind(eqn):
+        case "call" | "remat" | "custom_jvp" | "custom_vjp":
+            return inner[0].outputs()
+        case "cond":
+            joined = (join(*each) for each in zip(*(body.outputs() for body in inner), strict=True))
+            return [branched(origins[0], each) for each in joined]
+        case "scan":
+            carry, consts = eqn.params["num_carry"], eqn.params["num_consts"]
+            return [*inner[0].origins[consts : consts + carry], *inner[0].outputs()[carry:]]
+        case "while_loop":
+            (test,) = inner[0].outputs()
+            return [branched(test, each) for each in inner[1].origins[eqn.params["body_nconsts"] :]]
+        case _ if _jax.is_product(eqn) and any(origin.varies for origin in origins):
+            return [multiplied(*origins)] * len(eqn.outvars)
+        case _:
+            index, values = _jax.selection(eqn, origins)
+            return [selected(join(*index), join(*values))] * len(eqn.outvars)

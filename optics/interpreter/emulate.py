@@ -1,0 +1,319 @@
+"""Emulation as a transformation: a function's products with weights are replaced by the core's, the rest stands."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from optics import checks
+from optics.interpreter import _jax, products
+from optics.interpreter._jax import JaxprEqn, Literal
+from optics.interpreter.sites import Plan, Policy, Site, plan_call, stationary
+
+Readings = dict[int, Any]
+LOOP = 2**31
+
+
+class Core(Protocol):
+    """What can stand in for a matrix product: `TensorCore`, `electronics.IntegerCore`, or one's own.
+
+    `observe`, needed for diagnostics, returns readings beside the product: a pytree whose leaves add up, or one with
+    methods `joined(other)` and `folded()` (over a leading axis). A core may also have `prepare()`, called once a run,
+    whose result is used in its place; `at(name)`, the core of the site of that name; `turn(number, names)`, the core in
+    that turn of a scan that holds the named sites; `check_call(fixed)`, called once a run with the numbers and strings
+    among the arguments that are part of the function, by name; and `review(sites, readings)`, called at its end with
+    the sites on the core and what was read at them, to warn.
+    """
+
+    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
+        """x [vectors, rows] @ w [rows, columns] -> [vectors, columns]."""
+
+
+def emulate(
+    fun: Callable,
+    weights: int | Sequence[int] = 0,
+    *,
+    policy: Policy = stationary,
+    diagnostics: bool = False,
+) -> Callable:
+    """fun with its products done on a core: returns run(core, key, *args, **kwargs).
+
+    `weights` numbers the arguments whose arrays stand on the mask. Each `dot_general` with an operand that derives
+    from them alone becomes `core.matmul`; captured concrete arrays may mask, permute or scale the weights. A complex
+    product becomes the real product of its parts. Other products stay digital, unless `policy` puts the products of
+    two activations on the core too; `optics.report` lists all with the reason, and a `DigitalProductWarning` names
+    those that are digital for another reason than the policy. Goes through jit, scan, while, cond, checkpoint,
+    custom_jvp and custom_vjp (whose derivative rules are kept, evaluated on exact residuals). Python bools, ints and
+    strings among the arguments are part of `fun`. `run` is an ordinary JAX function: jit it, vmap it over cores or
+    keys, differentiate it in weights and core alike.
+
+    Randomness: each site folds its index into `key`, each turn of a loop its number, so the same key gives the same
+    result; under a vmap that does not map the key, all members see the same noise. With `diagnostics`, run returns
+    (result, {site name: Readings}), stacked over the turns of a scan.
+
+    Raises ValueError, before anything is compiled, for weights that are not finite (seen only outside a trace), for
+    a product with a dimension of 0, and for a product of weights inside a primitive that cannot be entered.
+    """
+
+    def run(core: Core, key: jax.Array, *args: Any, **kwargs: Any) -> Any:
+        checks.has(core, "observe" if diagnostics else "matmul")
+        plan, inputs, tree, fixed = plan_call(fun, weights, policy, args, kwargs)
+        checks.finite_weights(weights, args)
+        if hasattr(core, "check_call"):
+            core.check_call(fixed)
+        outs, readings = Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
+        result = jax.tree.unflatten(tree, outs)
+        sites = plan.all_sites()
+        named = {site.name: readings[site.index] for site in sites if site.index in readings}
+        if hasattr(core, "review"):
+            core.review([site for site in sites if site.optical], named)
+        return (result, named) if diagnostics else result
+
+    return run
+
+
+class Runner:
+    """Evaluates a plan. Every method returns (outputs, readings by site index)."""
+
+    def __init__(self, diagnostics: bool):
+        self.diagnostics = diagnostics
+
+    def __call__(self, plan: Plan, core: Core, key: jax.Array, args: Sequence[Any]) -> tuple[list[Any], Readings]:
+        env = dict(zip(plan.jaxpr.constvars, plan.consts, strict=True))
+        env.update(zip(plan.jaxpr.invars, args, strict=True))
+        readings: Readings = {}
+        for number, eqn in enumerate(plan.jaxpr.eqns):
+            values = [atom.val if isinstance(atom, Literal) else env[atom] for atom in eqn.invars]
+            outs, seen = self.equation(plan, number, eqn, core, key, values)
+            env.update(zip(eqn.outvars, outs, strict=True))
+            readings |= seen
+        return [atom.val if isinstance(atom, Literal) else env[atom] for atom in plan.jaxpr.outvars], readings
+
+    def equation(self, plan: Plan, number: int, eqn: JaxprEqn, core: Core, key: jax.Array, values):
+        """One equation: a product on the core, what holds one, or anything else as it stands."""
+        if number in plan.sites and plan.sites[number].optical:
+            return self.product(plan.sites[number], eqn, core, key, values)
+        if number in plan.inner and any(inner.holds_optical() for inner in plan.inner[number]):
+            return self.enter(plan, number, eqn, core, key, values)
+        return _jax.bind(eqn, values), {}
+
+    def enter(self, plan: Plan, number: int, eqn: JaxprEqn, core: Core, key: jax.Array, values):
+        """The jaxprs inside an equation."""
+        return getattr(self, _jax.kind(eqn))(eqn, plan.inner[number], core, key, values)
+
+    def product(self, site: Site, eqn: JaxprEqn, core: Core, key: jax.Array, values):
+        """The dot_general of a site as one or several matrix products on the core."""
+        x, w = operands(site, eqn, values)
+        site_key = jax.random.fold_in(key, site.index)
+        core = at(core, site.name)
+        multiply = core.observe if self.diagnostics else _unobserved(core)
+        if site.matrices == 1:
+            y, seen = multiply(x[0], w[0].T, key=site_key)
+            y = y[None]
+        else:
+            keys = jax.random.split(site_key, site.matrices)
+            y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, keys)
+            seen = seen.folded() if hasattr(seen, "folded") else jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), seen)
+        y = _apart(y) if products.is_complex(eqn) else y
+        y = y.swapaxes(1, 2) if site.weights_first else y
+        out = eqn.outvars[0].aval
+        return [_as_dtype(y.reshape(out.shape), out.dtype)], ({site.index: seen} if self.diagnostics else {})
+
+    def call(self, eqn, plans, core, key, values):
+        """jit: inlined, the caller's own jit compiles it."""
+        return self(plans[0], core, key, values)
+
+    def remat(self, eqn, plans, core, key, values):
+        """checkpoint: re-emitted, or training would lose its memory saving."""
+        saved = jax.checkpoint(
+            lambda core, key, *args: self(plans[0], core, key, args),
+            prevent_cse=eqn.params["prevent_cse"],
+            policy=eqn.params["policy"],
+        )
+        return saved(core, key, *values)
+
+    def custom_jvp(self, eqn, plans, core, key, values):
+        """The emulated value with the function's own tangent rule; the core's tangent is that of the emulation."""
+        emulated = jax.custom_jvp(lambda core, key, *args: self(plans[0], core, key, args))
+
+        @emulated.defjvp
+        def rule(primals, tangents):
+            core, key, *args = primals
+            out, seen = emulated(*primals)
+            _, (from_core, seen_tangent) = jax.jvp(
+                lambda core: self(plans[0], core, key, args), (core,), (tangents[0],)
+            )
+            _, from_args = jax.jvp(lambda *a: _jax.bind(eqn, a), tuple(args), tangents[2:])
+            return (out, seen), (jax.tree.map(_add_tangents, from_core, from_args), seen_tangent)
+
+        return emulated(core, key, *values)
+
+    def custom_vjp(self, eqn, plans, core, key, values):
+        """The emulated value with the function's own cotangent rule; the core's cotangent is that of the emulation."""
+        emulated = jax.custom_vjp(lambda core, key, *args: self(plans[0], core, key, args))
+
+        def forward(core, key, *args):
+            return emulated(core, key, *args), (core, key, args)
+
+        def backward(saved, cotangents):
+            core, key, args = saved
+            (to_core,) = jax.vjp(lambda core: self(plans[0], core, key, args), core)[1](cotangents)
+            to_args = jax.vjp(lambda *a: _jax.bind(eqn, a), *args)[1](cotangents[0])
+            return to_core, None, *to_args
+
+        emulated.defvjp(forward, backward)
+        return emulated(core, key, *values)
+
+    def scan(self, eqn, plans, core, key, values):
+        """Each turn has a key of its own, its number folded in."""
+        consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
+        fixed, start, xs = values[:consts], values[consts : consts + carry], values[consts + carry :]
+
+        loop_key = _loop_key(key, plans)
+        inside = {site.name for site in plans[0].all_sites()}
+
+        def body(carried, turn):
+            number, slices = turn
+            here = turned(core, number, inside)
+            outs, seen = self(plans[0], here, jax.random.fold_in(loop_key, number), [*fixed, *carried, *slices])
+            return outs[:carry], (outs[carry:], seen)
+
+        turns = jnp.arange(eqn.params["length"], dtype=jnp.uint32)
+        last, (ys, seen) = jax.lax.scan(
+            body,
+            start,
+            (turns, xs),
+            eqn.params["length"],
+            reverse=eqn.params["reverse"],
+            unroll=eqn.params["unroll"],
+        )
+        return [*last, *ys], seen
+
+    def while_loop(self, eqn, plans, core, key, values):
+        """As scan, with readings summed over the turns; those of the loop's test cannot leave it."""
+        test_count, body_count = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+        test_fixed, fixed = values[:test_count], values[test_count : test_count + body_count]
+        start = values[test_count + body_count :]
+
+        loop_key = _loop_key(key, plans)
+
+        def turn_of(plan, part, turn, constants, carried):
+            turn_key = jax.random.fold_in(jax.random.fold_in(loop_key, turn), part)
+            return self(plan, core, turn_key, [*constants, *carried])
+
+        def test(state):
+            turn, carried, _ = state
+            return turn_of(plans[0], 0, turn, test_fixed, carried)[0][0]
+
+        def body(state):
+            turn, carried, sums = state
+            outs, seen = turn_of(plans[1], 1, turn, fixed, carried)
+            return turn + 1, outs, {site: _joined(sums[site], seen[site]) for site in sums}
+
+        first = jnp.uint32(0)
+        _, shapes = jax.eval_shape(lambda carried: turn_of(plans[1], 1, first, fixed, carried), start)
+        _, last, seen = jax.lax.while_loop(test, body, (first, start, _zeros(shapes)))
+        return last, seen
+
+    def cond(self, eqn, plans, core, key, values):
+        """The branches not taken read zero."""
+        index, args = values[0], values[1:]
+        shapes: Readings = {}
+        for plan in plans:
+            shapes |= jax.eval_shape(lambda *a, plan=plan: self(plan, core, key, a)[1], *args)
+
+        def branch(plan):
+            def run(*args):
+                outs, seen = self(plan, core, key, args)
+                return outs, {site: seen.get(site, _zeros(shape)) for site, shape in shapes.items()}
+
+            return run
+
+        return jax.lax.switch(index, [branch(plan) for plan in plans], *args)
+
+
+def at(core: Any, name: str) -> Any:
+    """The core of a site."""
+    return core.at(name) if hasattr(core, "at") else core
+
+
+def turned(core: Any, number: jax.Array, names: set[str]) -> Any:
+    """The core in a turn of the scan that holds the named sites."""
+    return core.turn(number, names) if hasattr(core, "turn") else core
+
+
+def of_turn(by_site: dict[str, Any], number: jax.Array, names: set[str]) -> dict[str, Any]:
+    """What is kept by site, in a turn of the scan that holds the named sites: theirs loses its leading axis."""
+    return {
+        name: jax.tree.map(lambda leaf: leaf[number], found) if name in names else found
+        for name, found in by_site.items()
+    }
+
+
+def operands(site: Site, eqn: JaxprEqn, values: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    """A site's inputs [matrices, vectors, rows] and its weights, or what stands for them, [matrices, columns, rows].
+
+    float32; complex operands as the real matrices of `optics.interpreter.products.sizes`.
+    """
+    contract, batch = eqn.params["dimension_numbers"]
+    left, right = (_as_matrices(value, contract[side], batch[side]) for side, value in enumerate(values))
+    x, w = (right, left) if site.weights_first else (left, right)
+    if products.is_complex(eqn):
+        x = jnp.concatenate([x.real, x.imag], axis=2)
+        to_real, to_imag = jnp.concatenate([w.real, -w.imag], axis=2), jnp.concatenate([w.imag, w.real], axis=2)
+        w = jnp.concatenate([to_real, to_imag], axis=1)
+    return x.astype(jnp.float32), w.astype(jnp.float32)
+
+
+def _apart(y: jax.Array) -> jax.Array:
+    """[..., Re y and then Im y] as complex numbers."""
+    real, imag = jnp.split(y, 2, axis=-1)
+    return jax.lax.complex(real, imag)
+
+
+def _as_dtype(y: jax.Array, dtype: Any) -> jax.Array:
+    """A product of a core as the function had it: whole numbers rounded to the nearest, True from one half on.
+
+    An unsigned product is not negative, and one of few bits wraps around, as it does in integers.
+    """
+    if dtype == jnp.bool_:
+        return y > 0.5
+    if jnp.issubdtype(dtype, jnp.integer):
+        y = jnp.round(y)
+        y = jnp.maximum(y, 0) if jnp.issubdtype(dtype, jnp.unsignedinteger) else y
+        y = y.astype(jnp.int32) if jnp.iinfo(dtype).bits < 32 else y
+    return y.astype(dtype)
+
+
+def _joined(a: Any, b: Any) -> Any:
+    """Readings of two turns as one: their sums, unless they know better."""
+    return a.joined(b) if hasattr(a, "joined") else jax.tree.map(jnp.add, a, b)
+
+
+def _loop_key(key: jax.Array, plans: Sequence[Plan]) -> jax.Array:
+    """A key that no site and no other loop derives: folding in and splitting number their keys alike."""
+    first = min((site.index for plan in plans for site in plan.all_sites()), default=0)
+    return jax.random.fold_in(key, LOOP + first)
+
+
+def _unobserved(core: Core):
+    return lambda x, w, *, key: (core.matmul(x, w, key=key), ())
+
+
+def _as_matrices(value: jax.Array, contract: Sequence[int], batch: Sequence[int]) -> jax.Array:
+    """An operand of a dot_general as [matrices, free, contracted]."""
+    free = [d for d in range(value.ndim) if d not in (*contract, *batch)]
+    moved = jnp.transpose(value, (*batch, *free, *contract))
+    rows = math.prod(value.shape[d] for d in contract)
+    matrices = math.prod(value.shape[d] for d in batch)
+    return moved.reshape(matrices, -1, rows)
+
+
+def _zeros(shapes: Any) -> Any:
+    return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+
+
+def _add_tangents(a: jax.Array, b: jax.Array) -> jax.Array:
+    return a if a.dtype == jax.dtypes.float0 else a + b

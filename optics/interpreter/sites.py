@@ -1,0 +1,344 @@
+"""Finding the products of a function: which there are, which of them go on the core, and what each is called."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from optics.interpreter import _jax, notices, op_count, products
+from optics.interpreter._jax import ClosedJaxpr, Jaxpr, JaxprEqn
+from optics.interpreter.causal import with_shares
+from optics.interpreter.dataflow import DATA, Body, Mark, Origin, bodies, environment, join, named
+
+# Why a product of weights stays digital, by kind.
+_NOT_ON_CORES = {
+    "convolution": "convolution",
+    "triangular": "triangular solve",
+    "ragged": "ragged product",
+    "sparse": "sparse product",
+    "sampled": "sparse product",
+    "other": notices.UNKNOWN,
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Site:
+    """One product in a function: `matrices` products of [vectors, rows] @ [rows, columns], run `executions` times.
+
+    index: order of appearance; path: where its weights stand in the weight tree; stationary: one operand is made of
+    weights, masked or permuted at most by captured arrays; weights_first: that operand is the first one; optical: it
+    runs on the core; bounded: False inside a `while`, whose number of turns is unknown: one is counted. kind: the
+    name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an operand
+    that holds no data; selected: data select the weights among several, so that `load` cannot put them on the mask;
+    conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made of
+    captured arrays, so that no argument is its input. share: the share of the MACs of a product of two activations
+    that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says so,
+    "causal=True" where the caller of `trace` did, "" where nobody does.
+
+    Sites of ragged, sparse and triangular products, of products of weights that data select, and of primitives that
+    are not known and take weights (these have no MACs) are numbered after all others.
+    """
+
+    index: int
+    path: str
+    rows: int
+    columns: int
+    vectors: int
+    matrices: int
+    executions: int
+    stationary: bool
+    weights_first: bool
+    optical: bool
+    bounded: bool
+    share: float = 1.0
+    hidden_by: str = ""
+    kind: str = "dot_general"
+    reason: str = ""
+    weights: str = ""
+    selected: bool = False
+    conditional: bool = False
+    captured: bool = False
+
+    @property
+    def name(self) -> str:
+        """Stable name: order of appearance, path, shape."""
+        return f"{self.index:03d} {self.path} {self.rows}x{self.columns}"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one call of the function, those apart that a mask hides."""
+        return round(self.share * (self.rows * self.columns * self.vectors * self.matrices * self.executions))
+
+
+Policy = Callable[[Site], bool]
+
+
+def stationary(site: Site) -> bool:
+    """The default policy: on the core goes what multiplies weights; products of two activations stay digital."""
+    return site.stationary
+
+
+def everything(site: Site) -> bool:
+    """Attention too: products of two activations go on the core and pay for writing the mask each time."""
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A jaxpr, its sites by equation number, and the plans of the jaxprs inside its equations.
+
+    constant: the numbers of the equations with an output that is the same in each call with the same weights.
+    """
+
+    jaxpr: Jaxpr
+    consts: Sequence[Any]
+    sites: dict[int, Site]
+    inner: dict[int, tuple["Plan", ...]]
+    constant: frozenset[int]
+
+    def all_sites(self) -> list[Site]:
+        """Every site, in order of appearance."""
+        found = [
+            *self.sites.values(),
+            *(s for plans in self.inner.values() for p in plans for s in p.all_sites()),
+        ]
+        return sorted(found, key=lambda site: site.index)
+
+    def holds_optical(self) -> bool:
+        """Whether anything in here runs on the core."""
+        return any(site.optical for site in self.all_sites())
+
+    def each(self, function: Callable[[Site], Site]) -> "Plan":
+        """The plan with every site replaced."""
+        return dataclasses.replace(
+            self,
+            sites={number: function(site) for number, site in self.sites.items()},
+            inner={number: tuple(plan.each(function) for plan in plans) for number, plans in self.inner.items()},
+        )
+
+
+def plan(closed: ClosedJaxpr, origins: Sequence[Origin], policy: Policy = stationary) -> Plan:
+    """The plan of a function's jaxpr, given the origin of each input."""
+    planner = _Planner(policy)
+    found = planner.visit(Body(closed, origins), executions=1, bounded=True, conditional=False)
+    return found.each(planner.placed)
+
+
+class _Planner:
+    def __init__(self, policy: Policy):
+        self.policy = policy
+        self.count = self.late = 0
+
+    def visit(self, body: Body, executions: int, bounded: bool, conditional: bool) -> Plan:
+        env = environment(body.jaxpr, body.consts, body.origins)
+        sites: dict[int, Site] = {}
+        inner: dict[int, tuple[Plan, ...]] = {}
+        constant = set()
+        for number, eqn in enumerate(body.jaxpr.eqns):
+            origins = env.read(eqn.invars)
+            kind = _jax.kind(eqn)
+            turns = executions * (eqn.params["length"] if kind == "scan" else 1)
+            where = {"bounded": bounded and kind != "while_loop", "conditional": conditional or kind == "cond"}
+            if plans := tuple(self.visit(each, turns, **where) for each in bodies(eqn, origins)):
+                inner[number] = plans
+            elif kind == "other" and any(o.is_masked_weights for o in origins) and _jax.contains_product(eqn):
+                raise ValueError(
+                    f"a product of weights stands inside the primitive {eqn.primitive.name!r}, which optics.emulate "
+                    "does not enter; move it out, or keep these weights out of the `weights` argument"
+                )
+            elif site := self.site(eqn, origins, executions, **where):
+                sites[number] = site
+            env.follow(eqn)
+            if any(origin.is_constant for origin in env.read(eqn.outvars)):
+                constant.add(number)
+        return Plan(body.jaxpr, body.consts, sites, inner, frozenset(constant))
+
+    def site(
+        self, eqn: JaxprEqn, origins: Sequence[Origin], executions: int, bounded: bool, conditional: bool
+    ) -> Site | None:
+        """The site of a product, or of an unknown primitive that takes weights and data.
+
+        None for anything else, and for a product of weights alone, which is done once, before anything runs.
+        """
+        kind = _jax.kind(eqn)
+        if not any(origin.marks for origin in origins):
+            return None
+        if _jax.is_product(eqn):
+            pair = [origins[side] for side in products.operands(eqn)]
+            stands = _stands(pair)
+            sizes = products.sizes(eqn, weights_first=stands == 0)
+        elif kind == "other" and any(o.names for o in origins) and not op_count.is_known(eqn):
+            pair, stands, sizes = origins, None, dict.fromkeys(("rows", "columns", "vectors", "matrices"), 0)
+        else:
+            return None
+        held = stands is not None
+        weights = pair[stands] if held else join(*(origin for origin in pair if Mark.DATA not in origin.marks))
+        return Site(
+            index=self.number(late=kind not in ("product", "convolution") or not any(o.varies for o in origins)),
+            path="+".join(weights.names) if held or kind == "other" else "activations",
+            **sizes,
+            executions=executions,
+            stationary=held,
+            weights_first=stands == 0,
+            optical=False,
+            bounded=bounded,
+            kind=eqn.primitive.name,
+            reason=_reason(kind, pair, held),
+            weights="+".join(weights.names),
+            selected=bool(weights.marks & {Mark.BRANCHED, Mark.SELECTED}),
+            conditional=conditional,
+            captured=held and pair[1 - stands].is_captured,
+        )
+
+    def number(self, late: bool) -> int:
+        """The next index; of a late site a negative one, until the others are counted."""
+        if late:
+            self.late += 1
+            return -self.late
+        self.count += 1
+        return self.count - 1
+
+    def placed(self, site: Site) -> Site:
+        """The site with its final index, on the core if it is a product that cores do and the policy says so."""
+        if site.index < 0:
+            return dataclasses.replace(site, index=self.count - site.index - 1)
+        if site.kind != "dot_general" or not self.policy(site):
+            return site
+        if 0 in (site.rows, site.columns, site.vectors, site.matrices):
+            raise ValueError(
+                f"site {site.name!r} multiplies arrays with a dimension of 0: {site.matrices} x {site.vectors} vectors "
+                f"with {site.rows} rows and {site.columns} columns of weights"
+            )
+        return dataclasses.replace(site, optical=True, reason="")
+
+
+def _stands(pair: Sequence[Origin]) -> int | None:
+    """Which of two operands stands on the mask: the one of weights, else the one of masked weights, if there is one."""
+    if not any(origin.varies for origin in pair):
+        return None
+    for side in (0, 1):
+        if pair[side].is_weights:
+            return side
+    masked = [side for side in (0, 1) if pair[side].is_masked_weights]
+    return masked[0] if len(masked) == 1 else None
+
+
+def _reason(kind: str, pair: Sequence[Origin], held: bool) -> str:
+    """Why a product is digital, unless the policy puts it on a core."""
+    if kind == "other" or held and kind in _NOT_ON_CORES:
+        return _NOT_ON_CORES[kind]
+    if held:
+        return notices.POLICY
+    of_data = [origin for origin in pair if origin.marks & {Mark.DATA, Mark.SELECTED}]
+    others = [origin for origin in pair if origin not in of_data]
+    if not of_data:
+        if not any(origin.varies for origin in pair):
+            return notices.SELECTED
+        return notices.CAPTURED if all(origin.is_masked_weights for origin in pair) else notices.CONSTANTS
+    if others:
+        return notices.CAPTURED if others[0].varies else notices.ACTIVATIONS
+    weights = [origin for origin in of_data if Mark.DATA not in origin.marks]
+    return notices.SELECTED if len(weights) == 1 else notices.ACTIVATIONS
+
+
+class Call(NamedTuple):
+    """A planned call of a function: its plan, its inputs, the tree of its result, and by name the numbers and strings
+    among its arguments that are part of the function."""
+
+    plan: Plan
+    inputs: list[Any]
+    tree: Any
+    fixed: dict[str, Any]
+
+
+def plan_call(
+    fun: Callable,
+    weights: int | Sequence[int],
+    policy: Policy,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any] | None = None,
+) -> Call:
+    """Plan fun(*args, **kwargs); the arguments numbered in `weights` hold the weights.
+
+    Arrays, shapes, and positional Python floats are inputs. All other leaves are part of the function: Python bools,
+    ints, strings, an activation function in a module, and numbers given by keyword. Raises ValueError where `weights`
+    names no argument, or one without an array in it. Warns as `optics.interpreter.notices` says.
+    """
+    held = _held(weights, args)
+    with_paths, tree = jax.tree_util.tree_flatten_with_path((tuple(args), dict(kwargs or {})))
+    leaves = [leaf for _, leaf in with_paths]
+    by_position = len(jax.tree.leaves(tuple(args)))
+    inputs = [i for i, leaf in enumerate(leaves) if _is_array(leaf) or i < by_position and _is_float(leaf)]
+
+    def of_inputs(*values):
+        filled = list(leaves)
+        for number, value in zip(inputs, values, strict=True):
+            filled[number] = value
+        positional, named = jax.tree.unflatten(tree, filled)
+        return fun(*positional, **named)
+
+    values = [leaves[number] for number in inputs]
+    closed, shape = jax.make_jaxpr(of_inputs, return_shape=True)(*values)
+    origins = [origin for i, arg in enumerate(args) for origin in _origins(arg, i in held)]
+    origins += [DATA] * (len(leaves) - by_position)
+    found = plan(closed, [origins[number] for number in inputs], policy)
+    sites = found.all_sites()
+    notices.warn_of_digital(sites, weights, stacklevel=3, default_policy=policy is stationary)
+    if not any(origins[number] == DATA and _is_array(leaves[number]) for number in inputs):
+        notices.warn_of_argument(sites, weights, stacklevel=3)
+    fixed = {
+        "argument " + jax.tree_util.keystr(path[1:], simple=True, separator="."): leaf
+        for number, (path, leaf) in enumerate(with_paths)
+        if number not in inputs and isinstance(leaf, int | float | complex | str)
+    }
+    return Call(found, values, jax.tree.structure(shape), fixed)
+
+
+def _held(weights: int | Sequence[int], args: Sequence[Any]) -> set[int]:
+    held = (weights,) if isinstance(weights, int) else weights
+    if not isinstance(held, Sequence) or not all(isinstance(number, int) for number in held):
+        raise ValueError(f"weights = {weights!r} must be the number of an argument, or several")
+    for number in held:
+        if not -len(args) <= number < len(args):
+            raise ValueError(f"weights={number} names no argument: the function got {len(args)} by position")
+        if not any(map(_is_array, jax.tree.leaves(args[number]))):
+            raise ValueError(f"argument {number}, named by `weights`, holds no array")
+    return {number % len(args) for number in held}
+
+
+def _is_array(leaf: Any) -> bool:
+    """Whether a leaf is an array or the shape of one; NumPy's scalars and JAX's arrays of no dimension are."""
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+def _is_float(leaf: Any) -> bool:
+    return isinstance(leaf, float | complex)
+
+
+def _origins(arg: Any, held: bool) -> list[Origin]:
+    leaves = jax.tree_util.tree_leaves_with_path(arg)
+    if not held:
+        return [DATA] * len(leaves)
+    return [named(jax.tree_util.keystr(path, simple=True, separator=".") or "weights") for path, _ in leaves]
+
+
+def trace(
+    fun: Callable, weights: int | Sequence[int] = 0, *, policy: Policy = stationary, causal: bool | None = None
+) -> Callable[..., tuple[Site, ...]]:
+    """A function of fun's arguments that returns the products in it, without running it.
+
+    Works on `jax.ShapeDtypeStruct` as well as on arrays, so a model need not fit in memory. `weights` numbers the
+    arguments whose arrays stand on the mask; `policy` says of each site whether it goes on the core.
+
+    Scores of an attention that are hidden by a mask known at trace time (made of iotas, comparisons, captured arrays)
+    are left out of the sites' MACs, see `optics.interpreter.causal`. causal: True takes a mask that is data and
+    replaces scores by a large negative number for a causal one as well, of queries and keys along its last two axes; False
+    counts all scores, whatever hides them. Give `optics.census` the same.
+    """
+
+    def sites(*args: Any, **kwargs: Any) -> tuple[Site, ...]:
+        found = plan_call(fun, weights, policy, args, kwargs).plan
+        return tuple(with_shares(found, causal).all_sites())
+
+    return sites

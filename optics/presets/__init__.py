@@ -1,0 +1,1 @@
+"""Cores by name, from constants with sources, and cores as files."""

@@ -1,0 +1,94 @@
+"""The benchmark on products small enough to take no time; what it says of speed is not tested, that it says it is."""
+
+import json
+
+import numpy as np
+import pytest
+
+from experiments.bench import floors, worker
+from experiments.bench import program as bench
+from experiments.bench.cases import Case, operands
+from experiments.commands import run
+
+SMALL = ["--only", "product", "--threads", "1", "--rounds", "3", "--shapes", "48", "40", "--vectors", "4"]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bench")
+    assert run(["bench", *SMALL, "--tile-rows", "16", "64", "--out", str(folder)]) == 0
+    return folder
+
+
+def test_a_row_has_times_their_ratio_and_the_memory(out):
+    summary = json.loads((out / "summary.json").read_text())
+    assert [row["case"] for row in summary["rows"]] == [
+        "48 -> 40, 4 vectors, tiles of 16",
+        "48 -> 40, 4 vectors, tiles of 64",
+        "48 -> 40, 4 vectors, tiles of 16, bfloat16",
+        "48 -> 40, 4 vectors, tiles of 64, bfloat16",
+    ]
+    assert summary["environment"]["MALLOC_MMAP_MAX_"] == "0"
+    for row in summary["rows"]:
+        low, middle, high = row["ratio_quartiles"]
+        assert low <= middle == row["ratio"] <= high
+        assert row["digital_s"] > 0 and row["emulated_s"] > 0 and row["load_s"] > 0
+        # Operands and result at the least: (4 x 48 + 48 x 40 + 4 x 40) numbers of four bytes.
+        assert row["digital_bytes"] >= 4 * (4 * 48 + 48 * 40 + 4 * 40)
+        assert row["peak_bytes_ratio"] == row["emulated_bytes"] / row["digital_bytes"]
+    assert {"cpu", "cpus", "system"} <= set(summary["machine"])
+    assert (out / "bench.png").stat().st_size > 10_000
+
+
+def test_what_was_timed_is_not_timed_again(out, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "_timed", lambda *_: pytest.fail("timed again"))
+    assert run(["bench", *SMALL, "--tile-rows", "16", "64", "--out", str(out)]) == 0
+    assert "tiles of 16" in capsys.readouterr().out
+
+
+def test_the_same_work_is_compared():
+    """Both sides of a pair give the same product, up to the noise; a sweep and a product have the same operands."""
+    case = Case(kind="product", preset="physical_limit", rows=48, columns=40, vectors=4, tile_rows=64)
+    pair = worker.pair(case)
+    digital, emulated = np.asarray(pair.digital()), np.asarray(pair.emulated())
+    assert np.std(emulated - digital) < 0.05 * np.std(digital)
+
+
+def test_the_floor_is_a_product_with_noise_and_rounding():
+    """Two samples of variance 1e-6 and two roundings to 1/511 an output's path: the inputs' add up over 48 rows."""
+    case = Case(kind="floor", preset="today", rows=48, columns=40, vectors=400, tile_rows=16)
+    pair = worker.pair(case)
+    off = np.asarray(pair.emulated()) - np.asarray(pair.digital())
+    each = 1e-6 + (1 / 511) ** 2 / 12
+    # 16,000 outputs that share 400 x 48 inputs: the variance is known to 5 %.
+    assert np.var(off) == pytest.approx(48 * each + 3 * each, rel=0.15)
+
+
+def test_the_bare_emulation_has_the_noise_that_it_names():
+    """Against float64: DACs' rounding and noise, intensity, light and converters; 16,000 outputs tell it to 5 %."""
+    case = Case(kind="bare", preset="today", rows=48, columns=40, vectors=400, tile_rows=64)
+    pair, numbers = worker.pair(case), floors.Numbers()
+    x, w = (np.asarray(a, np.float64) for a in operands(case))
+    u, t = x / np.abs(x).max(axis=1, keepdims=True), w / np.abs(w).max(axis=0)
+    off = (np.asarray(pair.emulated()) - x @ w) / np.abs(x).max(axis=1, keepdims=True) / np.abs(w).max(axis=0)
+    inputs = numbers.converter_variance + numbers.input_levels**-2 / 12 + numbers.intensity_variance * u**2
+    full = 1 + numbers.loading * np.sqrt(np.sum(u**2, axis=1, keepdims=True) * np.mean(t**2, axis=0))
+    light = np.abs(u).sum(axis=1, keepdims=True) * np.abs(t).mean(axis=0)
+    outputs = numbers.light_variance * light + (numbers.converter_variance + numbers.output_levels**-2 / 12) * full**2
+    assert np.mean(off**2 / (inputs @ t**2 + outputs)) == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    "wrong, said",
+    [
+        (["--threads", "0"], "threads"),
+        (["--threads", "4096"], "at most"),
+        (["--rounds", "2"], "rounds = 2"),
+        (["--preset", "todai"], "today"),
+        (["--vectors", "0"], "vectors"),
+    ],
+)
+def test_wrong_options_are_one_line(wrong, said, tmp_path, capsys):
+    assert run(["bench", *wrong, "--out", str(tmp_path / "none")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

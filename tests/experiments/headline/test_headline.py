@@ -1,0 +1,129 @@
+"""The headline program on a tiny model: its numbers hang together, its files are there, and it goes on where it was."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from experiments.common import measure
+from experiments.headline.program import Headline, main
+
+FIELDS = {
+    "name",
+    "perplexity",
+    "delta_nll",
+    "delta_nll_stderr",
+    "top1_agreement",
+    "kl",
+    "energy_per_token_j",
+    "energy_per_mac_j",
+    "tops_per_watt",
+    "watts_at_exaops",
+    "components",
+}
+
+
+@pytest.fixture
+def options(byte_model, text_file, tmp_path):
+    def make(**changes) -> Headline:
+        given = {"text": str(text_file), "model": byte_model, "windows": 3, "window_tokens": 24, "light": (6.0,)}
+        return Headline(**given | {"out": tmp_path / "out"} | changes)
+
+    return make
+
+
+def test_summary_holds_together(options, capsys):
+    returned = main(options(presets=("today", "ideal")))
+    out = options().out
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    assert summary == json.loads(json.dumps(returned))
+    assert {"text", "windows", "window_tokens", "versions"} <= set(summary)
+    rows = {row["name"]: row for row in summary["rows"]}
+    assert list(rows) == ["digital_fp32", "digital_w8a8", "today", "ideal"]
+    for row in rows.values():
+        assert set(row) >= FIELDS
+        assert sum(row["components"].values()) == pytest.approx(row["energy_per_mac_j"], rel=1e-6)
+        assert row["tops_per_watt"] == pytest.approx(2e-12 / row["energy_per_mac_j"])
+        assert row["watts_at_exaops"] == pytest.approx(5e17 * row["energy_per_mac_j"])
+        assert row["energy_per_token_j"] == pytest.approx(row["energy_per_mac_j"] * row["macs_per_token"])
+        difference = math.log(row["perplexity"]) - math.log(rows["digital_fp32"]["perplexity"])
+        assert row["delta_nll"] == pytest.approx(difference, abs=1e-5)
+    # 2 layers of q, k, v, o, gate, up, down; the head; QK^T and PV over 12.5 of 24 positions, the mean of 1 to 24.
+    linear = 2 * (32 * 32 + 2 * 32 * 16 + 32 * 32 + 3 * 32 * 48)
+    assert rows["today"]["macs_per_token"] == linear + 32 * 257 + 2 * 2 * 4 * 8 * 12.5
+    assert rows["digital_fp32"]["delta_nll"] == 0
+    assert abs(rows["ideal"]["delta_nll"]) < 1e-4
+    assert rows["ideal"]["top1_agreement"] == 1
+    assert abs(rows["today"]["delta_nll"]) > abs(rows["ideal"]["delta_nll"])
+    assert 0 < rows["today"]["snr_db"] < 60
+    assert [point["effective_bits"] for point in summary["light_curve"]["points"]] == [6.0]
+    printed = capsys.readouterr().out
+    for name in rows:
+        assert name in printed
+    assert "[assumed" in summary["assumptions"]["today"][0]
+    for name in ("perplexity_energy", "waterfall"):
+        image = imread(out / f"{name}.png")
+        assert image.shape[0] > 500 and image.shape[1] > 800
+        assert 0.01 < np.mean(image[..., :3].min(axis=-1) < 0.9) < 0.6
+        assert (out / f"{name}.pdf").stat().st_size > 5000
+
+
+def numbers(summary):
+    return {row["name"]: (row["perplexity"], row["kl"], row["energy_per_mac_j"]) for row in summary["rows"]}
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on(options, tmp_path, monkeypatch):
+    whole = main(options(out=tmp_path / "whole"))
+    evaluate, done = measure._Bench._run, []
+
+    def stop_at_seven(bench, core, observe):
+        if len(done) == 7:
+            raise KeyboardInterrupt
+        done.append(core)
+        return evaluate(bench, core, observe)
+
+    monkeypatch.setattr(measure._Bench, "_run", stop_at_seven)
+    with pytest.raises(KeyboardInterrupt):
+        main(options())
+    monkeypatch.setattr(measure._Bench, "_run", lambda *args: done.append(args) or evaluate(*args))
+    resumed = main(options())
+    assert numbers(resumed) == numbers(whole)
+    # 3 windows of fp32, W8A8, three presets and another light level of each: nothing was done twice.
+    assert len(done) == 3 * (2 + 3 + 3)
+    main(options())
+    assert len(done) == 3 * (2 + 3 + 3)
+
+
+def test_one_window_has_no_standard_error(options):
+    summary = main(options(windows=1, presets=(), light=()))
+    assert [row["delta_nll_stderr"] for row in summary["rows"]] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--presets", "todya"], "no preset 'todya'; did you mean 'today'?"),
+        (["--windows", "0"], "windows = 0 must be at least 1"),
+        (["--window-tokens", "1"], "window_tokens = 1 must be at least 2"),
+        (["--effective-bits", "0"], "effective bits = 0.0 must be between 1 and 12"),
+        (["--text", "nowhere.txt"], "there is no file nowhere.txt"),
+        (["--windows", "400"], "400 windows of 24 tokens need 9600 tokens"),
+        (["--model", "nowhere.gguf"], "nowhere.gguf"),
+        (["--out", "/dev/null"], "out = /dev/null must be a folder"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(byte_model, text_file, tmp_path, assert_refused, arguments, message):
+    given = [
+        "--model",
+        str(byte_model),
+        "--text",
+        str(text_file),
+        "--window-tokens",
+        "24",
+        "--out",
+        str(tmp_path / "o"),
+    ]
+    assert_refused(["headline", *given, *arguments], message)

@@ -1,0 +1,91 @@
+"""An optical system as a serving machine: what it costs is what its core is billed, and what it waits for."""
+
+import dataclasses
+
+import pytest
+
+import models
+import optics
+from experiments.common.workload import Workload
+from experiments.serving.model import SYSTEMS, Model, Request, precision_named, predict
+from experiments.serving.optical import OpticalSystem, from_preset
+from experiments.serving.overtake import joules_per_token, overtaking
+
+SHAPE = models.CONFIGS["llama-3.1-8b"]
+MODEL = Model(SHAPE, precision_named("int8"))
+
+
+@pytest.fixture(scope="module")
+def system() -> OpticalSystem:
+    return from_preset("projected_2029", 7.0)
+
+
+def test_the_law_gives_the_bill_of_another_prompt(system):
+    """Tokens, pairs and loads of 5,000 tokens on masks that stay for 2,500 vectors: the bill itself, head included."""
+    layers, head = system.laws(SHAPE)
+    core = system.core.replace({"vectors_per_load": 2500.0})
+    bill = Workload(config=SHAPE, context=5000).price(core)
+    joules = 5000 * (layers.token_joules + head.token_joules) + 5000 * 5001 / 2 * layers.pair_joules
+    joules += 2 * (layers.load_joules + head.load_joules)
+    assert joules == pytest.approx(float(bill.total), rel=1e-4)
+    seconds = 5000 * (layers.token_seconds + head.token_seconds) + 2 * (layers.load_seconds + head.load_seconds)
+    assert seconds == pytest.approx(float(bill.core_seconds), rel=1e-4)
+
+
+def test_cores_multiply_at_the_stated_rate(system):
+    machine = system.at(1)
+    core = system.core
+    rate = machine.cores * 2 * core.rows * core.columns * float(core.clock) / core.encoding.symbols
+    assert 1e18 <= rate < 1.01e18
+
+
+def test_a_step_of_decode_waits_for_the_weights(system):
+    """All 8B weights once from memory at 8 TB/s, however fast the light is."""
+    step = system.at(1).decode_step(MODEL, 1, 0)
+    assert step.seconds == pytest.approx(MODEL.step_weight_bytes / 8e12, rel=1e-6)
+
+
+def test_masks_that_hold_the_model_are_never_loaded(system):
+    many = dataclasses.replace(system.at(1), chips=20)
+    assert many.cores * 1024 * 1024 > MODEL.linear_parameters
+    assert many.decode_step(MODEL, 1, 0).seconds < 1e-5
+
+
+def test_faster_memory_and_attention_shorten_what_waits_for_them(system):
+    slow, fast = system.at(1, "worst"), system.at(1, "best")
+    assert fast.prefill(MODEL, 1, 8192).seconds < slow.prefill(MODEL, 1, 8192).seconds
+    assert fast.decode_step(MODEL, 8, 4000).seconds < slow.decode_step(MODEL, 8, 4000).seconds
+
+
+def test_it_predicts_as_any_system(system):
+    found = predict(system, SHAPE, precision="int8", prompt=1024, output=256, batch=16)
+    assert found.chips == 1 and found.j_per_token.low <= found.j_per_token.nominal <= found.j_per_token.high
+    with pytest.raises(ValueError, match="has no fp8 rate; it has int8"):
+        predict(system, SHAPE, precision="fp8", prompt=1024, output=256)
+
+
+def test_less_light_costs_less():
+    cheap, dear = (OpticalSystem(name="x", core=optics.lit(optics.today(), bits)) for bits in (5.0, 8.0))
+    assert cheap.laws(SHAPE)[0].token_joules < dear.laws(SHAPE)[0].token_joules
+
+
+def test_an_engine_that_is_varied_and_one_that_is_billed_agree(system):
+    """With the J per MAC and the load time that the core's own bill gives, the server is the same."""
+    layers, _ = system.laws(SHAPE)
+    weights = 32 * MODEL.layer_parameters
+    loads = -(-weights // 2**20)
+    same = system.with_engine(SHAPE, layers.token_joules / weights, layers.load_seconds / loads)
+    request = Request(prompt=2048, output=1)
+    found, billed = (joules_per_token(each.at(1), MODEL, request) for each in (same, system))
+    assert found == pytest.approx(billed, rel=0.03)
+
+
+def test_it_overtakes_where_it_draws_level(system):
+    """At the fJ/MAC that the map reports, the server and the machine read a token for the same joules."""
+    request = Request(prompt=2048, output=1)
+    found = overtaking(SHAPE, system, [system], [SYSTEMS["b200"]], request)
+    level = system.with_engine(SHAPE, found.below("b200") * 1e-15, 1e-9)
+    assert joules_per_token(level.at(1), MODEL, request) == pytest.approx(found.opponents["b200"], rel=0.03)
+    assert (found.joules[1:] >= found.joules[:-1] - 1e-12).all()
+    assert (found.joules[:, 1:] > found.joules[:, :-1]).all()
+    assert "b200 below" in found.sentence()

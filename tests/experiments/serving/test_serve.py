@@ -1,0 +1,185 @@
+"""The comparison of serving machines: workloads, rows, what is said of them, and what is refused."""
+
+import json
+
+import pytest
+
+import models
+from experiments.commands import run
+from experiments.serving.model import SYSTEMS, predict
+from experiments.serving.program import sentences
+from experiments.serving.rows import best, rows
+from experiments.serving.shift import shifts
+from experiments.serving.workloads import WORKLOADS, from_trace, workload_named
+
+SHAPE = models.CONFIGS["llama-3.1-8b"]
+FEW = [SYSTEMS[name] for name in ("h100", "b200", "groq")]
+
+
+@pytest.fixture(scope="module")
+def assistant():
+    return rows(WORKLOADS["assistant"], SHAPE, FEW, (1, 16, 256))
+
+
+def test_a_machine_alone_is_what_predict_says(assistant):
+    row = next(row for row in assistant if row.name == "b200" and row.batch == 16)
+    found = predict("b200", SHAPE, precision="fp8", chips=1, batch=16, prompt=1024, output=256)
+    for name in ("ttft_s", "tpot_s", "tokens_per_s", "j_per_token"):
+        assert getattr(row, name) == getattr(found, name)
+    kilowatts = SYSTEMS["b200"].at(1).nameplate_watts / 1e3
+    assert row.tokens_per_s_per_kw.nominal == pytest.approx(found.tokens_per_s.nominal / kilowatts)
+
+
+def test_all_machines_and_all_pairs_are_there(assistant):
+    at_one = {(row.prefill, row.decode) for row in assistant if row.batch == 1}
+    assert at_one == {(p.name, d.name) for p in FEW for d in FEW}
+
+
+def test_decode_is_split_where_one_keeps_the_cache_and_the_other_has_no_memory(assistant):
+    split = {row.name for row in assistant if row.split}
+    assert split == {"h100 / groq", "b200 / groq"}
+    row = next(row for row in assistant if row.name == "b200 / groq" and row.batch == 16)
+    # 131 kB there and back in each of 32 layers, at 1.5 nJ a byte.
+    assert row.parts["transfer_j"] == pytest.approx(2 * 32 * 4096 * 2 * 1.5e-9)
+
+
+def test_parts_are_the_whole(assistant):
+    for row in assistant:
+        assert sum(row.parts.values()) == pytest.approx(row.j_per_token.nominal)
+        assert (row.parts["transfer_j"] > 0) == (row.prefill != row.decode)
+
+
+def test_the_best_keep_the_limits_and_are_the_best(assistant):
+    found = list(best(assistant))
+    rates = [row.tokens_per_s_per_kw.nominal for row in found]
+    assert rates == sorted(rates, reverse=True) and len({row.name for row in found}) == len(found)
+    for row in found:
+        assert row.ttft_s.nominal <= 2 and row.tpot_s.nominal <= 0.1
+        others = [r.tokens_per_s_per_kw.nominal for r in assistant if r.name == row.name and r.kept]
+        assert row.tokens_per_s_per_kw.nominal == max(others)
+
+
+def test_what_cannot_keep_a_limit_is_said(tmp_path):
+    trace = tmp_path / "slow.csv"
+    trace.write_text("prompt,output\n1000,100\n")
+    workload = from_trace(trace, tpot_limit=1e-6)
+    found = rows(workload, SHAPE, FEW, (1,))
+    assert found and not list(best(found))
+    assert "Nothing here serves it" in sentences(workload, found)[0]
+
+
+def test_a_model_too_large_for_a_batch_has_no_row():
+    """405B and 2,048 prompts of 120,000 tokens: 250 TB of keys and values fit in no rack here."""
+    assert not rows(WORKLOADS["code"], models.CONFIGS["llama-3.1-405b"], FEW, (2048,))
+
+
+def test_a_trace_is_its_mean_request(tmp_path):
+    trace = tmp_path / "mine.csv"
+    trace.write_text("prompt,output,cached\n1000,100,500\n3000,300,1500\n")
+    request = from_trace(trace).request
+    assert (request.prompt, request.output, request.cached) == (2000, 200, 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prompt,output\n10,-3\n", r"mine.csv, line 2: output = -3 must be at least 1"),
+        ("prompt,output\n10,3\nten,3\n", r"mine.csv, line 3: .*'ten'"),
+        ("prompt\n10\n", "no column 'output'"),
+        ("prompt,output\n", "no requests"),
+    ],
+)
+def test_a_bad_trace_is_one_clear_line(tmp_path, text, message):
+    trace = tmp_path / "mine.csv"
+    trace.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        from_trace(trace)
+
+
+def test_every_number_of_a_workload_has_a_source():
+    for workload in WORKLOADS.values():
+        assert {"prompt", "output"} <= set(workload.constants)
+        assert all(constant.source for constant in workload.constants.values())
+    with pytest.raises(ValueError, match="did you mean 'assistant'"):
+        workload_named("asistant")
+
+
+def test_the_program_writes_all(tmp_path, capsys):
+    arguments = [
+        "serve",
+        "--model",
+        "llama-3.1-8b",
+        "--systems",
+        "h100",
+        "groq",
+        "--workloads",
+        "assistant",
+        "reasoning",
+    ]
+    assert run([*arguments, "--batches", "1", "64", "--out", str(tmp_path)]) == 0
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert {row["workload"] for row in summary["rows"]} == {"assistant", "reasoning"}
+    row = summary["rows"][0]
+    wanted = {"prefill", "decode", "batch", "ttft_s", "tpot_s", "tokens_per_s", "j_per_token"}
+    assert wanted <= set(row) and set(row["j_per_token"]) == {"nominal", "low", "high"}
+    assert "watts" not in summary["assumed"]["h100"] and summary["assumed"]["groq"]
+    for name in ("serve", "serve_joules"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 20_000
+    assert "best single machine" in capsys.readouterr().out
+
+
+def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
+    """One prefill machine to many writers, sized for long answers, starves on long prompts; one machine does not."""
+    found = {w: rows(w, SHAPE, FEW, (1, 16, 256)) for w in (WORKLOADS["offline"], WORKLOADS["reasoning"])}
+    moved = shifts(found, SHAPE, FEW)
+    assert {shift.is_alone for shift in moved} == {True, False}
+    for shift in moved:
+        if shift.sized_for == shift.run_on:
+            assert shift.kept == pytest.approx(1)
+    pairs = [s.kept for s in moved if not s.is_alone and (s.sized_for, s.run_on) == ("reasoning", "offline")]
+    alone = [s.kept for s in moved if s.is_alone and (s.sized_for, s.run_on) == ("reasoning", "offline")]
+    assert max(pairs) < 0.5 < min(alone)
+
+
+def test_any_config_file_is_served(tmp_path):
+    """A Llama of 4 layers that no list knows."""
+    fields = {
+        "model_type": "llama",
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 1000,
+        "max_position_embeddings": 8192,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    asked = [
+        "--model",
+        str(tmp_path / "config.json"),
+        "--systems",
+        "h100",
+        "--workloads",
+        "assistant",
+        "--batches",
+        "1",
+    ]
+    assert run(["serve", *asked, "--optical", "--out", str(tmp_path / "out")]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [row["decode"] for row in summary["rows"]] == ["h100"] and summary["overtaking"] is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--batches", "0"], "batches = (0,) must be whole numbers of at least 1"),
+        (["--systems", "h10"], "did you mean 'h100'"),
+        (["--model", "llama-3.1-80b"], "did you mean"),
+        (["--workloads", "chat"], "no workload 'chat'"),
+        (["--optical", "tomorrow"], "optical = 'tomorrow' must be one of today, projected_2029"),
+        (["--tpot-limit", "0"], "tpot_limit = 0.0 must be above 0"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(tmp_path, capsys, wrong, said):
+    assert run(["serve", *wrong, "--out", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
