@@ -3,6 +3,7 @@
 import dataclasses
 import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 MARKS = ("measured", "published", "vendor", "derived", "memory", "assumed", "defined")
@@ -55,3 +56,10 @@ def parse(tables: Mapping[str, Mapping]) -> dict[str, Constant]:
                 name = f"{part}.{field}{suffix}"
                 found[name] = Constant(name=name, unit=entry["unit"], **row)
     return found
+
+
+CONSTANTS = read(files("electronics") / "constants.toml")
+
+BOLTZMANN = CONSTANTS["physics.boltzmann"].value
+ELEMENTARY_CHARGE = CONSTANTS["physics.charge"].value
+ROOM_TEMPERATURE = CONSTANTS["physics.room_temperature"].value

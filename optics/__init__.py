@@ -6,33 +6,36 @@ y = run(core, jax.random.key(0), params, x)
 bill = optics.price(core, optics.trace(forward, weights=0)(params, x))
 """
 
+import warnings
+from typing import Any
+
 from electronics.validation import PlausibilityWarning
-from optics.analysis.ablation import Attribution, attribute
+from optics.analysis.ablation import Ablation, ablate
 from optics.analysis.calibrate import Calibration, calibrate
 from optics.analysis.uncertainty import CHOICES, Spread, Uncertainty, spreads
 from optics.components.correction import Correction
 from optics.components.detector import Photodetector
-from optics.components.drift import Drift, Upkeep
+from optics.components.drift import CalibrationSchedule, Drift
 from optics.components.encoding import Encoding
 from optics.components.free_space import FreeSpace
 from optics.components.mask import WeightMask
 from optics.components.modulation import LED, ElectroAbsorption, Laser, MachZehnder, Straight
 from optics.components.nonidealities import Effects
 from optics.components.source import Source
-from optics.core.fit_full_scale import Ranged, fit_ranges
-from optics.core.preload import Resident, load
-from optics.core.tensor_core import Loaded, TensorCore
-from optics.datapath.diagnostics import Readings
+from optics.core.fit_full_scale import FixedRangeCore, fit_ranges
+from optics.core.preload import PreloadedCore, load
+from optics.core.tensor_core import PreloadedMatrix, TensorCore
+from optics.datapath.diagnostics import Diagnostics
 from optics.datapath.full_scale import SiteRange
 from optics.energy.bill import EXAOPS, Bill, price
-from optics.energy.light_budget import lit, lit_by, measured_drive, photons_per_mac
+from optics.energy.light_budget import measured_drive, photons_per_mac, with_effective_bits, with_photons_per_mac
 from optics.energy.system import System, system
 from optics.interpreter.emulate import emulate
 from optics.interpreter.notices import DigitalProductWarning, WeightsArgumentWarning
-from optics.interpreter.op_count import UnknownPrimitiveWarning, census
+from optics.interpreter.op_count import UnknownPrimitiveWarning, count_elementwise_ops
 from optics.interpreter.site_report import Report, report
 from optics.interpreter.sites import Site, everything, stationary, trace
-from optics.presets import serialise as config
+from optics.presets import serialise
 from optics.presets.devices import DEVICES, device
 from optics.presets.presets import (
     PRESETS,
@@ -52,25 +55,26 @@ __all__ = [
     "EXAOPS",
     "LED",
     "PRESETS",
-    "Attribution",
+    "Ablation",
     "Bill",
     "Calibration",
+    "CalibrationSchedule",
     "Correction",
+    "Diagnostics",
     "DigitalProductWarning",
     "Drift",
     "Effects",
     "ElectroAbsorption",
     "Encoding",
+    "FixedRangeCore",
     "FreeSpace",
     "Laser",
-    "Loaded",
     "MachZehnder",
     "Photodetector",
     "PlausibilityWarning",
-    "Ranged",
-    "Readings",
+    "PreloadedCore",
+    "PreloadedMatrix",
     "Report",
-    "Resident",
     "Site",
     "SiteRange",
     "Source",
@@ -80,23 +84,19 @@ __all__ = [
     "TensorCore",
     "Uncertainty",
     "UnknownPrimitiveWarning",
-    "Upkeep",
     "WeightMask",
     "WeightsArgumentWarning",
+    "ablate",
     "assumptions",
-    "attribute",
     "calibrate",
-    "census",
-    "config",
     "constants_of",
+    "count_elementwise_ops",
     "device",
     "emulate",
     "everything",
     "fit_ranges",
     "from_constants",
     "ideal",
-    "lit",
-    "lit_by",
     "load",
     "measured_drive",
     "photons_per_mac",
@@ -105,9 +105,34 @@ __all__ = [
     "price",
     "projected_2029",
     "report",
+    "serialise",
     "spreads",
     "stationary",
     "system",
     "today",
     "trace",
+    "with_effective_bits",
+    "with_photons_per_mac",
 ]
+
+# Old names of 0.1, kept for one version.
+_RENAMED = {
+    "Attribution": "Ablation",
+    "Loaded": "PreloadedMatrix",
+    "Ranged": "FixedRangeCore",
+    "Readings": "Diagnostics",
+    "Resident": "PreloadedCore",
+    "Upkeep": "CalibrationSchedule",
+    "attribute": "ablate",
+    "census": "count_elementwise_ops",
+    "config": "serialise",
+    "lit": "with_effective_bits",
+    "lit_by": "with_photons_per_mac",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(f"optics.{name} is now optics.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+    return globals()[_RENAMED[name]]

@@ -7,13 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from electronics.book import ELEMENTARY_CHARGE
-from electronics.validation import because
-from optics.constants import transmission
-from optics.interpreter import _jax
-
-LEAST_ELECTRONS = 1e-4
-"""Of a full product in a symbol; with less, squares of currents leave the range of float32."""
+from electronics.numerics import _jax
 
 
 def has(core: Any, method: str) -> None:
@@ -79,14 +73,14 @@ def inputs(x: Any, rows: int) -> jax.Array:
 def above(name: str, value: Any, least: float) -> None:
     """Raises ValueError unless an argument is a finite number above `least`, wherever it is known."""
     _numeric(name, value)
-    if _any(value, lambda given: ~(np.isfinite(given) & (given > least))):
+    if anywhere(value, lambda given: ~(np.isfinite(given) & (given > least))):
         raise ValueError(f"{name} = {stated(value)} must be a finite number above {least:g}")
 
 
 def between(name: str, value: Any, least: float, most: float) -> None:
     """Raises ValueError unless an argument is a number from `least` to `most`, wherever it is known."""
     _numeric(name, value)
-    if _any(value, lambda given: ~((given >= least) & (given <= most))):
+    if anywhere(value, lambda given: ~((given >= least) & (given <= most))):
         raise ValueError(f"{name} = {stated(value)} must be between {least:g} and {most:g}")
 
 
@@ -102,59 +96,7 @@ def _numeric(name: str, value: Any) -> None:
         raise ValueError(f"{name} = {value!r} must be a number")
 
 
-def combination(core: Any) -> None:
-    """Raises ValueError for numbers that are each possible and together are not, with the reason."""
-    code = core.encoding
-    if core.accumulate > 1 and code.scales == "tile":
-        raise ValueError(
-            f"accumulate = {core.accumulate} with encoding.scales = 'tile': charges of tiles that stand for "
-            "different scales cannot be added before they are converted; use scales = 'vector'"
-        )
-    for name, slices, bits in (
-        ("dac", code.input_slices, core.dac.bits),
-        ("mask", code.weight_slices, core.mask.bits),
-    ):
-        if slices > 1 and _any((bits, slices), lambda n: n[0] * n[1] > 16):
-            raise ValueError(f"{slices} slices of {name}.bits = {bits} are more than the 16 bits of an operand")
-    if _any((core.upkeep.probes, core.clock, core.upkeep.interval), lambda n: n[0] * code.symbols / n[1] >= n[2]):
-        raise ValueError(
-            f"upkeep.probes = {core.upkeep.probes} vectors take longer than upkeep.interval = {core.upkeep.interval} s "
-            f"at clock = {core.clock} Hz"
-        )
-    if _any((core.drift.age, core.upkeep.interval), lambda n: n[0] > n[1]):
-        raise ValueError(
-            f"drift.age = {core.drift.age} s is more than upkeep.interval = {core.upkeep.interval} s: "
-            "the core is calibrated before it gets that old"
-        )
-    if _any(core.device, lambda serial: serial != np.floor(serial)):
-        raise ValueError(f"device = {core.device} must be a whole number: it is a serial number")
-    if _any(_of_light(core), lambda n: n[0] * transmission(n[1]) * n[2] < LEAST_ELECTRONS * n[3] * n[4]):
-        raise ValueError(
-            f"{because()}source.power = {core.source.power} W at clock = {core.clock} Hz leaves less than "
-            f"{LEAST_ELECTRONS:g} electrons of a full product in a symbol, after the losses of space and mask and the "
-            f"fan-out over {core.columns} columns"
-        )
-    sizes = {"input_gain": (2, core.rows), "output_gain": (core.columns,), "output_offset": (core.columns,)}
-    for name, shape in sizes.items():
-        found = np.shape(getattr(core.correction, name))
-        if found and found[-len(shape) :] != shape:
-            raise ValueError(f"correction.{name} has shape {found}; this core needs a number or {shape}")
-
-
-def _of_light(core: Any) -> tuple[Any, ...]:
-    """(power, loss [dB], responsivity, charge of an electron a symbol [A], pixels that a source lights).
-
-    JAX compiles each operation on its arrays, so known numbers become NumPy's first.
-    """
-    parts = (core.source, core.space, core.mask, core.detector, core.clock)
-    source, space, mask, detector, clock = jax.tree.map(
-        lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf), parts
-    )
-    loss_db = space.fan_out_loss_db + mask.loss_db + space.fan_in_loss_db
-    return source.power, loss_db, detector.responsivity(source.wavelength), ELEMENTARY_CHARGE * clock, core.ways
-
-
-def _any(values: Any, wrong: Any) -> bool:
+def anywhere(values: Any, wrong: Any) -> bool:
     """Whether `wrong` holds anywhere; of traced values nobody knows."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
         return False

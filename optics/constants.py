@@ -2,8 +2,7 @@
 
 from importlib.resources import files
 
-from electronics.book import ELEMENTARY_CHARGE
-from electronics.constants import read
+from electronics.constants import ELEMENTARY_CHARGE, read
 from electronics.part import Number
 
 CONSTANTS = read(files("optics") / "constants.toml")

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from electronics.book import BOLTZMANN, ROOM_TEMPERATURE
+from electronics.constants import BOLTZMANN, ROOM_TEMPERATURE
 from electronics.part import Number
 
 

@@ -2,7 +2,7 @@
 
 import jax.numpy as jnp
 
-from electronics.book import BOLTZMANN, ROOM_TEMPERATURE
+from electronics.constants import BOLTZMANN, ROOM_TEMPERATURE
 from electronics.numerics.bounds import inverse
 from electronics.part import Number, Part, number
 

@@ -37,3 +37,20 @@ def _shape(function, a, b, **keywords):
 
 def _batched(function, arguments, axes, **keywords):
     return jax.vmap(partial(function, **keywords), in_axes=axes)(*arguments), 0
+
+
+def gathered(array: jax.Array) -> jax.Array:
+    """The array whole on each device, where it is spread over axes of a mesh that are Explicit; else itself.
+
+    In JAX's explicit mode operations such as slices of a spread dimension are refused, see `jax.sharding.AxisType`.
+    """
+    sharding = jax.typeof(array).sharding
+    if not any(axes is not None for axes in sharding.spec):
+        return array
+    return jax.sharding.reshard(array, sharding.update(spec=jax.sharding.PartitionSpec(*[None] * array.ndim)))
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether the value is an array of real numbers to be looked at, and not traced or a mere shape."""
+    traced = isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+    return not traced and hasattr(value, "dtype") and jax.numpy.issubdtype(value.dtype, jax.numpy.inexact)

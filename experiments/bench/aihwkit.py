@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from experiments.bench.cases import Case
+    from experiments.bench.cases import BenchCase
 
 DAC_BITS, ADC_BITS = 8, 10
 BOUND, OUT_NOISE = 12.0, 0.04
@@ -30,7 +30,7 @@ def settings() -> str | None:
     )
 
 
-def layer(case: "Case") -> Layers | None:
+def layer(case: "BenchCase") -> Layers | None:
     """Both layers of a product's size; None for other work, or where aihwkit is not installed."""
     if case.kind != "product" or settings() is None:
         return None

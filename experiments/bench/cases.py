@@ -21,7 +21,7 @@ FLOORS = {"floor": floors.floor, "bare": floors.bare}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Case:
+class BenchCase:
     """One pair. kind: "product" of [vectors, rows] @ [rows, columns], its "floor" and its "bare" emulation, see
     `bench_floors`, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on
     `batch` windows of `tokens`. tile_rows: those of the core; light: how shot noise is computed, see
@@ -80,13 +80,13 @@ class Pair(NamedTuple):
     load: Callable[[], Any] | None
 
 
-def pair(case: Case) -> Pair:
+def pair(case: BenchCase) -> Pair:
     """The pair of a case, compiled."""
     pairs = {"product": _product, "sweep": _sweep, "forward": _forward, "gradient": _gradient}
     return _floor(case) if case.kind in FLOORS else pairs[case.kind](case)
 
 
-def _product(case: Case) -> Pair:
+def _product(case: BenchCase) -> Pair:
     x, w = operands(case)
     core = case.core()
     loaded = core.load(w)
@@ -95,11 +95,11 @@ def _product(case: Case) -> Pair:
     return Pair(digital, emulated, digital_bytes, emulated_bytes, lambda: core.load(w))
 
 
-def _through(loaded: optics.Loaded, key: jax.Array, x: jax.Array) -> jax.Array:
+def _through(loaded: optics.PreloadedMatrix, key: jax.Array, x: jax.Array) -> jax.Array:
     return loaded.matmul(x, key=key)
 
 
-def _floor(case: Case) -> Pair:
+def _floor(case: BenchCase) -> Pair:
     x, w = operands(case)
     tiles = tiling.fit(case.rows, case.columns, case.tile_rows, case.columns)
     planes = tiling.cut_weights(w, tiles)[0]
@@ -111,13 +111,13 @@ def _floor(case: Case) -> Pair:
     return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
 
 
-def operands(case: Case) -> tuple[jax.Array, jax.Array]:
+def operands(case: BenchCase) -> tuple[jax.Array, jax.Array]:
     """x [vectors, rows] and w [rows, columns], Gaussian."""
     x_key, w_key = jax.random.split(jax.random.key(KEY))
     return jax.random.normal(x_key, (case.vectors, case.rows)), jax.random.normal(w_key, (case.rows, case.columns))
 
 
-def _sweep(case: Case) -> Pair:
+def _sweep(case: BenchCase) -> Pair:
     """A product on several cores that differ in a number, one after the other: each loads its own mask."""
     x, w = operands(case)
     enob = np.linspace(5, 9, SWEEP_POINTS, dtype=np.float32)
@@ -131,7 +131,7 @@ def _sweep(case: Case) -> Pair:
     return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
 
 
-def _forward(case: Case) -> Pair:
+def _forward(case: BenchCase) -> Pair:
     checkpoint, tokens = _model(case)
 
     def logits(params, tokens):
@@ -144,7 +144,7 @@ def _forward(case: Case) -> Pair:
     return Pair(digital, emulated, digital_bytes, emulated_bytes, lambda: load(core, checkpoint.params, tokens))
 
 
-def _gradient(case: Case) -> Pair:
+def _gradient(case: BenchCase) -> Pair:
     """Of the loss in all parameters. Weights that a step of training moves are loaded in every step."""
     checkpoint, tokens = _model(case)
 
@@ -160,7 +160,7 @@ def _gradient(case: Case) -> Pair:
     return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
 
 
-def _model(case: Case) -> tuple[models.Checkpoint, jax.Array]:
+def _model(case: BenchCase) -> tuple[models.Checkpoint, jax.Array]:
     checkpoint = models.load_gguf(models.fetch_model(), progress=False)
     words = np.random.default_rng(KEY).integers(0, checkpoint.config.vocabulary, (case.batch, case.tokens))
     params = jax.tree.map(jnp.asarray, checkpoint.params)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from experiments.bench import aihwkit, figure
-from experiments.bench.cases import FLOORS, Case
+from experiments.bench.cases import FLOORS, BenchCase
 from experiments.common import options as checks
 from experiments.common import reporting
 from experiments.common.result_cache import Ledger
@@ -78,12 +78,12 @@ class Bench:
         most = os.cpu_count() or 1
         if max(self.threads) > most:
             raise ValueError(f"threads = {self.threads} must be at most {most}, as many as this machine has")
-        Case(kind="product", preset=self.preset).core()
+        BenchCase(kind="product", preset=self.preset).core()
 
-    def cases(self) -> list[Case]:
+    def cases(self) -> list[BenchCase]:
         """All that is timed, in the order of the table."""
         found = [
-            Case(kind="product", preset=self.preset, rows=rows, columns=columns, vectors=vectors, tile_rows=tile)
+            BenchCase(kind="product", preset=self.preset, rows=rows, columns=columns, vectors=vectors, tile_rows=tile)
             for rows, columns in self.shapes
             for vectors in self.vectors
             for tile in self.tile_rows
@@ -94,9 +94,9 @@ class Bench:
             for case in found
             if (case.rows, case.columns, case.vectors) == (1024, 4096, 512)
         ]
-        found.append(Case(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512))
-        found.append(Case(kind="forward", preset=self.preset, batch=4, tokens=512))
-        found.append(Case(kind="gradient", preset=self.preset, batch=1, tokens=512))
+        found.append(BenchCase(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512))
+        found.append(BenchCase(kind="forward", preset=self.preset, batch=4, tokens=512))
+        found.append(BenchCase(kind="gradient", preset=self.preset, batch=1, tokens=512))
         found = [dataclasses.replace(case, arithmetic=name) for name in self.arithmetic for case in found]
         return [case for case in found + floors if case.kind in self.only]
 
@@ -147,7 +147,7 @@ def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
     ]
 
 
-def _timed(cases: Sequence[Case], rounds: Sequence[int], threads: int):
+def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int):
     """Rows of the cases as a process of so many threads finishes them. Raises ChildProcessError if it does not."""
     flags = [os.environ.get("XLA_FLAGS", ""), VECTORS_OF_512_BITS]
     if threads == 1:

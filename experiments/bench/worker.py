@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from experiments.bench import aihwkit
-from experiments.bench.cases import Case, Pair, pair
+from experiments.bench.cases import BenchCase, Pair, pair
 
 
 def timed(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
@@ -35,7 +35,7 @@ def quartiles(values: Sequence[float]) -> list[float]:
     return [float(value) for value in np.quantile(values, [0.25, 0.5, 0.75])]
 
 
-def measured(case: Case, rounds: int) -> dict[str, Any]:
+def measured(case: BenchCase, rounds: int) -> dict[str, Any]:
     """What the table has of a case; ratios are those of neighbouring calls."""
     both: Pair = pair(case)
     functions = {"digital": both.digital, "emulated": both.emulated}
@@ -68,7 +68,7 @@ def main() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-asked["threads"] :])
     for fields, rounds in zip(asked["cases"], asked["rounds"], strict=True):
-        row = measured(Case(**fields), rounds)
+        row = measured(BenchCase(**fields), rounds)
         jax.clear_caches()
         sys.stdout.write(json.dumps(row) + "\n")
         sys.stdout.flush()

@@ -21,12 +21,12 @@ def of_scenario(name: str, settings: Sequence[str], size: int, effective_bits: f
 
 def preset_or_file(preset: str, file: Path | None) -> optics.TensorCore:
     """The core in a file where there is one, else the preset or device of that name."""
-    return optics.preset(preset) if file is None else optics.config.load(file)
+    return optics.preset(preset) if file is None else optics.serialise.load(file)
 
 
 def of_file(file: Path, ranges: str, settings: Sequence[str]) -> Candidate:
     """The user's core: its own numbers are exact, those that it shares with `ranges` are as uncertain as there."""
-    core = optics.config.load(file)
+    core = optics.serialise.load(file)
     numbers = core.numbers()
     constants: dict[str, Constant] = {}
     for field, constant in optics.constants_of(ranges).items():

@@ -16,7 +16,7 @@ import optics
 from electronics import Part
 from experiments.common.agreement import agreement, scored
 from experiments.common.result_cache import Ledger
-from optics.datapath.diagnostics import Readings
+from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
 
 
@@ -121,7 +121,7 @@ class _Bench:
         return self._reference
 
 
-def _figures(seen: Readings) -> dict[str, list[float | None]]:
+def _figures(seen: Diagnostics) -> dict[str, list[float | None]]:
     """Figures of merit of a site, one for each layer it ran in; None where one is infinite, as an exact core's SNR."""
     figures = {
         "snr_db": seen.snr_db(),

@@ -33,7 +33,7 @@ class Candidate:
 
     def lit(self, core: optics.TensorCore) -> optics.TensorCore:
         """A variant of the core with the light that its constants ask for."""
-        return core if self.effective_bits is None else optics.lit(core, self.effective_bits)
+        return core if self.effective_bits is None else optics.with_effective_bits(core, self.effective_bits)
 
     def at_drive(self, mean_drive: float, measured_on: str) -> "Candidate":
         """The candidate billed for the mean drive that a model was measured to have; its range stays, and holds it."""

@@ -57,7 +57,7 @@ class Workload:
     @cached_property
     def operations(self) -> dict[str, float]:
         """Operations of one call outside products, by name."""
-        return optics.census(self._forward)(*self._shapes)
+        return optics.count_elementwise_ops(self._forward)(*self._shapes)
 
     @cached_property
     def memory_bits(self) -> dict[str, float]:

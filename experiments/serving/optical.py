@@ -49,7 +49,7 @@ class Law(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class OpticalSystem:
-    """Servers built from one core. It stands beside `experiments.serving.model.System` in the comparison."""
+    """Servers built from one core. It stands beside `DigitalSystem` in the comparison."""
 
     name: str
     core: optics.TensorCore
@@ -253,4 +253,4 @@ def from_preset(name: str, effective_bits: float) -> OpticalSystem:
     """The system of a preset's cores, 1,024 x 1,024, with light for so many effective bits of a dot product."""
     if name not in SCENARIOS:
         raise ValueError(f"optical = {name!r} must be one of {', '.join(SCENARIOS)}")
-    return OpticalSystem(name=f"optical_{name}", core=optics.lit(optics.preset(name), effective_bits))
+    return OpticalSystem(name=f"optical_{name}", core=optics.with_effective_bits(optics.preset(name), effective_bits))

@@ -11,10 +11,10 @@ import numpy as np
 import models
 from experiments.plotting import style
 from experiments.serving.model import (
+    DigitalSystem,
     Machine,
     Model,
     Request,
-    System,
     chips_needed,
     machine,
     precision_named,
@@ -77,7 +77,7 @@ def overtaking(
     shape: models.LlamaConfig,
     around: OpticalSystem,
     optical: Sequence[OpticalSystem],
-    systems: Sequence[System],
+    systems: Sequence[DigitalSystem],
     request: Request,
 ) -> Overtaking:
     """The map for one request; `around` is the server whose engine is varied, `optical` are marked on the map."""
@@ -90,7 +90,7 @@ def overtaking(
     return Overtaking(np.array(joules), opponents, {system.name: _marked(system, shape) for system in optical})
 
 
-def _digital(system: System, shape: models.LlamaConfig, request: Request) -> float:
+def _digital(system: DigitalSystem, shape: models.LlamaConfig, request: Request) -> float:
     """Of the fewest chips that hold the model and a prompt."""
     model = Model(shape, precision_named(precision_of(system)))
     return joules_per_token(machine(system.name, chips_needed(system.name, model, request)), model, request)

@@ -6,6 +6,7 @@ from typing import Any
 
 from experiments.serving.model import (
     CORNERS,
+    DigitalSystem,
     Model,
     Pair,
     Range,
@@ -13,7 +14,6 @@ from experiments.serving.model import (
     Served,
     Shape,
     Split,
-    System,
     chips_needed,
     hand_over_joules,
     hand_over_seconds,
@@ -32,7 +32,7 @@ BATCHES = tuple(2**power for power in range(12))
 PREFERRED = ("fp8", "int8", "bfp8", "bf16", "int4", "fp4")
 PARTS = ("prefill_j", "decode_j", "transfer_j", "idle_j")
 
-AnyServer = System | OpticalSystem
+AnyServer = DigitalSystem | OpticalSystem
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -123,7 +123,7 @@ def _attempt(row: Callable[[], Row]) -> list[Row]:
 
 def _of(system: AnyServer) -> str | OpticalSystem:
     """As `predict` takes it: a digital system by name, since its machines are kept by name."""
-    return system.name if isinstance(system, System) else system
+    return system.name if isinstance(system, DigitalSystem) else system
 
 
 def _chips(system: AnyServer, model: Model, request: Request, batch: int) -> int:
@@ -182,11 +182,11 @@ def paired(
 
 def _splits(prefill: AnyServer, decode: AnyServer) -> bool:
     """Whether the first keeps the keys and values of the second: a machine with memory, and one without."""
-    digital = isinstance(prefill, System) and isinstance(decode, System)
+    digital = isinstance(prefill, DigitalSystem) and isinstance(decode, DigitalSystem)
     return digital and "memory_bytes" in prefill.fields and "memory_bytes" not in decode.fields
 
 
-def _split(workload: ServingWorkload, shape: Shape, prefill: System, decode: System, batch: int) -> Row:
+def _split(workload: ServingWorkload, shape: Shape, prefill: DigitalSystem, decode: DigitalSystem, batch: int) -> Row:
     """Of `batch` sequences in all, in two batches that take turns where there is more than one.
 
     The GPUs are all that share a fast link, as a rack of them stands beside a rack of LPUs.

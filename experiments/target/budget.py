@@ -16,7 +16,7 @@ from experiments.common.workload import Workload
 from optics.energy.light_budget import DESIGN_INPUT_MEAN
 
 
-class Row(NamedTuple):
+class BudgetLine(NamedTuple):
     """A published total: precision counted against "full scale" or against the "product", and its fJ/MAC."""
 
     scenario: str
@@ -27,16 +27,16 @@ class Row(NamedTuple):
 
 
 PUBLISHED = (
-    Row("today", 1024, 8, "full scale", 44),
-    Row("today", 2048, 8, "full scale", 23),
-    Row("projected_2029", 1024, 8, "full scale", 15.3),
-    Row("projected_2029", 2048, 8, "full scale", 8.3),
-    Row("today", 1024, 6, "product", 63),
-    Row("today", 1024, 7, "product", 113),
-    Row("projected_2029", 1024, 6, "product", 18.9),
-    Row("projected_2029", 1024, 7, "product", 34),
-    Row("physical_limit", 1024, 6, "product", 1.2),
-    Row("physical_limit", 1024, 7, "product", 3.4),
+    BudgetLine("today", 1024, 8, "full scale", 44),
+    BudgetLine("today", 2048, 8, "full scale", 23),
+    BudgetLine("projected_2029", 1024, 8, "full scale", 15.3),
+    BudgetLine("projected_2029", 2048, 8, "full scale", 8.3),
+    BudgetLine("today", 1024, 6, "product", 63),
+    BudgetLine("today", 1024, 7, "product", 113),
+    BudgetLine("projected_2029", 1024, 6, "product", 18.9),
+    BudgetLine("projected_2029", 1024, 7, "product", 34),
+    BudgetLine("physical_limit", 1024, 6, "product", 1.2),
+    BudgetLine("physical_limit", 1024, 7, "product", 3.4),
 )
 # What that budget assumes, as numbers of a core; the next keys give back one omitted cost each.
 OMITTED = {
@@ -46,7 +46,7 @@ OMITTED = {
 }
 
 
-def assumed(row: Row) -> optics.TensorCore:
+def assumed(row: BudgetLine) -> optics.TensorCore:
     """The core of a published total, with that budget's assumptions: one unsigned source an input, no omitted cost.
 
     Outputs move in words of 16 bits, weights in 8 with the sign, and ADCs cost what the survey's envelope says.
@@ -65,14 +65,14 @@ def assumed(row: Row) -> optics.TensorCore:
         "mask.bits": 7.0,
         "source.mean_drive": DESIGN_INPUT_MEAN,
     }
-    return optics.lit(
+    return optics.with_effective_bits(
         core.replace({**none, **pixels, **converters, "encoding.inputs": "unsigned"}),
         row.bits,
         against=row.against,
     )
 
 
-def compare(row: Row, workload: Workload) -> dict[str, Any]:
+def compare(row: BudgetLine, workload: Workload) -> dict[str, Any]:
     """fJ/MAC published and here, and with each omitted cost on top of those before it, the workload last."""
     core, full = assumed(row), optics.preset(row.scenario, rows=row.rows, columns=row.rows)
     steps = {"here": _product(core)}

@@ -32,7 +32,7 @@ RATE = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Bench:
+class Testbed:
     """The figure of merit ln(watts / 10 kW) + KL / `loss_scale` of variants of `core`, on one window of text.
 
     Watts are those of the workload at 1 exaOPS, KL [nats/token] that of the language model from its digital self, with
@@ -135,7 +135,7 @@ class Bench:
         return self.ledger.kept(description, run)
 
 
-def search(bench: Bench, steps: int, grid_points: int | None) -> dict[str, Any]:
+def search(bench: Testbed, steps: int, grid_points: int | None) -> dict[str, Any]:
     """The descent, and where `grid_points` is given the grid beside it; the best of each on fresh noise."""
     path = bench.descend(steps, RATE)
     best = min(path, key=lambda point: point["merit"])

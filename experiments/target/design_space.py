@@ -50,7 +50,7 @@ class Axes:
 def variant(core: optics.TensorCore, light_bits: Any, enob: Any, clock: Any = None) -> optics.TensorCore:
     """`core` with an ADC of `enob` effective bits and two more codes' bits, at a clock, and light for `light_bits`."""
     changes = {"adc.enob": enob, "adc.bits": enob + GUARD_BITS} | ({} if clock is None else {"clock": clock})
-    return optics.lit(core.replace(changes), light_bits)
+    return optics.with_effective_bits(core.replace(changes), light_bits)
 
 
 def sized(core: optics.TensorCore, size: int) -> optics.TensorCore:

@@ -13,7 +13,7 @@ from experiments.common.paired import digital_cases, loss
 from experiments.common.result_cache import Ledger
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload
-from experiments.target.descent import Bench, search
+from experiments.target.descent import Testbed, search
 from experiments.target.design_space import IMPERFECTIONS, Axes, DesignSpace, front, variant
 
 DESCENT_TOKENS = 128
@@ -62,7 +62,7 @@ class Surveyor:
     def descend(self, steps: int, loss_scale: float, grid_points: int | None) -> dict[str, Any]:
         """The descent from the candidate's own clock, light and ADC, on the first tokens of the last window."""
         ledger = Ledger(self.kept)
-        bench = Bench(
+        bench = Testbed(
             core=self.candidate.core,
             workload=self.workload,
             checkpoint=self.checkpoint,

@@ -175,7 +175,7 @@ def _summary(
     repeated = np.tile(windows, (options.keys, 1))
     cases = [Case(name=name, core=c.core, windows=len(repeated), observed=True) for name, c in candidates.items()]
     dim = {
-        name: optics.lit(c.core, FULL_SCALE_BITS, against="full scale")
+        name: optics.with_effective_bits(c.core, FULL_SCALE_BITS, against="full scale")
         for name, c in candidates.items()
         if c.effective_bits is not None
     }

@@ -9,7 +9,7 @@ import numpy as np
 
 import optics
 from electronics.numerics.matmul import product
-from optics.datapath.diagnostics import Readings
+from optics.datapath.diagnostics import Diagnostics
 
 # Least number of a random matrix; the largest is 1.
 SERIES = {"random signs": -1.0, "one sign": 0.0}
@@ -18,7 +18,7 @@ PARTS = (16, 8, 4, 2, 1)
 FULL = PARTS.index(1)
 
 
-def photons(seen: Readings, rows: int | np.ndarray, snr_db: float) -> jax.Array:
+def photons(seen: Diagnostics, rows: int | np.ndarray, snr_db: float) -> jax.Array:
     """Photo-electrons per MAC at `snr_db`, from readings with `rows` inputs lit: shot-noise SNR goes as light."""
     return seen.detected / (seen.outputs * rows) * 10 ** ((snr_db - seen.snr_db()) / 10)
 
@@ -56,7 +56,7 @@ def start(snr_db: float) -> float:
 
 
 @jax.jit
-def probed(core: Any, x: jax.Array, w: jax.Array, key: jax.Array) -> Readings:
+def probed(core: Any, x: jax.Array, w: jax.Array, key: jax.Array) -> Diagnostics:
     """Readings [2, len(PARTS)] of x [vectors, rows] @ w [rows, columns] on `core`, of 1 / PARTS of the inputs, drawn at
     random: as they are, and with all signs drawn at random, which leaves terms as large but uncorrelated.
 
@@ -71,7 +71,7 @@ def probed(core: Any, x: jax.Array, w: jax.Array, key: jax.Array) -> Readings:
         for each, key in zip((x, w), jax.random.split(flips), strict=True)
     )
 
-    def read(given: tuple[jax.Array, ...]) -> Readings:
+    def read(given: tuple[jax.Array, ...]) -> Diagnostics:
         number, rows, key = given
         drive, mask = jnp.where(rows[None], xs[number], 0), jnp.where(rows[:, None], ws[number], 0)
         rms = jnp.sqrt(jnp.mean(product(drive, mask) ** 2, axis=1, keepdims=True))
@@ -106,10 +106,10 @@ class OneKind:
         """That of the site of this name."""
         return OneKind(self.core, self.on[kind_of(name)])
 
-    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Readings]:
+    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Diagnostics]:
         """As `TensorCore.observe`; where the core is off, readings are zero."""
 
-        def lit() -> tuple[jax.Array, Readings]:
+        def lit() -> tuple[jax.Array, Diagnostics]:
             return self.core.observe(x, w, key=key)
 
         dark = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(lit)[1])

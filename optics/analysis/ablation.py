@@ -26,7 +26,7 @@ CORRECTED = (
 )
 
 
-class Attribution(NamedTuple):
+class Ablation(NamedTuple):
     """A figure of merit with imperfections on and off, each an array of the figure's own shape.
 
     everything, nothing: all on, all off; alone: by name, that one on and no other; without: all on but that one.
@@ -68,21 +68,21 @@ def ablations(core: TensorCore, groups_of: Groups | None = None) -> list[tuple[s
     return cases
 
 
-def attribute(
+def ablate(
     figure: Callable[[TensorCore], jax.Array],
     core: TensorCore,
     groups_of: Groups | None = None,
     progress: Callable[[Sequence[Any]], Any] = iter,
-) -> Attribution:
+) -> Ablation:
     """The figure, a function of a core that returns a number or an array, for each ablation of `core`.
 
     The figure is compiled once: an ablation only changes leaves. `groups_of` names sets of effects that go on and off
     together, instead of `groups(core)`. `progress` wraps the sequence of runs, as `tqdm.tqdm` does. For a product:
 
-        optics.attribute(lambda c: jnp.mean((c.matmul(x, w, key=key) - x @ w) ** 2), core)
+        optics.ablate(lambda c: jnp.mean((c.matmul(x, w, key=key) - x @ w) ** 2), core)
     """
     run = jax.jit(lambda effects: figure(core.replace({"effects": effects})))
     found: dict[str, dict[str, Any]] = {"everything": {}, "nothing": {}, "alone": {}, "without": {}}
     for kind, name, effects in progress(ablations(core, groups_of)):
         found[kind][name] = jnp.asarray(run(effects))
-    return Attribution(found["everything"][""], found["nothing"][""], found["alone"], found["without"])
+    return Ablation(found["everything"][""], found["nothing"][""], found["alone"], found["without"])

@@ -1,11 +1,17 @@
 """What an optical tensor core is made of: its parts, their numbers, and what follows from them alone."""
 
+from typing import Any
+
+import jax
+import numpy as np
+
 from electronics import ADC, DAC, TIA, DigitalBackend, Number, Overhead, Part, choice, count, number
-from electronics.book import ELEMENTARY_CHARGE
+from electronics.constants import ELEMENTARY_CHARGE
+from electronics.validation import because
 from optics import checks
 from optics.components.correction import Correction
 from optics.components.detector import Photodetector
-from optics.components.drift import Drift, Upkeep
+from optics.components.drift import CalibrationSchedule, Drift
 from optics.components.encoding import Encoding
 from optics.components.free_space import FreeSpace
 from optics.components.mask import WeightMask
@@ -14,8 +20,11 @@ from optics.components.nonidealities import Effects
 from optics.components.source import Source
 from optics.constants import transmission
 
+LEAST_ELECTRONS = 1e-4
+"""Of a full product in a symbol; with less, squares of currents leave the range of float32."""
 
-class Machine(Part):
+
+class Architecture(Part):
     """A rows x columns core that multiplies a vector by a matrix of transmissions in one symbol of 1 / clock.
 
     `encoding` says how signs and bits are carried, and so how many symbols, sources, pixels and conversions a product
@@ -43,7 +52,7 @@ class Machine(Part):
     tia: TIA
     adc: ADC
     drift: Drift
-    upkeep: Upkeep
+    upkeep: CalibrationSchedule
     correction: Correction
     digital: DigitalBackend
     overhead: Overhead
@@ -51,7 +60,7 @@ class Machine(Part):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checks.combination(self)
+        _check_combination(self)
 
     @property
     def rounds_light(self) -> bool:
@@ -80,3 +89,57 @@ class Machine(Part):
     def electrons(self) -> Number:
         """Photo-electrons of one full product in one symbol."""
         return self.unit_current / (ELEMENTARY_CHARGE * self.clock)
+
+
+def _check_combination(core: Architecture) -> None:
+    """Raises ValueError for numbers that are each possible and together are not, with the reason."""
+    code = core.encoding
+    if core.accumulate > 1 and code.scales == "tile":
+        raise ValueError(
+            f"accumulate = {core.accumulate} with encoding.scales = 'tile': charges of tiles that stand for "
+            "different scales cannot be added before they are converted; use scales = 'vector'"
+        )
+    for name, slices, bits in (
+        ("dac", code.input_slices, core.dac.bits),
+        ("mask", code.weight_slices, core.mask.bits),
+    ):
+        if slices > 1 and checks.anywhere((bits, slices), lambda n: n[0] * n[1] > 16):
+            raise ValueError(f"{slices} slices of {name}.bits = {bits} are more than the 16 bits of an operand")
+    if checks.anywhere(
+        (core.upkeep.probes, core.clock, core.upkeep.interval), lambda n: n[0] * code.symbols / n[1] >= n[2]
+    ):
+        raise ValueError(
+            f"upkeep.probes = {core.upkeep.probes} vectors take longer than upkeep.interval = {core.upkeep.interval} s "
+            f"at clock = {core.clock} Hz"
+        )
+    if checks.anywhere((core.drift.age, core.upkeep.interval), lambda n: n[0] > n[1]):
+        raise ValueError(
+            f"drift.age = {core.drift.age} s is more than upkeep.interval = {core.upkeep.interval} s: "
+            "the core is calibrated before it gets that old"
+        )
+    if checks.anywhere(core.device, lambda serial: serial != np.floor(serial)):
+        raise ValueError(f"device = {core.device} must be a whole number: it is a serial number")
+    if checks.anywhere(_of_light(core), lambda n: n[0] * transmission(n[1]) * n[2] < LEAST_ELECTRONS * n[3] * n[4]):
+        raise ValueError(
+            f"{because()}source.power = {core.source.power} W at clock = {core.clock} Hz leaves less than "
+            f"{LEAST_ELECTRONS:g} electrons of a full product in a symbol, after the losses of space and mask and the "
+            f"fan-out over {core.columns} columns"
+        )
+    sizes = {"input_gain": (2, core.rows), "output_gain": (core.columns,), "output_offset": (core.columns,)}
+    for name, shape in sizes.items():
+        found = np.shape(getattr(core.correction, name))
+        if found and found[-len(shape) :] != shape:
+            raise ValueError(f"correction.{name} has shape {found}; this core needs a number or {shape}")
+
+
+def _of_light(core: Architecture) -> tuple[Any, ...]:
+    """(power, loss [dB], responsivity, charge of an electron a symbol [A], pixels that a source lights).
+
+    JAX compiles each operation on its arrays, so known numbers become NumPy's first.
+    """
+    parts = (core.source, core.space, core.mask, core.detector, core.clock)
+    source, space, mask, detector, clock = jax.tree.map(
+        lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf), parts
+    )
+    loss_db = space.fan_out_loss_db + mask.loss_db + space.fan_in_loss_db
+    return source.power, loss_db, detector.responsivity(source.wavelength), ELEMENTARY_CHARGE * clock, core.ways

@@ -2,7 +2,7 @@
 
 import jax
 
-from electronics.book import ELEMENTARY_CHARGE
+from electronics.constants import ELEMENTARY_CHARGE
 from electronics.numerics import poisson
 from electronics.numerics.bounds import at_least, inverse
 from electronics.part import Number, Part, choice, number

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from electronics.numerics import noise
 from electronics.numerics.bounds import at_least
-from optics.components.architecture import Machine
+from optics.components.architecture import Architecture
 
 
-class Frozen(NamedTuple):
+class DeviceVariation(NamedTuple):
     """The imperfections of one device, with their amounts in: factors about 1, and differences about 0.
 
     source_gain, source_offset [2, rows]: by rail; phase [1, rows]: cosine between a channel and what leaks into it;
@@ -27,9 +27,9 @@ class Frozen(NamedTuple):
     adc_offset: jax.Array
     column_light: jax.Array
 
-    def cropped(self, rows: int, columns: int) -> "Frozen":
+    def cropped(self, rows: int, columns: int) -> "DeviceVariation":
         """Of a tile that does not fill the core: its first rows and columns."""
-        return Frozen(
+        return DeviceVariation(
             source_gain=self.source_gain[:, :rows],
             source_offset=self.source_offset[:, :rows],
             phase=self.phase[:, :rows],
@@ -41,7 +41,7 @@ class Frozen(NamedTuple):
         )
 
 
-def make(core: Machine) -> Frozen:
+def make(core: Architecture) -> DeviceVariation:
     """The device with the serial number `core.device`: same number, same device; spreads are Gaussian.
 
     Every tile of every product passes through this one device. Amounts stand in the core's leaves, so a device under
@@ -55,7 +55,7 @@ def make(core: Machine) -> Frozen:
     output_gain, imbalance, adc_offset, output_drift = channels[8 * rows :].reshape(4, 1, columns)
     pixel_spread = on.mask_mismatch * core.mask.mismatch
     drift, profile = core.drift, core.space.profile
-    return Frozen(
+    return DeviceVariation(
         source_gain=(1 + on.source_mismatch * core.source.gain_mismatch * source_gain)
         * (1 + on.drift * drift.rms(drift.source_rate) * source_drift)
         * drift.thermal_gain(on.drift)

@@ -36,7 +36,7 @@ class Drift(Part):
         return 1 + share * self.temperature_coefficient * self.temperature_change
 
 
-class Upkeep(Part):
+class CalibrationSchedule(Part):
     """Calibration as a cost: every `interval` the core is fed `probes` vectors in place of work."""
 
     interval: Number = number("s", least=1e-6, most=1e10)

@@ -11,7 +11,7 @@ from electronics.numerics.rounding import replaced, to_levels
 from electronics.part import Number, Part, choice, count
 
 
-class Stroke(NamedTuple):
+class BitSlice(NamedTuple):
     """One of the parts that an operand is sent in: operand = sum over strokes of factor x code, less an offset.
 
     `exact` is the code before it was rounded.
@@ -119,7 +119,9 @@ class Encoding(Part):
         return (2.0, (w + scale) / 2 * lit) if self.weights == "offset" else (1.0, w)
 
 
-def digits(factor: Number, code: jax.Array, scale: jax.Array, slices: int, bits: Number, share: Number) -> list[Stroke]:
+def digits(
+    factor: Number, code: jax.Array, scale: jax.Array, slices: int, bits: Number, share: Number
+) -> list[BitSlice]:
     """A number's digits, each within scale, most significant first; with one slice it is the rounded number itself.
 
     A number of s digits of b bits has 2**(b s) levels of magnitude. The gradient passes each digit straight through;
@@ -127,7 +129,7 @@ def digits(factor: Number, code: jax.Array, scale: jax.Array, slices: int, bits:
     """
     highest = 2.0 ** (bits * slices) - 1
     if slices == 1:
-        return [Stroke(factor, to_levels(code, scale, highest, share), code)]
+        return [BitSlice(factor, to_levels(code, scale, highest, share), code)]
     levels, last = jax.lax.stop_gradient((2.0**bits, highest))
     shares = jax.lax.stop_gradient(code * inverse(scale))
     whole = jnp.round(jnp.abs(shares) * last)
@@ -141,10 +143,10 @@ def digits(factor: Number, code: jax.Array, scale: jax.Array, slices: int, bits:
             error = jnp.sign(shares) * whole / last - shares
             shown = shown + by_bits * jax.lax.stop_gradient(scale) * error / count
         rounded = replaced(code, shown, scale, share)
-        strokes.append(Stroke(factor * count, rounded, rounded))
+        strokes.append(BitSlice(factor * count, rounded, rounded))
     return strokes
 
 
-def total(strokes: Sequence[Stroke]) -> jax.Array:
+def total(strokes: Sequence[BitSlice]) -> jax.Array:
     """Sum over strokes of factor x code."""
     return sum(stroke.factor * stroke.code for stroke in strokes)

@@ -3,11 +3,11 @@
 import jax.numpy as jnp
 
 from electronics.part import Number
-from optics.components.architecture import Machine
+from optics.components.architecture import Architecture
 from optics.datapath import tiling
 
 
-def energy(core: Machine, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
+def energy(core: Architecture, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
     """Energy [J] by component of `vectors` vectors through a rows x columns product.
 
     Unused rows are dark and unused columns are not read, but each source lights all columns of the core. Where the
@@ -49,7 +49,7 @@ def energy(core: Machine, rows: int, columns: int, vectors: float, resident: boo
     }
 
 
-def time(core: Machine, rows: int, columns: int, vectors: float, resident: bool) -> Number:
+def time(core: Architecture, rows: int, columns: int, vectors: float, resident: bool) -> Number:
     """Time [s] that one core is held by `vectors` vectors through a product, loads and calibrations included."""
     symbol_time = core.encoding.symbols / core.clock
     working = _tile_count(core, rows, columns) * (
@@ -58,15 +58,15 @@ def time(core: Machine, rows: int, columns: int, vectors: float, resident: bool)
     return working / (1 - core.upkeep.lost_duty(symbol_time))
 
 
-def loads(core: Machine, rows: int, columns: int, vectors: float, resident: bool) -> Number:
+def loads(core: Architecture, rows: int, columns: int, vectors: float, resident: bool) -> Number:
     """How many times a tile of weights is written for these vectors; a share of one where weights stay longer."""
     return _tile_count(core, rows, columns) * fills(core, vectors, resident) * core.encoding.passes
 
 
-def fills(core: Machine, vectors: float, resident: bool) -> Number:
+def fills(core: Architecture, vectors: float, resident: bool) -> Number:
     """How many times the weights of a product are brought to the mask, all slices counted once.
 
-    Resident weights stay for other vectors too; those that are not are written for these, at least once.
+    PreloadedCore weights stay for other vectors too; those that are not are written for these, at least once.
     """
     loads_for_these = vectors / core.vectors_per_load
     return loads_for_these if resident else jnp.maximum(1.0, loads_for_these)

@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from electronics import Number
-from electronics.book import ELEMENTARY_CHARGE
-from optics.components.architecture import Machine
+from electronics.constants import ELEMENTARY_CHARGE
+from optics.components.architecture import Architecture
 from optics.datapath import tiling
-from optics.datapath.diagnostics import FEWEST_ELECTRONS, Readings
+from optics.datapath.diagnostics import FEWEST_ELECTRONS, Diagnostics
 from optics.interpreter.sites import Site
 
 # With other noise of the receiver of this rms, in electrons, the sum is within 0.009 of a Gaussian distribution at any
@@ -23,12 +23,12 @@ MEAN_WEIGHT = 0.2
 WARNED_SHARE = 0.01
 
 
-def expected_electrons(core: Machine, rows: int) -> Number:
+def expected_electrons(core: Architecture, rows: int) -> Number:
     """Photo-electrons that an output of a product `rows` long is expected to bring to one conversion.
 
     n_1 x (rows of a conversion) x (mean drive of an input) x (mean transmission), with `source.mean_drive` or, under an
     offset, a half, and for the weights the mean magnitude 0.2 of a Gaussian cut at four sigma or a half; pedestals
-    included. An estimate before anything is run; `Readings.share_below_counting_limit` is what was found.
+    included. An estimate before anything is run; `Diagnostics.share_below_counting_limit` is what was found.
     """
     code = core.encoding
     tiles = tiling.fit(rows, 1, core.rows, core.columns, core.accumulate)
@@ -37,13 +37,13 @@ def expected_electrons(core: Machine, rows: int) -> Number:
     return core.electrons * tiles.height * tiles.accumulated * drive * (weight + code.pixels * core.pedestal)
 
 
-def receiver_electrons(core: Machine) -> Number:
+def receiver_electrons(core: Architecture) -> Number:
     """Rms noise of the amplifier in a symbol and of the reset [electrons], as far as `effects.thermal` acts."""
     current = core.tia.noise_variance(core.tia.noise_bandwidth(core.clock)) + core.tia.reset_variance(core.clock)
     return (core.effects.thermal * current) ** 0.5 / (ELEMENTARY_CHARGE * core.clock)
 
 
-def matters(core: Machine) -> bool:
+def matters(core: Architecture) -> bool:
     """Whether a concrete core has Gaussian shot noise that no other noise of the receiver covers; False if traced."""
     if core.detector.counting == "poisson" or _is_traced((core.effects, core.tia, core.clock)):
         return False
@@ -52,13 +52,13 @@ def matters(core: Machine) -> bool:
         return bool(np.any((core.effects.shot > 0) & (receiver_electrons(core) < COVERING_ELECTRONS)))
 
 
-def review(core: Machine, sites: Sequence[Site], readings: Mapping[str, Readings]) -> None:
+def review(core: Architecture, sites: Sequence[Site], readings: Mapping[str, Diagnostics]) -> None:
     """Warns of sites on a concrete core that are too dim for Gaussian shot noise: by what was read, or else expected.
 
     An expectation warns from half the limit down, since `expected_electrons` is right within a factor of two or so.
     """
     for name, found in readings.items():
-        if isinstance(found, Readings):
+        if isinstance(found, Diagnostics):
             warn_few_electrons(name, found, core)
     if readings or _is_traced(core) or not matters(core):
         return
@@ -75,7 +75,7 @@ def review(core: Machine, sites: Sequence[Site], readings: Mapping[str, Readings
         )
 
 
-def warn_few_electrons(name: str, readings: Readings, core: Machine) -> None:
+def warn_few_electrons(name: str, readings: Diagnostics, core: Architecture) -> None:
     """Warns that outputs of the site or product `name` were too dim for Gaussian shot noise.
 
     Where more than WARNED_SHARE of the conversions received fewer than FEWEST_ELECTRONS photo-electrons and no other

@@ -1,7 +1,7 @@
 """Calibrating full scales on sample data: one run that looks, and a core that then uses what was seen.
 
 ranges = optics.fit_ranges(forward)(core, key, params, sample)
-y = optics.emulate(forward)(optics.Ranged(core, ranges), key, params, x)
+y = optics.emulate(forward)(optics.FixedRangeCore(core, ranges), key, params, x)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,40 +11,40 @@ import jax
 import jax.numpy as jnp
 
 from optics import checks
-from optics.core.tensor_core import Prepared, TensorCore
+from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.datapath.full_scale import SiteRange
 from optics.interpreter.emulate import emulate, of_turn
 from optics.interpreter.sites import Policy, Site, stationary
 
 
-class Ranged(NamedTuple):
+class FixedRangeCore(NamedTuple):
     """A core whose full scales are fixed at each site, `ranges` by site name: a pytree, to be jitted and swept."""
 
-    core: TensorCore | Prepared
+    core: TensorCore | RealizedCore
     ranges: dict[str, SiteRange]
 
-    def prepare(self) -> "Ranged":
+    def prepare(self) -> "FixedRangeCore":
         """With the imperfections of the device drawn, once for many products."""
         return self._replace(core=self.core.prepare())
 
-    def at(self, name: str) -> Prepared:
+    def at(self, name: str) -> RealizedCore:
         """The core at a site. Raises ValueError for one that was not calibrated."""
         if name not in self.ranges:
             raise ValueError(f"site {name!r} has no calibrated range; there are: {', '.join(sorted(self.ranges))}")
         prepared = self.core.prepare()
-        return Prepared(prepared.core, prepared.device, self.ranges[name])
+        return RealizedCore(prepared.core, prepared.device, self.ranges[name])
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
         self.core.review(sites, readings)
 
-    def turn(self, number: jax.Array, names: set[str]) -> "Ranged":
+    def turn(self, number: jax.Array, names: set[str]) -> "FixedRangeCore":
         """In a turn of the scan that holds the named sites."""
         return self._replace(ranges=of_turn(self.ranges, number, names))
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """Of no site in particular, so refused."""
-        raise ValueError("a Ranged core has full scales for the sites of a function: run it through optics.emulate")
+        raise ValueError("a FixedRangeCore has full scales for the sites of a function: run it through optics.emulate")
 
     observe = matmul
 
@@ -79,7 +79,7 @@ class _Extremes(NamedTuple):
 class _Finder(NamedTuple):
     """A core that passes exact products on and says what its receivers would have seen of them."""
 
-    core: Prepared
+    core: RealizedCore
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         return self.core.matmul(x, w, key=key)
@@ -90,7 +90,7 @@ class _Finder(NamedTuple):
         count = seen["conversions"] / seen["peak"].shape[0]
         return y, _Extremes(seen["peak"][:columns], seen["square"][:columns], count, jnp.max(jnp.abs(x)))
 
-    def scaled(self, x: jax.Array, w: jax.Array) -> Prepared:
+    def scaled(self, x: jax.Array, w: jax.Array) -> RealizedCore:
         """The core with each vector scaled to its own largest element."""
         return self.core
 
@@ -98,10 +98,10 @@ class _Finder(NamedTuple):
 class _FixedFinder(_Finder):
     """The same, full drive standing for the largest input of the site, as it will in use."""
 
-    def scaled(self, x: jax.Array, w: jax.Array) -> Prepared:
+    def scaled(self, x: jax.Array, w: jax.Array) -> RealizedCore:
         largest = jnp.max(jnp.abs(x))
         fixed = SiteRange(jnp.ones(w.shape[1], jnp.float32), jnp.where(largest > 0, largest, 1.0))
-        return Prepared(self.core.core, self.core.device, fixed)
+        return RealizedCore(self.core.core, self.core.device, fixed)
 
 
 def fit_ranges(

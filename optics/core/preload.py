@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from optics import checks
-from optics.core.fit_full_scale import Ranged
-from optics.core.tensor_core import Loaded, Prepared, TensorCore
+from optics.core.fit_full_scale import FixedRangeCore
+from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.product import Weights
 from optics.interpreter import _jax
 from optics.interpreter._jax import JaxprEqn
@@ -21,14 +21,14 @@ from optics.interpreter.emulate import Runner, at, of_turn, operands, turned
 from optics.interpreter.sites import Policy, Site, plan_call, stationary
 
 
-class Resident(NamedTuple):
+class PreloadedCore(NamedTuple):
     """A core on whose mask a function's weights stand, by site name: a pytree, to be jitted.
 
     The weights that are then passed to the function are not looked at where they stand on the mask. A core that is
     swept has to be loaded anew: what the mask shows depends on it.
     """
 
-    core: Prepared | Ranged
+    core: RealizedCore | FixedRangeCore
     sites: dict[str, "Standing"]
     fixed: "Fixed"
 
@@ -41,9 +41,9 @@ class Resident(NamedTuple):
         """As `TensorCore.review`."""
         self.core.review(sites, readings)
 
-    def turn(self, number: jax.Array, names: set[str]) -> "Resident":
+    def turn(self, number: jax.Array, names: set[str]) -> "PreloadedCore":
         """In a turn of the scan that holds the named sites."""
-        return Resident(turned(self.core, number, names), of_turn(self.sites, number, names), self.fixed)
+        return PreloadedCore(turned(self.core, number, names), of_turn(self.sites, number, names), self.fixed)
 
     def check_call(self, fixed: dict[str, Any]) -> None:
         """Raise ValueError where a call has not the numbers and strings that the weights were loaded with."""
@@ -57,7 +57,7 @@ class Resident(NamedTuple):
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """Of no site in particular, so refused."""
-        raise ValueError("a Resident core holds the weights of a function's sites: run it through optics.emulate")
+        raise ValueError("a PreloadedCore core holds the weights of a function's sites: run it through optics.emulate")
 
     observe = matmul
 
@@ -80,12 +80,12 @@ class Standing(NamedTuple):
 class _StandingCore(NamedTuple):
     """A core as a site finds it, with the site's own weights on it already; those that are passed are not used."""
 
-    core: Prepared
+    core: RealizedCore
     standing: Standing
     name: str
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        return Loaded(self.core, self.standing.weights, w.shape[0]).matmul(x, key=key)
+        return PreloadedMatrix(self.core, self.standing.weights, w.shape[0]).matmul(x, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> Any:
         matrix = self.standing.matrix
@@ -143,7 +143,7 @@ class _Loader(_Constants):
 
 def load(
     fun: Callable, weights: int | Sequence[int] = 0, *, policy: Policy = stationary, diagnostics: bool = False
-) -> Callable[..., Resident]:
+) -> Callable[..., PreloadedCore]:
     """A function of (core, *args) that returns the core with fun's weights on its mask; arguments as for `emulate`.
 
     Of the data only the shapes matter, so they may be `jax.ShapeDtypeStruct`s; a batch of another size, sequence or
@@ -154,7 +154,7 @@ def load(
     Raises what `emulate` raises.
     """
 
-    def loaded(core: TensorCore | Prepared | Ranged, *args: Any, **kwargs: Any) -> Resident:
+    def loaded(core: TensorCore | RealizedCore | FixedRangeCore, *args: Any, **kwargs: Any) -> PreloadedCore:
         checks.has(core, "prepare")
         checks.finite_weights(weights, args)
         plan, inputs, _, fixed = plan_call(fun, weights, policy, args, kwargs)
@@ -162,7 +162,7 @@ def load(
         values = [jnp.zeros(v.shape, v.dtype) if isinstance(v, jax.ShapeDtypeStruct) else v for v in inputs]
         _, found = _Loader(diagnostics)(plan, prepared, jax.random.key(0), values)
         sites = {site.name: found[site.index] for site in plan.all_sites() if site.index in found}
-        return Resident(prepared, sites, Fixed(tuple(fixed.items())))
+        return PreloadedCore(prepared, sites, Fixed(tuple(fixed.items())))
 
     return loaded
 

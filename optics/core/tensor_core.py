@@ -11,15 +11,15 @@ from electronics import Number
 from electronics.numerics.matmul import product
 from optics import checks
 from optics.components import device as frozen
-from optics.components.architecture import Machine
+from optics.components.architecture import Architecture
 from optics.core import cost, counting
-from optics.datapath.diagnostics import Readings
+from optics.datapath.diagnostics import Diagnostics
 from optics.datapath.full_scale import SiteRange
-from optics.datapath.product import Walk, Weights
+from optics.datapath.product import TiledMatmul, Weights
 from optics.interpreter.sites import Site
 
 
-class TensorCore(Machine):
+class TensorCore(Architecture):
     """A machine that multiplies matrices and says what that costs; its fields are those of
     `optics.components.architecture`.
 
@@ -27,11 +27,11 @@ class TensorCore(Machine):
     both read the same numbers.
     """
 
-    def prepare(self) -> "Prepared":
+    def prepare(self) -> "RealizedCore":
         """This core with the imperfections of its device drawn, once for many products."""
-        return Prepared(self, _made(self))
+        return RealizedCore(self, _made(self))
 
-    def load(self, w: jax.Array) -> "Loaded":
+    def load(self, w: jax.Array) -> "PreloadedMatrix":
         """w [rows, columns] put on the mask, once for many products; errors as `matmul`."""
         return self.prepare().load(w)
 
@@ -44,7 +44,7 @@ class TensorCore(Machine):
         """
         return self.prepare().matmul(x, w, key=key)
 
-    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Readings]:
+    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Diagnostics]:
         """As `matmul`, and what was seen on the way, at the price of the exact product beside.
 
         Outside a trace it warns where outputs are too dim for Gaussian shot noise, see `optics.core.counting`.
@@ -53,7 +53,7 @@ class TensorCore(Machine):
         counting.warn_few_electrons(f"a product of {w.shape[0]} x {w.shape[1]} weights", readings, self)
         return y, readings
 
-    def review(self, sites: Sequence[Site], readings: Mapping[str, Readings]) -> None:
+    def review(self, sites: Sequence[Site], readings: Mapping[str, Diagnostics]) -> None:
         """Warn of what a run's numbers cannot be trusted for, given its sites and what was read at them; never when
         traced. See `optics.core.counting`."""
         counting.review(self, sites, readings)
@@ -67,7 +67,7 @@ class TensorCore(Machine):
         return macs * self.digital.mac_energy
 
     def operation_cost(self, operations: float) -> Number:
-        """Energy [J] of `operations` outside products, as `optics.census` counts them."""
+        """Energy [J] of `operations` outside products, as `optics.count_elementwise_ops` counts them."""
         return operations * self.digital.operation_energy
 
     def memory_cost(self, bits: float) -> Number:
@@ -84,48 +84,48 @@ class TensorCore(Machine):
 
 
 @jax.tree_util.register_pytree_node_class
-class Prepared:
+class RealizedCore:
     """A core and its device, ready for many products; `range` holds the full scales of a calibrated site."""
 
-    def __init__(self, core: TensorCore, device: frozen.Frozen, range: SiteRange | None = None):
+    def __init__(self, core: TensorCore, device: frozen.DeviceVariation, range: SiteRange | None = None):
         self.core, self.device, self.range = core, device, range
 
     def tree_flatten(self):
         return (self.core, self.device, self.range), None
 
     @classmethod
-    def tree_unflatten(cls, _, children) -> "Prepared":
+    def tree_unflatten(cls, _, children) -> "RealizedCore":
         return cls(*children)
 
-    def prepare(self) -> "Prepared":
+    def prepare(self) -> "RealizedCore":
         """Itself: the device is drawn once."""
         return self
 
-    def review(self, sites: Sequence[Site], readings: Mapping[str, Readings]) -> None:
+    def review(self, sites: Sequence[Site], readings: Mapping[str, Diagnostics]) -> None:
         """As `TensorCore.review`."""
         self.core.review(sites, readings)
 
-    def load(self, w: jax.Array) -> "Loaded":
+    def load(self, w: jax.Array) -> "PreloadedMatrix":
         """As `TensorCore.load`."""
         w = checks.weights(w)
-        return Loaded(*_loaded(self, w), w.shape[0])
+        return PreloadedMatrix(*_loaded(self, w), w.shape[0])
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """As `TensorCore.matmul`."""
         return self.walk(x, w, key, observe=False)[0]
 
-    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Readings]:
+    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Diagnostics]:
         """As `TensorCore.observe`."""
         y, seen = self.walk(x, w, key, observe=True)
         exact, x, w = product_of(x, w)
-        return y, Readings(
+        return y, Diagnostics(
             outputs=jnp.float32(y.size),
             signal=jnp.sum(exact**2),
             error=jnp.sum((y - exact) ** 2),
             # Sum over all outputs of sum_k |x_k| |w_k|, without the product of the magnitudes.
             light=jnp.sum(jnp.abs(x), axis=tuple(np.arange(x.ndim - 1))) @ jnp.sum(jnp.abs(w), axis=1),
             macs=jnp.float32(y.size * w.shape[0]),
-            **{name: seen[name] for name in Readings._fields if name in seen},
+            **{name: seen[name] for name in Diagnostics._fields if name in seen},
         )
 
     def walk(self, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool):
@@ -136,17 +136,17 @@ class Prepared:
 
 
 @jax.tree_util.register_pytree_node_class
-class Loaded:
+class PreloadedMatrix:
     """A matrix of `rows` rows that stands on the mask of a core: what is done once a load has been done."""
 
-    def __init__(self, prepared: Prepared, weights: Weights, rows: int):
+    def __init__(self, prepared: RealizedCore, weights: Weights, rows: int):
         self.prepared, self.weights, self.rows = prepared, weights, rows
 
     def tree_flatten(self):
         return (self.prepared, self.weights), self.rows
 
     @classmethod
-    def tree_unflatten(cls, rows, children) -> "Loaded":
+    def tree_unflatten(cls, rows, children) -> "PreloadedMatrix":
         return cls(*children, rows)
 
     def matmul(self, x: jax.Array, *, key: jax.Array) -> jax.Array:
@@ -161,23 +161,23 @@ _made = jax.jit(frozen.make)
 
 
 @partial(jax.jit, static_argnums=4)
-def _walked(prepared: Prepared, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool):
-    walk = Walk(prepared.core, prepared.device, prepared.range)
+def _walked(prepared: RealizedCore, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool):
+    walk = TiledMatmul(prepared.core, prepared.device, prepared.range)
     return walk(x, walk.load(w, observe), key, observe)
 
 
 @jax.jit
-def _loaded(prepared: Prepared, w: jax.Array) -> tuple[Prepared, Weights]:
+def _loaded(prepared: RealizedCore, w: jax.Array) -> tuple[RealizedCore, Weights]:
     """The core comes back as arrays of the device, which a call passes on sooner than numbers."""
-    weights = Walk(prepared.core, prepared.device, prepared.range).load(w)
+    weights = TiledMatmul(prepared.core, prepared.device, prepared.range).load(w)
     if prepared.core.rounds_light:
         weights = weights._replace(planes=weights.planes.shortened())
     return prepared, weights
 
 
 @jax.jit
-def _through(prepared: Prepared, x: jax.Array, weights: Weights, key: jax.Array) -> jax.Array:
-    return Walk(prepared.core, prepared.device, prepared.range)(x, weights, key)[0]
+def _through(prepared: RealizedCore, x: jax.Array, weights: Weights, key: jax.Array) -> jax.Array:
+    return TiledMatmul(prepared.core, prepared.device, prepared.range)(x, weights, key)[0]
 
 
 def product_of(x: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:

@@ -10,12 +10,12 @@ from electronics.numerics.bfloat16 import SHORT_VARIANCE, short_product
 from electronics.numerics.bounds import at_least, inverse, within
 from electronics.numerics.matmul import product
 from electronics.numerics.xla import alone, stage
-from optics.components.architecture import Machine
-from optics.components.device import Frozen
+from optics.components.architecture import Architecture
+from optics.components.device import DeviceVariation
 from optics.components.signal import Signal, root
 from optics.constants import photon_energy
 from optics.datapath.full_scale import SiteRange
-from optics.datapath.weight_plane import Plane
+from optics.datapath.weight_plane import WeightPlane
 
 Seen = dict[str, Any]
 # Streams of noise that one symbol and one conversion take.
@@ -68,10 +68,10 @@ class Received(NamedTuple):
         }
 
 
-class Tile:
+class AnalogPath:
     """A tile of one device's mask: `symbol` takes vectors as far as the receivers, `convert` from there to numbers."""
 
-    def __init__(self, core: Machine, frozen: Frozen, range: SiteRange | None):
+    def __init__(self, core: Architecture, frozen: DeviceVariation, range: SiteRange | None):
         self.core, self.frozen, self.range, self.on = core, frozen, range, core.effects
         self.multiply = short_product if core.rounds_light else product
 
@@ -98,7 +98,7 @@ class Tile:
     def _dark(self) -> jax.Array:
         return self.core.transfer.linearised(jnp.zeros((1, 1)))
 
-    def symbol(self, drive: Drive, plane: Plane, streams: jax.Array, observe: bool) -> tuple[Charge, Seen]:
+    def symbol(self, drive: Drive, plane: WeightPlane, streams: jax.Array, observe: bool) -> tuple[Charge, Seen]:
         """One symbol per vector: source, fan-out, mask, fan-in, detectors -> (Charge, what was seen).
 
         What travels is a `Signal`: the numbers in the user's scale beside the watts or amperes of full drive through
@@ -116,7 +116,7 @@ class Tile:
         square = drive.square / drive.analogue.shape[-1]
         return square + drive.mean**2 if self.core.encoding.unipolar else square
 
-    def _received(self, on_pixels: Signal, square: jax.Array, plane: Plane, frozen: Frozen, streams):
+    def _received(self, on_pixels: Signal, square: jax.Array, plane: WeightPlane, frozen: DeviceVariation, streams):
         """Light on the pixels -> the charge, and the currents that it came of."""
         core, on, code = self.core, self.on, self.core.encoding
         late = on.memory * core.tia.memory(core.clock)

@@ -11,7 +11,7 @@ from electronics.part import Number
 FEWEST_ELECTRONS = 36.0
 
 
-class Readings(NamedTuple):
+class Diagnostics(NamedTuple):
     """Sums over one or more products; every figure of merit is a ratio of two of them.
 
     outputs, signal, error: count of outputs, sum of y^2 and of (emulated y - exact y)^2 [units of y^2]
@@ -77,6 +77,6 @@ class Readings(NamedTuple):
         return self.detected / self.macs
 
 
-def total(readings: list[Readings]) -> Readings:
+def total(readings: list[Diagnostics]) -> Diagnostics:
     """The sum of several readings, each summed over its own axes first."""
     return jax.tree.map(lambda *leaves: sum(jnp.sum(leaf) for leaf in leaves), *readings)

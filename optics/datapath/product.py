@@ -9,14 +9,14 @@ from electronics.numerics import noise
 from electronics.numerics.bounds import within
 from electronics.numerics.xla import held, stage
 from optics.components import encoding
-from optics.components.architecture import Machine
-from optics.components.device import Frozen
+from optics.components.architecture import Architecture
+from optics.components.device import DeviceVariation
 from optics.datapath import tiling
 from optics.datapath import weight_plane as plane
-from optics.datapath.analog import STREAMS, Drive, Seen, Tile
+from optics.datapath.analog import STREAMS, AnalogPath, Drive, Seen
 from optics.datapath.diagnostics import FEWEST_ELECTRONS
 from optics.datapath.full_scale import SiteRange
-from optics.datapath.weight_plane import Pixels, Plane
+from optics.datapath.weight_plane import WeightCodes, WeightPlane
 
 # A vector or column whose largest magnitude is no more than this counts as empty, so that the inverse of a scale and
 # its products with numbers of order one stay finite.
@@ -31,7 +31,7 @@ class Weights(NamedTuple):
     0 for a column of zeros, else 1.
     """
 
-    planes: Plane
+    planes: WeightPlane
     factors: jax.Array
     sums: jax.Array
     used: jax.Array
@@ -46,12 +46,12 @@ class Vectors(NamedTuple):
     sums: jax.Array
 
 
-class Walk:
+class TiledMatmul:
     """One core, one device, and the numbers of one site: `range`, where it was calibrated, holds its full scales."""
 
-    def __init__(self, core: Machine, frozen: Frozen, range: SiteRange | None = None):
+    def __init__(self, core: Architecture, frozen: DeviceVariation, range: SiteRange | None = None):
         self.core, self.frozen, self.range, self.on = core, frozen, range, core.effects
-        self.tile = Tile(core, frozen, range)
+        self.tile = AnalogPath(core, frozen, range)
 
     def load(self, w: jax.Array, observe: bool = False) -> Weights:
         """w [rows, columns] as the mask shows it; with `observe`, so that readings can be taken."""
@@ -67,7 +67,7 @@ class Walk:
         scale = or_one(in_column if code.scales == "vector" else in_tile)
         factor, part = code.weight_part(ws, scale, tiling.lit(w.shape[0], tiles)[None, :, :, None])
         strokes = encoding.digits(factor, part, scale, code.weight_slices, core.mask.bits, self.on.weight_rounding)
-        pixels = [Pixels(stroke.code, scale, is_used(in_column), stroke.exact) for stroke in strokes]
+        pixels = [WeightCodes(stroke.code, scale, is_used(in_column), stroke.exact) for stroke in strokes]
         return Weights(
             planes=tiling.each(
                 lambda told: plane.load(core, self.frozen, told, observe),
@@ -239,7 +239,7 @@ def _slice(tree, number):
     return jax.tree.map(lambda array: array[number], tree)
 
 
-def _stacked(planes: Plane, count: int) -> Plane:
+def _stacked(planes: WeightPlane, count: int) -> WeightPlane:
     """[column tiles, row tiles, height, width] -> [count, rows, width], the tiles of a group one below the other.
 
     One axis to loop over and none of size one in the midst: else XLA copies the stack before, or a column of it twice.

@@ -11,8 +11,8 @@ from electronics.numerics.bfloat16 import shortened
 from electronics.numerics.bounds import at_least, inverse
 from electronics.numerics.matmul import product
 from electronics.part import Number
-from optics.components.architecture import Machine
-from optics.components.device import Frozen
+from optics.components.architecture import Architecture
+from optics.components.device import DeviceVariation
 from optics.components.signal import Signal, root
 
 # A second product of fewer rows or columns than this costs little, and an average over so few would be a poor one.
@@ -24,7 +24,7 @@ MARGIN = 2.0
 SUMS = "sums of a plane"
 
 
-class Pixels(NamedTuple):
+class WeightCodes(NamedTuple):
     """A tile of weights as the mask is told: code [height, width], scale [1, width], whether a column is used at all
     [1, width], and the unrounded code."""
 
@@ -43,7 +43,7 @@ class Factors(NamedTuple):
     residual: jax.Array
 
 
-class Plane(NamedTuple):
+class WeightPlane(NamedTuple):
     """One tile, from the light of its sources to that on its diodes, without the losses that all light has alike.
 
     difference [height, width]: from the difference of an input's rails to that of an output's, in the user's scale;
@@ -70,7 +70,7 @@ class Plane(NamedTuple):
             return light
         return light._replace(total=product(light.total, self.total.rows))
 
-    def shortened(self) -> "Plane":
+    def shortened(self) -> "WeightPlane":
         """With its transmissions as `short_product` takes them, for a plane that is kept."""
         whole = self.total if isinstance(self.total, Factors) else shortened(self.total)
         return self._replace(difference=shortened(self.difference), total=whole)
@@ -99,7 +99,7 @@ class Plane(NamedTuple):
         )
 
 
-def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
+def load(core: Architecture, frozen: DeviceVariation, pixels: WeightCodes, look: bool) -> WeightPlane:
     """Pixels as they are shown, seen through all of the optics that acts on every vector alike.
 
     Crosstalk, vignetting and the splitter are linear and fixed, so they act on the plane, once, and not on the light
@@ -117,7 +117,7 @@ def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
     relative = pixels.code * clear_per_unit
     mean = jnp.mean(relative, axis=0, keepdims=True)
     about = relative - mean if code.unipolar else relative
-    return Plane(
+    return WeightPlane(
         difference=seen.difference * pixels.used,
         total=_summed(core, seen.total),
         clear=seen.unit,
@@ -130,7 +130,7 @@ def load(core: Machine, frozen: Frozen, pixels: Pixels, look: bool) -> Plane:
     )
 
 
-def _shown(core: Machine, frozen: Frozen, pixels: Pixels) -> tuple[jax.Array, jax.Array | None]:
+def _shown(core: Architecture, frozen: DeviceVariation, pixels: WeightCodes) -> tuple[jax.Array, jax.Array | None]:
     """What the pixels of each rail let through; None for the second where a weight has one pixel."""
     mask, on = core.mask, core.effects
     weight = mask.encodable(pixels.code, pixels.scale, on.smallest_step)
@@ -145,11 +145,11 @@ def _shown(core: Machine, frozen: Frozen, pixels: Pixels) -> tuple[jax.Array, ja
     return show(plus, frozen.pixel_gain[0]), show(minus, frozen.pixel_gain[1])
 
 
-def _summed(core: Machine, total: jax.Array) -> jax.Array | Factors:
+def _summed(core: Architecture, total: jax.Array) -> jax.Array | Factors:
     """The plane of the light's sum, or its approximation as row sums times column sums over the sum of all.
 
     The approximation is exact for a vector's light summed over the columns, for a column's under even light, and where
-    rows or columns are alike; `Plane.light_margin` bounds what is left from above.
+    rows or columns are alike; `WeightPlane.light_margin` bounds what is left from above.
     """
     if core.detector.needs_exact_light or min(total.shape) < FEWEST_FACTORED:
         return total

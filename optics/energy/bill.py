@@ -111,9 +111,9 @@ def price(
     Args:
         core: a `TensorCore`, or any machine with `cost` and `digital_cost`.
         sites: what `optics.trace` found.
-        readings: by site name, the `Readings` that `emulate(..., diagnostics=True)` returned of the same function,
+        readings: by site name, the `Diagnostics` that `emulate(..., diagnostics=True)` returned of the same function,
             whose leading axes are summed, or mean drives as fractions of full scale.
-        operations: operations beside the products by name, as `optics.census` counts them.
+        operations: operations beside the products by name, as `optics.count_elementwise_ops` counts them.
         memory_bits: bits to or from main memory by name.
 
     Returns:

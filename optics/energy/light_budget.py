@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from electronics import Number
-from electronics.book import ELEMENTARY_CHARGE
+from electronics.constants import ELEMENTARY_CHARGE
 from electronics.converters.limits import signal_to_noise
 from electronics.part import nearest
 from electronics.validation import caused_by
@@ -22,7 +22,7 @@ REFERENCES = ("product", "full scale")
 MOST_BITS = 24.0
 
 
-def lit(core: TensorCore, effective_bits: Number, *, against: str = "product") -> TensorCore:
+def with_effective_bits(core: TensorCore, effective_bits: Number, *, against: str = "product") -> TensorCore:
     """`core` with the source power that its losses and its amplifier's noise ask for; traces, vmaps, differentiates.
 
     against: what the noise is counted against. "product": the rms of the dot product of four-sigma Gaussian inputs
@@ -53,12 +53,12 @@ def photons_per_mac(core: TensorCore, readings: Mapping[str, Any] | None = None)
     return energy / (photon_energy(core.source.wavelength) * core.columns)
 
 
-def lit_by(core: TensorCore, photons: Number, readings: Mapping[str, Any] | None = None) -> TensorCore:
+def with_photons_per_mac(core: TensorCore, photons: Number, readings: Mapping[str, Any] | None = None) -> TensorCore:
     """`core` with the source power that launches so many photons per multiply-accumulate, see `photons_per_mac`.
 
-    The integrator's full well follows as in `lit`. Inputs brighter than the mean drive launch more: where
-    `source.mean_drive` is not that of the function at hand, give the `readings` of a run of it. Raises ValueError for
-    `photons` that are not above 0, or that take more light than a core may have.
+    The integrator's full well follows as in `with_effective_bits`. Inputs brighter than the mean drive launch more:
+    where `source.mean_drive` is not that of the function at hand, give the `readings` of a run of it. Raises ValueError
+    for `photons` that are not above 0, or that take more light than a core may have.
     """
     checks.above("photons", photons, 0.0)
     with caused_by(f"photons = {checks.stated(photons)} per MAC"):
@@ -69,7 +69,7 @@ def measured_drive(readings: Mapping[str, Any]) -> Number:
     """Mean magnitude of the inputs as a fraction of full scale, averaged over the MACs of all sites.
 
     readings: by site name, as `emulate(..., diagnostics=True)` returns them. By MACs and not by inputs, as light is
-    launched towards every column: it is what makes `photons_per_mac` those of `Readings.launched_per_mac`.
+    launched towards every column: it is what makes `photons_per_mac` those of `Diagnostics.launched_per_mac`.
 
     Raises ValueError where there are none.
     """
@@ -80,7 +80,7 @@ def measured_drive(readings: Mapping[str, Any]) -> Number:
 
 
 def mean_drive(seen: Any) -> Number:
-    """Mean drive of one site: of `Readings`, summed over their leading axes, or the number itself."""
+    """Mean drive of one site: of `Diagnostics`, summed over their leading axes, or the number itself."""
     return jnp.sum(seen.drive) / jnp.sum(seen.inputs) if hasattr(seen, "drive") else seen
 
 

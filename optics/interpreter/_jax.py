@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxprs_in_params
 from jax.extend.core import primitives as p
 
@@ -14,7 +13,6 @@ __all__ = [
     "Literal",
     "bind",
     "contains_product",
-    "gathered",
     "is_product",
     "jaxprs_inside",
     "kind",
@@ -123,20 +121,3 @@ def _all_equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
         yield eqn
         for inner in jaxprs_in_params(eqn.params):
             yield from _all_equations(inner)
-
-
-def gathered(array: jax.Array) -> jax.Array:
-    """The array whole on each device, where it is spread over axes of a mesh that are Explicit; else itself.
-
-    In JAX's explicit mode operations such as slices of a spread dimension are refused, see `jax.sharding.AxisType`.
-    """
-    sharding = jax.typeof(array).sharding
-    if not any(axes is not None for axes in sharding.spec):
-        return array
-    return jax.sharding.reshard(array, sharding.update(spec=jax.sharding.PartitionSpec(*[None] * array.ndim)))
-
-
-def is_concrete(value: Any) -> bool:
-    """Whether the value is an array of real numbers to be looked at, and not traced or a mere shape."""
-    traced = isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
-    return not traced and hasattr(value, "dtype") and jax.numpy.issubdtype(value.dtype, jax.numpy.inexact)

@@ -12,7 +12,7 @@ from optics.interpreter import _jax, products
 from optics.interpreter._jax import JaxprEqn, Literal
 from optics.interpreter.sites import Plan, Policy, Site, plan_call, stationary
 
-Readings = dict[int, Any]
+SiteDiagnostics = dict[int, Any]
 LOOP = 2**31
 
 
@@ -51,7 +51,7 @@ def emulate(
 
     Randomness: each site folds its index into `key`, each turn of a loop its number, so the same key gives the same
     result; under a vmap that does not map the key, all members see the same noise. With `diagnostics`, run returns
-    (result, {site name: Readings}), stacked over the turns of a scan.
+    (result, {site name: diagnostics}), stacked over the turns of a scan.
 
     Raises ValueError, before anything is compiled, for weights that are not finite (seen only outside a trace), for
     a product with a dimension of 0, and for a product of weights inside a primitive that cannot be entered.
@@ -80,10 +80,12 @@ class Runner:
     def __init__(self, diagnostics: bool):
         self.diagnostics = diagnostics
 
-    def __call__(self, plan: Plan, core: Core, key: jax.Array, args: Sequence[Any]) -> tuple[list[Any], Readings]:
+    def __call__(
+        self, plan: Plan, core: Core, key: jax.Array, args: Sequence[Any]
+    ) -> tuple[list[Any], SiteDiagnostics]:
         env = dict(zip(plan.jaxpr.constvars, plan.consts, strict=True))
         env.update(zip(plan.jaxpr.invars, args, strict=True))
-        readings: Readings = {}
+        readings: SiteDiagnostics = {}
         for number, eqn in enumerate(plan.jaxpr.eqns):
             values = [atom.val if isinstance(atom, Literal) else env[atom] for atom in eqn.invars]
             outs, seen = self.equation(plan, number, eqn, core, key, values)
@@ -220,7 +222,7 @@ class Runner:
     def cond(self, eqn, plans, core, key, values):
         """The branches not taken read zero."""
         index, args = values[0], values[1:]
-        shapes: Readings = {}
+        shapes: SiteDiagnostics = {}
         for plan in plans:
             shapes |= jax.eval_shape(lambda *a, plan=plan: self(plan, core, key, a)[1], *args)
 

@@ -49,7 +49,7 @@ class UnknownPrimitiveWarning(UserWarning):
     """Operations of a primitive that is not known are counted by a rule of thumb."""
 
 
-def census(fun: Callable, *, causal: bool | None = None) -> Callable[..., dict[str, float]]:
+def count_elementwise_ops(fun: Callable, *, causal: bool | None = None) -> Callable[..., dict[str, float]]:
     """A function of fun's arguments that counts its operations outside products, by the name they are done under.
 
     The name is the outermost `jax.named_scope`; operations under none are "element-wise". An addition, a

@@ -10,7 +10,7 @@ TITLES = ("site", "primitive", "vectors x rows x columns", "times", "MACs", "sha
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ReportRow:
     """One site. share: its share of all MACs; reason: why it is digital, "" on the core; note: what else holds."""
 
     site: Site
@@ -38,7 +38,7 @@ class Row:
 class Report:
     """The products of a function, in the order of `optics.trace`. Prints as a table."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
 
     @property
     def macs(self) -> int:
@@ -86,10 +86,10 @@ def report(sites: Sequence[Site]) -> Report:
         sites: the products of a function.
 
     Returns:
-        A `Report`, with a `Row` for each site. A primitive that is not known and takes weights is a row without MACs.
+        A `Report`, with a `ReportRow` for each site. An unknown primitive that takes weights is a row without MACs.
     """
     macs = max(1, sum(site.macs for site in sites))
-    return Report(tuple(Row(site, site.macs / macs, notices.why(site), _note(site)) for site in sites))
+    return Report(tuple(ReportRow(site, site.macs / macs, notices.why(site), _note(site)) for site in sites))
 
 
 def _note(site: Site) -> str:

@@ -333,8 +333,8 @@ def trace(
 
     Scores of an attention that are hidden by a mask known at trace time (made of iotas, comparisons, captured arrays)
     are left out of the sites' MACs, see `optics.interpreter.causal`. causal: True takes a mask that is data and
-    replaces scores by a large negative number for a causal one as well, of queries and keys along its last two axes; False
-    counts all scores, whatever hides them. Give `optics.census` the same.
+    replaces scores by a large negative number for a causal one as well, of queries and keys along its last two axes;
+    False counts all scores, whatever hides them. Give `optics.count_elementwise_ops` the same.
     """
 
     def sites(*args: Any, **kwargs: Any) -> tuple[Site, ...]:

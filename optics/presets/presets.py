@@ -8,12 +8,12 @@ from electronics.part import nearest
 from electronics.validation import without_plausibility
 from optics.components.nonidealities import Effects
 from optics.core.tensor_core import TensorCore
-from optics.energy.light_budget import lit
+from optics.energy.light_budget import with_effective_bits
 from optics.presets.devices import DEVICES, device, device_constants
 from optics.presets.scenario import SCENARIOS, build, scenario_constants
 
 DESIGN_BITS = 7.0
-# Before `lit` sizes the power: so much that the full well of the constants, which is for DESIGN_BITS, is not enlarged.
+# Source power [W] before it is sized: so large that the full well of the constants, for DESIGN_BITS, is not enlarged.
 BLINDING = 1e3
 
 
@@ -71,7 +71,7 @@ def from_constants(
     values = {field: constant.value for field, constant in constants.items()}
     with without_plausibility():
         unlit = build({**values, "source.power": BLINDING}, {"rows": rows, "columns": columns}, {})
-    return lit(lit(unlit, DESIGN_BITS), effective_bits)
+    return with_effective_bits(with_effective_bits(unlit, DESIGN_BITS), effective_bits)
 
 
 def constants_of(name: str) -> dict[str, Constant]:

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from electronics import ADC, DAC, TIA, Constant, DigitalBackend, Overhead, Part
-from electronics.book import CONSTANTS as ELECTRICAL
+from electronics.constants import CONSTANTS as ELECTRICAL
 from electronics.part import nearest
 from optics.components.correction import Correction
 from optics.components.detector import Photodetector
-from optics.components.drift import Drift, Upkeep
+from optics.components.drift import CalibrationSchedule, Drift
 from optics.components.encoding import Encoding
 from optics.components.free_space import FreeSpace
 from optics.components.mask import WeightMask
@@ -29,7 +29,7 @@ PARTS: dict[str, type[Part]] = {
     "tia": TIA,
     "adc": ADC,
     "drift": Drift,
-    "upkeep": Upkeep,
+    "upkeep": CalibrationSchedule,
     "digital": DigitalBackend,
     "overhead": Overhead,
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from electronics.book import CONSTANTS as ELECTRICAL
+from electronics.constants import CONSTANTS as ELECTRICAL
 from electronics.constants import Constant, parse
 from optics.constants import CONSTANTS as OPTICAL
 

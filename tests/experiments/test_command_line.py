@@ -144,7 +144,7 @@ def test_what_python_cannot_hold_is_one_line(monkeypatch, capsys, error):
 
 def test_a_plausibility_warning_is_one_line(tmp_path, capsys):
     with without_plausibility():
-        optics.config.save(optics.today().replace({"digital.wire_length": 5.0}), tmp_path / "core.toml")
+        optics.serialise.save(optics.today().replace({"digital.wire_length": 5.0}), tmp_path / "core.toml")
     out = tmp_path / "out"
     shapes = "llama-3.1-8b"
     assert commands.run(["bill", "--core", str(tmp_path / "core.toml"), "--shapes", shapes, "--out", str(out)]) == 0

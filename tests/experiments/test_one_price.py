@@ -30,7 +30,7 @@ def as_the_readme_does(core, config, tokens, batch=1):
     shapes = models.parameter_shapes(config), jax.ShapeDtypeStruct((batch, tokens), jnp.int32)
     kept = batch * tokens * 2 * config.layers * config.kv_heads * config.head_dim * 8
     traffic = {"KV cache": 2 * kept, "embedding": batch * tokens * config.hidden * 8}
-    work = optics.census(forward)(*shapes)
+    work = optics.count_elementwise_ops(forward)(*shapes)
     return optics.price(core, optics.trace(forward)(*shapes), operations=work, memory_bits=traffic)
 
 

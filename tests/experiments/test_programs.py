@@ -35,7 +35,7 @@ def test_attribute_has_every_effect_alone_and_without(given, tmp_path, capsys):
     core = optics.today(rows=64, columns=64).replace(
         {"effects": optics.Effects.only("adc_noise", "weight_rounding"), "adc.enob": 4.0}
     )
-    optics.config.save(core, tmp_path / "core.toml")
+    optics.serialise.save(core, tmp_path / "core.toml")
     summary = ablation.main(ablation.Attribute(**given, core=tmp_path / "core.toml"))
     rows = {row["effect"]: row for row in summary["rows"]}
     assert summary["rows"][0]["effect"] == "adc_noise"

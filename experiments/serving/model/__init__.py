@@ -1,12 +1,11 @@
 """Digital systems for language models: what they reach and draw, and serving on any machine, digital or optical.
 
-`predict` answers for one system. Beneath it: `System` is data with ranges, `System.at` a machine at a corner of them,
-and `Machine` the protocol (`prefill`, `decode_step`, memory, link, idle and nameplate watts) on which `serve` is built,
-and `serve_pair` for a machine that reads prompts and one that writes answers. What was fitted to published results, and
-how, is in `calibration`.
+`predict` answers for one system. Beneath it: `DigitalSystem` is data with ranges, `DigitalSystem.at` a machine at a
+corner of them, and `Machine` the protocol (`prefill`, `decode_step`, memory, link, idle and nameplate watts) on which
+`serve` is built, and `serve_pair` for a machine that reads prompts and one that writes answers. What was fitted to
+published results, and how, is in `experiments.serving.validate`.
 """
 
-from electronics.digital.measured import ENERGY_PER_MAC, MEASURED_RUNS, MeasuredRun, tops_per_watt
 from experiments.serving.model.digital import DigitalMachine, Software
 from experiments.serving.model.machine import Cost, Machine
 from experiments.serving.model.pair import Pair, ServedByPair, serve_pair
@@ -28,32 +27,26 @@ from experiments.serving.model.system import (
     CORNERS,
     SYSTEMS,
     Corner,
-    System,
+    DigitalSystem,
     hand_over_joules,
     hand_over_seconds,
     machine,
     system_named,
 )
-from experiments.serving.validate.published import PUBLISHED, Published
 
 __all__ = [
     "CORNERS",
-    "ENERGY_PER_MAC",
-    "MEASURED_RUNS",
     "PRECISIONS",
-    "PUBLISHED",
     "SYSTEMS",
     "AnySystem",
     "Corner",
     "Cost",
     "DigitalMachine",
     "Machine",
-    "MeasuredRun",
     "Model",
     "Pair",
     "Precision",
     "Prediction",
-    "Published",
     "Range",
     "Request",
     "Served",
@@ -61,7 +54,7 @@ __all__ = [
     "Shape",
     "Software",
     "Split",
-    "System",
+    "DigitalSystem",
     "chips_needed",
     "hand_over_joules",
     "hand_over_seconds",
@@ -78,5 +71,4 @@ __all__ = [
     "serve_pair",
     "serve_split",
     "system_named",
-    "tops_per_watt",
 ]

@@ -18,7 +18,7 @@ MOST_CHIPS = 2**16
 
 
 class AnySystem(Protocol):
-    """Machines of one kind: `System`, or what gives an optical system's machines at the corners of its own ranges."""
+    """Machines of one kind: `DigitalSystem`, or an optical system with machines at the corners of its own ranges."""
 
     name: str
 

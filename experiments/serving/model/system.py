@@ -38,7 +38,7 @@ SOFTWARE: Mapping[str, Constant] = MappingProxyType(_constants("software.toml"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class System:
+class DigitalSystem:
     """A kind of machine: its constants by field name, and whose fits it borrows.
 
     `family` and `software` name tables of fits; `parallel` says how chips share a model: each a part of every layer
@@ -134,7 +134,7 @@ def _software(name: str, corner: Corner, calibration: Mapping[str, Constant]) ->
     )
 
 
-def _read() -> tuple[dict[str, Constant], dict[str, System]]:
+def _read() -> tuple[dict[str, Constant], dict[str, DigitalSystem]]:
     tables = _tables("systems.toml")
     common = parse({"common": tables.pop("common")})
     systems = {}
@@ -142,16 +142,16 @@ def _read() -> tuple[dict[str, Constant], dict[str, System]]:
         fields = {field: entry for field, entry in table.items() if isinstance(entry, dict)}
         words = {field: entry for field, entry in table.items() if field not in fields}
         constants = {key.partition(".")[2]: constant for key, constant in parse({name: fields}).items()}
-        systems[name] = System(name=name, fields=MappingProxyType(constants), **words)
+        systems[name] = DigitalSystem(name=name, fields=MappingProxyType(constants), **words)
     return common, systems
 
 
 _COMMON, _SYSTEMS = _read()
-SYSTEMS: Mapping[str, System] = MappingProxyType(_SYSTEMS)
+SYSTEMS: Mapping[str, DigitalSystem] = MappingProxyType(_SYSTEMS)
 """Every system by its short name."""
 
 
-def system_named(name: str) -> System:
+def system_named(name: str) -> DigitalSystem:
     """The system of that short name; an unknown one is a ValueError that names the nearest."""
     if name not in SYSTEMS:
         raise ValueError(f"no system {name!r}{nearest(name, list(SYSTEMS))}")

@@ -11,8 +11,8 @@ from electronics import Part
 from electronics.part import nearest
 
 LIGHT: dict[str, Callable[[optics.TensorCore, Any], optics.TensorCore]] = {
-    "light.effective_bits": optics.lit,
-    "light.photons_per_mac": optics.lit_by,
+    "light.effective_bits": optics.with_effective_bits,
+    "light.photons_per_mac": optics.with_photons_per_mac,
 }
 """Axes that set the source power, and the full well with it, by what comes of it; they act after all others."""
 

@@ -61,7 +61,7 @@ def _sweep(tables: Mapping[str, Any]) -> Sweep:
 def _core(name: Any) -> optics.TensorCore:
     if not isinstance(name, str):
         raise ValueError(f"core = {options.shown(name)} must be the name of a preset or device, or a file in quotes")
-    return optics.config.load(name) if name.endswith((".toml", ".json")) else optics.preset(name)
+    return optics.serialise.load(name) if name.endswith((".toml", ".json")) else optics.preset(name)
 
 
 def _subject(table: Any) -> Subject:

@@ -13,7 +13,7 @@ from experiments.sweeps.definition.sweep import Group, Sweep
 from experiments.sweeps.running import cluster
 from experiments.sweeps.running.layout import Layout, memory
 from experiments.sweeps.subjects import metrics
-from experiments.sweeps.subjects.subject import Loaded
+from experiments.sweeps.subjects.subject import LoadedSubject
 
 SHARE_OF_MEMORY = 0.6
 
@@ -37,7 +37,7 @@ class Engine:
         """Trials of one call over all devices."""
         return self.layout.per_call * self.devices
 
-    def place(self, group: Group, loaded: Loaded) -> "Placed":
+    def place(self, group: Group, loaded: LoadedSubject) -> "Placed":
         """A group on the devices of this process, ready to be run; compiles where its structure is new."""
         whole = (group.core, loaded.operands, dict(group.drives))
         given = [jax.device_put(whole, device) for device in jax.local_devices()]
@@ -47,7 +47,7 @@ class Engine:
             self._programs[structure] = self._fitting(group, loaded, given)
         return Placed(self, group, given, self._programs[structure])
 
-    def _fitting(self, group: Group, loaded: Loaded, given: list[Any]) -> list[Any]:
+    def _fitting(self, group: Group, loaded: LoadedSubject, given: list[Any]) -> list[Any]:
         """The program on each device; with fewer trials at once until it fits, where that is still free."""
         while True:
             programs = self._compiled(group, loaded, given)
@@ -58,7 +58,7 @@ class Engine:
                 return programs
             self.layout = self.layout.halved()
 
-    def _compiled(self, group: Group, loaded: Loaded, given: list[Any]) -> list[Any]:
+    def _compiled(self, group: Group, loaded: LoadedSubject, given: list[Any]) -> list[Any]:
         run = jax.jit(self._on_device(loaded))
         nothing = np.zeros(self.layout.per_call, int)
 
@@ -69,7 +69,7 @@ class Engine:
         with ThreadPoolExecutor() as pool:
             return list(pool.map(compiled, given))
 
-    def _on_device(self, loaded: Loaded) -> Any:
+    def _on_device(self, loaded: LoadedSubject) -> Any:
         names, seed, width = self.sweep.metrics, self.sweep.seed, self.layout.width
 
         def trial(core, operands, drives, values, number):

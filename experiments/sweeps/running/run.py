@@ -17,7 +17,7 @@ from experiments.sweeps.running.layout import Layout, check
 from experiments.sweeps.running.results import Run
 from experiments.sweeps.running.store import Store
 from experiments.sweeps.subjects import metrics
-from experiments.sweeps.subjects.subject import Loaded, Subject
+from experiments.sweeps.subjects.subject import LoadedSubject, Subject
 
 POLL_SECONDS = 0.5
 
@@ -75,7 +75,7 @@ class _Work:
         self.engine: Engine | None = None
         self.group = -1
         self.subject: Subject | None = None
-        self.loaded: Loaded | None = None
+        self.loaded: LoadedSubject | None = None
         self.placed: Placed | None = None
         self.began, self.trials = time.monotonic(), 0
 
@@ -135,7 +135,7 @@ class _Work:
         self.placed = self.placed or self.engine.place(of, loaded)
         self.group = group
 
-    def _lit(self, number: int, group: Group, loaded: Loaded) -> Group:
+    def _lit(self, number: int, group: Group, loaded: LoadedSubject) -> Group:
         """The group with the mean drive of its subject, which is measured once in a run, and what its bill rests on."""
         if self.sweep.measures_drive:
             name = f"drive of group {number}"
@@ -148,7 +148,7 @@ class _Work:
             self.store.keep(f"bill of group {number}", self._rests_on(group, loaded))
         return group
 
-    def _rests_on(self, group: Group, loaded: Loaded) -> list[str]:
+    def _rests_on(self, group: Group, loaded: LoadedSubject) -> list[str]:
         """What the bills of a group rest on; a number that varies within it is left out."""
         first = {name: values[0] for name, values in group.values.items()}
         bill, _ = loaded.price(fields.applied(group.core, first), group.drives)

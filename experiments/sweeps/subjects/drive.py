@@ -13,7 +13,7 @@ from optics.energy.light_budget import mean_drive, measured_drive
 
 
 class Inputs(NamedTuple):
-    """Sums over products, of which a mean drive is a ratio, as in `optics.Readings`."""
+    """Sums over products, of which a mean drive is a ratio, as in `optics.Diagnostics`."""
 
     drive: jax.Array
     inputs: jax.Array

@@ -10,7 +10,7 @@ import numpy as np
 
 import optics
 from electronics.part import nearest
-from optics.datapath.diagnostics import Readings
+from optics.datapath.diagnostics import Diagnostics
 
 Source = Literal["score", "readings", "bill", "core"]
 
@@ -71,7 +71,7 @@ def needs(names: Sequence[str], source: Source) -> bool:
     return any(METRICS[name].source == source for name in names)
 
 
-def of_readings(names: Sequence[str], seen: Readings) -> dict[str, jax.Array]:
+def of_readings(names: Sequence[str], seen: Diagnostics) -> dict[str, jax.Array]:
     """Those of the metrics that the readings hold, summed over sites and layers beforehand."""
     return {name: jnp.asarray(getattr(seen, name)()) for name in names if METRICS[name].source == "readings"}
 

@@ -25,14 +25,14 @@ class Subject(Protocol):
     def check(self) -> None:
         """Raises ValueError or FileNotFoundError for what cannot be, before anything is loaded."""
 
-    def load(self) -> "Loaded":
+    def load(self) -> "LoadedSubject":
         """Everything that a run needs, in memory."""
 
     def describe(self) -> Mapping[str, Any]:
         """The fields, as a manifest states them."""
 
 
-class Loaded(Protocol):
+class LoadedSubject(Protocol):
     """A subject in memory. operands: arrays, the same for all cores; macs: of one run; samples: figures it gives.
 
     program: what, beside shapes of operands, distinguishes the compiled function from that of another subject.

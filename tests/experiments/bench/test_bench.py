@@ -7,7 +7,7 @@ import pytest
 
 from experiments.bench import floors, worker
 from experiments.bench import program as bench
-from experiments.bench.cases import Case, operands
+from experiments.bench.cases import BenchCase, operands
 from experiments.commands import run
 
 SMALL = ["--only", "product", "--threads", "1", "--rounds", "3", "--shapes", "48", "40", "--vectors", "4"]
@@ -48,7 +48,7 @@ def test_what_was_timed_is_not_timed_again(out, monkeypatch, capsys):
 
 def test_the_same_work_is_compared():
     """Both sides of a pair give the same product, up to the noise; a sweep and a product have the same operands."""
-    case = Case(kind="product", preset="physical_limit", rows=48, columns=40, vectors=4, tile_rows=64)
+    case = BenchCase(kind="product", preset="physical_limit", rows=48, columns=40, vectors=4, tile_rows=64)
     pair = worker.pair(case)
     digital, emulated = np.asarray(pair.digital()), np.asarray(pair.emulated())
     assert np.std(emulated - digital) < 0.05 * np.std(digital)
@@ -56,7 +56,7 @@ def test_the_same_work_is_compared():
 
 def test_the_floor_is_a_product_with_noise_and_rounding():
     """Two samples of variance 1e-6 and two roundings to 1/511 an output's path: the inputs' add up over 48 rows."""
-    case = Case(kind="floor", preset="today", rows=48, columns=40, vectors=400, tile_rows=16)
+    case = BenchCase(kind="floor", preset="today", rows=48, columns=40, vectors=400, tile_rows=16)
     pair = worker.pair(case)
     off = np.asarray(pair.emulated()) - np.asarray(pair.digital())
     each = 1e-6 + (1 / 511) ** 2 / 12
@@ -66,7 +66,7 @@ def test_the_floor_is_a_product_with_noise_and_rounding():
 
 def test_the_bare_emulation_has_the_noise_that_it_names():
     """Against float64: DACs' rounding and noise, intensity, light and converters; 16,000 outputs tell it to 5 %."""
-    case = Case(kind="bare", preset="today", rows=48, columns=40, vectors=400, tile_rows=64)
+    case = BenchCase(kind="bare", preset="today", rows=48, columns=40, vectors=400, tile_rows=64)
     pair, numbers = worker.pair(case), floors.Numbers()
     x, w = (np.asarray(a, np.float64) for a in operands(case))
     u, t = x / np.abs(x).max(axis=1, keepdims=True), w / np.abs(w).max(axis=0)

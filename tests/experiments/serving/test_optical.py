@@ -65,7 +65,9 @@ def test_it_predicts_as_any_system(system):
 
 
 def test_less_light_costs_less():
-    cheap, dear = (OpticalSystem(name="x", core=optics.lit(optics.today(), bits)) for bits in (5.0, 8.0))
+    cheap, dear = (
+        OpticalSystem(name="x", core=optics.with_effective_bits(optics.today(), bits)) for bits in (5.0, 8.0)
+    )
     assert cheap.laws(SHAPE)[0].token_joules < dear.laws(SHAPE)[0].token_joules
 
 

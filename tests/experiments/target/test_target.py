@@ -119,7 +119,7 @@ def test_a_doubted_constant_moves_the_verdict():
 def test_a_core_of_ones_own(tmp_path):
     """What it shares with a scenario keeps the ranges of that, its own numbers are exact, its light is not resized."""
     core = optics.projected_2029(rows=64, columns=64).replace({"digital.mac_energy": 0.1e-12, "source.power": 0.2})
-    optics.config.save(core, tmp_path / "mine.toml")
+    optics.serialise.save(core, tmp_path / "mine.toml")
     own = candidates.of_file(tmp_path / "mine.toml", "projected_2029", ["core.adc.survey_factor=0.5"])
     found = judged(own)
     assert "digital.mac_energy" not in found["sobol"] and "adc.survey_factor" not in found["sobol"]

@@ -36,7 +36,7 @@ def found():
     def figure(core):
         return jnp.mean(((core.matmul(X, W, key=KEY) - X @ W) / size) ** 2, axis=0)
 
-    return optics.attribute(figure, CORE, progress=counted)
+    return optics.ablate(figure, CORE, progress=counted)
 
 
 def test_the_figure_is_compiled_once(found):
@@ -70,7 +70,7 @@ def test_what_acts_is_found_and_nothing_else(found):
 
 def test_costs_are_what_is_added_alone_and_saved_by_removal():
     """The largest saving first; in a figure that is linear in its effects both are the same."""
-    found = optics.attribute(
+    found = optics.ablate(
         lambda core: 1 + 3 * core.effects.shot + 5 * core.effects.rin,
         CORE.replace({"effects": Effects.uniform(1.0)}),
         groups_of={"light": ("shot",), "lasers": ("rin",), "both": ("shot", "rin")},

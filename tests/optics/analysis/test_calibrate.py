@@ -80,8 +80,8 @@ def test_calibration_leaves_little_and_says_what_it_took(calibrated):
 
 
 def test_a_calibrated_core_goes_to_a_file_and_back(calibrated, tmp_path):
-    optics.config.save(calibrated[1].core, tmp_path / "core.toml")
-    again = optics.config.load(tmp_path / "core.toml")
+    optics.serialise.save(calibrated[1].core, tmp_path / "core.toml")
+    again = optics.serialise.load(tmp_path / "core.toml")
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(calibrated[1].core), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -122,10 +122,10 @@ def test_ranges_are_fixed_at_each_site_and_turn(sample):
         "002 out 32x16": (16,),
     }
     run = jax.jit(optics.emulate(forward))
-    y = run(optics.Ranged(core, found), jax.random.key(0), *sample)
+    y = run(optics.FixedRangeCore(core, found), jax.random.key(0), *sample)
     assert np.all(np.isfinite(y))
     stack = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), core, core)
-    both = jax.vmap(lambda core: run(optics.Ranged(core, found), jax.random.key(0), *sample))(stack)
+    both = jax.vmap(lambda core: run(optics.FixedRangeCore(core, found), jax.random.key(0), *sample))(stack)
     np.testing.assert_allclose(both[0], y, rtol=1e-3, atol=1e-2)
 
 
@@ -145,7 +145,7 @@ def test_measured_ranges_beat_those_of_the_norms_where_columns_add_up(sample):
     np.testing.assert_allclose(range.full_scale, jnp.max(jnp.abs(seen), axis=0), rtol=1e-4)
     errors = [
         float(jnp.std(optics.emulate(product)(c, jax.random.key(0), w["out"], x) - x @ w["out"]))
-        for c in (optics.Ranged(core, found), core)
+        for c in (optics.FixedRangeCore(core, found), core)
     ]
     assert errors[0] < errors[1] / 2
 
@@ -154,6 +154,6 @@ def test_a_site_that_was_not_calibrated_is_refused(sample):
     core = optics.today(rows=64, columns=64)
     found = optics.fit_ranges(lambda w, x: x @ w["out"])(core, jax.random.key(0), *sample)
     with pytest.raises(ValueError, match="site '000 turns 32x32' has no calibrated range; there are: 000 out 32x16"):
-        optics.emulate(forward)(optics.Ranged(core, found), jax.random.key(0), *sample)
+        optics.emulate(forward)(optics.FixedRangeCore(core, found), jax.random.key(0), *sample)
     with pytest.raises(ValueError, match="run it through optics.emulate"):
-        optics.Ranged(core, found).matmul(sample[1], sample[0]["out"], key=jax.random.key(0))
+        optics.FixedRangeCore(core, found).matmul(sample[1], sample[0]["out"], key=jax.random.key(0))

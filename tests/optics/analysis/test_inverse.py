@@ -100,7 +100,7 @@ def test_twenty_steps_on_a_core_beat_a_grid_of_a_thousand():
 
     def merit(values):
         core = base.replace({"clock": values["clock"], "adc.enob": values["enob"], "adc.bits": values["enob"] + 2})
-        core = optics.lit(core, values["bits"])
+        core = optics.with_effective_bits(core, values["bits"])
         error = jnp.sqrt(jnp.mean((core.matmul(x, w, key=jax.random.key(0)) - x @ w) ** 2) / jnp.mean((x @ w) ** 2))
         joules = optics.price(core, sites).total
         return jnp.log(joules / 1e-9) + error / 0.05, {"error": error}

@@ -102,7 +102,7 @@ def test_the_vmapped_cores_are_those_of_a_loop():
     )
 
     def watts(core):
-        return optics.price(optics.lit(core, 7.0), sites).watts_at()
+        return optics.price(optics.with_effective_bits(core, 7.0), sites).watts_at()
 
     core = optics.projected_2029()
     over = optics.Uncertainty(watts, core, optics.spreads(optics.constants_of("projected_2029"), optics.CHOICES))

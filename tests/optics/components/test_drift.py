@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import optics
-from optics import Drift, Effects, Upkeep
+from optics import CalibrationSchedule, Drift, Effects
 from optics.components import device
 
 ROWS, COLUMNS = 64, 16
@@ -101,7 +101,7 @@ def test_temperature_moves_all_sources_alike():
 
 def test_probes_take_time_and_energy_from_the_work():
     """1e9 probes of two symbols of 1 ns every 10 s are a fifth of the time: all takes 1.25 times as long."""
-    assert float(Upkeep(interval=10.0, probes=1e9).lost_duty(2e-9)) == pytest.approx(0.2, rel=1e-6)
+    assert float(CalibrationSchedule(interval=10.0, probes=1e9).lost_duty(2e-9)) == pytest.approx(0.2, rel=1e-6)
     sites = optics.trace(lambda w, x: x @ w)(
         jax.ShapeDtypeStruct((64, 16), jnp.float32), jax.ShapeDtypeStruct((100, 64), jnp.float32)
     )

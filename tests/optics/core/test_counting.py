@@ -183,7 +183,7 @@ def test_a_warning_names_the_product_where_counting_matters(electrons, changes, 
 
 def test_emulate_names_the_site_that_is_too_dim_without_running_diagnostics():
     """A core of 32 rows at half a photon per MAC: 0.5 x 0.8 or fewer electrons per product, some 5 per output."""
-    dim = optics.lit_by(optics.physical_limit(rows=32, columns=16), 0.5)
+    dim = optics.with_photons_per_mac(optics.physical_limit(rows=32, columns=16), 0.5)
     x, params = jnp.ones((3, 32)), {"layer": jnp.ones((32, 8))}
     run = optics.emulate(lambda p, x: x @ p["layer"])
     with pytest.warns(UserWarning, match=r"000 layer 32x8: some .* photo-electrons are expected per output"):

@@ -83,7 +83,7 @@ def test_inputs_beyond_a_fixed_range_clip_at_either_end(inputs):
     x, w = X[:, :16], W[:16, :16]
     limit = np.float32(np.median(np.abs(x).max(axis=1)))
     ranges = {"000 weights 16x16": optics.SiteRange(jnp.full(16, 100.0), limit)}
-    y = quickly(optics.emulate(product))(optics.Ranged(core, ranges), KEY, w, x)
+    y = quickly(optics.emulate(product))(optics.FixedRangeCore(core, ranges), KEY, w, x)
     truth = np.clip(x, -limit, limit).astype(np.float64) @ w
     np.testing.assert_allclose(y, truth, atol=1e-4 * np.abs(w).sum(axis=0).max() * limit)
     assert np.mean(x < -limit) > 0.05

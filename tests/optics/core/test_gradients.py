@@ -16,7 +16,7 @@ import pytest
 import optics
 from electronics import IntegerCore
 from optics.components.modulation import LED, ElectroAbsorption, Laser, MachZehnder, Straight
-from optics.core.tensor_core import Prepared
+from optics.core.tensor_core import RealizedCore
 from optics.datapath.full_scale import SiteRange
 
 ROWS, COLUMNS, VECTORS, KEYS = 32, 16, 8, 96
@@ -83,7 +83,7 @@ def rich(changes=None):
 
 
 def lit_to(core, photons):
-    return float(optics.lit_by(core.replace({"source.mean_drive": 0.2}), photons).source.power)
+    return float(optics.with_photons_per_mac(core.replace({"source.mean_drive": 0.2}), photons).source.power)
 
 
 def drawn(key, shape=(VECTORS, ROWS, COLUMNS)):
@@ -177,7 +177,7 @@ def test_gradient_in_ranges_that_are_fixed():
     def in_range(core, theta, x, w, key):
         found = core.prepare()
         ranges = SiteRange(theta["full scale"] * jnp.ones(COLUMNS), theta["input scale"])
-        return Prepared(found.core, found.device, ranges).matmul(x, w, key=key)
+        return RealizedCore(found.core, found.device, ranges).matmul(x, w, key=key)
 
     core = rich()
     run = over_keys(partial(squared_error, core, SOME, multiply=in_range))
@@ -263,7 +263,7 @@ def test_gradient_of_the_integer_core_is_homogeneous():
 @pytest.mark.parametrize("scaled", ["weights", "inputs"])
 def test_descent_where_shot_noise_decides_goes_down(scaled):
     """At 300 photons per MAC the loss grows with either operand; with scales held the gradient said -0.44."""
-    core = optics.lit_by(optics.projected_2029().replace({"source.mean_drive": 0.2}), 300.0)
+    core = optics.with_photons_per_mac(optics.projected_2029().replace({"source.mean_drive": 0.2}), 300.0)
     x, w = jax.random.normal(jax.random.key(0), (64, 256)), jax.random.normal(jax.random.key(1), (256, 32)) / 16
     run, keys = optics.emulate(lambda p, x: x @ p), jax.random.split(jax.random.key(5), 64)
 

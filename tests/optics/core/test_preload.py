@@ -86,7 +86,7 @@ def test_a_loaded_core_keeps_its_ranges(params):
         return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, params["layers"])[0] @ params["out"]
 
     x = jax.random.normal(jax.random.key(1), (6, 40))
-    ranged = optics.Ranged(core(), optics.fit_ranges(model)(core(), KEY, params, x))
+    ranged = optics.FixedRangeCore(core(), optics.fit_ranges(model)(core(), KEY, params, x))
     run = jax.jit(optics.emulate(model))
     loaded = optics.load(model)(ranged, params, x)
     np.testing.assert_array_equal(run(loaded, KEY, params, x), run(ranged, KEY, params, x))

@@ -98,7 +98,7 @@ def test_training_through_the_emulation_learns_what_hand_made_noise_teaches(data
     (features, labels), tested = data
     exactly, on_core, with_noise, accuracy = programs
     core = optics.projected_2029(rows=64, columns=64).replace({"source.mean_drive": 0.2})
-    core = optics.lit_by(core, photons)
+    core = optics.with_photons_per_mac(core, photons)
     plain, _ = exactly(0.0, start(), features, labels)
     before = float(accuracy(core, plain, *tested))
     learnt, losses = on_core(core, plain, features, labels)

@@ -173,7 +173,7 @@ def observe(core: optics.TensorCore, x: jax.Array, w: jax.Array, key: jax.Array)
     return core.observe(x, w, key=key)
 
 
-def draw(core: optics.TensorCore, x, w) -> tuple[np.ndarray, optics.Readings]:
+def draw(core: optics.TensorCore, x, w) -> tuple[np.ndarray, optics.Diagnostics]:
     """The fast path's products of one x over many draws, float64 [DRAWS, columns], and what was seen."""
     y, seen = observe(core, np.tile(x, (VECTORS, 1)), np.tile(w, (1, WIDTH // COLUMNS)), jax.random.key(7))
     return np.asarray(y, np.float64).reshape(DRAWS, COLUMNS), seen

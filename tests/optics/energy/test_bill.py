@@ -81,7 +81,7 @@ def test_totals_of_the_published_budget(scenario, bits, published):
 
     All agree within 2 %; what remains is how many partial sums are read back.
     """
-    core = optics.lit(published_core(scenario, 1024, bits), bits)
+    core = optics.with_effective_bits(published_core(scenario, 1024, bits), bits)
     bill = optics.price(core, product(16 * 1024, 1024, 512))
     assert float(bill.per_mac) * 1e15 == pytest.approx(published, rel=0.05)
 
@@ -92,7 +92,7 @@ def test_totals_of_the_published_budget(scenario, bits, published):
 )
 def test_totals_of_the_published_budget_against_full_scale(scenario, size, published):
     """Noise counted against the largest signal of a detector, 8 bits below it; all agree within 2 %."""
-    core = optics.lit(published_core(scenario, size, 8), 8.0, against="full scale")
+    core = optics.with_effective_bits(published_core(scenario, size, 8), 8.0, against="full scale")
     bill = optics.price(core, product(16 * size, size, 512))
     assert float(bill.per_mac) * 1e15 == pytest.approx(published, rel=0.05)
 

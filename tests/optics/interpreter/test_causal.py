@@ -213,7 +213,9 @@ def test_a_mask_that_is_data_is_causal_where_the_caller_says_so():
     assert shares(fun, *given) == [1.0, 1.0]
     sites = optics.trace(fun, causal=True)(*given)
     assert [(s.share, s.hidden_by) for s in sites if not s.stationary] == [(SEEN, "causal=True")] * 2
-    assert optics.census(fun, causal=True)(*given) == optics.census(attention(by_iota))(*given[:2])
+    assert optics.count_elementwise_ops(fun, causal=True)(*given) == optics.count_elementwise_ops(attention(by_iota))(
+        *given[:2]
+    )
 
     def last(w, x, mask):
         return fun_of_last(w, x, mask)
@@ -228,7 +230,7 @@ def test_a_mask_that_is_data_is_causal_where_the_caller_says_so():
 
 def test_nothing_is_left_out_where_the_caller_says_so():
     assert shares(attention(by_iota), causal=False) == [1.0, 1.0]
-    found = optics.census(attention(by_iota), causal=False)(*weights_and_data())
+    found = optics.count_elementwise_ops(attention(by_iota), causal=False)(*weights_and_data())
     assert sum(found.values()) == 11 * LENGTH**2 + LENGTH
 
 
@@ -239,7 +241,7 @@ def test_a_mask_that_is_known_is_found_and_not_said():
 
 def test_census_counts_the_scores_that_are_seen():
     """Largest, difference, exp (4), sum, division (4) for each, and one comparison a row with which JAX guards it."""
-    found = optics.census(attention(by_iota))(*weights_and_data())
+    found = optics.count_elementwise_ops(attention(by_iota))(*weights_and_data())
     assert found == {"element-wise": 11 * LENGTH * (LENGTH + 1) / 2 + LENGTH}
 
 

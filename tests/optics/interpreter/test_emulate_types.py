@@ -98,7 +98,7 @@ def test_emulate_bool_product_is_true_from_one_half_on():
     w, x = RANDOM.random((64, 32)) < 0.02, RANDOM.random((50, 64)) < 0.05
     exact = (x.astype(int) @ w.astype(int)) > 0
     assert 0.02 < exact.mean() < 0.3
-    quiet = optics.lit_by(NOISY, 1e5)
+    quiet = optics.with_photons_per_mac(NOISY, 1e5)
     counts = optics.emulate(lambda w, x: x @ w)(quiet, KEY, w.astype(np.float32), x.astype(np.float32))
     noise = np.asarray(counts) - x.astype(np.float32) @ w.astype(np.float32)
     assert 0 < np.max(np.abs(noise)) < 0.5

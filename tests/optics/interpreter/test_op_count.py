@@ -15,7 +15,7 @@ SPECIAL = 4
 
 
 def count(fun, *args, **kwargs):
-    return optics.census(fun)(*(args or (X,)), **kwargs)
+    return optics.count_elementwise_ops(fun)(*(args or (X,)), **kwargs)
 
 
 @pytest.mark.parametrize(

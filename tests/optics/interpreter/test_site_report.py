@@ -192,11 +192,11 @@ def test_an_unknown_primitive_of_data_or_of_weights_alone_is_no_site():
 
 def test_the_census_names_primitives_that_it_does_not_know():
     with pytest.warns(optics.UnknownPrimitiveWarning, match="one operation per output element: lu, pure_callback"):
-        counted = optics.census(lambda x: (jax.pure_callback(np.sin, X, x), lax.linalg.lu(x)[0]))(X)
+        counted = optics.count_elementwise_ops(lambda x: (jax.pure_callback(np.sin, X, x), lax.linalg.lu(x)[0]))(X)
     assert counted == {"element-wise": 2 * 8 * 16}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        optics.census(lambda x: jax.debug.print("{}", x))(X)
+        optics.count_elementwise_ops(lambda x: jax.debug.print("{}", x))(X)
 
 
 ONLY_DATA = {

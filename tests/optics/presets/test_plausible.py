@@ -89,15 +89,18 @@ def test_no_preset_device_or_range_of_the_constants_is_warned_about():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (lambda: optics.lit_by(CORE, 1e30), r"^photons = 1e\+30 per MAC: Source.power = "),
-        (lambda: optics.lit_by(CORE, -3), "^photons = -3 must be a finite number above 0"),
-        (lambda: optics.lit_by(CORE, 0), "^photons = 0 must be a finite number above 0"),
-        (lambda: optics.lit_by(CORE, float("nan")), "^photons = nan must be a finite number above 0"),
-        (lambda: optics.lit_by(CORE, float("inf")), "^photons = inf must be a finite number above 0"),
-        (lambda: optics.lit_by(CORE, "300"), "^photons = '300' must be a number"),
-        (lambda: optics.lit_by(CORE, 1e-12), "^photons = 1e-12 per MAC: source.power = .* leaves less than"),
-        (lambda: optics.lit(CORE, 70), "^effective_bits = 70 must be between 0 and 24"),
-        (lambda: optics.lit(CORE, np.nan), "^effective_bits = nan must be between 0 and 24"),
+        (lambda: optics.with_photons_per_mac(CORE, 1e30), r"^photons = 1e\+30 per MAC: Source.power = "),
+        (lambda: optics.with_photons_per_mac(CORE, -3), "^photons = -3 must be a finite number above 0"),
+        (lambda: optics.with_photons_per_mac(CORE, 0), "^photons = 0 must be a finite number above 0"),
+        (lambda: optics.with_photons_per_mac(CORE, float("nan")), "^photons = nan must be a finite number above 0"),
+        (lambda: optics.with_photons_per_mac(CORE, float("inf")), "^photons = inf must be a finite number above 0"),
+        (lambda: optics.with_photons_per_mac(CORE, "300"), "^photons = '300' must be a number"),
+        (
+            lambda: optics.with_photons_per_mac(CORE, 1e-12),
+            "^photons = 1e-12 per MAC: source.power = .* leaves less than",
+        ),
+        (lambda: optics.with_effective_bits(CORE, 70), "^effective_bits = 70 must be between 0 and 24"),
+        (lambda: optics.with_effective_bits(CORE, np.nan), "^effective_bits = nan must be between 0 and 24"),
         (lambda: optics.today(effective_bits=23.9), "^effective_bits = 23.9: Source.power = "),
     ],
 )
@@ -111,11 +114,11 @@ def test_light_that_is_implausible_is_warned_about_by_what_was_asked_for():
     with pytest.warns(PlausibilityWarning, match=r"^effective_bits = 12: Source.power = [\d.]+ W is outside .* W$"):
         optics.today(effective_bits=12)
     with pytest.warns(PlausibilityWarning, match=r"^photons = 10000000.0 per MAC: Source.power"):
-        optics.lit_by(optics.today(), 1e7)
+        optics.with_photons_per_mac(optics.today(), 1e7)
 
 
 def test_light_still_traces():
-    found = jax.jit(jax.vmap(optics.lit_by, (None, 0)))(CORE, jnp.array([10.0, 20.0]))
+    found = jax.jit(jax.vmap(optics.with_photons_per_mac, (None, 0)))(CORE, jnp.array([10.0, 20.0]))
     np.testing.assert_allclose(found.source.power[1], 2 * found.source.power[0], rtol=1e-6)
 
 

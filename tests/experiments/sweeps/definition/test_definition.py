@@ -72,7 +72,7 @@ def test_what_is_set_comes_first_and_light_last():
     for clock in (1e9, 2e9):
         here = {name: values[list(group.values["clock"]).index(clock)] for name, values in group.values.items()}
         found = fields.applied(group.core, here)
-        wanted = optics.lit(CORE.replace({"rows": 8, "clock": clock}), 7.0)
+        wanted = optics.with_effective_bits(CORE.replace({"rows": 8, "clock": clock}), 7.0)
         assert float(found.source.power) == pytest.approx(float(wanted.source.power), rel=1e-6, abs=0)
         assert float(found.tia.full_well) == pytest.approx(float(wanted.tia.full_well), rel=1e-6, abs=0)
 
