@@ -15,10 +15,11 @@ from optics import checks
 from optics.core.fit_full_scale import FixedRangeCore
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.product import Weights
-from optics.interpreter import _jax
+from optics.interpreter import _jax, products
 from optics.interpreter._jax import JaxprEqn
-from optics.interpreter.emulate import Runner, at, of_turn, operands, turned
-from optics.interpreter.sites import Policy, Site, plan_call, stationary
+from optics.interpreter.emulate import Runner, at, of_turn, turned
+from optics.interpreter.plan import Policy, Site, stationary
+from optics.interpreter.sites import plan_call
 
 
 class PreloadedCore(NamedTuple):
@@ -135,7 +136,7 @@ class _Loader(_Constants):
     def product(self, site, eqn, core, key, values):
         if not site.optical or not site.stationary or site.matrices > 1 or site.selected:
             return _nothing(eqn), {}
-        _, w = operands(site, eqn, values)
+        _, w = products.as_matrices(eqn, values, site.weights_first)
         matrix = w[0].T
         weights = at(core, site.name).load(matrix).weights
         return _nothing(eqn), {site.index: Standing(weights, matrix if self.diagnostics else None)}

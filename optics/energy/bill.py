@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from electronics.part import Number, nearest
 from optics import checks
 from optics.energy.light_budget import mean_drive
-from optics.interpreter.sites import Site
+from optics.interpreter.plan import Site
 
 EXAOPS = 1e18
 OMITTED = ("thermal control of the optics", "cooling outside the server (PUE)")
