@@ -171,8 +171,8 @@ def load(
 def _nothing(eqn: JaxprEqn) -> list[jax.Array]:
     """Zeros where the equation's results would stand."""
     return [
-        jax.random.split(jax.random.key(0), out.aval.shape)
-        if jax.dtypes.issubdtype(out.aval.dtype, jax.dtypes.prng_key)
-        else jnp.zeros(out.aval.shape, out.aval.dtype)
+        jax.random.split(jax.random.key(0), _jax.shape(out))
+        if jax.dtypes.issubdtype(_jax.dtype(out), jax.dtypes.prng_key)
+        else jnp.zeros(_jax.shape(out), _jax.dtype(out))
         for out in eqn.outvars
     ]

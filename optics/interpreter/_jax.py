@@ -6,49 +6,12 @@ Both differ between JAX releases, so only this file follows them.
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxprs_in_params
+from jax.extend.core import ClosedJaxpr as ClosedJaxpr
+from jax.extend.core import Jaxpr as Jaxpr
+from jax.extend.core import JaxprEqn as JaxprEqn
+from jax.extend.core import Literal as Literal
+from jax.extend.core import jaxprs_in_params
 from jax.extend.core import primitives as p
-
-__all__ = [
-    "ClosedJaxpr",
-    "Cond",
-    "Contraction",
-    "Jaxpr",
-    "JaxprEqn",
-    "Literal",
-    "Ragged",
-    "Remat",
-    "Scan",
-    "WhileLoop",
-    "axes",
-    "bind",
-    "broadcast_dimensions",
-    "call_body",
-    "cond",
-    "contains_product",
-    "contraction",
-    "dimension",
-    "exponent",
-    "is_product",
-    "jaxprs_inside",
-    "kernel_columns",
-    "kind",
-    "name",
-    "opened",
-    "permutation",
-    "ragged",
-    "remat",
-    "reshapes_plainly",
-    "reversed_dimensions",
-    "scan",
-    "scope",
-    "selection",
-    "slices",
-    "solves_on_the_left",
-    "sparse_contraction",
-    "steps",
-    "while_loop",
-]
 
 _KINDS = {
     p.dot_general_p: "product",
@@ -170,6 +133,16 @@ def call_body(eqn: JaxprEqn) -> ClosedJaxpr | Jaxpr:
     return eqn.params["call_jaxpr"] if "call_jaxpr" in eqn.params else eqn.params["jaxpr"]
 
 
+def shape(atom: Any) -> tuple[int, ...]:
+    """The shape of a variable or a literal."""
+    return atom.aval.shape
+
+
+def dtype(atom: Any) -> Any:
+    """The dtype of a variable or a literal: NumPy's, or an extended one such as a key's."""
+    return atom.aval.dtype
+
+
 def name(eqn: JaxprEqn) -> str:
     """The name of the primitive."""
     return eqn.primitive.name
@@ -258,9 +231,9 @@ def permutation(eqn: JaxprEqn) -> Sequence[int]:
     return eqn.params["permutation"]
 
 
-def reversed_dimensions(eqn: JaxprEqn) -> Sequence[int]:
+def reversed_dimensions(eqn: JaxprEqn) -> tuple[int, ...]:
     """The dimensions that a rev reverses."""
-    return eqn.params["dimensions"]
+    return tuple(eqn.params["dimensions"])
 
 
 def slices(eqn: JaxprEqn) -> tuple[slice, ...]:

@@ -24,7 +24,7 @@ from optics.interpreter.facts import (
     union,
     without,
 )
-from optics.interpreter.folding import fold, share, together
+from optics.interpreter.folding import fold, together
 from optics.interpreter.plan import Plan, Site
 
 
@@ -88,15 +88,16 @@ class Body:
         return Body(opened, consts, [*facts, *[UNKNOWN] * (len(opened.invars) - len(facts))], self.causal)
 
     def _output(self, eqn: JaxprEqn, facts: list[Facts]) -> Facts:
-        values = [each.value for each in facts]
-        if all(value is not None for value in values) and (found := fold(eqn, values)) is not None:
+        values = [each.value for each in facts if each.value is not None]
+        if len(values) == len(facts) and (found := fold(eqn, values)) is not None:
             return Facts(found)
-        if _jax.name(eqn) == "select_n" and self.causal and eqn.invars[0].aval.shape == eqn.outvars[0].aval.shape:
+        if _jax.name(eqn) == "select_n" and self.causal and _jax.shape(eqn.invars[0]) == _jax.shape(eqn.outvars[0]):
             facts[0] = self.env[eqn.invars[0]] = taken_for_causal(facts)
         return followed(eqn, facts)
 
     def _needs(self, number: int, eqn: JaxprEqn, needs: list[Needs]) -> list[Needs]:
-        facts, everything = self.read(eqn.invars), [None] * len(eqn.invars)
+        facts = self.read(eqn.invars)
+        everything: list[Needs] = [None] * len(eqn.invars)
         if number in self.inner:
             enters = _jax.kind(eqn) in ("call", "remat", "custom_jvp", "custom_vjp")
             found = [body.settle(needs if enters else [None] * len(body.jaxpr.outvars)) for body in self.inner[number]]
@@ -120,7 +121,7 @@ class Body:
         hidden = self.env[eqn.outvars[0]].hidden
         if needs[0] is None:
             return 1.0 - share_of(hidden)
-        return share(needs[0] if hidden is None else together(without, [needs[0], hidden], hidden.shape))
+        return needed_share(needs[0] if hidden is None else together(without, [needs[0], hidden], hidden.shape))
 
 
 def analysed(jaxpr: Jaxpr, consts: Sequence[Any], causal: bool = False) -> Body:

@@ -4,8 +4,8 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from optics.interpreter import _jax
 from optics.interpreter._jax import Jaxpr, JaxprEqn, Literal
@@ -142,7 +142,7 @@ def _captured(value) -> Origin:
     """Origin of what a function captures; a number is part of the function."""
     if not np.ndim(value):
         return NEITHER
-    return ACTIVATION if isinstance(value, jax.core.Tracer) else CAPTURED
+    return ACTIVATION if isinstance(value, Tracer) else CAPTURED
 
 
 def bodies(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Body]:

@@ -74,8 +74,8 @@ UNKNOWN = Facts()
 def followed(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
     """The facts of an equation's output where its value is not known."""
     name, first, last = _jax.name(eqn), facts[0], facts[-1]
-    floating = "float" in str(eqn.outvars[0].aval.dtype)
-    shape = eqn.outvars[0].aval.shape
+    floating = "float" in str(_jax.dtype(eqn.outvars[0]))
+    shape = _jax.shape(eqn.outvars[0])
 
     def both(a: Entries, b: Entries) -> Entries:
         return None if a is None or b is None else together(np.logical_and, [a, b], shape)
@@ -113,7 +113,7 @@ def followed(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
             return Facts(None, either(first.zero, last.zero), None, both(first.one, last.one))
         case "or":
             return Facts(None, both(first.zero, last.zero), None, either(first.one, last.one))
-        case "not" if not floating and eqn.outvars[0].aval.dtype == bool:
+        case "not" if _jax.dtype(eqn.outvars[0]) == np.dtype(bool):
             return Facts(None, first.one, None, first.zero)
         case "ne" if last.value is not None and not np.any(last.value):
             return Facts(None, first.zero)
@@ -132,7 +132,7 @@ def followed(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
 
 def looked_at(eqn: JaxprEqn, facts: list[Facts], need: Needs) -> list[Needs]:
     """The entries of each operand that are looked at, given those of the output."""
-    name, shape = _jax.name(eqn), eqn.outvars[0].aval.shape
+    name, shape = _jax.name(eqn), _jax.shape(eqn.outvars[0])
 
     def unless(known: Entries) -> Needs:
         whole = np.broadcast_to(True, shape) if need is None else need
@@ -147,11 +147,11 @@ def looked_at(eqn: JaxprEqn, facts: list[Facts], need: Needs) -> list[Needs]:
             found = [unless(facts[1].low), unless(facts[0].low)]
         case _ if name in _POINTWISE:
             found = [need] * len(facts)
-        case _ if len(facts) == 1:
+        case _ if len(facts) == 1 and need is not None:
             return [moved_back(eqn, need)]
         case _:
             return [None] * len(facts)
-    return [each if atom.aval.shape == shape else None for each, atom in zip(found, eqn.invars, strict=True)]
+    return [each if _jax.shape(atom) == shape else None for each, atom in zip(found, eqn.invars, strict=True)]
 
 
 def _pairs(a: Facts, b: Facts) -> list[tuple[Entries, Entries]]:
@@ -177,7 +177,7 @@ def _one_after_the_other(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
         if all(entries is None for entries in each):
             return None
         whole = [
-            np.broadcast_to(False, atom.aval.shape) if entries is None else entries
+            np.broadcast_to(False, _jax.shape(atom)) if entries is None else entries
             for entries, atom in zip(each, eqn.invars, strict=True)
         ]
         return folding.joined(whole, _jax.dimension(eqn))

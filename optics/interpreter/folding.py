@@ -72,19 +72,19 @@ def fold(eqn: JaxprEqn, operands: Sequence[np.ndarray]) -> np.ndarray | None:
 
     Axes along which all operands repeat are repeated in the result too, at no memory.
     """
-    name, out = _jax.name(eqn), eqn.outvars[0].aval
+    name, shape, dtype = _jax.name(eqn), _jax.shape(eqn.outvars[0]), _jax.dtype(eqn.outvars[0])
     with np.errstate(all="ignore"):
         if name == "iota":
-            shape = [1] * len(out.shape)
-            shape[_jax.dimension(eqn)] = -1
-            steps = np.arange(out.shape[_jax.dimension(eqn)]).astype(out.dtype)
-            return np.broadcast_to(steps.reshape(shape), out.shape)
+            line = [1] * len(shape)
+            line[_jax.dimension(eqn)] = -1
+            steps = np.arange(shape[_jax.dimension(eqn)]).astype(dtype)
+            return np.broadcast_to(steps.reshape(line), shape)
         if name in ELEMENTWISE:
-            found = together(ELEMENTWISE[name], operands, out.shape)
+            found = together(ELEMENTWISE[name], operands, shape)
         elif name in SAME:
             found = operands[0]
         elif name == "select_n" and operands[0].dtype == bool:
-            found = together(np.where, [operands[0], operands[2], operands[1]], out.shape)
+            found = together(np.where, [operands[0], operands[2], operands[1]], shape)
         elif name in REDUCTIONS:
             small = operands[0].size <= LARGEST
             found = REDUCTIONS[name](operands[0], axis=_jax.axes(eqn)) if small else None
@@ -92,7 +92,7 @@ def fold(eqn: JaxprEqn, operands: Sequence[np.ndarray]) -> np.ndarray | None:
             found = joined(operands, _jax.dimension(eqn))
         else:
             found = moved(eqn, operands[0]) if len(operands) == 1 else None
-        return found if found is None or found.dtype == out.dtype else as_type(found, out.dtype)
+        return found if found is None or found.dtype == dtype else as_type(found, dtype)
 
 
 def together(function: Any, arrays: Sequence[np.ndarray], shape: Sequence[int]) -> np.ndarray | None:
@@ -118,7 +118,7 @@ def joined(arrays: Sequence[np.ndarray], axis: int) -> np.ndarray | None:
 
 def moved(eqn: JaxprEqn, array: np.ndarray) -> np.ndarray | None:
     """The entries of an operand where an equation that only moves them puts them; None for any other equation."""
-    shape = eqn.outvars[0].aval.shape
+    shape = _jax.shape(eqn.outvars[0])
     match _jax.name(eqn):
         case "broadcast_in_dim":
             apart = [1] * len(shape)
@@ -144,7 +144,7 @@ def moved_back(eqn: JaxprEqn, array: np.ndarray) -> np.ndarray | None:
 
     None where nobody says how.
     """
-    shape = eqn.invars[0].aval.shape
+    shape = _jax.shape(eqn.invars[0])
     match _jax.name(eqn):
         case "broadcast_in_dim":
             kept = list(_jax.broadcast_dimensions(eqn))

@@ -111,17 +111,17 @@ def _operations(eqn: JaxprEqn) -> int:
     moves = primitive in MOVES or primitive.startswith(("random_", "threefry"))
     if _jax.is_product(eqn) or moves or not eqn.outvars or not any(map(_is_real, (*eqn.invars, *eqn.outvars))):
         return 0
-    taken, given = math.prod(eqn.invars[0].aval.shape) if eqn.invars else 0, math.prod(eqn.outvars[0].aval.shape)
+    taken, given = math.prod(_jax.shape(eqn.invars[0])) if eqn.invars else 0, math.prod(_jax.shape(eqn.outvars[0]))
     if primitive == "reduce" or primitive.startswith("reduce_") or primitive in REDUCTIONS:
         return taken
     if primitive.startswith("scatter"):
-        return math.prod(eqn.invars[-1].aval.shape)
+        return math.prod(_jax.shape(eqn.invars[-1]))
     if primitive == "sort":
-        return taken * math.ceil(math.log2(max(2, eqn.invars[0].aval.shape[_jax.dimension(eqn)])))
+        return taken * math.ceil(math.log2(max(2, _jax.shape(eqn.invars[0])[_jax.dimension(eqn)])))
     if primitive == "integer_pow":
         return given * max(1, abs(_jax.exponent(eqn)) - 1)
     return given * (SPECIAL_COST if primitive in SPECIAL else 1)
 
 
 def _is_real(atom: Any) -> bool:
-    return jnp.issubdtype(atom.aval.dtype, jnp.inexact)
+    return jnp.issubdtype(_jax.dtype(atom), jnp.inexact)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,14 @@ import jax.numpy as jnp
 from optics.interpreter import _jax
 from optics.interpreter._jax import JaxprEqn
 
-Sizes = dict[str, int]
+
+class Sizes(NamedTuple):
+    """`matrices` products of [vectors, rows] @ [rows, columns]."""
+
+    rows: int
+    columns: int
+    vectors: int
+    matrices: int
 
 
 def operands(eqn: JaxprEqn) -> tuple[int, int]:
@@ -27,13 +34,13 @@ def sizes(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """
     found = _SIZES[_jax.kind(eqn)](eqn, weights_first)
     if is_complex(eqn):
-        found |= {"rows": 2 * found["rows"], "columns": 2 * found["columns"]}
+        return found._replace(rows=2 * found.rows, columns=2 * found.columns)
     return found
 
 
 def is_complex(eqn: JaxprEqn) -> bool:
     """Whether an operand of a product is complex."""
-    return any(jnp.issubdtype(eqn.invars[side].aval.dtype, jnp.complexfloating) for side in operands(eqn))
+    return any(jnp.issubdtype(_jax.dtype(eqn.invars[side]), jnp.complexfloating) for side in operands(eqn))
 
 
 def as_matrices(eqn: JaxprEqn, values: Sequence[jax.Array], weights_first: bool) -> tuple[jax.Array, jax.Array]:
@@ -55,30 +62,30 @@ def from_matrices(eqn: JaxprEqn, y: jax.Array, weights_first: bool) -> jax.Array
     """The output of a "product" from y [matrices, vectors, columns], in the output's shape and dtype."""
     y = _as_complex(y) if is_complex(eqn) else y
     y = y.swapaxes(1, 2) if weights_first else y
-    out = eqn.outvars[0].aval
-    return _as_dtype(y.reshape(out.shape), out.dtype)
+    out = eqn.outvars[0]
+    return _as_dtype(y.reshape(_jax.shape(out)), _jax.dtype(out))
 
 
 def _dot_general(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     (contract, _), (batch, _) = _jax.contraction(eqn)
-    left, right = (math.prod(atom.aval.shape) for atom in eqn.invars)
-    lhs = eqn.invars[0].aval.shape
+    left, right = (math.prod(_jax.shape(atom)) for atom in eqn.invars)
+    lhs = _jax.shape(eqn.invars[0])
     rows, matrices = math.prod(lhs[d] for d in contract), math.prod(lhs[d] for d in batch)
     shared = max(rows * matrices, 1)
     return _sizes(rows, left // shared, right // shared, matrices, weights_first)
 
 
 def _convolution(eqn: JaxprEqn, weights_first: bool) -> Sizes:
-    kernel, out = eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
+    kernel, out = _jax.shape(eqn.invars[1]), _jax.shape(eqn.outvars[0])
     columns = kernel[_jax.kernel_columns(eqn)]
     rows = math.prod(kernel) // max(columns, 1)
-    return {"rows": rows, "columns": columns, "vectors": math.prod(out) // max(columns, 1), "matrices": 1}
+    return Sizes(rows=rows, columns=columns, vectors=math.prod(out) // max(columns, 1), matrices=1)
 
 
 def _ragged(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """Each row of the left operand meets one group of the right one, so the groups multiply nothing."""
     ((contract, other), (batch, other_batch)), groups = _jax.ragged(eqn)
-    lhs, rhs = (atom.aval.shape for atom in eqn.invars[:2])
+    lhs, rhs = (_jax.shape(atom) for atom in eqn.invars[:2])
     rows, matrices = math.prod(lhs[d] for d in contract), math.prod(lhs[d] for d in batch)
     shared = {*other, *other_batch, *groups}
     right = math.prod(size for d, size in enumerate(rhs) if d not in shared)
@@ -87,30 +94,30 @@ def _ragged(eqn: JaxprEqn, weights_first: bool) -> Sizes:
 
 def _sparse(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """Each stored element meets the free elements of the dense operand, which is the last one."""
-    dense = eqn.invars[-1].aval.shape
+    dense = _jax.shape(eqn.invars[-1])
     (_, contract), (_, batch) = _jax.sparse_contraction(eqn)
     used = {*contract, *batch}
     vectors = math.prod(size for d, size in enumerate(dense) if d not in used)
-    return {"rows": math.prod(eqn.invars[0].aval.shape), "columns": 1, "vectors": vectors, "matrices": 1}
+    return Sizes(rows=math.prod(_jax.shape(eqn.invars[0])), columns=1, vectors=vectors, matrices=1)
 
 
 def _sampled(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """One sum over the contracted elements for each stored element of the output."""
     (contract, _), _ = _jax.contraction(eqn)
-    rows = math.prod(eqn.invars[0].aval.shape[d] for d in contract)
-    return {"rows": rows, "columns": 1, "vectors": math.prod(eqn.outvars[0].aval.shape), "matrices": 1}
+    rows = math.prod(_jax.shape(eqn.invars[0])[d] for d in contract)
+    return Sizes(rows=rows, columns=1, vectors=math.prod(_jax.shape(eqn.outvars[0])), matrices=1)
 
 
 def _triangular(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """Substitution: each element of the triangle, its diagonal included, meets each right-hand side once."""
-    *batch, m, n = eqn.invars[1].aval.shape
+    *batch, m, n = _jax.shape(eqn.invars[1])
     side, vectors = (m, n) if _jax.solves_on_the_left(eqn) else (n, m)
-    return {"rows": side * (side + 1) // 2, "columns": 1, "vectors": vectors, "matrices": math.prod(batch)}
+    return Sizes(rows=side * (side + 1) // 2, columns=1, vectors=vectors, matrices=math.prod(batch))
 
 
 def _sizes(rows: int, left: int, right: int, matrices: int, weights_first: bool) -> Sizes:
     columns, vectors = (left, right) if weights_first else (right, left)
-    return {"rows": rows, "columns": columns, "vectors": vectors, "matrices": matrices}
+    return Sizes(rows=rows, columns=columns, vectors=vectors, matrices=matrices)
 
 
 def _as_complex(y: jax.Array) -> jax.Array:

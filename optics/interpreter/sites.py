@@ -71,29 +71,34 @@ class _Planner:
             return None
         if _jax.is_product(eqn):
             pair = [origins[side] for side in products.operands(eqn)]
-            stands = _stands(pair)
+            stands = _weight_operand(pair)
             sizes = products.sizes(eqn, weights_first=stands == 0)
         elif kind == "other" and any(o.names for o in origins) and not op_count.is_known(eqn):
-            pair, stands, sizes = origins, None, dict.fromkeys(("rows", "columns", "vectors", "matrices"), 0)
+            pair, stands, sizes = origins, None, products.Sizes(0, 0, 0, 0)
         else:
             return None
-        held = stands is not None
-        weights = pair[stands] if held else join(*(origin for origin in pair if Mark.DATA not in origin.marks))
+        if stands is not None:
+            weights, captured = pair[stands], pair[1 - stands].is_captured
+        else:
+            weights, captured = join(*(origin for origin in pair if Mark.DATA not in origin.marks)), False
         return Site(
             index=self.number(late=kind not in ("product", "convolution") or not any(o.varies for o in origins)),
-            path="+".join(weights.names) if held or kind == "other" else "activations",
-            **sizes,
+            path="+".join(weights.names) if stands is not None or kind == "other" else "activations",
+            rows=sizes.rows,
+            columns=sizes.columns,
+            vectors=sizes.vectors,
+            matrices=sizes.matrices,
             executions=executions,
-            stationary=held,
+            stationary=stands is not None,
             weights_first=stands == 0,
             optical=False,
             bounded=bounded,
             kind=_jax.name(eqn),
-            reason=_reason(kind, pair, held),
+            reason=_reason(kind, pair, stands is not None),
             weights="+".join(weights.names),
             selected=bool(weights.marks & {Mark.BRANCHED, Mark.SELECTED}),
             conditional=conditional,
-            captured=held and pair[1 - stands].is_captured,
+            captured=captured,
         )
 
     def number(self, late: bool) -> int:
@@ -118,7 +123,7 @@ class _Planner:
         return dataclasses.replace(site, optical=True, reason="")
 
 
-def _stands(pair: Sequence[Origin]) -> int | None:
+def _weight_operand(pair: Sequence[Origin]) -> int | None:
     """Which of two operands stands on the mask: the one of weights, else the one of masked weights, if there is one."""
     if not any(origin.varies for origin in pair):
         return None
@@ -129,11 +134,11 @@ def _stands(pair: Sequence[Origin]) -> int | None:
     return masked[0] if len(masked) == 1 else None
 
 
-def _reason(kind: str, pair: Sequence[Origin], held: bool) -> str:
+def _reason(kind: str, pair: Sequence[Origin], stationary: bool) -> str:
     """Why a product is digital, unless the policy puts it on a core."""
-    if kind == "other" or held and kind in _NOT_ON_CORES:
+    if kind == "other" or stationary and kind in _NOT_ON_CORES:
         return _NOT_ON_CORES[kind]
-    if held:
+    if stationary:
         return notices.POLICY
     of_data = [origin for origin in pair if origin.marks & {Mark.DATA, Mark.SELECTED}]
     others = [origin for origin in pair if origin not in of_data]
@@ -170,7 +175,7 @@ def plan_call(
     ints, strings, an activation function in a module, and numbers given by keyword. Raises ValueError where `weights`
     names no argument, or one without an array in it. Warns as `optics.interpreter.notices` says.
     """
-    held = _held(weights, args)
+    weight_argnums = _weight_argnums(weights, args)
     with_paths, tree = jax.tree_util.tree_flatten_with_path((tuple(args), dict(kwargs or {})))
     leaves = [leaf for _, leaf in with_paths]
     by_position = len(jax.tree.leaves(tuple(args)))
@@ -185,7 +190,7 @@ def plan_call(
 
     values = [leaves[number] for number in inputs]
     closed, shape = jax.make_jaxpr(of_inputs, return_shape=True)(*values)
-    origins = [origin for i, arg in enumerate(args) for origin in _origins(arg, i in held)]
+    origins = [origin for i, arg in enumerate(args) for origin in _origins(arg, i in weight_argnums)]
     origins += [DATA] * (len(leaves) - by_position)
     found = plan_jaxpr(closed, [origins[number] for number in inputs], policy)
     sites = found.all_sites()
@@ -200,16 +205,16 @@ def plan_call(
     return Call(found, values, jax.tree.structure(shape), fixed)
 
 
-def _held(weights: int | Sequence[int], args: Sequence[Any]) -> set[int]:
-    held = (weights,) if isinstance(weights, int) else weights
-    if not isinstance(held, Sequence) or not all(isinstance(number, int) for number in held):
+def _weight_argnums(weights: int | Sequence[int], args: Sequence[Any]) -> set[int]:
+    numbers = (weights,) if isinstance(weights, int) else weights
+    if not isinstance(numbers, Sequence) or not all(isinstance(number, int) for number in numbers):
         raise ValueError(f"weights = {weights!r} must be the number of an argument, or several")
-    for number in held:
+    for number in numbers:
         if not -len(args) <= number < len(args):
             raise ValueError(f"weights={number} names no argument: the function got {len(args)} by position")
         if not any(map(_is_array, jax.tree.leaves(args[number]))):
             raise ValueError(f"argument {number}, named by `weights`, holds no array")
-    return {number % len(args) for number in held}
+    return {number % len(args) for number in numbers}
 
 
 def _is_array(leaf: Any) -> bool:
@@ -221,9 +226,9 @@ def _is_float(leaf: Any) -> bool:
     return isinstance(leaf, float | complex)
 
 
-def _origins(arg: Any, held: bool) -> list[Origin]:
+def _origins(arg: Any, are_weights: bool) -> list[Origin]:
     leaves = jax.tree_util.tree_leaves_with_path(arg)
-    if not held:
+    if not are_weights:
         return [DATA] * len(leaves)
     return [named(jax.tree_util.keystr(path, simple=True, separator=".") or "weights") for path, _ in leaves]
 
