@@ -4,6 +4,7 @@ ranges = optics.fit_ranges(forward)(core, key, params, sample)
 y = optics.emulate(forward)(optics.FixedRangeCore(core, ranges), key, params, x)
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,19 +14,25 @@ import jax.numpy as jnp
 from optics import checks
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.datapath.full_scale import SiteRange
-from optics.interpreter.emulate import emulate, of_turn
+from optics.interpreter.emulate import emulate
+from optics.interpreter.protocols import Core, PerSiteCore, PerStepCore, PreparableCore, ReviewingCore, index_scan
 from optics.interpreter.sites import Policy, Site, stationary
 
 
-class FixedRangeCore(NamedTuple):
-    """A core whose full scales are fixed at each site, `ranges` by site name: a pytree, to be jitted and swept."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FixedRangeCore(PreparableCore, PerSiteCore, PerStepCore, ReviewingCore, Core):
+    """A core whose full scales are fixed at each site: a pytree, to be jitted and swept.
+
+    core: the core without fixed scales; ranges: by site name, as `fit_ranges` returns them.
+    """
 
     core: TensorCore | RealizedCore
     ranges: dict[str, SiteRange]
 
     def prepare(self) -> "FixedRangeCore":
         """With the imperfections of the device drawn, once for many products."""
-        return self._replace(core=self.core.prepare())
+        return FixedRangeCore(self.core.prepare(), self.ranges)
 
     def at(self, name: str) -> RealizedCore:
         """The core at a site. Raises ValueError for one that was not calibrated."""
@@ -38,9 +45,9 @@ class FixedRangeCore(NamedTuple):
         """As `TensorCore.review`."""
         self.core.review(sites, readings)
 
-    def turn(self, number: jax.Array, names: set[str]) -> "FixedRangeCore":
-        """In a turn of the scan that holds the named sites."""
-        return self._replace(ranges=of_turn(self.ranges, number, names))
+    def at_scan_step(self, step: jax.Array, names: set[str]) -> "FixedRangeCore":
+        """The core in one step of the scan that contains the sites `names`."""
+        return FixedRangeCore(self.core, index_scan(self.ranges, step, names))
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """Of no site in particular, so refused."""

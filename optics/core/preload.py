@@ -17,11 +17,24 @@ from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.product import Weights
 from optics.interpreter import _jax
 from optics.interpreter._jax import JaxprEqn
-from optics.interpreter.emulate import Runner, at, of_turn, operands, turned
+from optics.interpreter.emulate import Runner, operands
+from optics.interpreter.protocols import (
+    CallCheckingCore,
+    Core,
+    PerSiteCore,
+    PerStepCore,
+    PreparableCore,
+    ReviewingCore,
+    at_scan_step,
+    at_site,
+    index_scan,
+)
 from optics.interpreter.sites import Policy, Site, plan_call, stationary
 
 
-class PreloadedCore(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PreloadedCore(PreparableCore, PerSiteCore, PerStepCore, CallCheckingCore, ReviewingCore, Core):
     """A core on whose mask a function's weights stand, by site name: a pytree, to be jitted.
 
     The weights that are then passed to the function are not looked at where they stand on the mask. A core that is
@@ -32,18 +45,22 @@ class PreloadedCore(NamedTuple):
     sites: dict[str, "Standing"]
     fixed: "Fixed"
 
-    def at(self, name: str) -> Any:
+    def prepare(self) -> "PreloadedCore":
+        """Itself: its device was drawn when the weights were loaded."""
+        return self
+
+    def at(self, name: str) -> Core:
         """The core at a site: with its weights on the mask, or loading them at each call if they could not stay."""
-        core = at(self.core, name)
+        core = at_site(self.core, name)
         return _StandingCore(core, self.sites[name], name) if name in self.sites else core
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
         self.core.review(sites, readings)
 
-    def turn(self, number: jax.Array, names: set[str]) -> "PreloadedCore":
-        """In a turn of the scan that holds the named sites."""
-        return PreloadedCore(turned(self.core, number, names), of_turn(self.sites, number, names), self.fixed)
+    def at_scan_step(self, step: jax.Array, names: set[str]) -> "PreloadedCore":
+        """The core in one step of the scan that contains the sites `names`."""
+        return PreloadedCore(at_scan_step(self.core, step, names), index_scan(self.sites, step, names), self.fixed)
 
     def check_call(self, fixed: dict[str, Any]) -> None:
         """Raise ValueError where a call has not the numbers and strings that the weights were loaded with."""
@@ -137,7 +154,7 @@ class _Loader(_Constants):
             return _nothing(eqn), {}
         _, w = operands(site, eqn, values)
         matrix = w[0].T
-        weights = at(core, site.name).load(matrix).weights
+        weights = at_site(core, site.name).load(matrix).weights
         return _nothing(eqn), {site.index: Standing(weights, matrix if self.diagnostics else None)}
 
 

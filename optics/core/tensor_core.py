@@ -16,6 +16,7 @@ from optics.core import cost, counting
 from optics.datapath.diagnostics import Diagnostics
 from optics.datapath.full_scale import SiteRange
 from optics.datapath.product import TiledMatmul, Weights
+from optics.interpreter.protocols import Core, ObservableCore, PreparableCore, ReviewingCore
 from optics.interpreter.sites import Site
 
 
@@ -84,7 +85,7 @@ class TensorCore(Architecture):
 
 
 @jax.tree_util.register_pytree_node_class
-class RealizedCore:
+class RealizedCore(PreparableCore, ObservableCore, ReviewingCore, Core):
     """A core and its device, ready for many products; `range` holds the full scales of a calibrated site."""
 
     def __init__(self, core: TensorCore, device: frozen.DeviceVariation, range: SiteRange | None = None):
