@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from electronics.converters import adc_survey, limits
 from electronics.numerics.bounds import at_least, at_most, within
-from electronics.numerics.rounding import to_levels
+from electronics.numerics.rounding import round_to_levels
 from electronics.part import Number, Part, choice, number
 
 
@@ -79,7 +79,7 @@ class ADC(Part):
         `rounding` and `clipping` are the shares of each that are on. A clipped input passes no gradient.
         """
         clipped = x + clipping * (within(x, -full_scale, full_scale) - x)
-        return to_levels(clipped, full_scale, self.highest_code, rounding)
+        return round_to_levels(clipped, full_scale, self.highest_code, rounding)
 
     def energy(self, rate: Number) -> jax.Array:
         """Energy per conversion [J] at `rate` [Hz]: 8 k T SNR + survey_factor x `adc_survey.energy`.

@@ -19,8 +19,8 @@ def energy(core: Architecture, rows: int, columns: int, vectors: float, resident
     tiles = _tiles(core, rows, columns)
     driven = vectors * rows * tiles.column_tiles
     symbols = driven * code.symbols
-    read = vectors * columns * tiles.row_tiles * code.readings
-    converted = vectors * columns * tiles.groups * code.readings
+    read = vectors * columns * tiles.row_tiles * code.conversions
+    converted = vectors * columns * tiles.groups * code.conversions
     written = fills(core, vectors, resident) * rows * columns
     operand = core.dac.bits * code.input_slices + int(code.inputs in ("rails", "slots"))
     weight = core.mask.bits * code.weight_slices + int(code.weights == "rails")
@@ -36,7 +36,7 @@ def energy(core: Architecture, rows: int, columns: int, vectors: float, resident
     return analogue | {
         "input movement": driven * (digital.input_movement(operand) + digital.rescale_energy),
         "output movement": converted * (digital.output_movement(core.adc.bits) + digital.rescale_energy),
-        "partial sums": converted * digital.partial_sum(tiles.groups * code.readings),
+        "partial sums": converted * digital.partial_sum(tiles.groups * code.conversions),
         "weight fetch": written * fetch,
         # A weight owns as many pixels under each source of its input.
         "mask write": written * code.sources * code.pixels * code.weight_slices * core.mask.write_energy,

@@ -39,7 +39,7 @@ class FixedRangeCore(PreparableCore, PerSiteCore, PerStepCore, ReviewingCore, Co
         if name not in self.ranges:
             raise ValueError(f"site {name!r} has no calibrated range; there are: {', '.join(sorted(self.ranges))}")
         prepared = self.core.prepare()
-        return RealizedCore(prepared.core, prepared.device, self.ranges[name])
+        return RealizedCore(prepared.core, prepared.variation, self.ranges[name])
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
@@ -92,10 +92,10 @@ class _Finder(NamedTuple):
         return self.core.matmul(x, w, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, _Extremes]:
-        y, seen = self.scaled(x, w).walk(x, w, key, observe=True)
-        columns = w.shape[1]
-        count = seen["conversions"] / seen["peak"].shape[0]
-        return y, _Extremes(seen["peak"][:columns], seen["square"][:columns], count, jnp.max(jnp.abs(x)))
+        y, observed = self.scaled(x, w).observe_receivers(x, w, key=key)
+        seen, columns = observed.receivers, w.shape[1]
+        count = seen.conversions / seen.peak.shape[0]
+        return y, _Extremes(seen.peak[:columns], seen.square[:columns], count, jnp.max(jnp.abs(x)))
 
     def scaled(self, x: jax.Array, w: jax.Array) -> RealizedCore:
         """The core with each vector scaled to its own largest element."""
@@ -108,7 +108,7 @@ class _FixedFinder(_Finder):
     def scaled(self, x: jax.Array, w: jax.Array) -> RealizedCore:
         largest = jnp.max(jnp.abs(x))
         fixed = SiteRange(jnp.ones(w.shape[1], jnp.float32), jnp.where(largest > 0, largest, 1.0))
-        return RealizedCore(self.core.core, self.core.device, fixed)
+        return RealizedCore(self.core.core, self.core.variation, fixed)
 
 
 def fit_ranges(

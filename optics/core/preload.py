@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from optics import checks
 from optics.core.fit_full_scale import FixedRangeCore
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
-from optics.datapath.product import Weights
+from optics.datapath.loading import Weights
 from optics.interpreter import _jax
 from optics.interpreter._jax import JaxprEqn
 from optics.interpreter.emulate import Runner, operands

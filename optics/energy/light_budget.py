@@ -120,7 +120,7 @@ def _with_power(core: TensorCore, power: Number) -> TensorCore:
 
 def _power(core: TensorCore, effective_bits: Number) -> Number:
     electrons = photoelectrons(effective_bits, core.rows, _noise_density(core), core.clock)
-    return electrons / _passed(core) * photon_energy(core.source.wavelength) * core.clock * core.ways
+    return electrons / _passed(core) * photon_energy(core.source.wavelength) * core.clock * core.pixels_per_source
 
 
 def _noise_density(core: TensorCore) -> Number:
