@@ -73,7 +73,7 @@ class ADC(Part):
         """
         return (jnp.pi * rate * self.jitter) ** 2
 
-    def convert(self, x: jax.Array, full_scale: jax.Array, rounding: jax.Array, clipping: jax.Array) -> jax.Array:
+    def convert(self, x: jax.Array, full_scale: jax.Array, rounding: Number, clipping: Number) -> jax.Array:
         """Any shape -> the nearest codes, in the unit of `x`, none beyond full_scale.
 
         `rounding` and `clipping` are the shares of each that are on. A clipped input passes no gradient.

@@ -45,11 +45,11 @@ class DAC(Part):
         """ENOB that the converter has: `enob`, or log2(2**bits - 1) where the rounding alone leaves less."""
         return at_most(self.enob, jnp.log2(self.highest_level))
 
-    def convert(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
+    def convert(self, x: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
         """Signed numbers within full_scale, any shape -> the nearest levels; `share` of the rounding is on."""
         return round_to_levels(x, full_scale, self.highest_level, share)
 
-    def bend(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
+    def bend(self, x: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
         """Levels within full_scale -> the analogue drive, bent by `share` of the INL.
 
         The end points are on the line (end-point INL, IEEE 1658), between them lies the cubic that odd-order mismatch

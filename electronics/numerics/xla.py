@@ -31,7 +31,7 @@ remat_stage = partial(
 
 
 def skip_unless(acts: ArrayLike, compute: Callable[[], Tree], otherwise: Callable[[], Tree]) -> Tree:
-    """compute() where `acts` is true at run time, else the cheaper otherwise(), so that an effect that is off is skipped.
+    """compute() where `acts` is true at run time, else the cheaper otherwise(): an effect that is off is skipped.
 
     `acts` may be traced, so that a sweep over the strength of an effect compiles once.
     """

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from electronics import ADC, DAC, TIA, DigitalBackend, Number, Overhead, Part, choice, count, number
 from electronics.constants import ELEMENTARY_CHARGE
@@ -153,7 +154,7 @@ def _light_numbers(core: Architecture) -> tuple[Any, ...]:
     """
     parts = (core.source, core.space, core.mask, core.detector, core.clock)
     source, space, mask, detector, clock = jax.tree.map(
-        lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf), parts
+        lambda leaf: leaf if isinstance(leaf, Tracer) else np.asarray(leaf), parts
     )
     loss_db = space.fan_out_loss_db + mask.loss_db + space.fan_in_loss_db
     electron_per_symbol = ELEMENTARY_CHARGE * clock

@@ -1,6 +1,7 @@
 """Photodetectors behind each column: a balanced pair of diodes, or a single one."""
 
 import jax
+import jax.numpy as jnp
 
 from electronics.constants import ELEMENTARY_CHARGE
 from electronics.numerics import poisson
@@ -61,7 +62,7 @@ class Photodetector(Part):
         """
         per_unit = inverse(unit)
         of_current, dark = 2 * ELEMENTARY_CHARGE * bandwidth * per_unit, diodes * self.dark_current * per_unit
-        return (of_current * (current.unit * per_unit)) * current.total + of_current * dark
+        return jnp.asarray((of_current * (current.unit * per_unit)) * current.total + of_current * dark)
 
     def shot_fluctuation(self, current: Signal, pair: bool, rate: Number, streams: jax.Array) -> jax.Array:
         """Poisson-distributed photo-electrons of one symbol less their mean, [vectors, columns].

@@ -77,5 +77,5 @@ def draw_variation(core: Architecture) -> DeviceVariation:
         * (1 + on.drift * drift.rms(drift.receiver_rate) * output_drift),
         imbalance=on.detector_mismatch * core.detector.imbalance * imbalance,
         adc_offset=on.adc_offset * core.adc.offset_mismatch * adc_offset,
-        column_light=1 + on.vignetting * (profile(columns)[None] - 1),
+        column_light=jnp.asarray(1 + on.vignetting * (profile(columns)[None] - 1)),
     )

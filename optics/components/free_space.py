@@ -39,11 +39,11 @@ class FreeSpace(Part):
     def profile(self, places: int) -> jax.Array:
         """Light at each of `places` channels relative to the centre's: 1 - v r^2, r from -1 to 1, float32 [places]."""
         r = jnp.linspace(-1.0, 1.0, places, dtype=jnp.float32) if places > 1 else jnp.zeros(1, jnp.float32)
-        return 1 - self.vignetting * r**2
+        return jnp.asarray(1 - self.vignetting * r**2)
 
     def interferes(self, crosstalk: Number) -> jax.Array:
         """Whether neighbouring inputs interfere, so that their powers do not add."""
-        return self.coherence * crosstalk * self.input_crosstalk_later > 0
+        return jnp.asarray(self.coherence * crosstalk * self.input_crosstalk_later > 0)
 
     def through_input_crosstalk(self, plane: jax.Array, crosstalk: Number) -> jax.Array:
         """Transmissions [rows, columns] from each source, with its share through the neighbouring rows.

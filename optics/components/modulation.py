@@ -129,7 +129,8 @@ class LED(Transfer):
 
     def light(self, drive: jax.Array) -> jax.Array:
         """P = (u + a u^2 + b u^3) / (1 + a + b)."""
-        return drive * (1 + self.quadratic * drive + self.cubic * drive**2) / (1 + self.quadratic + self.cubic)
+        full = 1 + self.quadratic + self.cubic
+        return jnp.asarray(drive * (1 + self.quadratic * drive + self.cubic * drive**2) / full)
 
 
 class MachZehnder(Transfer):
@@ -140,7 +141,7 @@ class MachZehnder(Transfer):
     def light(self, drive: jax.Array) -> jax.Array:
         """P = e + (1 - e) sin^2(pi u / 2), u = V / V_pi; wanted light below e gives e."""
         dark = 1 / self.extinction_ratio
-        return dark + (1 - dark) * jnp.sin(jnp.pi / 2 * drive) ** 2
+        return jnp.asarray(dark + (1 - dark) * jnp.sin(jnp.pi / 2 * drive) ** 2)
 
 
 class ElectroAbsorption(Transfer):

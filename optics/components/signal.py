@@ -37,7 +37,7 @@ class Signal(NamedTuple):
         """The signal after a linear part that acts alike on both rails."""
         return self._replace(differential=part(self.differential), total=part(self.total))
 
-    def plus(self, differential: jax.Array, total: jax.Array) -> "Signal":
+    def plus(self, differential: Number, total: Number) -> "Signal":
         """The signal with added light, both values as shares of full drive through a clear pixel."""
         return self._replace(differential=self.differential + differential * self.scale, total=self.total + total)
 
@@ -48,9 +48,9 @@ def safe_sqrt(variance: Number) -> jax.Array:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
 
 
-def neighbours(values: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
+def neighbours(values: Number, axis: int) -> tuple[jax.Array, jax.Array]:
     """The values one place earlier and one place later along `axis`; 0 beyond the ends."""
-
+    values = jnp.asarray(values)
     axis = axis % values.ndim
     padded = jnp.pad(values, [(int(d == axis),) * 2 for d in range(values.ndim)])
     count = values.shape[axis]
@@ -77,7 +77,7 @@ def nearest_neighbour_crosstalk(
     return fusion_barrier(mixed, jnp.asarray(to_earlier) > -1, values, to_earlier, to_later, scale, inverse)
 
 
-def neighbour_exchange(values: jax.Array, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:
+def neighbour_exchange(values: Number, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:
     """Change of each channel's light when it exchanges the stated shares with its neighbours along `axis`."""
     before, after = neighbours(values, axis)
-    return to_later * (before - values) + to_earlier * (after - values)
+    return jnp.asarray(to_later * (before - values) + to_earlier * (after - values))

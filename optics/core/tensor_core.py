@@ -152,7 +152,8 @@ class PreloadedMatrix:
 
     @classmethod
     def tree_unflatten(cls, rows, children) -> "PreloadedMatrix":
-        return cls(*children, rows)
+        realized, weights = children
+        return cls(realized, weights, rows)
 
     def matmul(self, x: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [..., rows] -> [..., columns], as `TensorCore.matmul` with the loaded matrix."""

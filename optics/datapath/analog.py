@@ -13,6 +13,7 @@ from electronics.numerics.bfloat16 import BFLOAT16_VARIANCE, bfloat16_product
 from electronics.numerics.bounds import at_least, inverse, within
 from electronics.numerics.matmul import product
 from electronics.numerics.xla import remat_stage, skip_unless
+from electronics.part import Number
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
 from optics.components.signal import Signal, safe_sqrt
@@ -167,16 +168,16 @@ class AnalogPath:
         products = apply_isi(relative, isi) * plane.inverse_scale
         current = photocurrent._replace(differential=products, scale=jnp.ones((1, 1)))
         value = core.detector.subtract(current, variation.output_gain, variation.imbalance)
-        light_margin = (on_pixels.total[1:], mean_square)
-        value, variance = self._with_shot_noise(value, current, plane, light_margin, streams)
+        value, variance = self._with_shot_noise(value, current, on_pixels, mean_square, plane, streams)
         return Charge(photocurrent.differential[1:], relative[1:] * plane.inverse_scale, value, variance), current
 
     def _with_shot_noise(
         self,
         value: jax.Array,
         current: Signal,
+        on_pixels: Signal,
+        mean_square: jax.Array,
         plane: WeightPlane,
-        light_margin: tuple[jax.Array, jax.Array],
         streams: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         """(charge, variance of its shot and thermal noise); photo-electrons that are counted are in the charge."""
@@ -186,7 +187,7 @@ class AnalogPath:
         if core.detector.counting == "poisson":
             value = value + self._counted_fluctuation(current, streams)
             return value, jnp.broadcast_to(jnp.asarray(thermal), value.shape)
-        current = current._replace(total=current.total + plane.light_margin(*light_margin))
+        current = current._replace(total=current.total + plane.light_margin(on_pixels.total[1:], mean_square))
         # `on.shot` scales the bandwidth, so that each output is multiplied by a single factor.
         diodes = 1 + core.encoding.balanced
         shot = core.detector.shot_variance(current, diodes, on.shot * bandwidth, core.unit_current)
@@ -269,7 +270,7 @@ class AnalogPath:
             return full_scale
         return full_scale + jnp.abs(rows * jnp.sum(drives.mean * planes.mean, axis=0)) * (1 / adc.gain)
 
-    def _receiver_noise(self, variance: jax.Array, converter_variance: jax.Array, streams: jax.Array) -> jax.Array:
+    def _receiver_noise(self, variance: jax.Array, converter_variance: Number, streams: jax.Array) -> jax.Array:
         """Noise of light and amplifier, and of the converter, in units of one full product."""
         on, shape = self.on, variance.shape
         any_noise = on.shot + on.thermal + on.jitter + on.adc_noise > 0

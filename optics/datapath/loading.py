@@ -43,12 +43,13 @@ def load_weights(core: Architecture, variation: DeviceVariation, w: jax.Array, k
 
 def _load(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool) -> Weights:
     encoding = core.encoding
-    tiles = tiling.fit(*w.shape, core.rows, core.columns, core.accumulate)
+    rows, columns = w.shape
+    tiles = tiling.fit(rows, columns, core.rows, core.columns, core.accumulate)
     ws = tiling.cut_weights(w, tiles)
     in_tile = largest(ws, axis=2)
     in_column = jnp.broadcast_to(jnp.max(in_tile, axis=1, keepdims=True), in_tile.shape)
     scale = scale_or_one(in_column if encoding.scales == "vector" else in_tile)
-    factor, part = encoding.weight_part(ws, scale, tiling.active_rows(w.shape[0], tiles)[None, :, :, None])
+    factor, part = encoding.weight_part(ws, scale, tiling.active_rows(rows, tiles)[None, :, :, None])
     slices = bit_slices(factor, part, scale, encoding.weight_slices, core.mask.bits, core.effects.weight_rounding)
     codes = [WeightCodes(one.code, scale, is_nonzero(in_column), one.exact) for one in slices]
     return Weights(

@@ -5,6 +5,7 @@ path, and the digital sum nothing else happens to an output. What is done for sp
 docs/architecture.md.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -148,7 +149,7 @@ class TiledMatmul:
         def column_tile(number, column_streams, calibrated):
             def group(so_far, place, group_drives, group_streams):
                 group_planes = tile_planes.at(number * groups + place)
-                convert = remat_stage(lambda *args: self._integrate_and_convert(*args, factor, observe))
+                convert = remat_stage(partial(self._integrate_and_convert, factor=factor, observe=observe))
                 converted = convert(group_drives, group_planes, group_streams, calibrated)
                 return converted if so_far is None else _add_parts(so_far, converted)
 
@@ -172,9 +173,8 @@ class TiledMatmul:
     ) -> Part:
         """A group of row tiles: symbols whose charges add on the receivers, and one conversion, [vectors, width]."""
         drives, planes, streams, calibrated = materialize((drives, planes, streams, calibrated), self.core.clock > 0)
-        charge, symbols = tiling.sum_over(
-            lambda *symbol: self.analog.integrate(*symbol, observe), drives, planes, streams[:-1]
-        )
+        integrate = partial(self.analog.integrate, observe=observe)
+        charge, symbols = tiling.sum_over(integrate, drives, planes, streams[:-1])
         y, received, full_scale = remat_stage(self.analog.convert)(charge, drives, planes, streams[-1], calibrated)
         if not self._column_has_one_scale:
             y = self._undo_output_crosstalk(y, planes)

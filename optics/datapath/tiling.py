@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -60,9 +60,7 @@ def active_rows(rows: int, tiles: Tiles) -> jax.Array:
     return used.astype(jnp.float32).reshape(tiles.row_tiles, tiles.height)
 
 
-def sum_over(
-    product: Callable[..., Tree], *stacked: jax.Array, combine: Callable[[Tree, Tree], Tree] | None = None
-) -> Tree:
+def sum_over(product: Callable[..., Tree], *stacked: Any, combine: Callable[[Tree, Tree], Tree] | None = None) -> Tree:
     """Sum of product(*slices) over the leading axis, one slice at a time, so that memory is that of one.
 
     `combine` joins two results, by default by adding their leaves.
@@ -76,7 +74,7 @@ def sum_over(
     return fold(add, *stacked)
 
 
-def fold(step: Callable[..., Tree], *stacked: Tree) -> Tree:
+def fold(step: Callable[..., Tree], *stacked: Any) -> Tree:
     """step(so_far, *slices) over the leading axis, one slice after the other.
 
     `so_far` is None where there is a single slice, and in the first step of a loop zeros.
@@ -89,7 +87,7 @@ def fold(step: Callable[..., Tree], *stacked: Tree) -> Tree:
     return jax.lax.scan(lambda so_far, slices: (step(so_far, *slices), None), start, stacked)[0]
 
 
-def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.Array) -> tuple[jax.Array, Tree]:
+def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: Any) -> tuple[jax.Array, Tree]:
     """(y, rest) of each slice of the leading axis, with y [vectors, width] joined over columns and the rest stacked."""
     first = jax.tree.map(lambda array: array[0], stacked)
     count = jax.tree.leaves(stacked)[0].shape[0]
@@ -107,7 +105,7 @@ def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.A
     return jax.lax.scan(place, start, jnp.arange(count))
 
 
-def each(function: Callable[..., Tree], *stacked: Tree, axes: int) -> Tree:
+def each(function: Callable[..., Tree], *stacked: Any, axes: int) -> Tree:
     """function(*slices) over the leading `axes` axes, one slice at a time, so that memory is that of one."""
     leading = jax.tree.leaves(stacked)[0].shape[:axes]
     flat = jax.tree.map(lambda array: array.reshape(-1, *array.shape[axes:]), stacked)

@@ -1,7 +1,7 @@
 """What `optics.emulate` and `optics.price` ask of a core. A core of one's own needs no base class of this module."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import jax
 import numpy as np
@@ -10,6 +10,7 @@ from optics.interpreter.sites import Site
 
 # As `electronics.part.Number`, which this folder does not import.
 Scalar = float | np.ndarray | jax.Array
+CoreT = TypeVar("CoreT")
 
 
 class Core(Protocol):
@@ -67,8 +68,17 @@ class PerSiteCore(Protocol):
 class PerStepCore(Protocol):
     """A core that differs between the steps of a scan."""
 
-    def at_scan_step(self, step: jax.Array, names: set[str]) -> Core:
+    def at_scan_step(self, step: jax.Array, names: set[str]) -> Self:
         """The core in step `step` of the scan that contains the sites `names`."""
+        ...
+
+
+@runtime_checkable
+class LoadableCore(Protocol):
+    """A core on whose mask weights can stay for many products."""
+
+    def load(self, w: jax.Array) -> Any:
+        """w [rows, columns] on the mask; the attribute `weights` of the result is a pytree."""
         ...
 
 
@@ -206,7 +216,7 @@ def at_site(core: Core, name: str) -> Core:
     return core.at(name) if isinstance(core, PerSiteCore) else core
 
 
-def at_scan_step(core: Core, step: jax.Array, names: set[str]) -> Core:
+def at_scan_step(core: CoreT, step: jax.Array, names: set[str]) -> CoreT:
     """The core in one step of the scan that contains the sites `names`."""
     return core.at_scan_step(step, names) if isinstance(core, PerStepCore) else core
 

@@ -110,7 +110,7 @@ def test_a_random_function_without_errors_is_itself_loaded_or_not(seed):
     forward, layers = random_function(seed)
     batches = jax.random.normal(jax.random.key(seed), (3, 8, 16))
     loaded = optics.load(forward)(Exact(), WEIGHTS, batches[0])
-    core = Exact({name: standing.weights for name, standing in loaded.sites.items()})
+    core = Exact({name: site.weights for name, site in loaded.sites.items()})
     run = optics.emulate(forward)
 
     @jax.jit
