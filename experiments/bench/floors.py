@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from electronics.numerics import noise
 from electronics.numerics.bounds import within
 from electronics.numerics.matmul import product
-from electronics.numerics.xla import alone
+from electronics.numerics.xla import fusion_barrier
 from optics.datapath import tiling
 
 
@@ -76,7 +76,7 @@ def bare(x: jax.Array, planes: Planes, key: jax.Array, numbers: Numbers, tiles: 
         value = product(light, plane.weights) * inverse * plane.inverse
         full = 1 + (loading * norm) * plane.rms
         # Put into memory by a conditional: the loop over the outputs is faster for it.
-        drawn = alone(lambda stream: noise.normal(stream, value.shape), scale[0, 0] > -1, streams[1])
+        drawn = fusion_barrier(lambda stream: noise.normal(stream, value.shape), scale[0, 0] > -1, streams[1])
         spread = jnp.sqrt((shot * sums) * plane.light + variance * full**2)
         received = within(value + drawn * spread, -full, full)
         step = full * (1 / codes)
