@@ -8,12 +8,13 @@ import numpy as np
 
 import optics
 from electronics import Constant
-from experiments.common import basis
+from experiments.common import billing
 from experiments.common.workload import Workload
+from optics.core.cost_component import CostComponent
 
 TARGET_WATTS = 10e3
 RESIDENCIES = (256, 1024, 4096, 16384, 65536)
-RELOAD_LINES = ("weight fetch", "mask write", "idle at reload")
+RELOAD_LINES = (CostComponent.WEIGHT_FETCH, CostComponent.MASK_WRITE, CostComponent.IDLE_AT_RELOAD)
 PERCENTILES = {"p05": 5, "p50": 50, "p95": 95}
 
 
@@ -48,7 +49,7 @@ class Candidate:
         )
         return dataclasses.replace(
             self,
-            core=basis.lent(self.core, mean_drive),
+            core=billing.with_mean_drive(self.core, mean_drive),
             constants={**self.constants, "source.mean_drive": measured},
             measured_on=measured_on,
         )
@@ -86,7 +87,7 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
         "sobol": {name: index._asdict() for name, index in over.sobol(sobol_draws, seed).items()},
         "break_even": over.break_even(TARGET_WATTS),
         "omitted": list(bill.omitted),
-        "bill_rests_on": basis.stated(bill, candidate.measured_on),
+        "bill_rests_on": billing.statements(bill, candidate.measured_on),
         "assumptions": [str(c) for c in candidate.constants.values() if c.mark == "assumed"],
         "constants": {field: dataclasses.asdict(c) for field, c in candidate.constants.items()},
     }

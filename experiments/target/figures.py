@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from experiments.common import basis
+from experiments.common import billing
 from experiments.plotting import style, waterfall
 from experiments.target import map_figure
 from experiments.target.design_space import IMPERFECTIONS, DesignSpace
@@ -42,7 +42,7 @@ def draw(summary: dict[str, Any], space: DesignSpace | None, out: Path) -> None:
 
 def rests_on(summary: dict[str, Any]) -> str:
     """What the bills rest on, by the first scenario; each has its own mean drive in summary.json."""
-    return basis.small_print(next(iter(summary["scenarios"].values()))["bill_rests_on"])
+    return billing.small_print(next(iter(summary["scenarios"].values()))["bill_rests_on"])
 
 
 def _total(watts: dict[str, float]) -> waterfall.Line:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from experiments.common import basis
+from experiments.common import billing
 from experiments.common.verdict import TARGET_WATTS
 from experiments.plotting import style
 from experiments.target.design_space import DesignSpace
@@ -76,7 +76,7 @@ def draw(summary: dict[str, Any], space: DesignSpace, out: Path) -> None:
         loc="outside lower center",
         ncols=3,
         fontsize=7.5,
-        title=basis.small_print(rests_on),
+        title=billing.small_print(rests_on),
         title_fontsize=7,
     )
     style.save(figure, out, "map")

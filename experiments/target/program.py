@@ -11,7 +11,7 @@ import models
 import optics
 from electronics.digital import measured
 from electronics.part import nearest
-from experiments.common import basis, reporting, verdict
+from experiments.common import billing, reporting, verdict
 from experiments.common import options as checks
 from experiments.common.candidates import of_file, of_scenario
 from experiments.common.measure import Case, measure
@@ -209,7 +209,9 @@ def _summary(
         "full_scale_light": {
             name: {
                 "bits": FULL_SCALE_BITS,
-                "watts_at_exaops": float(workload.price(basis.lent(core, results[name].mean_drive)).watts_at()),
+                "watts_at_exaops": float(
+                    workload.price(billing.with_mean_drive(core, results[name].mean_drive)).watts_at()
+                ),
                 **loss(results[f"dim {name}"], exact),
             }
             for name, core in dim.items()

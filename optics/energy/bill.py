@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from electronics.part import Number, nearest
 from optics import checks
+from optics.core.cost_component import CostComponent
 from optics.energy.light_budget import mean_drive
 from optics.interpreter.sites import Site
 
@@ -136,7 +137,7 @@ def price(
     seconds = loads = driven = 0.0
     for site in sites:
         if not site.optical:
-            _add(components, {"digital products": core.digital_cost(float(site.macs))})
+            _add(components, {CostComponent.DIGITAL_PRODUCTS: core.digital_cost(float(site.macs))})
             continue
         shape = {
             "rows": site.rows,
@@ -229,4 +230,4 @@ def _add(components, more):
 def _add_overhead(components, overhead):
     engine = sum(components.values())
     host = overhead.host(engine)
-    _add(components, {"host, network, fans": host, "power conversion": overhead.conversion(engine + host)})
+    _add(components, {CostComponent.HOST: host, CostComponent.POWER_CONVERSION: overhead.conversion(engine + host)})
