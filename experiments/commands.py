@@ -21,13 +21,13 @@ from experiments.width import program as width
 from models import FetchError
 
 PROGRAMS = {
-    "headline": (headline.Headline, headline.main),
+    "headline": (headline.HeadlineOptions, headline.main),
     "accelerators": (accelerators.Accelerators, accelerators.main),
     "attribute": (ablation.Attribute, ablation.main),
     "bench": (bench.Bench, bench.main),
-    "bill": (bill.Bill, bill.main),
+    "bill": (bill.BillOptions, bill.main),
     "gain": (gain.Gain, gain.main),
-    "target": (target.Target, target.main),
+    "target": (target.TargetOptions, target.main),
     "width": (width.Width, width.main),
     "serve": (serve.Serve, serve.main),
     "sweep": (sweep.Sweep, sweep.main),
