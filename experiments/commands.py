@@ -22,14 +22,14 @@ from models import FetchError
 
 PROGRAMS = {
     "headline": (headline.HeadlineOptions, headline.main),
-    "accelerators": (accelerators.Accelerators, accelerators.main),
+    "accelerators": (accelerators.AcceleratorsOptions, accelerators.main),
     "attribute": (ablation.Attribute, ablation.main),
     "bench": (bench.Bench, bench.main),
     "bill": (bill.BillOptions, bill.main),
     "gain": (gain.Gain, gain.main),
     "target": (target.TargetOptions, target.main),
     "width": (width.Width, width.main),
-    "serve": (serve.Serve, serve.main),
+    "serve": (serve.ServeOptions, serve.main),
     "sweep": (sweep.Sweep, sweep.main),
     "show": (stored.Show, stored.show),
     "plot": (stored.Plot, stored.plot),

@@ -222,8 +222,9 @@ def _on_scenario(name: str, scenario: ScenarioVerdict, target: float) -> str:
     text = (
         f"{name} draws {_kw(watts['nominal'])} kW (5 to 95 %: {_kw(watts['p05'])} to "
         f"{_kw(watts['p95'])}), {'under' if closes else 'over'} the target by a factor of {ratio:.2g}, and closes "
-        f"in {_percent(scenario['probability_of_closing'])} of the draws, at a loss of {_with_error(scenario)} nats per "
-        f"token; its largest costs are {', '.join(labels)}; the products on light alone ({core_alone / 1e3:.3g} kW) {alone}."
+        f"in {_percent(scenario['probability_of_closing'])} of the draws, at a loss of {_with_error(scenario)} nats "
+        f"per token; its largest costs are {', '.join(labels)}; the products on light alone "
+        f"({core_alone / 1e3:.3g} kW) {alone}."
     )
     if not closes:
         text += " " + _what_would_close(scenario["break_even"])
