@@ -28,7 +28,7 @@ PROGRAMS = {
     "bill": (bill.BillOptions, bill.main),
     "gain": (gain.Gain, gain.main),
     "target": (target.TargetOptions, target.main),
-    "width": (width.Width, width.main),
+    "width": (width.WidthOptions, width.main),
     "serve": (serve.ServeOptions, serve.main),
     "sweep": (sweep.Sweep, sweep.main),
     "show": (stored.Show, stored.show),
