@@ -24,7 +24,7 @@ PROGRAMS = {
     "headline": (headline.HeadlineOptions, headline.main),
     "accelerators": (accelerators.AcceleratorsOptions, accelerators.main),
     "attribute": (ablation.Attribute, ablation.main),
-    "bench": (bench.Bench, bench.main),
+    "bench": (bench.BenchOptions, bench.main),
     "bill": (bill.BillOptions, bill.main),
     "gain": (gain.Gain, gain.main),
     "target": (target.TargetOptions, target.main),
