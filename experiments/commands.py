@@ -23,10 +23,10 @@ from models import FetchError
 PROGRAMS = {
     "headline": (headline.HeadlineOptions, headline.main),
     "accelerators": (accelerators.AcceleratorsOptions, accelerators.main),
-    "attribute": (ablation.Attribute, ablation.main),
+    "attribute": (ablation.AblationOptions, ablation.main),
     "bench": (bench.BenchOptions, bench.main),
     "bill": (bill.BillOptions, bill.main),
-    "gain": (gain.Gain, gain.main),
+    "gain": (gain.GainOptions, gain.main),
     "target": (target.TargetOptions, target.main),
     "width": (width.WidthOptions, width.main),
     "serve": (serve.ServeOptions, serve.main),
