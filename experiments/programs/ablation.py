@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from experiments.common import reporting
 from experiments.common.candidates import preset_or_file
 from experiments.common.measure import Case, Result, measure
-from experiments.common.paired import Loss, stderr
+from experiments.common.paired import Loss
 from experiments.common.text_options import OnText, TextDescription
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, VERMILION
@@ -104,10 +104,14 @@ def _difference(result: Result, other: Result) -> Loss:
     )
     return {
         "delta_nll": float(np.mean(nll)),
-        "delta_nll_stderr": stderr(nll),
+        "delta_nll_stderr": _stderr(nll),
         "kl": float(np.mean(kl)),
-        "kl_stderr": stderr(kl),
+        "kl_stderr": _stderr(kl),
     }
+
+
+def _stderr(values: np.ndarray) -> float | None:
+    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
 
 
 def _print_report(summary: AblationSummary, out: Path) -> None:
