@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from electronics.part import Number
 from optics.components.architecture import Architecture
+from optics.core.cost_component import CostComponent
 from optics.datapath import tiling
 
 
@@ -30,27 +31,27 @@ def energy(core: Architecture, rows: int, columns: int, vectors: float, resident
     operand = core.dac.bits * code.input_slices + int(code.inputs in ("rails", "slots"))
     weight = core.mask.bits * code.weight_slices + int(code.weights == "rails")
     fetch = digital.weight_fetch(weight) if resident else digital.input_movement(weight)
-    analogue = {
-        "DAC": symbols * core.dac.energy(clock),
-        "laser light": driven * core.source.light_energy(code.light(core.source.mean_drive), clock),
-        "laser bias": symbols * code.sources * core.source.bias_energy(clock),
-        "TIA": read * core.tia.energy(clock),
-        "ADC": converted * core.adc.energy(clock / tiles.accumulated),
+    analogue: dict[str, Number] = {
+        CostComponent.DAC: symbols * core.dac.energy(clock),
+        CostComponent.LASER_LIGHT: driven * core.source.light_energy(code.light(core.source.mean_drive), clock),
+        CostComponent.LASER_BIAS: symbols * code.sources * core.source.bias_energy(clock),
+        CostComponent.TIA: read * core.tia.energy(clock),
+        CostComponent.ADC: converted * core.adc.energy(clock / tiles.accumulated),
     }
     lost = core.upkeep.lost_duty(code.symbols / clock)
     return analogue | {
-        "input movement": driven * (digital.input_movement(operand) + digital.rescale_energy),
-        "output movement": converted * (digital.output_movement(core.adc.bits) + digital.rescale_energy),
-        "partial sums": converted * digital.partial_sum(tiles.groups * code.conversions),
-        "weight fetch": written * fetch,
-        # A weight has its pixels under each source of its input.
-        "mask write": written * code.sources * code.pixels * code.weight_slices * core.mask.write_energy,
-        "idle at reload": _waiting(core, fills(core, vectors, resident))
+        CostComponent.INPUT_MOVEMENT: driven * (digital.input_movement(operand) + digital.rescale_energy),
+        CostComponent.OUTPUT_MOVEMENT: converted * (digital.output_movement(core.adc.bits) + digital.rescale_energy),
+        CostComponent.PARTIAL_SUMS: converted * digital.partial_sum(tiles.groups * code.conversions),
+        CostComponent.WEIGHT_FETCH: written * fetch,
+        # A weight owns as many pixels under each source of its input.
+        CostComponent.MASK_WRITE: written * code.sources * code.pixels * code.weight_slices * core.mask.write_energy,
+        CostComponent.IDLE_AT_RELOAD: _waiting(core, fills(core, vectors, resident))
         * (
             rows * tiles.column_tiles * code.sources * core.source.bias_power
             + columns * tiles.row_tiles * code.planes * core.tia.power
         ),
-        "calibration": lost / (1 - lost) * sum(analogue.values()),
+        CostComponent.CALIBRATION: lost / (1 - lost) * sum(analogue.values()),
     }
 
 
@@ -71,7 +72,7 @@ def loads(core: Architecture, rows: int, columns: int, vectors: float, resident:
 def fills(core: Architecture, vectors: float, resident: bool) -> Number:
     """Number of times that the weights of a product are written, all slices together counted once.
 
-    Resident weights stay for other vectors too. Others are written for these vectors, at least once.
+    Resident weights serve other vectors too; other operands are written for these vectors, at least once.
     """
     loads_for_these = vectors / core.vectors_per_load
     return loads_for_these if resident else jnp.maximum(1.0, loads_for_these)

@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from electronics.part import Number, nearest
 from optics import checks
+from optics.core.cost_component import CostComponent
 from optics.energy.light_budget import mean_drive
 from optics.interpreter.plan import Site
 from optics.interpreter.protocols import (
@@ -150,7 +151,7 @@ def price(
     seconds = loads = driven = 0.0
     for site in sites:
         if not site.optical:
-            _add(components, {"digital products": core.digital_cost(float(site.macs))})
+            _add(components, {CostComponent.DIGITAL_PRODUCTS: core.digital_cost(float(site.macs))})
             continue
         shape = {
             "rows": site.rows,
@@ -245,4 +246,4 @@ def _add(components: dict[str, Number], more: Mapping[str, Number]) -> None:
 def _add_overhead(components: dict[str, Number], overhead: Overhead) -> None:
     engine = sum(components.values())
     host = overhead.host(engine)
-    _add(components, {"host, network, fans": host, "power conversion": overhead.conversion(engine + host)})
+    _add(components, {CostComponent.HOST: host, CostComponent.POWER_CONVERSION: overhead.conversion(engine + host)})
