@@ -65,9 +65,14 @@ class Photodetector(Part):
         diode alone has S. Each adds its dark electrons, I_dark / (q f), of which too the mean is taken off. Light that
         noise has made negative counts as none.
 
-        Args: current, scaled to a difference in shares of its unit; pair, whether two diodes subtract; rate [Hz] of the
-            symbols; streams, uint32 [2, 2], one for each diode.
-        Returns: electrons of the first diode less those of the second, of mean 0.
+        Args:
+            current: Signal scaled to a difference in shares of its unit.
+            pair: Whether two diodes subtract.
+            rate: Symbols per second [Hz].
+            streams: Noise streams, uint32 [2, 2], one per diode.
+
+        Returns:
+            Electrons of the first diode less those of the second, with mean 0 [vectors, columns].
         """
         charge = ELEMENTARY_CHARGE * rate
         electrons, dark = current.unit / charge, self.dark_current / charge
