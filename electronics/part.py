@@ -14,14 +14,16 @@ import difflib
 import functools
 import hashlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from electronics.validation import checked_number, checked_static, without_plausibility
 
 Number = float | np.ndarray | jax.Array
+PartT = TypeVar("PartT", bound="Part")
 
 
 def number(
@@ -77,6 +79,8 @@ class Part:
 
     retired: ClassVar[Mapping[str, str]] = {}
     """What replaces fields that a class once had, by their names, for the message to who still sets them."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     def __init_subclass__(cls) -> None:
         dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)
@@ -165,14 +169,14 @@ def _same(one: Any, other: Any) -> bool:
     if _is_array(one) and _is_array(other):
         return np.array_equal(np.asarray(one), np.asarray(other))
     # A tracer has no value yet, and a comparison with it would be one more traced operation.
-    if isinstance(one, jax.core.Tracer) or isinstance(other, jax.core.Tracer):
+    if isinstance(one, Tracer) or isinstance(other, Tracer):
         return False
     return bool(type(one) is type(other) and one == other)
 
 
 def _hashable(value: Any) -> Any:
     """Of equal fields the same: of numbers a digest of shape and values, whatever array holds them."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return id(value)
     if not _is_array(value):
         return value
@@ -183,10 +187,10 @@ def _hashable(value: Any) -> Any:
 
 def _is_array(value: Any) -> bool:
     number = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
-    return number and not isinstance(value, jax.core.Tracer | bool)
+    return number and not isinstance(value, Tracer | bool)
 
 
-def _replaced(part: Part, changes: Mapping[str, Any], path: str) -> Part:
+def _replaced(part: PartT, changes: Mapping[str, Any], path: str) -> PartT:
     """All changes at once, so that what is possible together need not be so on the way."""
     own: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}

@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 _SMALL = {1e-3: "m", 1e-6: "u", 1e-9: "n", 1e-12: "p", 1e-15: "f"}
 _LARGE = {1e3: "k", 1e6: "M", 1e9: "G", 1e12: "T"}
@@ -65,7 +66,7 @@ def checked_number(owner: str, field: dataclasses.Field, value: Any) -> Any:
     Warns with `PlausibilityWarning` where it is allowed but implausible. Raises ValueError where it is no number, not
     finite in float32 or out of bounds. Tracers pass unchecked.
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return value
     name, unit, bounds = f"{owner}.{field.name}", field.metadata["unit"], field.metadata["bounds"]
     concrete = _as_float32(value)

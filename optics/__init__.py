@@ -33,8 +33,9 @@ from optics.energy.system import System, system
 from optics.interpreter.emulate import emulate
 from optics.interpreter.notices import DigitalProductWarning, WeightsArgumentWarning
 from optics.interpreter.op_count import UnknownPrimitiveWarning, count_elementwise_ops
+from optics.interpreter.plan import Site, everything, stationary
 from optics.interpreter.site_report import Report, report
-from optics.interpreter.sites import Site, everything, stationary, trace
+from optics.interpreter.sites import trace
 from optics.presets import serialise
 from optics.presets.devices import DEVICES, device
 from optics.presets.presets import (

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from electronics.numerics import _jax
 
@@ -86,18 +87,18 @@ def between(name: str, value: Any, least: float, most: float) -> None:
 
 def stated(value: Any) -> str:
     """An argument in a message: of many numbers their range."""
-    if isinstance(value, jax.core.Tracer) or np.size(value) < 2:
+    if isinstance(value, Tracer) or np.size(value) < 2:
         return str(value)
     return f"{np.min(value):g} to {np.max(value):g}"
 
 
 def _numeric(name: str, value: Any) -> None:
-    if not isinstance(value, jax.core.Tracer) and np.asarray(value).dtype.kind not in "fiu":
+    if not isinstance(value, Tracer) and np.asarray(value).dtype.kind not in "fiu":
         raise ValueError(f"{name} = {value!r} must be a number")
 
 
 def anywhere(values: Any, wrong: Any) -> bool:
     """Whether `wrong` holds anywhere; of traced values nobody knows."""
-    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(values)):
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(values)):
         return False
     return bool(np.any(wrong(jax.tree.map(np.asarray, values))))

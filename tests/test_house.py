@@ -143,3 +143,9 @@ def test_jax_internals_stay_in_one_module_of_each_package():
         "electronics/numerics/_jax.py",
         "optics/interpreter/_jax.py",
     }
+
+
+def test_parameters_of_equations_are_read_in_one_module():
+    for path in (ROOT / "optics" / "interpreter").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert path.name == "_jax.py" or not any(word in text for word in (".params", ".primitive")), path.name

@@ -48,7 +48,7 @@ class ADC(Part):
         """ENOB that the converter has: `enob`, or log2(2**bits - 2) where the rounding alone leaves less."""
         return at_most(self.enob, jnp.log2(2 * self.highest_code))
 
-    def full_scale(self, rms: jax.Array) -> jax.Array:
+    def full_scale(self, rms: Number) -> Number:
         """Largest input that does not clip, for an expected rms, both in units of one full product: 1 + loading x rms.
 
         The 1 is for the vectors and columns that one outlier rules, as in a language model's massive activations:
@@ -81,7 +81,7 @@ class ADC(Part):
         clipped = x + clipping * (within(x, -full_scale, full_scale) - x)
         return to_levels(clipped, full_scale, self.highest_code, rounding)
 
-    def energy(self, rate: Number) -> jax.Array:
+    def energy(self, rate: Number) -> Number:
         """Energy per conversion [J] at `rate` [Hz]: 8 k T SNR + survey_factor x `adc_survey.energy`.
 
         Both at the effective bits that the converter has.

@@ -68,7 +68,7 @@ class DAC(Part):
         whole = 0.125 / limits.signal_to_noise(self.enob)
         return at_least(whole - 1 / (12 * self.highest_level**2), 0.0)
 
-    def energy(self, rate: Number) -> jax.Array:
+    def energy(self, rate: Number) -> Number:
         """Energy per conversion [J] at `rate` [Hz].
 
         E = 8 k T SNR + E_8 2**(a (ENOB - 7.5)) max(1, rate / f_c)**p, at the effective bits that the converter has; in

@@ -1,7 +1,7 @@
 """What no converter or amplifier passes: the thermodynamic floor, and the effective bits that its codes allow."""
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from electronics.constants import BOLTZMANN, ROOM_TEMPERATURE
 from electronics.part import Number
@@ -22,7 +22,7 @@ def check_enob(converter: str, enob: Number, bits: Number) -> None:
 
     The ENOB of IEEE 1241 counts rounding as noise, so a converter that rounds to b bits cannot have more than b.
     """
-    if isinstance(enob, jax.core.Tracer) or isinstance(bits, jax.core.Tracer):
+    if isinstance(enob, Tracer) or isinstance(bits, Tracer):
         return
     if np.any(np.asarray(enob) > np.asarray(bits)):
         raise ValueError(

@@ -36,7 +36,7 @@ class IntegerCore(Part):
         return macs * self.mac_energy
 
 
-def _codes(values: jax.Array, axis: int, highest: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _codes(values: jax.Array, axis: int, highest: Number) -> tuple[jax.Array, jax.Array]:
     """(the nearest whole numbers from -highest to highest, what one of them stands for)."""
     largest = jnp.max(jnp.abs(values), axis=axis, keepdims=True)
     step = jnp.where(largest > 0, largest, 1.0) / highest

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
@@ -52,5 +53,5 @@ def gathered(array: jax.Array) -> jax.Array:
 
 def is_concrete(value: Any) -> bool:
     """Whether the value is an array of real numbers to be looked at, and not traced or a mere shape."""
-    traced = isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
+    traced = isinstance(value, Tracer | jax.ShapeDtypeStruct)
     return not traced and hasattr(value, "dtype") and jax.numpy.issubdtype(value.dtype, jax.numpy.inexact)

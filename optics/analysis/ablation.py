@@ -15,7 +15,7 @@ from optics.core.tensor_core import TensorCore
 Groups = Mapping[str, Sequence[str]]
 
 # What a calibration measures together cannot be told apart once it is corrected.
-CORRECTED = (
+CORRECTED: tuple[str, ...] = (
     "source_mismatch",
     "vignetting",
     "input_crosstalk",
@@ -53,7 +53,8 @@ def groups(core: TensorCore) -> dict[str, tuple[str, ...]]:
     corrected = any(np.any(a != b) for a, b in zip(jax.tree.leaves(core.correction), none, strict=True))
     if not corrected:
         return {name: (name,) for name in names if name != "correction"}
-    return {name: (name,) for name in names if name not in CORRECTED} | {"calibrated residual": CORRECTED}
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name in names if name not in CORRECTED}
+    return found | {"calibrated residual": CORRECTED}
 
 
 def ablations(core: TensorCore, groups_of: Groups | None = None) -> list[tuple[str, str, Effects]]:

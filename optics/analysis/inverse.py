@@ -72,7 +72,9 @@ def descend(
     state = optimiser.init(hidden)
     path = []
     for _ in progress(range(steps)):
-        number, slopes, values, report = kept(hidden.tolist(), lambda at=hidden: _listed(evaluate(at, *args)))
+        number, slopes, values, report = kept(
+            np.asarray(hidden).tolist(), lambda at=hidden: _listed(evaluate(at, *args))
+        )
         gradient = jnp.asarray(slopes, jnp.float32)
         path.append(Step(values, number, report))
         # Adam raises a float to the power of its integer count.

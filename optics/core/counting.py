@@ -11,7 +11,7 @@ from electronics.constants import ELEMENTARY_CHARGE
 from optics.components.architecture import Architecture
 from optics.datapath import tiling
 from optics.datapath.diagnostics import FEWEST_ELECTRONS, Diagnostics
-from optics.interpreter.sites import Site
+from optics.interpreter.plan import Site
 
 # With other noise of the receiver of this rms, in electrons, the sum is within 0.009 of a Gaussian distribution at any
 # light: 0.0665 x skewness (Edgeworth), which for a Poisson number of mean m beside a variance T is

@@ -14,7 +14,7 @@ from optics import checks
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.datapath.full_scale import SiteRange
 from optics.interpreter.emulate import emulate, of_turn
-from optics.interpreter.sites import Policy, Site, stationary
+from optics.interpreter.plan import Policy, Site, stationary
 
 
 class FixedRangeCore(NamedTuple):

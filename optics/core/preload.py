@@ -15,10 +15,11 @@ from optics import checks
 from optics.core.fit_full_scale import FixedRangeCore
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.product import Weights
-from optics.interpreter import _jax
+from optics.interpreter import _jax, products
 from optics.interpreter._jax import JaxprEqn
-from optics.interpreter.emulate import Runner, at, of_turn, operands, turned
-from optics.interpreter.sites import Policy, Site, plan_call, stationary
+from optics.interpreter.emulate import Runner, at, of_turn, turned
+from optics.interpreter.plan import Policy, Site, stationary
+from optics.interpreter.sites import plan_call
 
 
 class PreloadedCore(NamedTuple):
@@ -135,7 +136,7 @@ class _Loader(_Constants):
     def product(self, site, eqn, core, key, values):
         if not site.optical or not site.stationary or site.matrices > 1 or site.selected:
             return _nothing(eqn), {}
-        _, w = operands(site, eqn, values)
+        _, w = products.as_matrices(eqn, values, site.weights_first)
         matrix = w[0].T
         weights = at(core, site.name).load(matrix).weights
         return _nothing(eqn), {site.index: Standing(weights, matrix if self.diagnostics else None)}
@@ -170,8 +171,8 @@ def load(
 def _nothing(eqn: JaxprEqn) -> list[jax.Array]:
     """Zeros where the equation's results would stand."""
     return [
-        jax.random.split(jax.random.key(0), out.aval.shape)
-        if jax.dtypes.issubdtype(out.aval.dtype, jax.dtypes.prng_key)
-        else jnp.zeros(out.aval.shape, out.aval.dtype)
+        jax.random.split(jax.random.key(0), _jax.shape(out))
+        if jax.dtypes.issubdtype(_jax.dtype(out), jax.dtypes.prng_key)
+        else jnp.zeros(_jax.shape(out), _jax.dtype(out))
         for out in eqn.outvars
     ]

@@ -16,7 +16,7 @@ from optics.core import cost, counting
 from optics.datapath.diagnostics import Diagnostics
 from optics.datapath.full_scale import SiteRange
 from optics.datapath.product import TiledMatmul, Weights
-from optics.interpreter.sites import Site
+from optics.interpreter.plan import Site
 
 
 class TensorCore(Architecture):

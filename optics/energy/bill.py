@@ -8,11 +8,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from electronics.part import Number, nearest
 from optics import checks
 from optics.energy.light_budget import mean_drive
-from optics.interpreter.sites import Site
+from optics.interpreter.plan import Site
 
 EXAOPS = 1e18
 OMITTED = ("thermal control of the optics", "cooling outside the server (PUE)")
@@ -59,13 +60,16 @@ class Bill:
     @property
     def basis(self) -> tuple[str, ...]:
         """What the bill rests on, measured first, then assumed, with the numbers where they are single and known."""
-        numbers = dict.fromkeys((DRIVE_MEASURED, DRIVE_PARTLY, DRIVE_ASSUMED), self.mean_drive)
+        numbers: dict[str, Number | None] = dict.fromkeys(
+            (DRIVE_MEASURED, DRIVE_PARTLY, DRIVE_ASSUMED), self.mean_drive
+        )
         numbers[RESIDENCY] = self.vectors_per_load
 
         def stated(kind: str, text: str) -> str:
             value = numbers.get(text)
-            known = value is not None and not isinstance(value, jax.core.Tracer) and jnp.ndim(value) == 0
-            return f"{kind}: {text}" + (f": {_written(float(value))}" if known else "")
+            if value is None or isinstance(value, Tracer) or jnp.ndim(value) > 0:
+                return f"{kind}: {text}"
+            return f"{kind}: {text}: {_written(float(value))}"
 
         return (
             *(stated("measured", text) for text in self.measured),

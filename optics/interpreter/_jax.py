@@ -1,25 +1,17 @@
-"""Every use of JAX's internals stands here: they differ between releases, so one file follows them."""
+"""Jaxprs as typed records: every read of an equation's parameters and every JAX internal that the interpreter needs.
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+Both differ between JAX releases, so only this file follows them.
+"""
 
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxprs_in_params
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from jax.extend.core import ClosedJaxpr as ClosedJaxpr
+from jax.extend.core import Jaxpr as Jaxpr
+from jax.extend.core import JaxprEqn as JaxprEqn
+from jax.extend.core import Literal as Literal
+from jax.extend.core import jaxprs_in_params
 from jax.extend.core import primitives as p
-
-__all__ = [
-    "ClosedJaxpr",
-    "Jaxpr",
-    "JaxprEqn",
-    "Literal",
-    "bind",
-    "contains_product",
-    "is_product",
-    "jaxprs_inside",
-    "kind",
-    "opened",
-    "scope",
-    "selection",
-]
 
 _KINDS = {
     p.dot_general_p: "product",
@@ -56,9 +48,56 @@ _SELECTORS = {
 }
 
 
+class Contraction(NamedTuple):
+    """Dimensions of the two operands of a product that are summed over, and those that are batched over."""
+
+    contract: tuple[Sequence[int], Sequence[int]]
+    batch: tuple[Sequence[int], Sequence[int]]
+
+
+class Ragged(NamedTuple):
+    """A product of each row of the left operand with one group of the right one."""
+
+    contraction: Contraction
+    group_dimensions: Sequence[int]
+
+
+class Scan(NamedTuple):
+    """A scan of `length` steps over `body`, whose inputs are `consts` constants, `carry` carried values, and slices."""
+
+    length: int
+    consts: int
+    carry: int
+    reverse: bool
+    unroll: int
+    body: ClosedJaxpr
+
+
+class WhileLoop(NamedTuple):
+    """A while loop; the first inputs are `test_consts` constants of the test and `body_consts` of the body."""
+
+    test_consts: int
+    body_consts: int
+    test: ClosedJaxpr
+    body: ClosedJaxpr
+
+
+class Cond(NamedTuple):
+    """The branches of a cond, of which the first input selects one."""
+
+    branches: Sequence[ClosedJaxpr]
+
+
+class Remat(NamedTuple):
+    """The options of `jax.checkpoint`."""
+
+    prevent_cse: bool
+    policy: Callable[..., bool] | None
+
+
 def kind(eqn: JaxprEqn) -> str:
     """What the interpreter must know of an equation; "other" is bound as it stands."""
-    return _KINDS.get(eqn.primitive) or _KINDS_BY_NAME.get(eqn.primitive.name, "other")
+    return _KINDS.get(eqn.primitive) or _KINDS_BY_NAME.get(name(eqn), "other")
 
 
 def is_product(eqn: JaxprEqn) -> bool:
@@ -68,7 +107,7 @@ def is_product(eqn: JaxprEqn) -> bool:
 
 def selection(eqn: JaxprEqn, values: Sequence[Any]) -> tuple[list[Any], list[Any]]:
     """Split what is given for each operand into (that of the operands that select elements, that of the others)."""
-    first, end = _SELECTORS.get(eqn.primitive.name, (0, 0))
+    first, end = _SELECTORS.get(name(eqn), (0, 0))
     end = len(values) if end is None else end
     return [*values[first:end]], [*values[:first], *values[end:]]
 
@@ -79,8 +118,8 @@ def scope(eqn: JaxprEqn) -> str:
     A transformation writes itself around the name, as vmap(norms) or transpose(jvp(norms)), or stands alone as vmap().
     """
     for part in str(eqn.source_info.name_stack).split("/"):
-        if name := part.rpartition("(")[2].rstrip(")"):
-            return name
+        if found := part.rpartition("(")[2].rstrip(")"):
+            return found
     return ""
 
 
@@ -89,9 +128,119 @@ def opened(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
     return (jaxpr.jaxpr, jaxpr.consts) if isinstance(jaxpr, ClosedJaxpr) else (jaxpr, ())
 
 
-def inner_jaxpr(eqn: JaxprEqn) -> ClosedJaxpr | Jaxpr:
+def call_body(eqn: JaxprEqn) -> ClosedJaxpr | Jaxpr:
     """The body of a call, remat, custom_jvp or custom_vjp equation."""
     return eqn.params["call_jaxpr"] if "call_jaxpr" in eqn.params else eqn.params["jaxpr"]
+
+
+def shape(atom: Any) -> tuple[int, ...]:
+    """The shape of a variable or a literal."""
+    return atom.aval.shape
+
+
+def dtype(atom: Any) -> Any:
+    """The dtype of a variable or a literal: NumPy's, or an extended one such as a key's."""
+    return atom.aval.dtype
+
+
+def name(eqn: JaxprEqn) -> str:
+    """The name of the primitive."""
+    return eqn.primitive.name
+
+
+def scan(eqn: JaxprEqn) -> Scan:
+    """The parameters of a "scan"."""
+    p = eqn.params
+    return Scan(p["length"], p["num_consts"], p["num_carry"], p["reverse"], p["unroll"], p["jaxpr"])
+
+
+def while_loop(eqn: JaxprEqn) -> WhileLoop:
+    """The parameters of a "while_loop"."""
+    p = eqn.params
+    return WhileLoop(p["cond_nconsts"], p["body_nconsts"], p["cond_jaxpr"], p["body_jaxpr"])
+
+
+def cond(eqn: JaxprEqn) -> Cond:
+    """The parameters of a "cond"."""
+    return Cond(eqn.params["branches"])
+
+
+def remat(eqn: JaxprEqn) -> Remat:
+    """The parameters of a "remat"."""
+    return Remat(eqn.params["prevent_cse"], eqn.params["policy"])
+
+
+def steps(eqn: JaxprEqn) -> int:
+    """How many times a "scan" runs its body; 1 for any other equation."""
+    return eqn.params["length"] if kind(eqn) == "scan" else 1
+
+
+def contraction(eqn: JaxprEqn) -> Contraction:
+    """The dimensions of a "product", and of "sparse" and "sampled" ones that state them."""
+    return Contraction(*eqn.params["dimension_numbers"])
+
+
+def sparse_contraction(eqn: JaxprEqn) -> Contraction:
+    """The dimensions of a "sparse" product; one without any is that of a matrix with a vector or a matrix."""
+    return contraction(eqn) if "dimension_numbers" in eqn.params else Contraction(((1,), (0,)), ((), ()))
+
+
+def ragged(eqn: JaxprEqn) -> Ragged:
+    """The dimensions of a "ragged" product."""
+    numbers = eqn.params["ragged_dot_dimension_numbers"]
+    return Ragged(Contraction(*numbers.dot_dimension_numbers), numbers.rhs_group_dimensions)
+
+
+def kernel_columns(eqn: JaxprEqn) -> int:
+    """The dimension of a convolution's kernel that counts its outputs."""
+    return eqn.params["dimension_numbers"].rhs_spec[0]
+
+
+def solves_on_the_left(eqn: JaxprEqn) -> bool:
+    """Whether a "triangular" equation solves a x = b; else x a = b."""
+    return eqn.params["left_side"]
+
+
+def axes(eqn: JaxprEqn) -> tuple[int, ...]:
+    """The axes of a reduction."""
+    return tuple(eqn.params["axes"])
+
+
+def dimension(eqn: JaxprEqn) -> int:
+    """The dimension along which an iota counts, a concatenation joins, or a sort sorts."""
+    return eqn.params["dimension"]
+
+
+def exponent(eqn: JaxprEqn) -> int:
+    """The exponent of an integer_pow."""
+    return eqn.params["y"]
+
+
+def broadcast_dimensions(eqn: JaxprEqn) -> Sequence[int]:
+    """The output's dimension for each dimension of the operand of a broadcast_in_dim."""
+    return eqn.params["broadcast_dimensions"]
+
+
+def reshapes_plainly(eqn: JaxprEqn) -> bool:
+    """Whether a reshape keeps the order of the elements."""
+    return eqn.params.get("dimensions") is None
+
+
+def permutation(eqn: JaxprEqn) -> Sequence[int]:
+    """The permutation of a transpose."""
+    return eqn.params["permutation"]
+
+
+def reversed_dimensions(eqn: JaxprEqn) -> tuple[int, ...]:
+    """The dimensions that a rev reverses."""
+    return tuple(eqn.params["dimensions"])
+
+
+def slices(eqn: JaxprEqn) -> tuple[slice, ...]:
+    """What a slice takes of each dimension."""
+    starts, limits = eqn.params["start_indices"], eqn.params["limit_indices"]
+    strides = eqn.params["strides"] or [1] * len(starts)
+    return tuple(slice(*each) for each in zip(starts, limits, strides, strict=True))
 
 
 def bind(eqn: JaxprEqn, values: Sequence[Any]) -> list[Any]:
@@ -104,7 +253,7 @@ def jaxprs_inside(eqn: JaxprEqn) -> list[Jaxpr]:
     """The jaxprs that a call, a loop or a branch runs. Those of other primitives say what is done to each element."""
     match kind(eqn):
         case "call" | "remat" | "custom_jvp" | "custom_vjp":
-            return [opened(inner_jaxpr(eqn))[0]]
+            return [opened(call_body(eqn))[0]]
         case "scan" | "while_loop" | "cond":
             return list(jaxprs_in_params(eqn.params))
         case _:

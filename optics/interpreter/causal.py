@@ -7,71 +7,25 @@ followed to the product that makes them. Nothing is run, and arrays of the funct
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from optics.interpreter import _jax, folding
 from optics.interpreter._jax import Jaxpr, JaxprEqn, Literal
-from optics.interpreter.folding import ELEMENTWISE, SAME, constant, fold, moved, moved_back, share, together
-
-LOW = -9e3
-"""What a score at or below this leaves of its exponential, beside a score of ordinary size, is nothing."""
-SMALLEST_SCALE = 2.0**-6
-"""A known factor down to this leaves a low score low: exp(-9e3 / 64) is still zero in float32."""
-Entries = np.ndarray | None
-"""Entries of an array for which something holds, bool; None for none of them, or for nobody knows."""
-Needs = np.ndarray | None
-"""Entries of an array that something looks at, bool; None for all of them."""
-_UNARY = frozenset({"exp2", "integer_pow", "logistic", "sqrt", "tanh", "pow", "atan2", "erf", "log1p", "expm1"})
-_KEEPS_ZERO = frozenset({"abs", "integer_pow", "neg", "sign", "sqrt", "square", "tanh"})
-_POINTWISE = frozenset(ELEMENTWISE) | SAME | _UNARY
-
-
-class Facts:
-    """What is known of an array: its value, or which entries are zero (False), one (True) or low."""
-
-    def __init__(self, value: Any = None, zero: Entries = None, low: Entries = None, one: Entries = None):
-        self._given, self._zero, self._low, self._one = value, zero, low, one
-
-    @cached_property
-    def value(self) -> np.ndarray | None:
-        """All of it, where it is known."""
-        return None if self._given is None else constant(self._given)
-
-    @cached_property
-    def zero(self) -> Entries:
-        """Entries that are zero, or False."""
-        return self._zero if self.value is None else _some(lambda a: a == 0, self.value)
-
-    @cached_property
-    def low(self) -> Entries:
-        """Entries that a softmax gives nothing."""
-        if self.value is None or self.value.dtype == bool:
-            return self._low
-        return _some(lambda a: a <= LOW, self.value)
-
-    @cached_property
-    def one(self) -> Entries:
-        """Entries of a bool array that are True."""
-        if self.value is None:
-            return self._one
-        return _some(lambda a: a, self.value) if self.value.dtype == bool else None
-
-    @property
-    def hidden(self) -> Entries:
-        """Entries that need no computing, of an array that is not known as a whole."""
-        return None if self.value is not None else _or(self.zero, self.low)
-
-    def each(self, function: Callable[[np.ndarray], Entries]) -> "Facts":
-        """The facts of an array whose entries are these, somewhere else."""
-        found = [None if entries is None else function(entries) for entries in (self.zero, self.low, self.one)]
-        return Facts(None, *found)
-
-
-UNKNOWN = Facts()
+from optics.interpreter.facts import (
+    UNKNOWN,
+    Facts,
+    Needs,
+    followed,
+    looked_at,
+    needed_share,
+    share_of,
+    taken_for_causal,
+    union,
+    without,
+)
+from optics.interpreter.folding import fold, together
+from optics.interpreter.plan import Plan, Site
 
 
 class Body:
@@ -110,18 +64,19 @@ class Body:
         facts, nothing = self.read(eqn.invars), [UNKNOWN] * len(eqn.outvars)
         match _jax.kind(eqn):
             case "call" | "remat" | "custom_jvp" | "custom_vjp":
-                (body,) = self.inner[number] = [self._body(_jax.inner_jaxpr(eqn), facts)]
+                (body,) = self.inner[number] = [self._body(_jax.call_body(eqn), facts)]
                 return body.read(body.jaxpr.outvars)
             case "cond":
-                self.inner[number] = [self._body(branch, facts[1:]) for branch in eqn.params["branches"]]
+                self.inner[number] = [self._body(branch, facts[1:]) for branch in _jax.cond(eqn).branches]
             case "scan":
-                fixed = facts[: eqn.params["num_consts"]]
-                self.inner[number] = [self._body(eqn.params["jaxpr"], fixed)]
+                scan = _jax.scan(eqn)
+                self.inner[number] = [self._body(scan.body, facts[: scan.consts])]
             case "while_loop":
-                test, body = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
+                loop = _jax.while_loop(eqn)
+                first_carried = loop.test_consts + loop.body_consts
                 self.inner[number] = [
-                    self._body(eqn.params["cond_jaxpr"], facts[:test]),
-                    self._body(eqn.params["body_jaxpr"], facts[test : test + body]),
+                    self._body(loop.test, facts[: loop.test_consts]),
+                    self._body(loop.body, facts[loop.test_consts : first_carried]),
                 ]
             case "other" if len(eqn.outvars) == 1:
                 return [self._output(eqn, facts)]
@@ -133,39 +88,40 @@ class Body:
         return Body(opened, consts, [*facts, *[UNKNOWN] * (len(opened.invars) - len(facts))], self.causal)
 
     def _output(self, eqn: JaxprEqn, facts: list[Facts]) -> Facts:
-        values = [each.value for each in facts]
-        if all(value is not None for value in values) and (found := fold(eqn, values)) is not None:
+        values = [each.value for each in facts if each.value is not None]
+        if len(values) == len(facts) and (found := fold(eqn, values)) is not None:
             return Facts(found)
-        if eqn.primitive.name == "select_n" and self.causal and eqn.invars[0].aval.shape == eqn.outvars[0].aval.shape:
-            facts[0] = self.env[eqn.invars[0]] = _taken_for_causal(facts)
-        return _followed(eqn, facts)
+        if _jax.name(eqn) == "select_n" and self.causal and _jax.shape(eqn.invars[0]) == _jax.shape(eqn.outvars[0]):
+            facts[0] = self.env[eqn.invars[0]] = taken_for_causal(facts)
+        return followed(eqn, facts)
 
     def _needs(self, number: int, eqn: JaxprEqn, needs: list[Needs]) -> list[Needs]:
-        facts, everything = self.read(eqn.invars), [None] * len(eqn.invars)
+        facts = self.read(eqn.invars)
+        everything: list[Needs] = [None] * len(eqn.invars)
         if number in self.inner:
             enters = _jax.kind(eqn) in ("call", "remat", "custom_jvp", "custom_vjp")
             found = [body.settle(needs if enters else [None] * len(body.jaxpr.outvars)) for body in self.inner[number]]
             return found[0] if enters else everything
         if _jax.is_product(eqn):
             zero = [each.zero for each in facts if each.value is None]
-            self.shares[number] = min([1.0 - _share(entries) for entries in zero] + [_needed(needs[0])])
+            self.shares[number] = min([1.0 - share_of(entries) for entries in zero] + [needed_share(needs[0])])
             return everything
         self.counted[number] = self._computed(eqn, facts, needs)
-        if len(eqn.outvars) != 1 or needs[0] is None and eqn.primitive.name not in ("select_n", "mul", "add"):
+        if len(eqn.outvars) != 1 or needs[0] is None and _jax.name(eqn) not in ("select_n", "mul", "add"):
             return everything
-        return _looked_at(eqn, facts, needs[0])
+        return looked_at(eqn, facts, needs[0])
 
     def _computed(self, eqn: JaxprEqn, facts: list[Facts], needs: list[Needs]) -> float:
         """The share of its numbers that an equation computes: those that go in of a reduction, else those that come
         out, neither hidden nor without use."""
-        if eqn.primitive.name in folding.REDUCTIONS:
-            return 1.0 - _share(facts[0].hidden)
+        if _jax.name(eqn) in folding.REDUCTIONS:
+            return 1.0 - share_of(facts[0].hidden)
         if len(eqn.outvars) != 1:
             return 1.0
         hidden = self.env[eqn.outvars[0]].hidden
         if needs[0] is None:
-            return 1.0 - _share(hidden)
-        return share(needs[0] if hidden is None else together(_without, [needs[0], hidden], hidden.shape))
+            return 1.0 - share_of(hidden)
+        return needed_share(needs[0] if hidden is None else together(without, [needs[0], hidden], hidden.shape))
 
 
 def analysed(jaxpr: Jaxpr, consts: Sequence[Any], causal: bool = False) -> Body:
@@ -175,8 +131,8 @@ def analysed(jaxpr: Jaxpr, consts: Sequence[Any], causal: bool = False) -> Body:
     return body
 
 
-def with_shares(plan: Any, causal: bool | None = None) -> Any:
-    """An `optics.interpreter.sites.Plan` whose products of two activations know the share of them that masks leave.
+def with_shares(plan: Plan, causal: bool | None = None) -> Plan:
+    """The plan whose products of two activations know the share of them that masks leave.
 
     causal: see `optics.trace`.
     """
@@ -186,8 +142,8 @@ def with_shares(plan: Any, causal: bool | None = None) -> Any:
     return _filled(plan, found, analysed(plan.jaxpr, plan.consts, causal=True) if causal else found)
 
 
-def _filled(plan: Any, found: Body, taken: Body) -> Any:
-    def of(number: int, site: Any) -> Any:
+def _filled(plan: Plan, found: Body, taken: Body) -> Plan:
+    def of(number: int, site: Site) -> Site:
         share = taken.shares.get(number, 1.0)
         if site.stationary or share == 1.0:
             return site
@@ -203,156 +159,10 @@ def _filled(plan: Any, found: Body, taken: Body) -> Any:
     return dataclasses.replace(plan, sites={n: of(n, site) for n, site in plan.sites.items()}, inner=inner)
 
 
-def _followed(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
-    """The facts of an equation's output where its value is not known."""
-    name, first, last = eqn.primitive.name, facts[0], facts[-1]
-    floating = "float" in str(eqn.outvars[0].aval.dtype)
-    shape = eqn.outvars[0].aval.shape
-
-    def both(a: Entries, b: Entries) -> Entries:
-        return None if a is None or b is None else together(np.logical_and, [a, b], shape)
-
-    def either(a: Entries, b: Entries) -> Entries:
-        return _or(a, b, shape)
-
-    match name:
-        case _ if name in SAME:
-            return Facts(None, first.zero, first.low if floating else None, first.one if not floating else None)
-        case "select_n" if len(facts) == 3:
-            chosen = (either(both(a, first.zero), both(b, first.one)) for a, b in _pairs(facts[1], facts[2]))
-            return Facts(
-                None, *(either(one, both(*pair)) for one, pair in zip(chosen, _pairs(*facts[1:]), strict=True))
-            )
-        case "mul":
-            low = either(_scaled(first, last), _scaled(last, first)) if floating else None
-            return Facts(None, either(first.zero, last.zero), low)
-        case "div":
-            return Facts(None, first.zero, _scaled(first, last) if floating else None)
-        case "add" | "add_any":
-            return Facts(None, both(first.zero, last.zero), either(first.low, last.low) if floating else None)
-        case "sub":
-            low = (
-                first.low if last.low is None or first.low is None else together(_without, [first.low, last.low], shape)
-            )
-            return Facts(None, both(first.zero, last.zero), low if floating else None)
-        case "max":
-            return Facts(None, both(first.zero, last.zero), both(first.low, last.low))
-        case "min":
-            return Facts(None, both(first.zero, last.zero), either(first.low, last.low))
-        case "exp" | "exp2" | "logistic":
-            return Facts(None, first.low)
-        case "and":
-            return Facts(None, either(first.zero, last.zero), None, both(first.one, last.one))
-        case "or":
-            return Facts(None, both(first.zero, last.zero), None, either(first.one, last.one))
-        case "not" if not floating and eqn.outvars[0].aval.dtype == bool:
-            return Facts(None, first.one, None, first.zero)
-        case "ne" if last.value is not None and not np.any(last.value):
-            return Facts(None, first.zero)
-        case "reduce_sum" | "reduce_max":
-            axes = tuple(eqn.params["axes"])
-            low = first.low if name == "reduce_max" else None
-            return Facts(None, *(None if e is None else folding.everywhere(e, axes) for e in (first.zero, low)))
-        case "concatenate":
-            return _one_after_the_other(eqn, facts)
-        case _ if name in _KEEPS_ZERO and not (name == "integer_pow" and eqn.params["y"] <= 0):
-            return Facts(None, first.zero)
-        case _ if len(facts) == 1:
-            return first.each(lambda entries: moved(eqn, entries))
-    return UNKNOWN
-
-
-def _looked_at(eqn: JaxprEqn, facts: list[Facts], need: Needs) -> list[Needs]:
-    """The entries of each operand that are looked at, given those of the output."""
-    name, shape = eqn.primitive.name, eqn.outvars[0].aval.shape
-
-    def unless(known: Entries) -> Needs:
-        whole = np.broadcast_to(True, shape) if need is None else need
-        return need if known is None else together(_without, [whole, known], shape)
-
-    match name:
-        case "select_n" if len(facts) == 3:
-            found = [need, unless(facts[0].one), unless(facts[0].zero)]
-        case "mul":
-            found = [unless(facts[1].zero), unless(facts[0].zero)]
-        case "add":
-            found = [unless(facts[1].low), unless(facts[0].low)]
-        case _ if name in _POINTWISE:
-            found = [need] * len(facts)
-        case _ if len(facts) == 1:
-            return [moved_back(eqn, need)]
-        case _:
-            return [None] * len(facts)
-    return [each if atom.aval.shape == shape else None for each, atom in zip(found, eqn.invars, strict=True)]
-
-
-def _pairs(a: Facts, b: Facts) -> list[tuple[Entries, Entries]]:
-    return [(a.zero, b.zero), (a.low, b.low), (a.one, b.one)]
-
-
-def _taken_for_causal(facts: list[Facts]) -> Facts:
-    """The mask of a select, which is data; where it hides scores, query i is taken to see the keys up to its own."""
-    mask, if_false, if_true = facts
-    shape = getattr(if_false.low if if_false.low is not None else if_true.low, "shape", ())
-    if mask.value is not None or mask.zero is not None or mask.one is not None or len(shape) < 2:
-        return mask
-    hides = [facts.low is not None and share(facts.low) == 1.0 for facts in (if_false, if_true)]
-    queries, keys = shape[-2:]
-    later = np.broadcast_to(np.triu(np.ones((queries, keys), bool), 1 + keys - queries), shape)
-    if hides == [True, False]:
-        return Facts(None, later)
-    return Facts(None, None, None, later) if hides == [False, True] else mask
-
-
-def _one_after_the_other(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
-    def along(each: list[Entries]) -> Entries:
-        if all(entries is None for entries in each):
-            return None
-        whole = [
-            np.broadcast_to(False, atom.aval.shape) if entries is None else entries
-            for entries, atom in zip(each, eqn.invars, strict=True)
-        ]
-        return folding.joined(whole, eqn.params["dimension"])
-
-    return Facts(None, *(along([getattr(f, name) for f in facts]) for name in ("zero", "low", "one")))
-
-
-def _scaled(score: Facts, factor: Facts) -> Entries:
-    """The low entries of a score times, or over, a known factor that leaves them low."""
-    value = factor.value
-    if score.low is None or value is None or not value.size:
-        return None
-    small = folding.once(value, range(value.ndim)).astype(np.float64)
-    return score.low if np.all((small >= SMALLEST_SCALE) & (small <= 1 / SMALLEST_SCALE)) else None
-
-
-def _some(test: Callable[[np.ndarray], np.ndarray], value: np.ndarray) -> Entries:
-    found = together(test, [value], value.shape)
-    return found if found is not None and np.any(folding.once(found, range(found.ndim))) else None
-
-
-def _or(a: Entries, b: Entries, shape: Sequence[int] | None = None) -> Entries:
-    if a is None or b is None:
-        return a if b is None else b
-    return a if a is b else together(np.logical_or, [a, b], a.shape if shape is None else shape)
-
-
-def _without(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a & ~b
-
-
-def _share(entries: Entries) -> float:
-    return 0.0 if entries is None else share(entries)
-
-
-def _needed(need: Needs) -> float:
-    return 1.0 if need is None else share(need)
-
-
 def _add(wanted: dict[Any, Needs], atoms: Sequence[Any], needs: Sequence[Needs]) -> None:
     """What is looked at by one user more."""
     for atom, need in zip(atoms, needs, strict=True):
         if isinstance(atom, Literal):
             continue
         before = wanted.get(atom, need)
-        wanted[atom] = None if need is None or before is None else _or(before, need)
+        wanted[atom] = None if need is None or before is None else union(before, need)

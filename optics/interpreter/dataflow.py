@@ -4,8 +4,8 @@ import enum
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
+from jax.core import Tracer
 
 from optics.interpreter import _jax
 from optics.interpreter._jax import Jaxpr, JaxprEqn, Literal
@@ -142,25 +142,27 @@ def _captured(value) -> Origin:
     """Origin of what a function captures; a number is part of the function."""
     if not np.ndim(value):
         return NEITHER
-    return ACTIVATION if isinstance(value, jax.core.Tracer) else CAPTURED
+    return ACTIVATION if isinstance(value, Tracer) else CAPTURED
 
 
 def bodies(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Body]:
     """The jaxprs that an equation runs, each with the origins of its inputs, loops brought to their fixed point."""
     match _jax.kind(eqn):
         case "call" | "remat" | "custom_jvp" | "custom_vjp":
-            return [Body(_jax.inner_jaxpr(eqn), origins)]
+            return [Body(_jax.call_body(eqn), origins)]
         case "cond":
-            return [Body(branch, origins[1:]) for branch in eqn.params["branches"]]
+            return [Body(branch, origins[1:]) for branch in _jax.cond(eqn).branches]
         case "scan":
-            consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
-            fixed, start, xs = origins[:consts], origins[consts : consts + carry], origins[consts + carry :]
-            return [_settled(eqn.params["jaxpr"], fixed, start, xs)]
+            scan = _jax.scan(eqn)
+            first_slice = scan.consts + scan.carry
+            fixed, start, xs = origins[: scan.consts], origins[scan.consts : first_slice], origins[first_slice:]
+            return [_settled(scan.body, fixed, start, xs)]
         case "while_loop":
-            test, body = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-            start = origins[test + body :]
-            settled = _settled(eqn.params["body_jaxpr"], origins[test : test + body], start, [])
-            return [Body(eqn.params["cond_jaxpr"], [*origins[:test], *settled.origins[body:]]), settled]
+            loop = _jax.while_loop(eqn)
+            first_carried = loop.test_consts + loop.body_consts
+            settled = _settled(loop.body, origins[loop.test_consts : first_carried], origins[first_carried:], [])
+            test = Body(loop.test, [*origins[: loop.test_consts], *settled.origins[loop.body_consts :]])
+            return [test, settled]
         case _:
             return []
 
@@ -184,11 +186,12 @@ def _outputs(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Origin]:
             joined = (join(*each) for each in zip(*(body.outputs() for body in inner), strict=True))
             return [branched(origins[0], each) for each in joined]
         case "scan":
-            carry, consts = eqn.params["num_carry"], eqn.params["num_consts"]
-            return [*inner[0].origins[consts : consts + carry], *inner[0].outputs()[carry:]]
+            scan = _jax.scan(eqn)
+            carried = inner[0].origins[scan.consts : scan.consts + scan.carry]
+            return [*carried, *inner[0].outputs()[scan.carry :]]
         case "while_loop":
             (test,) = inner[0].outputs()
-            return [branched(test, each) for each in inner[1].origins[eqn.params["body_nconsts"] :]]
+            return [branched(test, each) for each in inner[1].origins[_jax.while_loop(eqn).body_consts :]]
         case _ if _jax.is_product(eqn) and any(origin.varies for origin in origins):
             return [multiplied(*origins)] * len(eqn.outvars)
         case _:

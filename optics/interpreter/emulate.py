@@ -1,6 +1,5 @@
 """Emulation as a transformation: a function's products with weights are replaced by the core's, the rest stands."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -10,7 +9,8 @@ import jax.numpy as jnp
 from optics import checks
 from optics.interpreter import _jax, products
 from optics.interpreter._jax import JaxprEqn, Literal
-from optics.interpreter.sites import Plan, Policy, Site, plan_call, stationary
+from optics.interpreter.plan import Plan, Policy, Site, stationary
+from optics.interpreter.sites import plan_call
 
 SiteDiagnostics = dict[int, Any]
 LOOP = 2**31
@@ -107,7 +107,7 @@ class Runner:
 
     def product(self, site: Site, eqn: JaxprEqn, core: Core, key: jax.Array, values):
         """The dot_general of a site as one or several matrix products on the core."""
-        x, w = operands(site, eqn, values)
+        x, w = products.as_matrices(eqn, values, site.weights_first)
         site_key = jax.random.fold_in(key, site.index)
         core = at(core, site.name)
         multiply = core.observe if self.diagnostics else _unobserved(core)
@@ -118,10 +118,8 @@ class Runner:
             keys = jax.random.split(site_key, site.matrices)
             y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, keys)
             seen = seen.folded() if hasattr(seen, "folded") else jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), seen)
-        y = _apart(y) if products.is_complex(eqn) else y
-        y = y.swapaxes(1, 2) if site.weights_first else y
-        out = eqn.outvars[0].aval
-        return [_as_dtype(y.reshape(out.shape), out.dtype)], ({site.index: seen} if self.diagnostics else {})
+        y = products.from_matrices(eqn, y, site.weights_first)
+        return [y], ({site.index: seen} if self.diagnostics else {})
 
     def call(self, eqn, plans, core, key, values):
         """jit: inlined, the caller's own jit compiles it."""
@@ -131,8 +129,7 @@ class Runner:
         """checkpoint: re-emitted, or training would lose its memory saving."""
         saved = jax.checkpoint(
             lambda core, key, *args: self(plans[0], core, key, args),
-            prevent_cse=eqn.params["prevent_cse"],
-            policy=eqn.params["policy"],
+            **_jax.remat(eqn)._asdict(),
         )
         return saved(core, key, *values)
 
@@ -170,8 +167,9 @@ class Runner:
 
     def scan(self, eqn, plans, core, key, values):
         """Each turn has a key of its own, its number folded in."""
-        consts, carry = eqn.params["num_consts"], eqn.params["num_carry"]
-        fixed, start, xs = values[:consts], values[consts : consts + carry], values[consts + carry :]
+        loop = _jax.scan(eqn)
+        first_slice = loop.consts + loop.carry
+        fixed, start, xs = values[: loop.consts], values[loop.consts : first_slice], values[first_slice:]
 
         loop_key = _loop_key(key, plans)
         inside = {site.name for site in plans[0].all_sites()}
@@ -180,24 +178,25 @@ class Runner:
             number, slices = turn
             here = turned(core, number, inside)
             outs, seen = self(plans[0], here, jax.random.fold_in(loop_key, number), [*fixed, *carried, *slices])
-            return outs[:carry], (outs[carry:], seen)
+            return outs[: loop.carry], (outs[loop.carry :], seen)
 
-        turns = jnp.arange(eqn.params["length"], dtype=jnp.uint32)
+        turns = jnp.arange(loop.length, dtype=jnp.uint32)
         last, (ys, seen) = jax.lax.scan(
             body,
             start,
             (turns, xs),
-            eqn.params["length"],
-            reverse=eqn.params["reverse"],
-            unroll=eqn.params["unroll"],
+            loop.length,
+            reverse=loop.reverse,
+            unroll=loop.unroll,
         )
         return [*last, *ys], seen
 
     def while_loop(self, eqn, plans, core, key, values):
         """As scan, with readings summed over the turns; those of the loop's test cannot leave it."""
-        test_count, body_count = eqn.params["cond_nconsts"], eqn.params["body_nconsts"]
-        test_fixed, fixed = values[:test_count], values[test_count : test_count + body_count]
-        start = values[test_count + body_count :]
+        loop = _jax.while_loop(eqn)
+        first_carried = loop.test_consts + loop.body_consts
+        test_fixed, fixed = values[: loop.test_consts], values[loop.test_consts : first_carried]
+        start = values[first_carried:]
 
         loop_key = _loop_key(key, plans)
 
@@ -254,41 +253,6 @@ def of_turn(by_site: dict[str, Any], number: jax.Array, names: set[str]) -> dict
     }
 
 
-def operands(site: Site, eqn: JaxprEqn, values: Sequence[jax.Array]) -> tuple[jax.Array, jax.Array]:
-    """A site's inputs [matrices, vectors, rows] and its weights, or what stands for them, [matrices, columns, rows].
-
-    float32; complex operands as the real matrices of `optics.interpreter.products.sizes`.
-    """
-    contract, batch = eqn.params["dimension_numbers"]
-    left, right = (_as_matrices(value, contract[side], batch[side]) for side, value in enumerate(values))
-    x, w = (right, left) if site.weights_first else (left, right)
-    if products.is_complex(eqn):
-        x = jnp.concatenate([x.real, x.imag], axis=2)
-        to_real, to_imag = jnp.concatenate([w.real, -w.imag], axis=2), jnp.concatenate([w.imag, w.real], axis=2)
-        w = jnp.concatenate([to_real, to_imag], axis=1)
-    return x.astype(jnp.float32), w.astype(jnp.float32)
-
-
-def _apart(y: jax.Array) -> jax.Array:
-    """[..., Re y and then Im y] as complex numbers."""
-    real, imag = jnp.split(y, 2, axis=-1)
-    return jax.lax.complex(real, imag)
-
-
-def _as_dtype(y: jax.Array, dtype: Any) -> jax.Array:
-    """A product of a core as the function had it: whole numbers rounded to the nearest, True from one half on.
-
-    An unsigned product is not negative, and one of few bits wraps around, as it does in integers.
-    """
-    if dtype == jnp.bool_:
-        return y > 0.5
-    if jnp.issubdtype(dtype, jnp.integer):
-        y = jnp.round(y)
-        y = jnp.maximum(y, 0) if jnp.issubdtype(dtype, jnp.unsignedinteger) else y
-        y = y.astype(jnp.int32) if jnp.iinfo(dtype).bits < 32 else y
-    return y.astype(dtype)
-
-
 def _joined(a: Any, b: Any) -> Any:
     """Readings of two turns as one: their sums, unless they know better."""
     return a.joined(b) if hasattr(a, "joined") else jax.tree.map(jnp.add, a, b)
@@ -302,15 +266,6 @@ def _loop_key(key: jax.Array, plans: Sequence[Plan]) -> jax.Array:
 
 def _unobserved(core: Core):
     return lambda x, w, *, key: (core.matmul(x, w, key=key), ())
-
-
-def _as_matrices(value: jax.Array, contract: Sequence[int], batch: Sequence[int]) -> jax.Array:
-    """An operand of a dot_general as [matrices, free, contracted]."""
-    free = [d for d in range(value.ndim) if d not in (*contract, *batch)]
-    moved = jnp.transpose(value, (*batch, *free, *contract))
-    rows = math.prod(value.shape[d] for d in contract)
-    matrices = math.prod(value.shape[d] for d in batch)
-    return moved.reshape(matrices, -1, rows)
 
 
 def _zeros(shapes: Any) -> Any:

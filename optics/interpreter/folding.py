@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from optics.interpreter import _jax
 from optics.interpreter._jax import JaxprEqn
 
 LARGEST = 2**27
@@ -71,27 +72,27 @@ def fold(eqn: JaxprEqn, operands: Sequence[np.ndarray]) -> np.ndarray | None:
 
     Axes along which all operands repeat are repeated in the result too, at no memory.
     """
-    name, out = eqn.primitive.name, eqn.outvars[0].aval
+    name, shape, dtype = _jax.name(eqn), _jax.shape(eqn.outvars[0]), _jax.dtype(eqn.outvars[0])
     with np.errstate(all="ignore"):
         if name == "iota":
-            shape = [1] * len(out.shape)
-            shape[eqn.params["dimension"]] = -1
-            steps = np.arange(out.shape[eqn.params["dimension"]]).astype(out.dtype)
-            return np.broadcast_to(steps.reshape(shape), out.shape)
+            line = [1] * len(shape)
+            line[_jax.dimension(eqn)] = -1
+            steps = np.arange(shape[_jax.dimension(eqn)]).astype(dtype)
+            return np.broadcast_to(steps.reshape(line), shape)
         if name in ELEMENTWISE:
-            found = together(ELEMENTWISE[name], operands, out.shape)
+            found = together(ELEMENTWISE[name], operands, shape)
         elif name in SAME:
             found = operands[0]
         elif name == "select_n" and operands[0].dtype == bool:
-            found = together(np.where, [operands[0], operands[2], operands[1]], out.shape)
+            found = together(np.where, [operands[0], operands[2], operands[1]], shape)
         elif name in REDUCTIONS:
             small = operands[0].size <= LARGEST
-            found = REDUCTIONS[name](operands[0], axis=tuple(eqn.params["axes"])) if small else None
+            found = REDUCTIONS[name](operands[0], axis=_jax.axes(eqn)) if small else None
         elif name == "concatenate":
-            found = joined(operands, eqn.params["dimension"])
+            found = joined(operands, _jax.dimension(eqn))
         else:
             found = moved(eqn, operands[0]) if len(operands) == 1 else None
-        return found if found is None or found.dtype == out.dtype else as_type(found, out.dtype)
+        return found if found is None or found.dtype == dtype else as_type(found, dtype)
 
 
 def together(function: Any, arrays: Sequence[np.ndarray], shape: Sequence[int]) -> np.ndarray | None:
@@ -117,29 +118,23 @@ def joined(arrays: Sequence[np.ndarray], axis: int) -> np.ndarray | None:
 
 def moved(eqn: JaxprEqn, array: np.ndarray) -> np.ndarray | None:
     """The entries of an operand where an equation that only moves them puts them; None for any other equation."""
-    params, shape = eqn.params, eqn.outvars[0].aval.shape
-    match eqn.primitive.name:
+    shape = _jax.shape(eqn.outvars[0])
+    match _jax.name(eqn):
         case "broadcast_in_dim":
             apart = [1] * len(shape)
-            for here, there in enumerate(params["broadcast_dimensions"]):
+            for here, there in enumerate(_jax.broadcast_dimensions(eqn)):
                 apart[there] = array.shape[here]
             return np.broadcast_to(array.reshape(apart), shape)
-        case "reshape" if params.get("dimensions") is None:
+        case "reshape" if _jax.reshapes_plainly(eqn):
             return reshaped(array, shape)
         case "squeeze" | "expand_dims":
             return array.reshape(shape)
         case "transpose":
-            return array.transpose(params["permutation"])
+            return array.transpose(_jax.permutation(eqn))
         case "rev":
-            return np.flip(array, params["dimensions"])
+            return np.flip(array, _jax.reversed_dimensions(eqn))
         case "slice":
-            ends = zip(
-                params["start_indices"],
-                params["limit_indices"],
-                params["strides"] or [1] * array.ndim,
-                strict=True,
-            )
-            return array[tuple(slice(*each) for each in ends)]
+            return array[_jax.slices(eqn)]
         case _:
             return None
 
@@ -149,18 +144,18 @@ def moved_back(eqn: JaxprEqn, array: np.ndarray) -> np.ndarray | None:
 
     None where nobody says how.
     """
-    params, shape = eqn.params, eqn.invars[0].aval.shape
-    match eqn.primitive.name:
+    shape = _jax.shape(eqn.invars[0])
+    match _jax.name(eqn):
         case "broadcast_in_dim":
-            kept = list(params["broadcast_dimensions"])
+            kept = list(_jax.broadcast_dimensions(eqn))
             repeated = tuple(d for d in range(array.ndim) if d not in kept or shape[kept.index(d)] < array.shape[d])
             return anywhere(array, repeated).reshape(shape)
-        case "reshape" if params.get("dimensions") is None:
+        case "reshape" if _jax.reshapes_plainly(eqn):
             return reshaped(array, shape)
         case "squeeze" | "expand_dims":
             return array.reshape(shape)
         case "transpose":
-            return array.transpose(np.argsort(params["permutation"]))
+            return array.transpose(np.argsort(_jax.permutation(eqn)))
         case _:
             return None
 

@@ -1,13 +1,9 @@
 """Why a product stays digital, and the warnings about products that a core could do and does not."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from optics.interpreter.sites import Site
+from optics.interpreter.plan import Site
 
 POLICY = "policy"
 ACTIVATIONS = "made of data"

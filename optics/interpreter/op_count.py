@@ -72,7 +72,7 @@ def count_elementwise_ops(fun: Callable, *, causal: bool | None = None) -> Calla
 
 def is_known(eqn: JaxprEqn) -> bool:
     """Whether a primitive is element-wise work, a reduction or a movement that is known here."""
-    return eqn.primitive.name in KNOWN or eqn.primitive.name.startswith(KNOWN_FAMILIES)
+    return _jax.name(eqn) in KNOWN or _jax.name(eqn).startswith(KNOWN_FAMILIES)
 
 
 def _warn_of_unknown(jaxpr: Jaxpr) -> None:
@@ -90,14 +90,14 @@ def _unknown(jaxpr: Jaxpr) -> Iterator[str]:
         for each in inner:
             yield from _unknown(each)
         if not inner and not is_known(eqn) and _operations(eqn):
-            yield eqn.primitive.name
+            yield _jax.name(eqn)
 
 
 def _visit(body: Body, outer: str, times: int, found: Counter[str], hidden: bool) -> None:
     for number, eqn in enumerate(body.jaxpr.eqns):
         name = outer or _jax.scope(eqn)
         inner = body.inner.get(number, [])
-        turns = times * (eqn.params["length"] if _jax.kind(eqn) == "scan" else 1)
+        turns = times * _jax.steps(eqn)
         for each in inner:
             _visit(each, name, turns, found, hidden)
         if not inner and (count := _operations(eqn)):
@@ -107,21 +107,21 @@ def _visit(body: Body, outer: str, times: int, found: Counter[str], hidden: bool
 
 
 def _operations(eqn: JaxprEqn) -> int:
-    primitive = eqn.primitive.name
+    primitive = _jax.name(eqn)
     moves = primitive in MOVES or primitive.startswith(("random_", "threefry"))
     if _jax.is_product(eqn) or moves or not eqn.outvars or not any(map(_is_real, (*eqn.invars, *eqn.outvars))):
         return 0
-    taken, given = math.prod(eqn.invars[0].aval.shape) if eqn.invars else 0, math.prod(eqn.outvars[0].aval.shape)
+    taken, given = math.prod(_jax.shape(eqn.invars[0])) if eqn.invars else 0, math.prod(_jax.shape(eqn.outvars[0]))
     if primitive == "reduce" or primitive.startswith("reduce_") or primitive in REDUCTIONS:
         return taken
     if primitive.startswith("scatter"):
-        return math.prod(eqn.invars[-1].aval.shape)
+        return math.prod(_jax.shape(eqn.invars[-1]))
     if primitive == "sort":
-        return taken * math.ceil(math.log2(max(2, eqn.invars[0].aval.shape[eqn.params["dimension"]])))
+        return taken * math.ceil(math.log2(max(2, _jax.shape(eqn.invars[0])[_jax.dimension(eqn)])))
     if primitive == "integer_pow":
-        return given * max(1, abs(eqn.params["y"]) - 1)
+        return given * max(1, abs(_jax.exponent(eqn)) - 1)
     return given * (SPECIAL_COST if primitive in SPECIAL else 1)
 
 
 def _is_real(atom: Any) -> bool:
-    return jnp.issubdtype(atom.aval.dtype, jnp.inexact)
+    return jnp.issubdtype(_jax.dtype(atom), jnp.inexact)

@@ -1,13 +1,23 @@
-"""The size of each kind of product, from the shapes of its operands."""
+"""Each kind of product: its size from the shapes of its operands, and a dot_general as matrix products."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from optics.interpreter import _jax
 from optics.interpreter._jax import JaxprEqn
 
-Sizes = dict[str, int]
+
+class Sizes(NamedTuple):
+    """`matrices` products of [vectors, rows] @ [rows, columns]."""
+
+    rows: int
+    columns: int
+    vectors: int
+    matrices: int
 
 
 def operands(eqn: JaxprEqn) -> tuple[int, int]:
@@ -24,71 +34,119 @@ def sizes(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """
     found = _SIZES[_jax.kind(eqn)](eqn, weights_first)
     if is_complex(eqn):
-        found |= {"rows": 2 * found["rows"], "columns": 2 * found["columns"]}
+        return found._replace(rows=2 * found.rows, columns=2 * found.columns)
     return found
 
 
 def is_complex(eqn: JaxprEqn) -> bool:
     """Whether an operand of a product is complex."""
-    return any(jnp.issubdtype(eqn.invars[side].aval.dtype, jnp.complexfloating) for side in operands(eqn))
+    return any(jnp.issubdtype(_jax.dtype(eqn.invars[side]), jnp.complexfloating) for side in operands(eqn))
+
+
+def as_matrices(eqn: JaxprEqn, values: Sequence[jax.Array], weights_first: bool) -> tuple[jax.Array, jax.Array]:
+    """The inputs [matrices, vectors, rows] of a "product" and its weights [matrices, columns, rows], in float32.
+
+    The weights are the first or the second operand. Complex operands become the real matrices of `sizes`.
+    """
+    contract, batch = _jax.contraction(eqn)
+    left, right = (_matrices(value, contract[side], batch[side]) for side, value in enumerate(values))
+    x, w = (right, left) if weights_first else (left, right)
+    if is_complex(eqn):
+        x = jnp.concatenate([x.real, x.imag], axis=2)
+        to_real, to_imag = jnp.concatenate([w.real, -w.imag], axis=2), jnp.concatenate([w.imag, w.real], axis=2)
+        w = jnp.concatenate([to_real, to_imag], axis=1)
+    return x.astype(jnp.float32), w.astype(jnp.float32)
+
+
+def from_matrices(eqn: JaxprEqn, y: jax.Array, weights_first: bool) -> jax.Array:
+    """The output of a "product" from y [matrices, vectors, columns], in the output's shape and dtype."""
+    y = _as_complex(y) if is_complex(eqn) else y
+    y = y.swapaxes(1, 2) if weights_first else y
+    out = eqn.outvars[0]
+    return _as_dtype(y.reshape(_jax.shape(out)), _jax.dtype(out))
 
 
 def _dot_general(eqn: JaxprEqn, weights_first: bool) -> Sizes:
-    (contract, _), (batch, _) = eqn.params["dimension_numbers"]
-    left, right = (math.prod(atom.aval.shape) for atom in eqn.invars)
-    lhs = eqn.invars[0].aval.shape
+    (contract, _), (batch, _) = _jax.contraction(eqn)
+    left, right = (math.prod(_jax.shape(atom)) for atom in eqn.invars)
+    lhs = _jax.shape(eqn.invars[0])
     rows, matrices = math.prod(lhs[d] for d in contract), math.prod(lhs[d] for d in batch)
     shared = max(rows * matrices, 1)
     return _sizes(rows, left // shared, right // shared, matrices, weights_first)
 
 
 def _convolution(eqn: JaxprEqn, weights_first: bool) -> Sizes:
-    kernel, out = eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
-    columns = kernel[eqn.params["dimension_numbers"].rhs_spec[0]]
+    kernel, out = _jax.shape(eqn.invars[1]), _jax.shape(eqn.outvars[0])
+    columns = kernel[_jax.kernel_columns(eqn)]
     rows = math.prod(kernel) // max(columns, 1)
-    return {"rows": rows, "columns": columns, "vectors": math.prod(out) // max(columns, 1), "matrices": 1}
+    return Sizes(rows=rows, columns=columns, vectors=math.prod(out) // max(columns, 1), matrices=1)
 
 
 def _ragged(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """Each row of the left operand meets one group of the right one, so the groups multiply nothing."""
-    numbers = eqn.params["ragged_dot_dimension_numbers"]
-    (contract, other), (batch, other_batch) = numbers.dot_dimension_numbers
-    lhs, rhs = (atom.aval.shape for atom in eqn.invars[:2])
+    ((contract, other), (batch, other_batch)), groups = _jax.ragged(eqn)
+    lhs, rhs = (_jax.shape(atom) for atom in eqn.invars[:2])
     rows, matrices = math.prod(lhs[d] for d in contract), math.prod(lhs[d] for d in batch)
-    shared = {*other, *other_batch, *numbers.rhs_group_dimensions}
+    shared = {*other, *other_batch, *groups}
     right = math.prod(size for d, size in enumerate(rhs) if d not in shared)
     return _sizes(rows, math.prod(lhs) // max(rows * matrices, 1), right, matrices, weights_first)
 
 
 def _sparse(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """Each stored element meets the free elements of the dense operand, which is the last one."""
-    dense = eqn.invars[-1].aval.shape
-    if "dimension_numbers" in eqn.params:
-        (_, contract), (_, batch) = eqn.params["dimension_numbers"]
-        used = {*contract, *batch}
-    else:
-        used = {0}
+    dense = _jax.shape(eqn.invars[-1])
+    (_, contract), (_, batch) = _jax.sparse_contraction(eqn)
+    used = {*contract, *batch}
     vectors = math.prod(size for d, size in enumerate(dense) if d not in used)
-    return {"rows": math.prod(eqn.invars[0].aval.shape), "columns": 1, "vectors": vectors, "matrices": 1}
+    return Sizes(rows=math.prod(_jax.shape(eqn.invars[0])), columns=1, vectors=vectors, matrices=1)
 
 
 def _sampled(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """One sum over the contracted elements for each stored element of the output."""
-    (contract, _), _ = eqn.params["dimension_numbers"]
-    rows = math.prod(eqn.invars[0].aval.shape[d] for d in contract)
-    return {"rows": rows, "columns": 1, "vectors": math.prod(eqn.outvars[0].aval.shape), "matrices": 1}
+    (contract, _), _ = _jax.contraction(eqn)
+    rows = math.prod(_jax.shape(eqn.invars[0])[d] for d in contract)
+    return Sizes(rows=rows, columns=1, vectors=math.prod(_jax.shape(eqn.outvars[0])), matrices=1)
 
 
 def _triangular(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """Substitution: each element of the triangle, its diagonal included, meets each right-hand side once."""
-    *batch, m, n = eqn.invars[1].aval.shape
-    side, vectors = (m, n) if eqn.params["left_side"] else (n, m)
-    return {"rows": side * (side + 1) // 2, "columns": 1, "vectors": vectors, "matrices": math.prod(batch)}
+    *batch, m, n = _jax.shape(eqn.invars[1])
+    side, vectors = (m, n) if _jax.solves_on_the_left(eqn) else (n, m)
+    return Sizes(rows=side * (side + 1) // 2, columns=1, vectors=vectors, matrices=math.prod(batch))
 
 
 def _sizes(rows: int, left: int, right: int, matrices: int, weights_first: bool) -> Sizes:
     columns, vectors = (left, right) if weights_first else (right, left)
-    return {"rows": rows, "columns": columns, "vectors": vectors, "matrices": matrices}
+    return Sizes(rows=rows, columns=columns, vectors=vectors, matrices=matrices)
+
+
+def _as_complex(y: jax.Array) -> jax.Array:
+    """[..., Re y and then Im y] as complex numbers."""
+    real, imag = jnp.split(y, 2, axis=-1)
+    return jax.lax.complex(real, imag)
+
+
+def _as_dtype(y: jax.Array, dtype: Any) -> jax.Array:
+    """A product of a core as the function had it: whole numbers rounded to the nearest, True from one half on.
+
+    An unsigned product is not negative, and one of few bits wraps around, as it does in integers.
+    """
+    if dtype == jnp.bool_:
+        return y > 0.5
+    if jnp.issubdtype(dtype, jnp.integer):
+        y = jnp.round(y)
+        y = jnp.maximum(y, 0) if jnp.issubdtype(dtype, jnp.unsignedinteger) else y
+        y = y.astype(jnp.int32) if jnp.iinfo(dtype).bits < 32 else y
+    return y.astype(dtype)
+
+
+def _matrices(value: jax.Array, contract: Sequence[int], batch: Sequence[int]) -> jax.Array:
+    """An operand of a dot_general as [matrices, free, contracted]."""
+    free = [d for d in range(value.ndim) if d not in (*contract, *batch)]
+    moved = jnp.transpose(value, (*batch, *free, *contract))
+    rows = math.prod(value.shape[d] for d in contract)
+    matrices = math.prod(value.shape[d] for d in batch)
+    return moved.reshape(matrices, -1, rows)
 
 
 _SIZES = {

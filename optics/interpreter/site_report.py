@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from optics.interpreter import notices
-from optics.interpreter.sites import Site
+from optics.interpreter.plan import Site
 
 TITLES = ("site", "primitive", "vectors x rows x columns", "times", "MACs", "share", "runs on", "reason")
 

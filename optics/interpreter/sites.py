@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import jax
 
 from optics.interpreter import _jax, notices, op_count, products
-from optics.interpreter._jax import ClosedJaxpr, Jaxpr, JaxprEqn
+from optics.interpreter._jax import ClosedJaxpr, JaxprEqn
 from optics.interpreter.causal import with_shares
 from optics.interpreter.dataflow import DATA, Body, Mark, Origin, bodies, environment, join, named
+from optics.interpreter.plan import Plan, Policy, Site, stationary
 
 # Why a product of weights stays digital, by kind.
 _NOT_ON_CORES = {
@@ -22,103 +23,7 @@ _NOT_ON_CORES = {
 }
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Site:
-    """One product in a function: `matrices` products of [vectors, rows] @ [rows, columns], run `executions` times.
-
-    index: order of appearance; path: where its weights stand in the weight tree; stationary: one operand is made of
-    weights, masked or permuted at most by captured arrays; weights_first: that operand is the first one; optical: it
-    runs on the core; bounded: False inside a `while`, whose number of turns is unknown: one is counted. kind: the
-    name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an operand
-    that holds no data; selected: data select the weights among several, so that `load` cannot put them on the mask;
-    conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made of
-    captured arrays, so that no argument is its input. share: the share of the MACs of a product of two activations
-    that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says so,
-    "causal=True" where the caller of `trace` did, "" where nobody does.
-
-    Sites of ragged, sparse and triangular products, of products of weights that data select, and of primitives that
-    are not known and take weights (these have no MACs) are numbered after all others.
-    """
-
-    index: int
-    path: str
-    rows: int
-    columns: int
-    vectors: int
-    matrices: int
-    executions: int
-    stationary: bool
-    weights_first: bool
-    optical: bool
-    bounded: bool
-    share: float = 1.0
-    hidden_by: str = ""
-    kind: str = "dot_general"
-    reason: str = ""
-    weights: str = ""
-    selected: bool = False
-    conditional: bool = False
-    captured: bool = False
-
-    @property
-    def name(self) -> str:
-        """Stable name: order of appearance, path, shape."""
-        return f"{self.index:03d} {self.path} {self.rows}x{self.columns}"
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one call of the function, those apart that a mask hides."""
-        return round(self.share * (self.rows * self.columns * self.vectors * self.matrices * self.executions))
-
-
-Policy = Callable[[Site], bool]
-
-
-def stationary(site: Site) -> bool:
-    """The default policy: on the core goes what multiplies weights; products of two activations stay digital."""
-    return site.stationary
-
-
-def everything(site: Site) -> bool:
-    """Attention too: products of two activations go on the core and pay for writing the mask each time."""
-    return True
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """A jaxpr, its sites by equation number, and the plans of the jaxprs inside its equations.
-
-    constant: the numbers of the equations with an output that is the same in each call with the same weights.
-    """
-
-    jaxpr: Jaxpr
-    consts: Sequence[Any]
-    sites: dict[int, Site]
-    inner: dict[int, tuple["Plan", ...]]
-    constant: frozenset[int]
-
-    def all_sites(self) -> list[Site]:
-        """Every site, in order of appearance."""
-        found = [
-            *self.sites.values(),
-            *(s for plans in self.inner.values() for p in plans for s in p.all_sites()),
-        ]
-        return sorted(found, key=lambda site: site.index)
-
-    def holds_optical(self) -> bool:
-        """Whether anything in here runs on the core."""
-        return any(site.optical for site in self.all_sites())
-
-    def each(self, function: Callable[[Site], Site]) -> "Plan":
-        """The plan with every site replaced."""
-        return dataclasses.replace(
-            self,
-            sites={number: function(site) for number, site in self.sites.items()},
-            inner={number: tuple(plan.each(function) for plan in plans) for number, plans in self.inner.items()},
-        )
-
-
-def plan(closed: ClosedJaxpr, origins: Sequence[Origin], policy: Policy = stationary) -> Plan:
+def plan_jaxpr(closed: ClosedJaxpr, origins: Sequence[Origin], policy: Policy = stationary) -> Plan:
     """The plan of a function's jaxpr, given the origin of each input."""
     planner = _Planner(policy)
     found = planner.visit(Body(closed, origins), executions=1, bounded=True, conditional=False)
@@ -138,13 +43,13 @@ class _Planner:
         for number, eqn in enumerate(body.jaxpr.eqns):
             origins = env.read(eqn.invars)
             kind = _jax.kind(eqn)
-            turns = executions * (eqn.params["length"] if kind == "scan" else 1)
+            turns = executions * _jax.steps(eqn)
             where = {"bounded": bounded and kind != "while_loop", "conditional": conditional or kind == "cond"}
             if plans := tuple(self.visit(each, turns, **where) for each in bodies(eqn, origins)):
                 inner[number] = plans
             elif kind == "other" and any(o.is_masked_weights for o in origins) and _jax.contains_product(eqn):
                 raise ValueError(
-                    f"a product of weights stands inside the primitive {eqn.primitive.name!r}, which optics.emulate "
+                    f"a product of weights stands inside the primitive {_jax.name(eqn)!r}, which optics.emulate "
                     "does not enter; move it out, or keep these weights out of the `weights` argument"
                 )
             elif site := self.site(eqn, origins, executions, **where):
@@ -166,29 +71,34 @@ class _Planner:
             return None
         if _jax.is_product(eqn):
             pair = [origins[side] for side in products.operands(eqn)]
-            stands = _stands(pair)
+            stands = _weight_operand(pair)
             sizes = products.sizes(eqn, weights_first=stands == 0)
         elif kind == "other" and any(o.names for o in origins) and not op_count.is_known(eqn):
-            pair, stands, sizes = origins, None, dict.fromkeys(("rows", "columns", "vectors", "matrices"), 0)
+            pair, stands, sizes = origins, None, products.Sizes(0, 0, 0, 0)
         else:
             return None
-        held = stands is not None
-        weights = pair[stands] if held else join(*(origin for origin in pair if Mark.DATA not in origin.marks))
+        if stands is not None:
+            weights, captured = pair[stands], pair[1 - stands].is_captured
+        else:
+            weights, captured = join(*(origin for origin in pair if Mark.DATA not in origin.marks)), False
         return Site(
             index=self.number(late=kind not in ("product", "convolution") or not any(o.varies for o in origins)),
-            path="+".join(weights.names) if held or kind == "other" else "activations",
-            **sizes,
+            path="+".join(weights.names) if stands is not None or kind == "other" else "activations",
+            rows=sizes.rows,
+            columns=sizes.columns,
+            vectors=sizes.vectors,
+            matrices=sizes.matrices,
             executions=executions,
-            stationary=held,
+            stationary=stands is not None,
             weights_first=stands == 0,
             optical=False,
             bounded=bounded,
-            kind=eqn.primitive.name,
-            reason=_reason(kind, pair, held),
+            kind=_jax.name(eqn),
+            reason=_reason(kind, pair, stands is not None),
             weights="+".join(weights.names),
             selected=bool(weights.marks & {Mark.BRANCHED, Mark.SELECTED}),
             conditional=conditional,
-            captured=held and pair[1 - stands].is_captured,
+            captured=captured,
         )
 
     def number(self, late: bool) -> int:
@@ -213,7 +123,7 @@ class _Planner:
         return dataclasses.replace(site, optical=True, reason="")
 
 
-def _stands(pair: Sequence[Origin]) -> int | None:
+def _weight_operand(pair: Sequence[Origin]) -> int | None:
     """Which of two operands stands on the mask: the one of weights, else the one of masked weights, if there is one."""
     if not any(origin.varies for origin in pair):
         return None
@@ -224,11 +134,11 @@ def _stands(pair: Sequence[Origin]) -> int | None:
     return masked[0] if len(masked) == 1 else None
 
 
-def _reason(kind: str, pair: Sequence[Origin], held: bool) -> str:
+def _reason(kind: str, pair: Sequence[Origin], stationary: bool) -> str:
     """Why a product is digital, unless the policy puts it on a core."""
-    if kind == "other" or held and kind in _NOT_ON_CORES:
+    if kind == "other" or stationary and kind in _NOT_ON_CORES:
         return _NOT_ON_CORES[kind]
-    if held:
+    if stationary:
         return notices.POLICY
     of_data = [origin for origin in pair if origin.marks & {Mark.DATA, Mark.SELECTED}]
     others = [origin for origin in pair if origin not in of_data]
@@ -265,7 +175,7 @@ def plan_call(
     ints, strings, an activation function in a module, and numbers given by keyword. Raises ValueError where `weights`
     names no argument, or one without an array in it. Warns as `optics.interpreter.notices` says.
     """
-    held = _held(weights, args)
+    weight_argnums = _weight_argnums(weights, args)
     with_paths, tree = jax.tree_util.tree_flatten_with_path((tuple(args), dict(kwargs or {})))
     leaves = [leaf for _, leaf in with_paths]
     by_position = len(jax.tree.leaves(tuple(args)))
@@ -280,9 +190,9 @@ def plan_call(
 
     values = [leaves[number] for number in inputs]
     closed, shape = jax.make_jaxpr(of_inputs, return_shape=True)(*values)
-    origins = [origin for i, arg in enumerate(args) for origin in _origins(arg, i in held)]
+    origins = [origin for i, arg in enumerate(args) for origin in _origins(arg, i in weight_argnums)]
     origins += [DATA] * (len(leaves) - by_position)
-    found = plan(closed, [origins[number] for number in inputs], policy)
+    found = plan_jaxpr(closed, [origins[number] for number in inputs], policy)
     sites = found.all_sites()
     notices.warn_of_digital(sites, weights, stacklevel=3, default_policy=policy is stationary)
     if not any(origins[number] == DATA and _is_array(leaves[number]) for number in inputs):
@@ -295,16 +205,16 @@ def plan_call(
     return Call(found, values, jax.tree.structure(shape), fixed)
 
 
-def _held(weights: int | Sequence[int], args: Sequence[Any]) -> set[int]:
-    held = (weights,) if isinstance(weights, int) else weights
-    if not isinstance(held, Sequence) or not all(isinstance(number, int) for number in held):
+def _weight_argnums(weights: int | Sequence[int], args: Sequence[Any]) -> set[int]:
+    numbers = (weights,) if isinstance(weights, int) else weights
+    if not isinstance(numbers, Sequence) or not all(isinstance(number, int) for number in numbers):
         raise ValueError(f"weights = {weights!r} must be the number of an argument, or several")
-    for number in held:
+    for number in numbers:
         if not -len(args) <= number < len(args):
             raise ValueError(f"weights={number} names no argument: the function got {len(args)} by position")
         if not any(map(_is_array, jax.tree.leaves(args[number]))):
             raise ValueError(f"argument {number}, named by `weights`, holds no array")
-    return {number % len(args) for number in held}
+    return {number % len(args) for number in numbers}
 
 
 def _is_array(leaf: Any) -> bool:
@@ -316,9 +226,9 @@ def _is_float(leaf: Any) -> bool:
     return isinstance(leaf, float | complex)
 
 
-def _origins(arg: Any, held: bool) -> list[Origin]:
+def _origins(arg: Any, are_weights: bool) -> list[Origin]:
     leaves = jax.tree_util.tree_leaves_with_path(arg)
-    if not held:
+    if not are_weights:
         return [DATA] * len(leaves)
     return [named(jax.tree_util.keystr(path, simple=True, separator=".") or "weights") for path, _ in leaves]
 

@@ -51,11 +51,7 @@ def build(values: Mapping[str, float], structure: Mapping[str, Any], kinds: Mapp
         every = {**values, **structure}
         return {field.removeprefix(f"{name}."): v for field, v in every.items() if field.startswith(f"{name}.")}
 
-    return TensorCore(
-        **{field: value for field, value in {**values, **structure}.items() if "." not in field},
-        device=0,
-        encoding=Encoding(**of("encoding")),
-        correction=Correction.none(),
-        effects=Effects.uniform(1.0),
-        **{name: kind(**of(name)) for name, kind in {**PARTS, **kinds}.items()},
-    )
+    fields: dict[str, Any] = {field: value for field, value in {**values, **structure}.items() if "." not in field}
+    fields |= {name: kind(**of(name)) for name, kind in {**PARTS, **kinds}.items()}
+    fields |= {"encoding": Encoding(**of("encoding")), "correction": Correction.none(), "effects": Effects.uniform(1.0)}
+    return TensorCore(**fields, device=0)

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 import tomli_w
+from jax.core import Tracer
 
 from electronics.part import Part, nearest
 from electronics.validation import without_plausibility
@@ -119,7 +119,7 @@ def _plain(name: str, value: Any, listed: bool) -> Any:
         return _table_of(value)
     if isinstance(value, int | str):
         return value
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise ValueError(f"{name} is traced; a file holds numbers, so save outside of jit, grad and vmap")
     if np.ndim(value) and not listed:
         raise ValueError(f"{name} is an array of {np.size(value)} values; a file holds one core")

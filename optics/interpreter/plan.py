@@ -1,0 +1,103 @@
+"""A planned function: its products, which of them go on the core, and where they stand in its jaxpr."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from optics.interpreter._jax import Jaxpr
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Site:
+    """One product in a function: `matrices` products of [vectors, rows] @ [rows, columns], run `executions` times.
+
+    index: order of appearance; path: where its weights stand in the weight tree; stationary: one operand is made of
+    weights, masked or permuted at most by captured arrays; weights_first: that operand is the first one; optical: it
+    runs on the core; bounded: False inside a `while`, whose number of turns is unknown: one is counted. kind: the
+    name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an operand
+    that holds no data; selected: data select the weights among several, so that `load` cannot put them on the mask;
+    conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made of
+    captured arrays, so that no argument is its input. share: the share of the MACs of a product of two activations
+    that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says so,
+    "causal=True" where the caller of `trace` did, "" where nobody does.
+
+    Sites of ragged, sparse and triangular products, of products of weights that data select, and of primitives that
+    are not known and take weights (these have no MACs) are numbered after all others.
+    """
+
+    index: int
+    path: str
+    rows: int
+    columns: int
+    vectors: int
+    matrices: int
+    executions: int
+    stationary: bool
+    weights_first: bool
+    optical: bool
+    bounded: bool
+    share: float = 1.0
+    hidden_by: str = ""
+    kind: str = "dot_general"
+    reason: str = ""
+    weights: str = ""
+    selected: bool = False
+    conditional: bool = False
+    captured: bool = False
+
+    @property
+    def name(self) -> str:
+        """Stable name: order of appearance, path, shape."""
+        return f"{self.index:03d} {self.path} {self.rows}x{self.columns}"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one call of the function, those apart that a mask hides."""
+        return round(self.share * (self.rows * self.columns * self.vectors * self.matrices * self.executions))
+
+
+Policy = Callable[[Site], bool]
+
+
+def stationary(site: Site) -> bool:
+    """The default policy: on the core goes what multiplies weights; products of two activations stay digital."""
+    return site.stationary
+
+
+def everything(site: Site) -> bool:
+    """Attention too: products of two activations go on the core and pay for writing the mask each time."""
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A jaxpr, its sites by equation number, and the plans of the jaxprs inside its equations.
+
+    constant: the numbers of the equations with an output that is the same in each call with the same weights.
+    """
+
+    jaxpr: Jaxpr
+    consts: Sequence[Any]
+    sites: dict[int, Site]
+    inner: dict[int, tuple["Plan", ...]]
+    constant: frozenset[int]
+
+    def all_sites(self) -> list[Site]:
+        """Every site, in order of appearance."""
+        found = [
+            *self.sites.values(),
+            *(s for plans in self.inner.values() for p in plans for s in p.all_sites()),
+        ]
+        return sorted(found, key=lambda site: site.index)
+
+    def holds_optical(self) -> bool:
+        """Whether anything in here runs on the core."""
+        return any(site.optical for site in self.all_sites())
+
+    def each(self, function: Callable[[Site], Site]) -> "Plan":
+        """The plan with every site replaced."""
+        return dataclasses.replace(
+            self,
+            sites={number: function(site) for number, site in self.sites.items()},
+            inner={number: tuple(plan.each(function) for plan in plans) for number, plans in self.inner.items()},
+        )
