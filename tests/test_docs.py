@@ -1,13 +1,18 @@
 """README and documentation: code blocks run, commands and targets exist, links resolve, the site is complete."""
 
+import ast
+import dataclasses
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 import yaml
 
+import models
 import optics
+from electronics import Part
 from experiments.commands import PROGRAMS
 from experiments.sweeps.definition import file
 
@@ -37,8 +42,16 @@ def run_blocks(page: Path) -> dict:
     return space
 
 
+@pytest.fixture
+def compiled_quickly() -> Iterator[None]:
+    """Compilation is nearly all of the time of a block; without most optimizations it takes half as long."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.mark.parametrize("page", [p for p in (README, *GUIDE) if blocks(p, "python")], ids=name_of)
-def test_python_blocks_run_in_order(page, tmp_path, monkeypatch):
+def test_python_blocks_run_in_order(page, tmp_path, monkeypatch, compiled_quickly):
     monkeypatch.chdir(tmp_path)
     run_blocks(page)
 
@@ -154,3 +167,52 @@ def test_names_that_contributing_places_in_files_are_there():
     for name, path in places:
         source = (ROOT / path).read_text(encoding="utf-8")
         assert re.search(rf"^\s*(?:def|class) {name}\b|^{name}\b", source, re.MULTILINE), f"{name} in {path}"
+
+
+def members() -> set[str]:
+    """`Class.member`, inherited ones too, and `module.function` of all packages."""
+    found: set[str] = set()
+    own: dict[str, set[str]] = {}
+    bases: dict[str, set[str]] = {}
+    for package in ("electronics", "optics", "models", "experiments"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    found.add(f"{path.stem}.{node.name}")
+                if isinstance(node, ast.ClassDef):
+                    bases.setdefault(node.name, set()).update(b.id for b in node.bases if isinstance(b, ast.Name))
+                    own.setdefault(node.name, set()).update(names_in(node))
+    for name in own:
+        line = [name]
+        for cls in line:
+            line += bases.get(cls, ())
+        found |= {f"{name}.{member}" for cls in line for member in own.get(cls, ())}
+    return found
+
+
+def names_in(cls: ast.ClassDef) -> Iterator[str]:
+    for node in cls.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+def fields_of(part: Part, prefix: str = "") -> Iterator[str]:
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        yield f"{prefix}{field.name}"
+        if isinstance(value, Part):
+            yield from fields_of(value, f"{prefix}{field.name}.")
+
+
+@pytest.mark.parametrize("page", [DOCS / "physics.md", DOCS / "performance.md"], ids=name_of)
+def test_functions_and_fields_that_a_page_names_exist(page):
+    """`Class.method`, `module.function` and `part.field` in backticks."""
+    public = (f"{package.__name__}.{name}" for package in (models, optics) for name in package.__all__)
+    known = {*members(), *fields_of(optics.today()), *public}
+    named = re.findall(r"`(\w+\.\w+)(?:\(.*?\))?`", page.read_text(encoding="utf-8"))
+    assert len(named) > 5
+    for name in named:
+        if not name.startswith(("core.", "jax.", "jnp.")) and not name.endswith((".json", ".py")):
+            assert name in known, name
