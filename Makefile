@@ -1,32 +1,58 @@
 # `make demo` and `make test` work from nothing: they make the virtual environment first.
 PYTHON ?= python3
 VENV ?= .venv
+NEWEST_VENV ?= .venv-newest-jax
 RUN := $(VENV)/bin/python
+MADE := $(VENV)/.made
 READY := $(VENV)/.ready
+READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow test-newest-jax lint docs clean
 
 demo: $(READY)
 	$(VENV)/bin/otc headline
 
-test: $(READY)
+test: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .
 	$(RUN) -m pytest -n auto --dist loadfile
 
-test-slow: $(READY)
+test-slow: $(READY_TO_DEVELOP)
 	$(RUN) -m pytest -m slow
 
-lint: $(READY)
+# The newest release of JAX, beyond the bound of pyproject.toml: the interpreter first, as it uses internals of JAX.
+test-newest-jax:
+	rm -rf $(NEWEST_VENV)
+	$(PYTHON) -m venv $(NEWEST_VENV)
+	$(NEWEST_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --upgrade pip
+	$(NEWEST_VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	$(NEWEST_VENV)/bin/python -m pip install --quiet --upgrade jax jaxlib
+	$(NEWEST_VENV)/bin/python -c 'import jax; print("jax", jax.__version__)'
+	$(NEWEST_VENV)/bin/python -m pytest tests/optics/interpreter
+	$(NEWEST_VENV)/bin/python -m pytest -n auto --dist loadfile
+
+lint: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m basedpyright
 
-$(READY): pyproject.toml constraints.txt
+docs: $(READY_TO_DEVELOP)
+	$(RUN) -m mkdocs build --strict
+
+$(MADE):
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed (set PYTHON=...)")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --constraint constraints.txt --upgrade pip
-	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	touch $(MADE)
+
+$(READY): pyproject.toml constraints.txt | $(MADE)
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[experiments]"
 	touch $(READY)
 
+$(READY_TO_DEVELOP): pyproject.toml constraints.txt | $(MADE)
+	$(RUN) -m pip install --quiet --constraint constraints.txt --editable ".[docs,lint,test]"
+	touch $(READY) $(READY_TO_DEVELOP)
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(NEWEST_VENV) build site *.egg-info

@@ -42,9 +42,11 @@ def number(
 
     Args:
         unit: SI unit, "1" for ratios and shares, "bit", "dB".
-        least, most: bounds that are allowed themselves.
-        above, below: bounds that are not.
-        plausible: what a real machine has, with room to spare.
+        least: lowest value allowed.
+        above: bound that values must exceed.
+        most: highest value allowed.
+        below: bound that values must stay under.
+        plausible: range of a real machine, with a margin.
     """
     bounds = {"least": least, "above": above, "most": most, "below": below}
     return dataclasses.field(metadata={"unit": unit, "bounds": bounds, "plausible": plausible})

@@ -12,6 +12,7 @@ from experiments import INTERRUPTED
 
 # Where Python swallows an interruption, as in the hooks that JAX hangs on the garbage collector, it is sent again.
 _AGAIN_AFTER_SECONDS = 0.05
+_OURS = ("electronics", "optics", "models", "experiments")
 _stopped = threading.Event()
 _loaded = threading.Event()
 
@@ -27,6 +28,11 @@ def main() -> int:
 
         _loaded.set()
         status = run(sys.argv[1:])
+    except ModuleNotFoundError as error:
+        if _loaded.is_set() or (error.name or "").partition(".")[0] in _OURS:
+            raise
+        print(f"error: otc needs {error.name}: pip install 'optical-tensor-core[experiments]'", file=sys.stderr)
+        status = 2
     except BaseException:
         # A module that is interrupted while it loads may say anything.
         if not _stopped.is_set():

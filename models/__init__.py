@@ -8,6 +8,12 @@ A model here is a function of its parameters and tokens, and does not know what 
 be run on.
 """
 
+from importlib.util import find_spec
+
+for _module in ("gguf", "tokenizers", "tqdm"):
+    if find_spec(_module) is None:
+        raise ModuleNotFoundError(f"models needs {_module}: pip install 'optical-tensor-core[models]'", name=_module)
+
 from models.configs import (
     CONFIGS,
     LLAMA_2_70B,

@@ -125,7 +125,9 @@ def main() -> int:
     folder = (options.folder or Path(tempfile.mkdtemp(prefix="compare-"))).resolve()
     tree = folder / "tree"
     if not tree.exists():
-        subprocess.run(["git", "worktree", "add", "--detach", str(tree), options.revision], cwd=ROOT, check=True)
+        subprocess.run(
+            ["git", "worktree", "add", "--quiet", "--detach", str(tree), options.revision], cwd=ROOT, check=True
+        )
     worst = 0
     for name in options.only:
         before = folder / "before" / name

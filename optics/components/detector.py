@@ -72,13 +72,13 @@ class Photodetector(Part):
         noise has made negative counts as 0.
 
         Args:
-            current: with `differential` as a share of its unit.
-            pair: whether two diodes subtract.
-            rate: symbol rate [Hz].
-            streams: uint32 [2, 2], one stream for each diode.
+            current: Signal whose differential part is a share of its unit.
+            pair: Whether two diodes subtract.
+            rate: Symbols per second [Hz].
+            streams: Noise streams, uint32 [2, 2], one per diode.
 
         Returns:
-            Electrons of the first diode less those of the second, of mean 0.
+            Electrons of the first diode less those of the second, with mean 0 [vectors, columns].
         """
         charge = ELEMENTARY_CHARGE * rate
         electrons, dark = current.unit / charge, self.dark_current / charge
