@@ -1,4 +1,4 @@
-"""Every use of JAX's internals by this room stands here: they differ between releases, so one file follows them."""
+"""All uses of JAX internals in `electronics`, which differ between releases of JAX."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,10 +11,15 @@ from jax.interpreters import ad, batching, mlir
 
 
 def bilinear(name: str, function: Callable[..., jax.Array], to_first: Callable, to_second: Callable) -> Callable:
-    """A function of two arrays, linear in each, and of static keywords, whose transposes are given and not derived.
+    """A bilinear function of two arrays and static keywords with custom transposes.
 
-    to_first(cotangent, a, b, **keywords) is the cotangent of `a`, which is not looked at, to_second that of `b`.
-    Differentiates in both modes and any number of times, where the transposes do; traces and vmaps.
+    It differentiates in both modes and as many times as the transposes do, traces and vmaps.
+
+    Args:
+        name: of the primitive.
+        function: of (a, b, **keywords).
+        to_first: (cotangent, a, b, **keywords) -> cotangent of `a`, whose value is not available.
+        to_second: the same for `b`.
     """
     primitive = Primitive(name)
     primitive.def_impl(lambda a, b, **keywords: _compiled(function, tuple(keywords.items()), a, b))
@@ -41,9 +46,9 @@ def _batched(function, arguments, axes, **keywords):
 
 
 def unsharded(array: jax.Array) -> jax.Array:
-    """The array whole on each device, where it is spread over axes of a mesh that are Explicit; else itself.
+    """The array replicated on each device where it is sharded over explicit axes of a mesh; else the array itself.
 
-    In JAX's explicit mode operations such as slices of a spread dimension are refused, see `jax.sharding.AxisType`.
+    On explicit axes JAX refuses operations such as slices of a sharded dimension, see `jax.sharding.AxisType`.
     """
     sharding = jax.typeof(array).sharding
     if not any(axes is not None for axes in sharding.spec):
@@ -52,6 +57,6 @@ def unsharded(array: jax.Array) -> jax.Array:
 
 
 def is_concrete(value: Any) -> bool:
-    """Whether the value is an array of real numbers to be looked at, and not traced or a mere shape."""
+    """Whether the value is a concrete array of real numbers, neither traced nor a shape."""
     traced = isinstance(value, Tracer | jax.ShapeDtypeStruct)
     return not traced and hasattr(value, "dtype") and jax.numpy.issubdtype(value.dtype, jax.numpy.inexact)

@@ -1,22 +1,22 @@
-"""Counts of independent events, as Poisson's law has them, that differentiate by their mean and variance."""
+"""Poisson-distributed counts with a gradient in their mean and variance."""
 
 import jax
 import jax.numpy as jnp
 
 from electronics.numerics import noise
 
-# Beyond this mean, float32 no longer resolves the terms of the rejection test, and a count of this many is a Gaussian
-# number but for its skewness of 1/32, which the Cornish-Fisher term keeps.
+# Above this mean float32 does not resolve the terms of the rejection test. Counts are then Gaussian up to a skewness of
+# 1/32, which the Cornish-Fisher term adds.
 LARGEST_COUNTED = 1024.0
 
 
 @jax.custom_jvp
 def fluctuation(mean: jax.Array, stream: jax.Array) -> jax.Array:
-    """Poisson counts of each mean, less that mean.
+    """Poisson counts n of the means m, less m.
 
-    Up to a mean of 1,024 these are whole counts (`jax.random.poisson`); beyond it sqrt(m) z + (z^2 - 1) / 6 of a normal
-    z, whose mean and skewness are those of a count, and its variance but for 1/18. The gradient holds
-    z = (n - m) / sqrt(m), so that it is that of a sample of which mean and variance follow m; it is 0 at a mean of 0.
+    Up to a mean of 1,024, n is a whole count (`jax.random.poisson`). Above it, n - m = sqrt(m) z + (z^2 - 1) / 6 for a
+    normal z, which has the mean and the skewness of a count, and its variance up to 1/18. The gradient keeps
+    z = (n - m) / sqrt(m) constant, so that mean and variance of the sample follow m; it is 0 at m = 0.
 
     Args:
         mean: expected counts, at least 0, float32, any shape.

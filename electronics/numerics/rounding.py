@@ -1,4 +1,4 @@
-"""Rounding and its gradient: straight through in the number, and in proportion to the step in the step."""
+"""Rounding with a gradient: straight through in the number, and proportional to the step in the step."""
 
 import jax
 import jax.numpy as jnp
@@ -8,15 +8,20 @@ from electronics.part import Number
 
 
 def round_to_levels(exact: jax.Array, full_scale: jax.Array, highest: Number, share: Number) -> jax.Array:
-    """`exact` moved by `share` of the way to the nearest of the levels full_scale x k / highest, k a whole number.
+    """Round to the nearest of the levels full_scale x k / highest, for integer k.
 
-    Rounding adds the error e = u step, |u| <= 1/2. The gradient holds u: it passes straight through to `exact`
-    (Bengio et al. 2013, arXiv 1308.3432) and follows the step, de = u d(step). So the variance of the error,
-    step^2 / 12 (Bennett 1948), has the gradient that it has as a function of full scale and bits, as additive noise of
-    that size would. The gradient is unbiased where u is independent of `exact`, see docs/physics.md.
+    Rounding adds the error e = u step, |u| <= 1/2. The gradient treats u as a constant: it passes straight through to
+    `exact` (Bengio et al. 2013, arXiv 1308.3432) and follows the step, de = u d(step). The variance of the error,
+    step^2 / 12 (Bennett 1948), then has its true gradient in full scale and bits, as additive noise of that size has.
+    The gradient is unbiased where u is independent of `exact`, see docs/physics.md.
 
-    Args: exact of any shape; full_scale and highest, which broadcast with it; share from 0 (not rounded) to 1.
-    Returns: an array of the shape and in the unit of `exact`.
+    Args:
+        exact: any shape.
+        full_scale, highest: broadcast with `exact`.
+        share: share of the rounding that acts, from 0 to 1.
+
+    Returns:
+        An array of the shape and in the unit of `exact`.
     """
     step = full_scale * (1 / highest)
     return straight_through(exact, jax.lax.stop_gradient(jnp.round(exact * (1 / step)) * step), step, share)
@@ -24,10 +29,10 @@ def round_to_levels(exact: jax.Array, full_scale: jax.Array, highest: Number, sh
 
 @jax.custom_jvp
 def straight_through(exact: jax.Array, by: jax.Array, unit: jax.Array, share: Number) -> jax.Array:
-    """`exact` moved by `share` of the way to `by`, whose difference from it counts as a constant number of units.
+    """exact + share (by - exact), whose gradient treats (by - exact) / unit as a constant.
 
-    The gradient passes straight through to `exact` and grows the difference with `unit`. What else `by` depends on is
-    differentiated as it stands; the caller stops what is in the first two already.
+    The gradient passes straight through to `exact`, and the difference scales with `unit`. The gradient through `by` is
+    added; callers stop it where `exact` and `unit` already account for it.
     """
     del unit
     return exact + share * (by - exact)

@@ -7,7 +7,7 @@ import pytest
 
 import optics
 from optics import CalibrationSchedule, Drift, Effects
-from optics.components import device
+from optics.components.device import draw_variation
 
 ROWS, COLUMNS = 64, 16
 
@@ -65,7 +65,7 @@ def test_gradients_are_finite(name, reversion, age):
 
 @jax.jit
 def made(core):
-    return device.make(core)
+    return draw_variation(core)
 
 
 def core(**leaves):
