@@ -136,7 +136,9 @@ def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
     for shift in moved:
         if shift.sized_for == shift.run_on:
             assert shift.kept_share == pytest.approx(1)
-    pairs = [s.kept_share for s in moved if not s.on_one_machine and (s.sized_for, s.run_on) == ("reasoning", "offline")]
+    pairs = [
+        s.kept_share for s in moved if not s.on_one_machine and (s.sized_for, s.run_on) == ("reasoning", "offline")
+    ]
     single = [s.kept_share for s in moved if s.on_one_machine and (s.sized_for, s.run_on) == ("reasoning", "offline")]
     assert max(pairs) < 0.5 < min(single)
 

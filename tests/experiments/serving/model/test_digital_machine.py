@@ -49,9 +49,7 @@ def test_a_long_prompt_waits_for_the_arithmetic(bare, model):
 
 
 def test_an_operation_costs_its_joules_at_the_wall(bare, model):
-    assert bare.prefill(model, 1, 8192).joules == pytest.approx(
-        1.25e-12 * prefill_flops(model.config, 8192), rel=1e-6
-    )
+    assert bare.prefill(model, 1, 8192).joules == pytest.approx(1.25e-12 * prefill_flops(model.config, 8192), rel=1e-6)
 
 
 def test_power_stops_at_the_limit(bare, model):
