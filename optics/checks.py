@@ -48,7 +48,7 @@ def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:
     if x.dtype != jnp.float32 or w.dtype != jnp.float32:
         raise ValueError(f"x and w must be float32; x has {x.dtype} and w {w.dtype}")
     finite("w", w)
-    return _jax.gathered(x), _jax.gathered(w)
+    return _jax.unsharded(x), _jax.unsharded(w)
 
 
 def weights(w: Any) -> jax.Array:
@@ -57,7 +57,7 @@ def weights(w: Any) -> jax.Array:
     if w.ndim != 2 or 0 in w.shape or w.dtype != jnp.float32:
         raise ValueError(f"w must be float32 [rows, columns], each at least 1; it has shape {w.shape} and {w.dtype}")
     finite("w", w)
-    return _jax.gathered(w)
+    return _jax.unsharded(w)
 
 
 def inputs(x: Any, rows: int) -> jax.Array:
@@ -68,7 +68,7 @@ def inputs(x: Any, rows: int) -> jax.Array:
             f"x must be float32 [..., {rows}] for the matrix that is loaded, each dimension at least 1; "
             f"it has shape {x.shape} and {x.dtype}"
         )
-    return _jax.gathered(x)
+    return _jax.unsharded(x)
 
 
 def above(name: str, value: Any, least: float) -> None:

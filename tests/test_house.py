@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "optics.analysis": (*ELECTRONICS, *OPTICS[:6]),
     "models": (),
     "experiments.common": PRODUCT,
-    "experiments.plotting": (),
+    "experiments.plotting": ("optics.core",),
     "experiments.programs": (*PRODUCT, *COMMON),
     "experiments.headline": (*PRODUCT, *COMMON),
     "experiments.target": (*PRODUCT, *COMMON),

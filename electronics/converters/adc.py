@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from electronics.converters import adc_survey, limits
 from electronics.numerics.bounds import at_least, at_most, within
-from electronics.numerics.rounding import to_levels
+from electronics.numerics.rounding import round_to_levels
 from electronics.part import Number, Part, choice, number
 
 
@@ -73,13 +73,13 @@ class ADC(Part):
         """
         return (jnp.pi * rate * self.jitter) ** 2
 
-    def convert(self, x: jax.Array, full_scale: jax.Array, rounding: jax.Array, clipping: jax.Array) -> jax.Array:
+    def convert(self, x: jax.Array, full_scale: jax.Array, rounding: Number, clipping: Number) -> jax.Array:
         """Any shape -> the nearest codes, in the unit of `x`, none beyond full_scale.
 
         `rounding` and `clipping` are the shares of each that are on. A clipped input passes no gradient.
         """
         clipped = x + clipping * (within(x, -full_scale, full_scale) - x)
-        return to_levels(clipped, full_scale, self.highest_code, rounding)
+        return round_to_levels(clipped, full_scale, self.highest_code, rounding)
 
     def energy(self, rate: Number) -> Number:
         """Energy per conversion [J] at `rate` [Hz]: 8 k T SNR + survey_factor x `adc_survey.energy`.

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from electronics.converters import limits
 from electronics.numerics.bounds import at_least, at_most, inverse
-from electronics.numerics.rounding import to_levels
+from electronics.numerics.rounding import round_to_levels
 from electronics.part import Number, Part, number
 
 # x (1 - x^2) is largest at x = 1 / sqrt 3, where it is 2 / (3 sqrt 3).
@@ -45,11 +45,11 @@ class DAC(Part):
         """ENOB that the converter has: `enob`, or log2(2**bits - 1) where the rounding alone leaves less."""
         return at_most(self.enob, jnp.log2(self.highest_level))
 
-    def convert(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
+    def convert(self, x: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
         """Signed numbers within full_scale, any shape -> the nearest levels; `share` of the rounding is on."""
-        return to_levels(x, full_scale, self.highest_level, share)
+        return round_to_levels(x, full_scale, self.highest_level, share)
 
-    def bend(self, x: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
+    def bend(self, x: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
         """Levels within full_scale -> the analogue drive, bent by `share` of the INL.
 
         The end points are on the line (end-point INL, IEEE 1658), between them lies the cubic that odd-order mismatch

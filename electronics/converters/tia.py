@@ -25,7 +25,7 @@ class TIA(Part):
 
     def noise_bandwidth(self, rate: Number) -> Number:
         """Noise bandwidth [Hz] of a matched integrate-and-dump at `rate`: rate / 2. The pole narrows it by less than
-        `memory` and is not counted."""
+        `isi_share` and is not counted."""
         return rate / 2
 
     def noise_variance(self, bandwidth: Number, unit: Number = 1.0) -> Number:
@@ -44,7 +44,7 @@ class TIA(Part):
         per_unit = inverse(unit)
         return (BOLTZMANN * ROOM_TEMPERATURE * rate * per_unit) * (self.integration_capacitance * rate * per_unit)
 
-    def memory(self, rate: Number) -> Number:
+    def isi_share(self, rate: Number) -> Number:
         """Share of a symbol's charge that comes late: (tau / T) (1 - exp(-T / tau)), tau = 1 / (2 pi B).
 
         It is taken to come in the next symbol; of it exp(-T / tau) comes later still, 0.2 % at B = rate.

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.matmul import code_product
-from electronics.numerics.rounding import to_levels
+from electronics.numerics.matmul import integer_product
+from electronics.numerics.rounding import round_to_levels
 from electronics.part import Number, Part, number
 
 
@@ -24,7 +24,7 @@ class IntegerCore(Part):
         del key
         x_largest, w_largest = 2.0 ** (self.activation_bits - 1) - 1, 2.0 ** (self.weight_bits - 1) - 1
         (x, x_step), (w, w_step) = _codes(x, 1, x_largest), _codes(w, 0, w_largest)
-        return code_product(x, w, jnp.maximum(x_largest, w_largest)) * x_step * w_step
+        return integer_product(x, w, jnp.maximum(x_largest, w_largest)) * x_step * w_step
 
     def cost(self, *, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
         """Energy [J] by component of `vectors` vectors through a rows x columns product."""
@@ -41,4 +41,4 @@ def _codes(values: jax.Array, axis: int, highest: Number) -> tuple[jax.Array, ja
     largest = jnp.max(jnp.abs(values), axis=axis, keepdims=True)
     step = jnp.where(largest > 0, largest, 1.0) / highest
     exact = values / step
-    return to_levels(exact, jnp.float32(1), 1.0, jnp.float32(1)), step
+    return round_to_levels(exact, jnp.float32(1), 1.0, jnp.float32(1)), step

@@ -40,7 +40,7 @@ def _batched(function, arguments, axes, **keywords):
     return jax.vmap(partial(function, **keywords), in_axes=axes)(*arguments), 0
 
 
-def gathered(array: jax.Array) -> jax.Array:
+def unsharded(array: jax.Array) -> jax.Array:
     """The array whole on each device, where it is spread over axes of a mesh that are Explicit; else itself.
 
     In JAX's explicit mode operations such as slices of a spread dimension are refused, see `jax.sharding.AxisType`.

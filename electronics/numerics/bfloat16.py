@@ -7,17 +7,17 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from electronics.numerics._jax import bilinear
-from electronics.numerics.xla import PRODUCT, alone
+from electronics.numerics.xla import PRODUCT, fusion_barrier
 
 # Relative variance of rounding to eight significant bits: a step's square / 12 (Bennett 1948), the mean over mantissas
 # from 1 to 2 that are spread evenly on a logarithmic scale.
-SHORT_VARIANCE = 2.0**-14 / 12 * 3 / (8 * math.log(2))
+BFLOAT16_VARIANCE = 2.0**-14 / 12 * 3 / (8 * math.log(2))
 
 
-def short_product(x: jax.Array, w: jax.Array) -> jax.Array:
-    """x [vectors, rows] @ w [rows, columns], or w as `shortened`, both rounded to bfloat16 -> float32 sums.
+def bfloat16_product(x: jax.Array, w: jax.Array) -> jax.Array:
+    """x [vectors, rows] @ w [rows, columns], or w as `bfloat16_words`, both rounded to bfloat16 -> float32 sums.
 
-    Codes up to 256 are exact. Of other numbers a product has a relative variance of 2 x `SHORT_VARIANCE`, and so has
+    Codes up to 256 are exact. Of other numbers a product has a relative variance of 2 x `BFLOAT16_VARIANCE`, and so has
     each of a gradient's.
     """
     if w.dtype == jnp.uint16:
@@ -28,7 +28,7 @@ def short_product(x: jax.Array, w: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
-def shortened(values: jax.Array) -> jax.Array:
+def bfloat16_words(values: jax.Array) -> jax.Array:
     """float32 rounded to bfloat16, any shape, as the words that hold it, uint16, in half the memory.
 
     As bfloat16 XLA's CPU compiler would keep what a loop looks at as float32 beside. Raises ValueError where a gradient
@@ -37,7 +37,7 @@ def shortened(values: jax.Array) -> jax.Array:
     return jax.lax.bitcast_convert_type(values.astype(jnp.bfloat16), jnp.uint16)
 
 
-@shortened.defjvp
+@bfloat16_words.defjvp
 def _no_gradient(*_):
     raise ValueError('with arithmetic = "bfloat16" no gradient passes a load: use core.matmul, or "float32"')
 
@@ -49,7 +49,7 @@ def _dot(a: jax.Array, b: jax.Array, *, contracted: tuple[int, int]) -> jax.Arra
     if first == 0:
         # XLA's CPU product takes twice as long where it has to turn its first operand itself.
         word = jax.lax.bitcast_convert_type(a[0, 0], jnp.uint16)
-        a, first = alone(jnp.transpose, word.astype(jnp.int32) > -1, a), 1
+        a, first = fusion_barrier(jnp.transpose, word.astype(jnp.int32) > -1, a), 1
     return jax.lax.dot_general(a, b, (((first,), (second,)), ((), ())), preferred_element_type=jnp.float32)
 
 
@@ -67,4 +67,4 @@ def _to_second(cotangent, a, b, *, contracted):
 
 
 # A primitive of its own: the transpose of a product in bfloat16, as JAX has it, multiplies float32 by bfloat16.
-_product = bilinear("short_product", _dot, _to_first, _to_second)
+_product = bilinear("bfloat16_product", _dot, _to_first, _to_second)

@@ -1,5 +1,6 @@
-"""Bounds on numbers, as one machine instruction each; `jnp.maximum` takes three, for the sake of NaNs. And inverses
-whose gradient stays finite as long as they do."""
+"""Bounds in one machine instruction each, where `jnp.maximum` takes three to propagate NaNs, and finite inverses."""
+
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -8,24 +9,24 @@ from electronics.part import Number
 
 
 def at_least(values: Number, bound: Number) -> jax.Array:
-    """values, any shape, and the bound where they are below it; NaN stays NaN, and what is bound has no gradient."""
+    """values, any shape, not below the bound; NaN stays NaN, and bounded values have no gradient."""
     return jnp.where(values < bound, bound, values)
 
 
 def at_most(values: Number, bound: Number) -> jax.Array:
-    """values, any shape, and the bound where they are above it; NaN stays NaN, and what is bound has no gradient."""
+    """values, any shape, not above the bound; NaN stays NaN, and bounded values have no gradient."""
     return jnp.where(values > bound, bound, values)
 
 
 def within(values: Number, least: Number, most: Number) -> jax.Array:
-    """values, any shape, kept between two bounds."""
+    """values, any shape, between two bounds."""
     return at_most(at_least(values, least), most)
 
 
 @jax.custom_jvp
-def inverse(scale: jax.Array) -> jax.Array:
-    """1 / scale, any shape; its gradient multiplies by it twice, where 1 / scale^2 would overflow below 1e-19."""
-    return 1 / scale
+def inverse(scale: Number) -> jax.Array:
+    """1 / scale, any shape. Its gradient multiplies by 1 / scale twice, since 1 / scale^2 overflows below 1e-19."""
+    return cast(jax.Array, 1 / scale)
 
 
 @inverse.defjvp

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.bfloat16 import short_product
+from electronics.numerics.bfloat16 import bfloat16_product
 from electronics.part import Number
 
 # bfloat16 has eight significant bits, so it holds every whole number up to here.
@@ -17,7 +17,7 @@ def product(x: jax.Array, w: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
-def code_product(x: jax.Array, w: jax.Array, largest: Number) -> jax.Array:
+def integer_product(x: jax.Array, w: jax.Array, largest: Number) -> jax.Array:
     """The product of whole numbers, as float32, no greater than `largest` in magnitude.
 
     Codes that bfloat16 holds are multiplied in it, with sums in float32, on GPUs and TPUs, at ten times the rate of
@@ -27,11 +27,11 @@ def code_product(x: jax.Array, w: jax.Array, largest: Number) -> jax.Array:
     return jax.lax.platform_dependent(x, w, largest, cpu=lambda x, w, _: product(x, w), default=_shortest)
 
 
-@code_product.defjvp
+@integer_product.defjvp
 def _code_product_jvp(primals, tangents):
     x, w, largest = primals
-    return code_product(x, w, largest), product(tangents[0], w) + product(x, tangents[1])
+    return integer_product(x, w, largest), product(tangents[0], w) + product(x, tangents[1])
 
 
 def _shortest(x, w, largest):
-    return jax.lax.cond(jnp.asarray(largest) <= SHORT, short_product, product, x, w)
+    return jax.lax.cond(jnp.asarray(largest) <= SHORT, bfloat16_product, product, x, w)

@@ -10,6 +10,8 @@ import math
 import jax
 import jax.numpy as jnp
 
+from electronics.part import Number
+
 LARGEST = 2**32
 # In a mantissa m, -2 ln(m) + 2 (m - 1) ln 2 to 2.2e-5, exact at its ends, and 2e-6 more so that rounding leaves no root
 # of a negative number; and in x from -1 to 1, sin(pi x / 2) to 6.8e-5, its mean square 1/2.
@@ -32,12 +34,12 @@ def normal(stream: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jnp.sqrt(_square_of_radius(word)) * _sine(word)
 
 
-def gaussian(stream: jax.Array, variance: jax.Array) -> jax.Array:
+def gaussian(stream: jax.Array, variance: Number) -> jax.Array:
     """Independent samples of mean 0 and of each variance, any shape; the fastest where nothing else is computed.
 
     The gradient is that of the reparametrisation, noise / (2 variance), and 0 where there is no variance.
     """
-    return _gaussian(variance, words(stream, variance.shape))
+    return _gaussian(variance, words(stream, jnp.shape(variance)))
 
 
 @jax.custom_jvp
@@ -55,7 +57,7 @@ def _gaussian_jvp(primals, tangents):
 
 
 @jax.custom_jvp
-def scaled(samples: jax.Array, variance: jax.Array) -> jax.Array:
+def scaled(samples: jax.Array, variance: Number) -> jax.Array:
     """Samples of variance 1 as samples of another variance, which broadcasts; the gradient as that of `gaussian`."""
     return samples * jnp.sqrt(variance)
 

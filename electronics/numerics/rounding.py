@@ -7,7 +7,7 @@ from electronics.numerics.bounds import inverse
 from electronics.part import Number
 
 
-def to_levels(exact: jax.Array, full_scale: jax.Array, highest: Number, share: Number) -> jax.Array:
+def round_to_levels(exact: jax.Array, full_scale: jax.Array, highest: Number, share: Number) -> jax.Array:
     """`exact` moved by `share` of the way to the nearest of the levels full_scale x k / highest, k a whole number.
 
     Rounding adds the error e = u step, |u| <= 1/2. The gradient holds u: it passes straight through to `exact`
@@ -19,11 +19,11 @@ def to_levels(exact: jax.Array, full_scale: jax.Array, highest: Number, share: N
     Returns: an array of the shape and in the unit of `exact`.
     """
     step = full_scale * (1 / highest)
-    return replaced(exact, jax.lax.stop_gradient(jnp.round(exact * (1 / step)) * step), step, share)
+    return straight_through(exact, jax.lax.stop_gradient(jnp.round(exact * (1 / step)) * step), step, share)
 
 
 @jax.custom_jvp
-def replaced(exact: jax.Array, by: jax.Array, unit: jax.Array, share: Number) -> jax.Array:
+def straight_through(exact: jax.Array, by: jax.Array, unit: jax.Array, share: Number) -> jax.Array:
     """`exact` moved by `share` of the way to `by`, whose difference from it counts as a constant number of units.
 
     The gradient passes straight through to `exact` and grows the difference with `unit`. What else `by` depends on is
@@ -33,9 +33,9 @@ def replaced(exact: jax.Array, by: jax.Array, unit: jax.Array, share: Number) ->
     return exact + share * (by - exact)
 
 
-@replaced.defjvp
-def _replaced_jvp(primals, tangents):
+@straight_through.defjvp
+def _straight_through_jvp(primals, tangents):
     exact, by, unit, share = primals
     moved = by - exact
     slope = moved * (share * (tangents[2] * inverse(unit)) + tangents[3])
-    return replaced(*primals), tangents[0] + slope + share * tangents[1]
+    return straight_through(*primals), tangents[0] + slope + share * tangents[1]

@@ -1,8 +1,8 @@
-"""Where one pass over the numbers ends and the next begins, against XLA's will.
+"""Control over XLA's fusion and over what a gradient keeps. Nothing here changes a result.
 
-XLA's CPU compiler fuses all it can. Where a fusion holds neighbours of a number, or slices of a loop's stacks, it gives
-up vectors, and computes the neighbours of neighbours anew: up to ten times as slow. What goes into a conditional, and
-what comes out of one, has to lie in memory.
+XLA's CPU compiler fuses as much as it can. A fusion that contains the neighbours of a value, or slices of a loop's
+stacks, is not vectorised and recomputes the neighbours of neighbours, which is up to ten times as slow
+(docs/performance.md). Operands and results of a conditional are stored in memory, so a conditional ends a fusion.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,18 @@ from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 Tree = TypeVar("Tree")
-# Numbers of an array that is stored rather than cut out again: those of vectors or columns, not of both.
+# Largest number of elements of an array that `materialize` stores: arrays of vectors or of columns, not of both.
 _SMALL = 2**16
 
-# The name under which products that are not JAX's own are kept.
+# Checkpoint name of products that are no `dot_general` of JAX's own.
 PRODUCT = "product"
-# A stage of which a gradient keeps what goes in, and its products: the dozens of numbers that noise and converters make
-# of each cost more to keep than to make again. Stages are short, so that each is made again in few passes.
-stage = partial(
+# A stage of which a gradient keeps the inputs and the matrix products, and recomputes the rest: keeping the dozens of
+# intermediate arrays of noise and converters costs more than recomputing them. Stages are short, so that each is
+# recomputed in few passes; as one stage the same gradient took twice as long (docs/performance.md).
+remat_stage = partial(
     jax.checkpoint,
     policy=jax.checkpoint_policies.save_from_both_policies(
         jax.checkpoint_policies.dots_saveable, jax.checkpoint_policies.save_only_these_names(PRODUCT)
@@ -28,25 +30,39 @@ stage = partial(
 )
 
 
-def alone(function: Callable[..., Tree], true: jax.Array, *operands: Tree) -> Tree:
-    """function(*operands) in a pass of its own, given something that is true when the program runs."""
+def skip_unless(acts: ArrayLike, compute: Callable[[], Tree], otherwise: Callable[[], Tree]) -> Tree:
+    """compute() where `acts` is true at run time, else the cheaper otherwise(): an effect that is off is skipped.
+
+    `acts` may be traced, so that a sweep over the strength of an effect compiles once.
+    """
+    return jax.lax.cond(acts, compute, otherwise)
+
+
+def fusion_barrier(function: Callable[..., Tree], true: ArrayLike, *operands: object) -> Tree:
+    """function(*operands), not fused with what comes before or after.
+
+    Args:
+        function: of the operands.
+        true: a predicate that is true at run time, but that the compiler cannot know.
+        operands: pytrees of arrays.
+    """
     shapes = jax.eval_shape(function, *operands)
     return jax.lax.cond(true, function, lambda *_: jax.tree.map(_zeros, shapes), *operands)
 
 
 def _zeros(of: jax.ShapeDtypeStruct) -> jax.Array:
-    # Where axes of a mesh are explicit, both branches must be spread alike.
+    # Where axes of a mesh are explicit, both branches need the same sharding.
     return jnp.zeros(of.shape, of.dtype, device=of.sharding)
 
 
-def held(tree: Tree, true: jax.Array) -> Tree:
-    """The tree with its small arrays put where they lie in memory, given something that is true when the program runs.
+def materialize(tree: Tree, true: ArrayLike) -> Tree:
+    """The tree with its small arrays stored in memory, for a predicate as that of `fusion_barrier`.
 
-    For slices of a loop's stacks, which else are cut out anew for each number that is computed of them.
+    For slices of a loop's stacks, which XLA otherwise slices again for each element that is computed from them.
     """
     leaves, structure = jax.tree.flatten(tree)
     small = [number for number, leaf in enumerate(leaves) if leaf.size <= _SMALL]
     values = [leaves[number] for number in small]
-    for number, value in zip(small, alone(lambda *v: v, true, *values), strict=True):
+    for number, value in zip(small, fusion_barrier(lambda *v: v, true, *values), strict=True):
         leaves[number] = value
     return jax.tree.unflatten(structure, leaves)

@@ -1,4 +1,4 @@
-"""aihwkit's analogue layer beside ours, where it is installed: the same converters, tiles and output noise."""
+"""aihwkit's analogue layer for comparison, where it is installed: the same converters, tiles and output noise."""
 
 import importlib.util
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,14 +13,14 @@ BOUND, OUT_NOISE = 12.0, 0.04
 
 
 class Layers(NamedTuple):
-    """torch's linear layer and aihwkit's, each a function of no argument."""
+    """torch's linear layer and aihwkit's, each a function without arguments."""
 
     digital: Any
     emulated: Any
 
 
 def settings() -> str | None:
-    """What aihwkit was asked for, or None where it is not installed."""
+    """Describe the settings of aihwkit; None where it is not installed."""
     if importlib.util.find_spec("aihwkit") is None:
         return None
     return (
@@ -31,13 +31,14 @@ def settings() -> str | None:
 
 
 def layer(case: "BenchCase") -> Layers | None:
-    """Both layers of a product's size; None for other work, or where aihwkit is not installed."""
+    """Return both layers at a product's size; None for other work, or where aihwkit is not installed."""
     if case.kind != "product" or settings() is None:
         return None
-    import torch
-    from aihwkit.nn import AnalogLinear
-    from aihwkit.simulator.configs import TorchInferenceRPUConfig
-    from aihwkit.simulator.parameters.enums import NoiseManagementType
+    # An optional peer, which the project does not depend on.
+    import torch  # pyright: ignore[reportMissingImports]
+    from aihwkit.nn import AnalogLinear  # pyright: ignore[reportMissingImports]
+    from aihwkit.simulator.configs import TorchInferenceRPUConfig  # pyright: ignore[reportMissingImports]
+    from aihwkit.simulator.parameters.enums import NoiseManagementType  # pyright: ignore[reportMissingImports]
 
     config = TorchInferenceRPUConfig()
     config.mapping.max_input_size, config.mapping.max_output_size = case.tile_rows, 1024

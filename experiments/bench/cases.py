@@ -1,4 +1,4 @@
-"""What the benchmark times: the same work done digitally and on a core, as pairs of functions of no argument."""
+"""Cases of the benchmark: the same work done digitally and on a core, as pairs of functions without arguments."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,10 +22,16 @@ FLOORS = {"floor": floors.floor, "bare": floors.bare}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchCase:
-    """One pair. kind: "product" of [vectors, rows] @ [rows, columns], its "floor" and its "bare" emulation, see
-    `bench_floors`, a "sweep" over cores of such a product, or SmolLM2's "forward" pass or "gradient" on
-    `batch` windows of `tokens`. tile_rows: those of the core; light: how shot noise is computed, see
-    `optics.Photodetector`; arithmetic: what light is multiplied in, see `optics.TensorCore`.
+    """One case.
+
+    Attributes:
+        kind: "product" of [vectors, rows] @ [rows, columns]; its "floor" and its "bare" emulation, see
+            `experiments.bench.floors`; a "sweep" of such a product over cores; SmolLM2's "forward" pass or "gradient"
+            on `batch` windows of `tokens`.
+        preset: preset of the core.
+        tile_rows: rows of the core.
+        light: how shot noise is computed, see `optics.Photodetector`.
+        arithmetic: arithmetic of the emulated product, see `optics.TensorCore`.
     """
 
     kind: str
@@ -41,7 +47,7 @@ class BenchCase:
 
     @property
     def work(self) -> str:
-        """What is done, however it is done."""
+        """The work, however it is done."""
         exact = ", exact shot noise" if self.light == "exact" else ""
         if self.kind in ("forward", "gradient"):
             return f"SmolLM2 {self.kind}, {self.batch} x {self.tokens} tokens{exact}"
@@ -51,18 +57,18 @@ class BenchCase:
 
     @property
     def way(self) -> str:
-        """How: what the emulation multiplies in, or "floor" or "bare"."""
+        """How it is done: the arithmetic of the emulation, or "floor" or "bare"."""
         return self.kind if self.kind in FLOORS else self.arithmetic
 
     @property
     def name(self) -> str:
-        """Both, as the table has it."""
+        """Work and way, as the table prints them."""
         if self.way in FLOORS:
             return f"{self.way}, {self.work}"
         return self.work if self.way == "float32" else f"{self.work}, {self.way}"
 
     def core(self) -> optics.TensorCore:
-        """The core that it runs on, 1,024 columns wide."""
+        """Return the core of the case, 1,024 columns wide."""
         if self.preset not in SCENARIOS:
             raise ValueError(f"preset = {self.preset!r} must be one of {', '.join(SCENARIOS)}, which come in any size")
         return optics.preset(self.preset, rows=self.tile_rows, columns=1024).replace({
@@ -71,7 +77,7 @@ class BenchCase:
 
 
 class Pair(NamedTuple):
-    """Two functions that do the same work, the bytes that each needs at its peak, and the call that loads weights."""
+    """Two functions that do the same work, the peak memory of each [bytes], and the call that loads the weights."""
 
     digital: Callable[[], Any]
     emulated: Callable[[], Any]
@@ -81,7 +87,7 @@ class Pair(NamedTuple):
 
 
 def pair(case: BenchCase) -> Pair:
-    """The pair of a case, compiled."""
+    """Return the compiled pair of a case."""
     pairs = {"product": _product, "sweep": _sweep, "forward": _forward, "gradient": _gradient}
     return _floor(case) if case.kind in FLOORS else pairs[case.kind](case)
 
@@ -106,19 +112,19 @@ def _floor(case: BenchCase) -> Pair:
     digital, digital_bytes = _compiled(product, x, w)
     emulated, emulated_bytes = _compiled(
         lambda x, planes, key, numbers: FLOORS[case.kind](x, planes, key, numbers, tiles),
-        x, jax.jit(floors.loaded)(planes), jax.random.key(KEY), floors.Numbers(),
+        x, jax.jit(floors.load)(planes), jax.random.key(KEY), floors.Numbers(),
     )  # fmt: skip
     return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
 
 
 def operands(case: BenchCase) -> tuple[jax.Array, jax.Array]:
-    """x [vectors, rows] and w [rows, columns], Gaussian."""
+    """Return x [vectors, rows] and w [rows, columns], Gaussian."""
     x_key, w_key = jax.random.split(jax.random.key(KEY))
     return jax.random.normal(x_key, (case.vectors, case.rows)), jax.random.normal(w_key, (case.rows, case.columns))
 
 
 def _sweep(case: BenchCase) -> Pair:
-    """A product on several cores that differ in a number, one after the other: each loads its own mask."""
+    """A product on several cores of different ENOB, one after the other: each loads its own mask."""
     x, w = operands(case)
     enob = np.linspace(5, 9, SWEEP_POINTS, dtype=np.float32)
     cores = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(case.core().replace({"adc.enob": b}) for b in enob))
@@ -145,7 +151,7 @@ def _forward(case: BenchCase) -> Pair:
 
 
 def _gradient(case: BenchCase) -> Pair:
-    """Of the loss in all parameters. Weights that a step of training moves are loaded in every step."""
+    """Gradient of the loss in all parameters; the weights are loaded in every step, since training changes them."""
     checkpoint, tokens = _model(case)
 
     def loss(params, tokens):
@@ -168,11 +174,13 @@ def _model(case: BenchCase) -> tuple[models.Checkpoint, jax.Array]:
 
 
 def _compiled(fun: Callable, *args: Any) -> tuple[Callable[[], Any], int]:
-    """(fun of these arguments, compiled; the bytes of its arguments, its results and of all between at the peak).
+    """(compiled fun of these arguments, its peak bytes: arguments, results and temporaries).
 
-    Arguments that the program does not look at take no part: weights that stand on the mask are not needed again.
+    Unused arguments do not count: the compiled program of a preloaded core does not read the weights.
     """
     run = jax.jit(fun)
     memory = run.lower(*args).compile().memory_analysis()
+    if memory is None:
+        raise RuntimeError("this backend does not report the memory of compiled programs")
     peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     return lambda: run(*args), peak - memory.alias_size_in_bytes

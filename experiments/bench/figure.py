@@ -1,14 +1,17 @@
-"""The benchmark as a figure: the ratio of each case, its quartiles, and where the digital product stands."""
+"""Figure of the benchmark: the ratio of each case to the digital work, with quartiles."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from experiments.bench.records import BenchRow, BenchSummary
 from experiments.plotting import style
 
-DOT = {"fmt": "o", "ms": 4, "mew": 1}
-TICK = {"fmt": "|", "ms": 9, "mew": 1.6}
+DOT: dict[str, Any] = {"fmt": "o", "ms": 4, "mew": 1}
+TICK: dict[str, Any] = {"fmt": "|", "ms": 9, "mew": 1.6}
 WAYS = {
     "float32": (style.BLUE, DOT),
     "bfloat16": (style.VERMILION, DOT),
@@ -17,8 +20,8 @@ WAYS = {
 }
 
 
-def draw(summary: dict[str, Any], out: Path) -> None:
-    """Writes bench.png and bench.pdf: a line for each work, a mark a way to do it, a panel a number of threads."""
+def draw(summary: BenchSummary, out: Path) -> None:
+    """Write bench.png and bench.pdf: a line per work, a mark per way of doing it, a panel per number of threads."""
     rows = summary["rows"]
     works = list(dict.fromkeys(row["work"] for row in rows))
     threads = sorted({row["threads"] for row in rows})
@@ -33,7 +36,7 @@ def draw(summary: dict[str, Any], out: Path) -> None:
         style.save(figure, out, "bench")
 
 
-def _panel(axes: Any, rows: list[dict[str, Any]], works: list[str], title: str) -> None:
+def _panel(axes: Axes, rows: Sequence[BenchRow], works: Sequence[str], title: str) -> None:
     ends = np.array([row["ratio_quartiles"] for row in rows])
     limits = (min(0.9, ends.min() * 0.93), max(2.0, ends.max() * 1.1))
     for way, (colour, mark) in WAYS.items():
@@ -43,7 +46,7 @@ def _panel(axes: Any, rows: list[dict[str, Any]], works: list[str], title: str) 
         places = np.array([works.index(row["work"]) for row in of_way])
         low, middle, high = np.array([row["ratio_quartiles"] for row in of_way]).T
         axes.errorbar(middle, places, xerr=[middle - low, high - middle], lw=1, color=colour, ecolor=colour, **mark)
-    # Not beside the marks, which may lie on one another.
+    # Names stand above the panel, since the marks may overlap.
     for place, (way, (colour, _)) in zip((0.42, 0.62, 0.86, 1.0), WAYS.items(), strict=True):
         axes.text(place, 1.02, way, color=colour, ha="right", va="bottom", transform=axes.transAxes)
     axes.axvline(1, color=style.GREY, lw=1)

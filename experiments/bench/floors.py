@@ -1,6 +1,6 @@
-"""What no emulator of such noise goes below in float32: products with next to nothing beside them, written by hand.
+"""Lower bounds for an emulator of such noise in float32: products with the least work beside them, written by hand.
 
-They are no emulators: they know no effect that can be turned off or partly on, no part that can be exchanged.
+They are no emulators: no effect can be switched off or scaled, and no part can be exchanged.
 """
 
 from typing import NamedTuple
@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from electronics.numerics import noise
 from electronics.numerics.bounds import within
 from electronics.numerics.matmul import product
-from electronics.numerics.xla import alone
+from electronics.numerics.xla import fusion_barrier
 from optics.datapath import tiling
 
 
 class Numbers(NamedTuple):
-    """Of noise and converters; like a core's they are arguments of the program and not constants in it."""
+    """Parameters of noise and converters; like those of a core they are arguments of the compiled program."""
 
     converter_variance: float = 1e-6
     intensity_variance: float = 5e-5
@@ -27,8 +27,10 @@ class Numbers(NamedTuple):
 
 
 class Planes(NamedTuple):
-    """Tiles of weights [tiles, height, width], and of each column of each [tiles, 1, width] its largest magnitude, one
-    over that, its rms relative to it, and its share of the light."""
+    """Tiles of weights [tiles, height, width], with the statistics of their columns [tiles, 1, width].
+
+    scale: largest magnitude; inverse: its reciprocal; rms, light: rms and mean magnitude relative to it.
+    """
 
     weights: jax.Array
     scale: jax.Array
@@ -37,15 +39,15 @@ class Planes(NamedTuple):
     light: jax.Array
 
 
-def loaded(weights: jax.Array) -> Planes:
-    """Tiles of weights with all that need be known of them beforehand."""
+def load(weights: jax.Array) -> Planes:
+    """Return tiles of weights with the statistics of their columns."""
     scale = jnp.max(jnp.abs(weights), axis=1, keepdims=True)
     rms = jnp.sqrt(jnp.mean(weights**2, axis=1, keepdims=True)) / scale
     return Planes(weights, scale, 1 / scale, rms, jnp.mean(jnp.abs(weights), axis=1, keepdims=True) / scale)
 
 
 def floor(x: jax.Array, planes: Planes, key: jax.Array, numbers: Numbers, tiles: tiling.Tiles) -> jax.Array:
-    """x @ w with one rounding and one sample of noise of one variance for each number that is converted."""
+    """Return x @ w with one rounding and one noise sample of constant variance per converted number."""
 
     def converted(values, stream):
         noisy = values + noise.gaussian(stream, jnp.broadcast_to(numbers.converter_variance, values.shape))
@@ -58,11 +60,11 @@ def floor(x: jax.Array, planes: Planes, key: jax.Array, numbers: Numbers, tiles:
 
 
 def bare(x: jax.Array, planes: Planes, key: jax.Array, numbers: Numbers, tiles: tiling.Tiles) -> jax.Array:
-    """x @ w as any emulation of light must do it: codes of each vector's own scale, noise of inputs that follows the
-    light, shot noise by factors, a full scale of the norms, clipping and codes.
+    """Return x @ w with the steps that every emulation of light needs.
 
-    What it lacks of the real one: curves of sources and converters, mismatch, offsets, what neighbours and the symbol
-    before leave, a full well, jitter, corrections, and shares of effects.
+    Codes on each vector's own scale, input noise that depends on the light, factored shot noise, a full scale from the
+    norms, clipping and output codes. It lacks transfer curves, mismatch, offsets, crosstalk, inter-symbol interference,
+    full well, jitter, corrections, and scaled effects.
     """
     variance, intensity, shot, levels, codes, loading = numbers
 
@@ -75,8 +77,8 @@ def bare(x: jax.Array, planes: Planes, key: jax.Array, numbers: Numbers, tiles: 
         sums = jnp.sum(jnp.abs(light), axis=1, keepdims=True) * inverse
         value = product(light, plane.weights) * inverse * plane.inverse
         full = 1 + (loading * norm) * plane.rms
-        # Put into memory by a conditional: the loop over the outputs is faster for it.
-        drawn = alone(lambda stream: noise.normal(stream, value.shape), scale[0, 0] > -1, streams[1])
+        # The barrier materialises the noise in memory, which speeds up the loop over the outputs.
+        drawn = fusion_barrier(lambda stream: noise.normal(stream, value.shape), scale[0, 0] > -1, streams[1])
         spread = jnp.sqrt((shot * sums) * plane.light + variance * full**2)
         received = within(value + drawn * spread, -full, full)
         step = full * (1 / codes)

@@ -1,4 +1,4 @@
-"""What emulation costs: the emulated work against the digital, interleaved in one process, in time and in memory."""
+"""`otc bench`: time and memory of emulated work against the same work done digitally, interleaved in one process."""
 
 import dataclasses
 import json
@@ -6,14 +6,15 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tqdm import tqdm
 
 from experiments.bench import aihwkit, figure
 from experiments.bench.cases import FLOORS, BenchCase
+from experiments.bench.records import BenchRow, BenchSummary, MachineRecord, Timing
 from experiments.common import options as checks
 from experiments.common import reporting
 from experiments.common.result_cache import Ledger
@@ -22,12 +23,12 @@ SHAPES = ((1024, 1024), (1024, 4096), (4096, 4096))
 VECTORS = (1, 128, 512)
 TILE_ROWS = (128, 256, 1024)
 LONG_ROUNDS = 3
-MOST = 2**20
+LARGEST_SIZE = 2**20
 ROOT = Path(__file__).parents[2]
 Kind = Literal["product", "floor", "bare", "sweep", "forward", "gradient"]
 Arithmetic = Literal["float32", "bfloat16"]
-# What both sides of a timing run under. The receivers' loop waits for its own chain of operations, so wide vectors help
-# it; and a C library that gives memory back to the system has its pages zeroed again in each call.
+# Environment of both sides of a timing. The loop over receivers is bound by its dependency chain, so wide vectors help
+# it. A C library that returns memory to the system would have its pages zeroed again in every call.
 VECTORS_OF_512_BITS = "--xla_cpu_prefer_vector_width=512"
 KEEPING_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -38,10 +39,10 @@ KEEPING_MEMORY = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Bench:
+class BenchOptions:
     """Times the emulation against the same work done digitally: products, a sweep, a forward pass and a gradient.
 
-    Beside the products their floors: what no emulator that draws such noise and multiplies in float32 goes below here.
+    Each product has two floors, lower bounds for an emulator that draws such noise and multiplies in float32.
     """
 
     only: tuple[Kind, ...] = ("product", "floor", "bare", "sweep", "forward", "gradient")
@@ -49,11 +50,11 @@ class Bench:
     threads: tuple[int, ...] = (1, 2)
     """Numbers of threads, each in a process of its own."""
     arithmetic: tuple[Arithmetic, ...] = ("float32", "bfloat16")
-    """What light is multiplied in; the digital side is always float32."""
+    """Arithmetic of the emulated products; the digital side is always float32."""
     preset: str = "today"
     """Preset of the core, all of its noise and imperfections on."""
     rounds: int = 15
-    """Calls of each function, in turn; of SmolLM2 and of sweeps three."""
+    """Calls of each function, interleaved; three for SmolLM2 and for sweeps."""
     shapes: tuple[tuple[int, int], ...] = SHAPES
     """Rows and columns of the products."""
     vectors: tuple[int, ...] = VECTORS
@@ -64,7 +65,7 @@ class Bench:
     """Folder for summary.json, the figure, and the timings from which an interrupted run goes on."""
 
     def check(self) -> None:
-        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        """Raise ValueError for an option out of range; the message names it and the range."""
         for name in ("threads", "vectors", "tile_rows"):
             if min(getattr(self, name), default=0) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be whole numbers of at least 1")
@@ -72,7 +73,7 @@ class Bench:
             raise ValueError(f"shapes = {self.shapes} must be pairs of whole numbers of at least 1")
         sizes = (*self.vectors, *self.tile_rows, *(size for shape in self.shapes for size in shape))
         for name, value in (("sizes", max(sizes)), ("rounds", self.rounds)):
-            checks.whole(name, value, 1, MOST)
+            checks.whole(name, value, 1, LARGEST_SIZE)
         if self.rounds < 3:
             raise ValueError(f"rounds = {self.rounds} must be at least 3, or there are no quartiles")
         most = os.cpu_count() or 1
@@ -81,33 +82,33 @@ class Bench:
         BenchCase(kind="product", preset=self.preset).core()
 
     def cases(self) -> list[BenchCase]:
-        """All that is timed, in the order of the table."""
-        found = [
+        """Return the cases to time, in the order of the table."""
+        products = [
             BenchCase(kind="product", preset=self.preset, rows=rows, columns=columns, vectors=vectors, tile_rows=tile)
             for rows, columns in self.shapes
             for vectors in self.vectors
             for tile in self.tile_rows
         ]
-        floors = [dataclasses.replace(case, kind=kind) for kind in FLOORS for case in found]
-        found += [
+        floors = [dataclasses.replace(case, kind=kind) for kind in FLOORS for case in products]
+        emulated = products + [
             dataclasses.replace(case, light="exact")
-            for case in found
+            for case in products
             if (case.rows, case.columns, case.vectors) == (1024, 4096, 512)
         ]
-        found.append(BenchCase(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512))
-        found.append(BenchCase(kind="forward", preset=self.preset, batch=4, tokens=512))
-        found.append(BenchCase(kind="gradient", preset=self.preset, batch=1, tokens=512))
-        found = [dataclasses.replace(case, arithmetic=name) for name in self.arithmetic for case in found]
-        return [case for case in found + floors if case.kind in self.only]
+        emulated.append(BenchCase(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512))
+        emulated.append(BenchCase(kind="forward", preset=self.preset, batch=4, tokens=512))
+        emulated.append(BenchCase(kind="gradient", preset=self.preset, batch=1, tokens=512))
+        emulated = [dataclasses.replace(case, arithmetic=name) for name in self.arithmetic for case in emulated]
+        return [case for case in emulated + floors if case.kind in self.only]
 
 
-def main(options: Bench) -> dict[str, Any]:
-    """Runs the benchmark, prints the table, writes summary.json and the figure, and returns the summary."""
+def main(options: BenchOptions) -> BenchSummary:
+    """Run the benchmark, print the table, write summary.json and the figure, and return the summary."""
     options.check()
     ledger = Ledger(options.out / "timings.sqlite")
     rows = [row for threads in dict.fromkeys(options.threads) for row in _rows(options, threads, ledger)]
     ledger.close()
-    summary = {
+    summary: BenchSummary = {
         "program": "bench",
         "preset": options.preset,
         "rounds": options.rounds,
@@ -119,12 +120,12 @@ def main(options: Bench) -> dict[str, Any]:
     }
     reporting.write(summary, options.out)
     figure.draw(summary, options.out)
-    _show(summary, options.out)
+    _print_report(summary, options.out)
     return summary
 
 
-def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
-    """The rows of one number of threads, those timed before among them."""
+def _rows(options: BenchOptions, threads: int, ledger: Ledger) -> list[BenchRow]:
+    """Return the rows of one number of threads, timing the cases that the ledger lacks."""
     cases = options.cases()
     described = [{"case": dataclasses.asdict(case), "threads": threads, "rounds": options.rounds} for case in cases]
     missing = [number for number, what in enumerate(described) if ledger.get(what) is None]
@@ -134,26 +135,33 @@ def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
         progress = tqdm(missing, desc=f"{threads} thread{'s' if threads > 1 else ''}", unit="case")
         for number, row in zip(progress, _timed([cases[n] for n in missing], rounds, threads), strict=True):
             ledger.put(described[number], row)
-    return [
-        {
-            "case": case.name,
-            "work": case.work,
-            "way": case.way,
-            "kind": case.kind,
-            "threads": threads,
-            **ledger.get(what),
-        }
-        for case, what in zip(cases, described, strict=True)
-    ]
+    return [_row(case, threads, ledger.get(what)) for case, what in zip(cases, described, strict=True)]
 
 
-def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int):
-    """Rows of the cases as a process of so many threads finishes them. Raises ChildProcessError if it does not."""
+def _row(case: BenchCase, threads: int, timing: Timing | None) -> BenchRow:
+    if timing is None:
+        raise ValueError(f"timings.sqlite has no timing of {case.name}")
+    return {
+        "case": case.name,
+        "work": case.work,
+        "way": case.way,
+        "kind": case.kind,
+        "threads": threads,
+        **timing,
+    }
+
+
+def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int) -> Iterator[Timing]:
+    """Yield the timings of the cases as a process of `threads` threads finishes them.
+
+    Raises:
+        ChildProcessError: if the process ends before all are timed.
+    """
     flags = [os.environ.get("XLA_FLAGS", ""), VECTORS_OF_512_BITS]
     if threads == 1:
         flags.append("--xla_cpu_multi_thread_eigen=false")
     process = subprocess.Popen(
-        # -P: a folder of one's own named models or optics must not stand before ours.
+        # -P: a user's folder named models or optics must not shadow this package.
         [sys.executable, "-P", "-m", "experiments.bench.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -166,9 +174,10 @@ def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int):
             "OMP_NUM_THREADS": str(threads),
         },
     )
+    assert process.stdin is not None and process.stdout is not None
     try:
-        asked = {"cases": [dataclasses.asdict(case) for case in cases], "rounds": list(rounds), "threads": threads}
-        process.stdin.write(json.dumps(asked))
+        request = {"cases": [dataclasses.asdict(case) for case in cases], "rounds": list(rounds), "threads": threads}
+        process.stdin.write(json.dumps(request))
         process.stdin.close()
         for _ in cases:
             line = process.stdout.readline()
@@ -180,17 +189,17 @@ def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int):
         process.wait()
 
 
-def machine() -> dict[str, Any]:
-    """What the timings were taken on."""
+def machine() -> MachineRecord:
+    """Return the machine that the timings are taken on."""
     cpu = platform.processor() or platform.machine()
     path = Path("/proc/cpuinfo")
     if path.exists():
-        named = [line for line in path.read_text().splitlines() if line.startswith("model name")]
-        cpu = named[0].split(":", 1)[1].strip() if named else cpu
+        model_names = [line for line in path.read_text().splitlines() if line.startswith("model name")]
+        cpu = model_names[0].split(":", 1)[1].strip() if model_names else cpu
     return {"cpu": cpu, "cpus": os.cpu_count(), "system": platform.platform()}
 
 
-def _show(summary: dict[str, Any], out: Path) -> None:
+def _print_report(summary: BenchSummary, out: Path) -> None:
     header = ["case", "threads", "digital", "emulated", "ratio", "quartiles", "memory", "load"]
     rows = [
         [
@@ -223,7 +232,7 @@ def _show(summary: dict[str, Any], out: Path) -> None:
     print(f"Written to {out}: summary.json, bench.png, bench.pdf")
 
 
-def _load(row: dict[str, Any]) -> str:
+def _load(row: BenchRow) -> str:
     if row["way"] in FLOORS:
         return "none"
     return "each call" if row["load_s"] is None else _time(row["load_s"])

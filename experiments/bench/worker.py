@@ -1,6 +1,6 @@
-"""One process of the benchmark: cases as JSON on standard input, a line of JSON for each that is finished.
+"""Process of the benchmark: reads cases as JSON from standard input, writes a line of JSON per finished case.
 
-Threads are settled when a process starts XLA, so each number of threads has a process of its own.
+The number of threads is fixed when a process starts XLA, so each number of threads has its own process.
 """
 
 import json
@@ -15,40 +15,41 @@ import numpy as np
 
 from experiments.bench import aihwkit
 from experiments.bench.cases import BenchCase, Pair, pair
+from experiments.bench.records import Timing
 
 
 def timed(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call, the functions called in turn, after one call each that is not counted."""
-    found: dict[str, list[float]] = {name: [] for name in functions}
+    """Return the seconds of each call, interleaved, after one call of each function that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
     for function in functions.values():
         jax.block_until_ready(function())
     for _ in range(rounds):
         for name, function in functions.items():
             start = time.perf_counter()
             jax.block_until_ready(function())
-            found[name].append(time.perf_counter() - start)
-    return found
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
 
 
-def quartiles(values: Sequence[float]) -> list[float]:
-    """The median between the lower and the upper quartile."""
+def quartiles(values: Sequence[float] | np.ndarray) -> list[float]:
+    """Return lower quartile, median and upper quartile."""
     return [float(value) for value in np.quantile(values, [0.25, 0.5, 0.75])]
 
 
-def measured(case: BenchCase, rounds: int) -> dict[str, Any]:
-    """What the table has of a case; ratios are those of neighbouring calls."""
+def measured(case: BenchCase, rounds: int) -> Timing:
+    """Time a case; ratios are those of neighbouring calls."""
     both: Pair = pair(case)
     functions = {"digital": both.digital, "emulated": both.emulated}
     other = aihwkit.layer(case)
     if other is not None:
         functions |= {"torch": other.digital, "aihwkit": other.emulated}
-    found = timed(functions, rounds)
-    ratios = np.divide(found["emulated"], found["digital"])
-    row = {
-        "digital_s": quartiles(found["digital"])[1],
-        "digital_quartiles_s": quartiles(found["digital"]),
-        "emulated_s": quartiles(found["emulated"])[1],
-        "emulated_quartiles_s": quartiles(found["emulated"]),
+    seconds = timed(functions, rounds)
+    ratios = np.divide(seconds["emulated"], seconds["digital"])
+    row: Timing = {
+        "digital_s": quartiles(seconds["digital"])[1],
+        "digital_quartiles_s": quartiles(seconds["digital"]),
+        "emulated_s": quartiles(seconds["emulated"])[1],
+        "emulated_quartiles_s": quartiles(seconds["emulated"]),
         "ratio": quartiles(ratios)[1],
         "ratio_quartiles": quartiles(ratios),
         "peak_bytes_ratio": both.emulated_bytes / both.digital_bytes,
@@ -57,17 +58,17 @@ def measured(case: BenchCase, rounds: int) -> dict[str, Any]:
         "load_s": None if both.load is None else quartiles(timed({"load": both.load}, 3)["load"])[1],
     }
     if other is not None:
-        row["aihwkit_s"] = quartiles(found["aihwkit"])[1]
-        row["aihwkit_ratio"] = quartiles(np.divide(found["aihwkit"], found["torch"]))[1]
+        row["aihwkit_s"] = quartiles(seconds["aihwkit"])[1]
+        row["aihwkit_ratio"] = quartiles(np.divide(seconds["aihwkit"], seconds["torch"]))[1]
     return row
 
 
 def main() -> None:
-    """Times the cases on standard input."""
-    asked = json.loads(sys.stdin.read())
+    """Time the cases on standard input."""
+    request = json.loads(sys.stdin.read())
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-asked["threads"] :])
-    for fields, rounds in zip(asked["cases"], asked["rounds"], strict=True):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-request["threads"] :])
+    for fields, rounds in zip(request["cases"], request["rounds"], strict=True):
         row = measured(BenchCase(**fields), rounds)
         jax.clear_caches()
         sys.stdout.write(json.dumps(row) + "\n")

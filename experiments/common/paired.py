@@ -1,12 +1,21 @@
 """Losses against the same model done digitally, on the same windows: the cases to run and what they say."""
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from electronics import IntegerCore
 from electronics.digital import measured
 from experiments.common.measure import Case, Result
+
+
+class Loss(TypedDict):
+    """Paired loss against float32 [nats/token]; standard errors are None for a single window."""
+
+    delta_nll: float
+    delta_nll_stderr: float | None
+    kl: float
+    kl_stderr: float | None
 
 
 def digital_cases(windows: int) -> list[Case]:
@@ -18,7 +27,7 @@ def digital_cases(windows: int) -> list[Case]:
     ]
 
 
-def loss(result: Result, exact: Result, keys: int = 1) -> dict[str, Any]:
+def loss(result: Result, exact: Result, keys: int = 1) -> Loss:
     """Paired loss against fp32 [nats/token]. Where the windows come `keys` times, each time under other noise, a
     window's draws are averaged first: the standard errors are over windows of text."""
     delta, kl = (values.reshape(keys, -1).mean(axis=0) for values in by_window(result, exact))

@@ -2,13 +2,13 @@
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 
-def write(summary: dict[str, Any], out: Path) -> None:
+def write(summary: Mapping[str, Any], out: Path) -> None:
     """Writes summary.json, whole or not at all."""
     out.mkdir(parents=True, exist_ok=True)
     partial = out / "summary.json.partial"

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -9,6 +10,16 @@ import models
 from experiments.common import options
 
 MOST_TOKENS = 10**6
+
+
+class TextDescription(TypedDict):
+    """Model, text and seed of a run, as summary.json states them."""
+
+    text: str
+    model: str
+    windows: int
+    window_tokens: int
+    seed: int
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +64,7 @@ class OnText:
         checkpoint = models.load_gguf(models.fetch_model() if self.model is None else self.model)
         return checkpoint, models.windows(checkpoint.tokenizer.encode(text), self.windows, self.window_tokens)
 
-    def described(self) -> dict[str, str | int]:
+    def described(self) -> TextDescription:
         """The options, as a summary states them."""
         return {
             "text": self.text,

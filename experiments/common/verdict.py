@@ -2,19 +2,73 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 import optics
 from electronics import Constant
-from experiments.common import basis
+from experiments.common import billing
 from experiments.common.workload import Workload
+from optics.core.cost_component import CostComponent
 
 TARGET_WATTS = 10e3
 RESIDENCIES = (256, 1024, 4096, 16384, 65536)
-RELOAD_LINES = ("weight fetch", "mask write", "idle at reload")
+RELOAD_LINES = (CostComponent.WEIGHT_FETCH, CostComponent.MASK_WRITE, CostComponent.IDLE_AT_RELOAD)
 PERCENTILES = {"p05": 5, "p50": 50, "p95": 95}
+
+
+class ReloadCost(TypedDict):
+    """Cost of loading the masks once for `vectors_per_load` vectors."""
+
+    vectors_per_load: float
+    fj_per_mac: float
+    utilisation: float
+    watts_at_exaops: float
+
+
+class SystemSize(TypedDict):
+    """The cores that do 1 exaOPS, and what surrounds them; see `optics.System`."""
+
+    cores: float
+    utilisation: float
+    resident_weights: float
+    passes: float
+    sources: float
+    converters: float
+    tile_loads_per_second: float
+    source_power_w: float
+    rows: int
+    columns: int
+    clock_hz: float
+    adc_enob: float
+
+
+class EnergyVerdict(TypedDict):
+    """Energy of a core on a workload at 1 exaOPS, with intervals and sensitivities, as summary.json states it.
+
+    `watts_at_exaops` and each of `components` [fJ/MAC] hold "nominal", "p05", "p50" and "p95"; `tornado` [W] and
+    `sobol` are by constant, as is `constants`, the fields of each `electronics.Constant`.
+    """
+
+    fj_per_mac: float
+    fj_per_mac_on_core: float
+    tops_per_watt: float
+    joules_per_token: float
+    watts_at_exaops: dict[str, float]
+    watts_at_exaops_choices_held: dict[str, float]
+    probability_of_closing: float
+    probability_of_closing_choices_held: float
+    components: dict[str, dict[str, float]]
+    system: SystemSize
+    reload: list[ReloadCost]
+    tornado: dict[str, dict[str, float]]
+    sobol: dict[str, dict[str, float]]
+    break_even: dict[str, float]
+    omitted: list[str]
+    bill_rests_on: list[str]
+    assumptions: list[str]
+    constants: dict[str, dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,13 +102,13 @@ class Candidate:
         )
         return dataclasses.replace(
             self,
-            core=basis.lent(self.core, mean_drive),
+            core=billing.with_mean_drive(self.core, mean_drive),
             constants={**self.constants, "source.mean_drive": measured},
             measured_on=measured_on,
         )
 
 
-def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: int, seed: int) -> dict[str, Any]:
+def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: int, seed: int) -> EnergyVerdict:
     """The energy side of a verdict, as a summary states it: watts at 1 exaOPS with intervals, and what decides them."""
     bill = workload.price(candidate.core)
     on_core = optics.price(candidate.core, workload.on_core)
@@ -86,13 +140,13 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
         "sobol": {name: index._asdict() for name, index in over.sobol(sobol_draws, seed).items()},
         "break_even": over.break_even(TARGET_WATTS),
         "omitted": list(bill.omitted),
-        "bill_rests_on": basis.stated(bill, candidate.measured_on),
+        "bill_rests_on": billing.statements(bill, candidate.measured_on),
         "assumptions": [str(c) for c in candidate.constants.values() if c.mark == "assumed"],
         "constants": {field: dataclasses.asdict(c) for field, c in candidate.constants.items()},
     }
 
 
-def reload(core: optics.TensorCore, workload: Workload, vectors: float) -> dict[str, float]:
+def reload(core: optics.TensorCore, workload: Workload, vectors: float) -> ReloadCost:
     """What it costs to load the masks once for so many vectors: energy at the engine, time, and watts of it all."""
     core = core.replace({"vectors_per_load": vectors})
     bill = workload.price(core)
@@ -125,7 +179,7 @@ def _percentiles(values: np.ndarray) -> dict[str, float]:
     return {name: float(np.percentile(values, share)) for name, share in PERCENTILES.items()}
 
 
-def _system(candidate: Candidate, around: optics.System) -> dict[str, Any]:
+def _system(candidate: Candidate, around: optics.System) -> SystemSize:
     core = candidate.core
     return {
         "cores": float(around.cores),

@@ -1,8 +1,10 @@
-"""A real language model on real text: digital against light, accuracy and energy from the same cores in one run."""
+"""`otc headline`: accuracy and energy of a language model, digital and optical, from the same cores in one run."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 import models
 import optics
@@ -12,15 +14,16 @@ from experiments.common.measure import Case, measure
 from experiments.common.paired import digital_cases
 from experiments.common.text_options import OnText
 from experiments.headline import figures, report
-from experiments.headline.rows import Bills, light_point, row
+from experiments.headline.records import HeadlineSummary, MeasuredRunRecord, Target
+from experiments.headline.rows import ModelPricer, digital_row, light_point, optical_row
 from optics.energy.bill import OMITTED
 
 LIGHT_WINDOWS = 4
-TARGET = {"energy_per_mac_j": 20e-15, "watts": 10e3, "ops_per_s": optics.EXAOPS}
+TARGET: Target = {"energy_per_mac_j": 20e-15, "watts": 10e3, "ops_per_s": optics.EXAOPS}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Headline(OnText):
+class HeadlineOptions(OnText):
     """A real language model on real text, digital against optical presets: accuracy and energy in one paired run."""
 
     presets: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
@@ -33,22 +36,22 @@ class Headline(OnText):
     """Folder for summary.json, the figures, and the results from which an interrupted run goes on."""
 
     def check(self) -> None:
-        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        """Raise ValueError for an option out of range; the message names it and the range."""
         super().check()
         for bits in (self.effective_bits, *self.light):
             if not 1 <= bits <= 12:
                 raise ValueError(f"effective bits = {bits} must be between 1 and 12")
 
 
-def main(options: Headline) -> dict[str, Any]:
-    """Runs the comparison, prints the table, writes summary.json and the figures, and returns the summary."""
+def main(options: HeadlineOptions) -> HeadlineSummary:
+    """Run the comparison, print the table, write summary.json and the figures, and return the summary."""
     options.check()
     cores = {name: _core(name, options.effective_bits) for name in dict.fromkeys(options.presets)}
     checkpoint, windows = options.load()
     summary = _summary(options, checkpoint, windows, cores)
     reporting.write(summary, options.out)
     figures.draw(summary, options.out)
-    report.show(summary, options.out)
+    report.print_report(summary, options.out)
     return summary
 
 
@@ -57,7 +60,12 @@ def _core(name: str, effective_bits: float) -> optics.TensorCore:
     return optics.preset(name) if fixed else optics.preset(name, effective_bits=effective_bits)
 
 
-def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -> dict[str, Any]:
+def _summary(
+    options: HeadlineOptions,
+    checkpoint: models.Checkpoint,
+    windows: np.ndarray,
+    cores: Mapping[str, optics.TensorCore],
+) -> HeadlineSummary:
     lights = {
         f"{name} at {bits:g} bits": (name, bits, _core(name, bits))
         for name in cores
@@ -72,15 +80,15 @@ def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -
     ]
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
 
-    bills = Bills(checkpoint, options.window_tokens, f"{options.model_name}, first window of {options.text}")
+    pricer = ModelPricer(checkpoint, options.window_tokens, f"{options.model_name}, first window of {options.text}")
     exact = results["digital_fp32"]
     rows = [
-        row("digital_fp32", exact, exact, bills.digital("h100_bf16")),
-        row("digital_w8a8", results["digital_w8a8"], exact, bills.digital("h200")),
-        *(row(name, results[name], exact, bills.optical(core, results[name])) for name, core in cores.items()),
+        digital_row("digital_fp32", exact, exact, pricer.digital("h100_bf16")),
+        digital_row("digital_w8a8", results["digital_w8a8"], exact, pricer.digital("h200")),
+        *(optical_row(name, results[name], exact, pricer.optical(core, results[name])) for name, core in cores.items()),
     ]
     points = [
-        light_point(name, bits, results[key], exact, bills.optical(core, results[name]))
+        light_point(name, bits, results[key], exact, pricer.optical(core, results[name]))
         for key, (name, bits, core) in lights.items()
     ]
     return {
@@ -93,7 +101,7 @@ def _summary(options: Headline, checkpoint: models.Checkpoint, windows, cores) -
             name: {"energy_per_mac_j": c.value, "low": c.low, "high": c.high, "mark": c.mark, "source": c.source}
             for name, c in measured.ENERGY_PER_MAC.items()
         },
-        "measured_runs": [dataclasses.asdict(run) for run in measured.MEASURED_RUNS],
+        "measured_runs": [MeasuredRunRecord(**dataclasses.asdict(run)) for run in measured.MEASURED_RUNS],
         "assumptions": {name: [str(c) for c in optics.assumptions(name)] for name in cores if name != "ideal"},
         "omitted_from_bill": list(OMITTED),
         "versions": reporting.versions(),

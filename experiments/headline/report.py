@@ -1,9 +1,10 @@
-"""The headline in words and numbers, on the screen."""
+"""Report of the headline on the terminal: tables and the verdict."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments.common import reporting
+from experiments.headline.records import HeadlineRow, HeadlineSummary, MeasuredRunRecord, OpticalRow, optical_rows
 
 HEADER = (
     "",
@@ -21,8 +22,8 @@ HEADER = (
 )
 
 
-def show(summary: dict[str, Any], out: Path) -> None:
-    """Prints the table, the published digital runs, and what the bill leaves out."""
+def print_report(summary: HeadlineSummary, out: Path) -> None:
+    """Print the table, the published digital runs, the verdict, and the costs outside the bill."""
     print(
         f"\n{summary['model']} on {summary['text']}, windows of {summary['window_tokens']} tokens: {summary['windows']}"
     )
@@ -35,7 +36,7 @@ def show(summary: dict[str, Any], out: Path) -> None:
         f"{summary['target']['energy_per_mac_j'] * 1e15:g} fJ/MAC."
     )
     print("\nThe same cores on the prefill of Llama 3.1 70B (shapes alone, 8k prompt), and sources:")
-    optical = [row for row in summary["rows"] if row["optical"]]
+    optical = optical_rows(summary["rows"])
     print(
         reporting.table(
             [("", "fJ/MAC", "kW at 1 exaOPS", "source mW, full drive"), *(_large_cells(row) for row in optical)]
@@ -46,14 +47,14 @@ def show(summary: dict[str, Any], out: Path) -> None:
         print(f"Llama 3.1 70B: {'; '.join(row['llama_3_1_70b']['bill_rests_on'])}.")
     print("\nPublished runs of digital machines:")
     print(reporting.table([("", "model", "scenario", "J/token", "covers"), *map(_run_cells, summary["measured_runs"])]))
-    print("\nVerdict: " + " ".join(_verdicts(summary)))
+    print("\nVerdict: " + " ".join(_verdicts(optical, summary["target"]["watts"])))
     print("\nNot in the bill: " + "; ".join(summary["omitted_from_bill"]) + ".")
-    counts = ", ".join(f"{name} {len(found)}" for name, found in summary["assumptions"].items())
+    counts = ", ".join(f"{name} {len(constants)}" for name, constants in summary["assumptions"].items())
     print(f"Assumed constants (listed in summary.json): {counts or 'none'}.")
     print(f"Written: {out}/summary.json, perplexity_energy.png/.pdf, waterfall.png/.pdf")
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _cells(row: HeadlineRow) -> tuple[str, ...]:
     stderr = row["delta_nll_stderr"]
     return (
         row["name"],
@@ -65,7 +66,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         _or_dash(row.get("enob_full_scale"), ".1f"),
         f"{row['energy_per_token_j'] * 1e6:.3g}",
         f"{row['energy_per_mac_j'] * 1e15:.4g}",
-        f"{row['energy_per_mac_on_core_j'] * 1e15:.4g}" if row["optical"] else "-",
+        f"{row['energy_per_mac_on_core_j'] * 1e15:.4g}" if row["optical"] is True else "-",
         f"{row['tops_per_watt']:.3g}",
         f"{row['watts_at_exaops'] / 1e3:.4g}",
     )
@@ -75,7 +76,7 @@ def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
 
 
-def _large_cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _large_cells(row: OpticalRow) -> tuple[str, ...]:
     large = row["llama_3_1_70b"]
     return (
         row["name"],
@@ -85,7 +86,7 @@ def _large_cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _run_cells(run: dict[str, Any]) -> tuple[str, ...]:
+def _run_cells(run: MeasuredRunRecord) -> tuple[str, ...]:
     return (
         f"{run['system']} {run['precision']}",
         run["model"],
@@ -95,15 +96,12 @@ def _run_cells(run: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _verdicts(summary: dict[str, Any]) -> list[str]:
-    """One sentence a preset, from its numbers."""
-    target = summary["target"]["watts"]
+def _verdicts(rows: Sequence[OpticalRow], target: float) -> list[str]:
+    """One sentence per preset, against `target` watts at 1 exaOPS."""
     sentences = []
-    for row in summary["rows"]:
-        if not row["optical"]:
-            continue
+    for row in rows:
         watts, large = row["watts_at_exaops"], row["llama_3_1_70b"]["watts_at_exaops"]
-        largest = max(row["components"], key=row["components"].get)
+        largest = max(row["components"].items(), key=lambda item: item[1])[0]
         sentences.append(
             f"{row['name']} {'meets' if large <= target else 'misses'} the target on Llama 70B shapes by a factor of "
             f"{max(large / target, target / large):.2g} and {'meets' if watts <= target else 'misses'} it on this "

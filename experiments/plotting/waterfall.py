@@ -9,21 +9,22 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.plotting import style
+from optics.core.cost_component import CostComponent
 
-KINDS = {
-    "laser light": "light",
-    "laser bias": "light",
-    "DAC": "converters",
-    "TIA": "converters",
-    "ADC": "converters",
-    "calibration": "converters",
-    "input movement": "data movement",
-    "output movement": "data movement",
-    "partial sums": "data movement",
-    "weight fetch": "weights",
-    "mask write": "weights",
-    "idle at reload": "weights",
-    "digital products": "digital",
+KINDS: dict[str, str] = {
+    CostComponent.LASER_LIGHT: "light",
+    CostComponent.LASER_BIAS: "light",
+    CostComponent.DAC: "converters",
+    CostComponent.TIA: "converters",
+    CostComponent.ADC: "converters",
+    CostComponent.CALIBRATION: "converters",
+    CostComponent.INPUT_MOVEMENT: "data movement",
+    CostComponent.OUTPUT_MOVEMENT: "data movement",
+    CostComponent.PARTIAL_SUMS: "data movement",
+    CostComponent.WEIGHT_FETCH: "weights",
+    CostComponent.MASK_WRITE: "weights",
+    CostComponent.IDLE_AT_RELOAD: "weights",
+    CostComponent.DIGITAL_PRODUCTS: "digital",
     "softmax": "digital",
     "norms": "digital",
     "activations": "digital",
@@ -31,8 +32,8 @@ KINDS = {
     "element-wise": "digital",
     "KV cache": "data movement",
     "embedding": "data movement",
-    "host, network, fans": "server",
-    "power conversion": "server",
+    CostComponent.HOST: "server",
+    CostComponent.POWER_CONVERSION: "server",
 }
 COLOURS = {
     "light": style.ORANGE,
@@ -43,7 +44,10 @@ COLOURS = {
     "server": style.GREY,
 }
 # A caption has room for longer words than an axis.
-LABELS = {"digital products": "attention (digital)", "calibration": "calibration duty"}
+LABELS: dict[str, str] = {
+    CostComponent.DIGITAL_PRODUCTS: "attention (digital)",
+    CostComponent.CALIBRATION: "calibration duty",
+}
 
 
 # Characters of small print beside each panel, and its line's share of the figure's height.

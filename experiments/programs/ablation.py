@@ -1,25 +1,34 @@
-"""Which imperfection of a core costs a language model how much: each alone, and all but each."""
+"""`otc attribute`: one-at-a-time and leave-one-out ablation of every nonideality of a core, on a language model."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
+from matplotlib.patches import Rectangle
 
 from experiments.common import reporting
 from experiments.common.candidates import preset_or_file
 from experiments.common.measure import Case, Result, measure
-from experiments.common.text_options import OnText
+from experiments.common.paired import Loss
+from experiments.common.text_options import OnText, TextDescription
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, VERMILION
 from optics.analysis.ablation import ablations
 
-KINDS = ("alone", "saved_by_removing")
-SMALLEST_SHOWN = 1e-3
+Kind = Literal["alone", "saved_by_removing"]
+BARS: dict[Kind, tuple[float, str, str]] = {
+    "alone": (-0.17, BLUE, "this one alone"),
+    "saved_by_removing": (0.17, VERMILION, "saved by removing it"),
+}
+"""Offset, colour and label of each bar of the figure."""
+LEAST_SHARE_DRAWN = 1e-3
+"""Effects whose KL is below this share of that of all effects are left out of the figure."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Attribute(OnText):
+class AblationOptions(OnText):
     """The loss of a language model on a core, imperfection by imperfection: each alone, and all but each."""
 
     windows: int = 2
@@ -29,13 +38,31 @@ class Attribute(OnText):
     preset: str = "projected_2029"
     """Preset or device."""
     core: Path | None = None
-    """A core of one's own, a .toml or .json file, instead of the preset."""
+    """A core of your own, a .toml or .json file, instead of the preset."""
     out: Path = Path("runs/attribute")
     """Folder for summary.json, the figure, and the results from which an interrupted run goes on."""
 
 
-def main(options: Attribute) -> dict[str, Any]:
-    """Runs every ablation, prints the table, writes summary.json and the figure, and returns the summary."""
+class EffectRow(TypedDict):
+    """Loss by one effect alone over fp32, and the loss saved by removing it from all effects."""
+
+    effect: str
+    alone: Loss
+    saved_by_removing: Loss
+
+
+class AblationSummary(TextDescription):
+    """The content of summary.json. `everything` and `nothing` are with all effects and with none, against fp32."""
+
+    core: str
+    everything: Loss
+    nothing: Loss
+    rows: list[EffectRow]
+    versions: dict[str, str]
+
+
+def main(options: AblationOptions) -> AblationSummary:
+    """Run every ablation, print the table, write summary.json and the figure, and return the summary."""
     options.check()
     core = preset_or_file(options.preset, options.core)
     checkpoint, windows = options.load()
@@ -46,93 +73,108 @@ def main(options: Attribute) -> dict[str, Any]:
     ]
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
     everything, exact = results["everything "], results["fp32"]
-    rows = [
+    rows: list[EffectRow] = [
         {
             "effect": name,
-            "alone": _differences(results[f"alone {name}"], exact),
-            "saved_by_removing": _differences(everything, results[f"without {name}"]),
+            "alone": _difference(results[f"alone {name}"], exact),
+            "saved_by_removing": _difference(everything, results[f"without {name}"]),
         }
         for kind, name, _ in ablations(core)
         if kind == "alone"
     ]
     rows.sort(key=lambda row: -row["alone"]["kl"])
-    summary = {
+    summary: AblationSummary = {
         **options.described(),
         "core": str(options.core or options.preset),
-        "everything": _differences(everything, exact),
-        "nothing": _differences(results["nothing "], exact),
+        "everything": _difference(everything, exact),
+        "nothing": _difference(results["nothing "], exact),
         "rows": rows,
         "versions": reporting.versions(),
     }
     reporting.write(summary, options.out)
     _draw(summary, options.out)
-    _show(summary, options.out)
+    _print_report(summary, options.out)
     return summary
 
 
-def _differences(result: Result, other: Result) -> dict[str, float | None]:
-    """Of two machines, paired by window: means of NLL and KL divergence, and their standard errors, None of one."""
-    found: dict[str, float | None] = {}
-    for name, key in (("delta_nll", "nll"), ("kl", "kl")):
-        gaps = np.array([a[key] - b[key] for a, b in zip(result.windows, other.windows, strict=True)])
-        found[name] = float(np.mean(gaps))
-        found[f"{name}_stderr"] = float(np.std(gaps, ddof=1) / len(gaps) ** 0.5) if len(gaps) > 1 else None
-    return found
+def _difference(result: Result, other: Result) -> Loss:
+    """Difference of two machines, paired by window."""
+    nll, kl = (
+        np.array([a[key] - b[key] for a, b in zip(result.windows, other.windows, strict=True)]) for key in ("nll", "kl")
+    )
+    return {
+        "delta_nll": float(np.mean(nll)),
+        "delta_nll_stderr": _stderr(nll),
+        "kl": float(np.mean(kl)),
+        "kl_stderr": _stderr(kl),
+    }
 
 
-def _show(summary: dict[str, Any], out: Path) -> None:
-    whole = summary["everything"]
+def _stderr(values: np.ndarray) -> float | None:
+    return float(np.std(values, ddof=1) / len(values) ** 0.5) if len(values) > 1 else None
+
+
+def _print_report(summary: AblationSummary, out: Path) -> None:
+    everything = summary["everything"]
     print(
-        f"\n{summary['model']} on {summary['core']}: KL {whole['kl']:.4f}, NLL {whole['delta_nll']:+.4f} over fp32, "
-        f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}"
+        f"\n{summary['model']} on {summary['core']}: KL {everything['kl']:.4f}, NLL {everything['delta_nll']:+.4f} "
+        f"over fp32, {summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}"
     )
     header = ("", "KL alone", "KL saved by removing", "NLL alone", "NLL saved by removing")
-    cells = [
-        (row["effect"].replace("_", " "), *(_with_error(row[k], n) for n in ("kl", "delta_nll") for k in KINDS))
-        for row in summary["rows"]
-    ]
-    print(reporting.table([header, *cells]))
+    print(reporting.table([header, *map(_cells, summary["rows"])]))
     print(
-        "Nats a token, ± standard error over windows; KL is the divergence from fp32's predictions, and steadier than "
-        "NLL.\nThe noise keys are the same throughout."
+        "Nats per token, ± standard error over windows; KL is the divergence from fp32's predictions, and steadier "
+        "than NLL.\nThe noise keys are the same throughout."
     )
     print(f"Written: {out}/summary.json, attribute.png/.pdf")
 
 
-def _with_error(found: dict[str, float | None], name: str) -> str:
-    stderr = found[f"{name}_stderr"]
-    return f"{found[name]:+.4f}" + ("" if stderr is None else f" ± {stderr:.4f}")
+def _cells(row: EffectRow) -> tuple[str, ...]:
+    differences = row["alone"], row["saved_by_removing"]
+    return (
+        _label(row),
+        *(_with_error(each["kl"], each["kl_stderr"]) for each in differences),
+        *(_with_error(each["delta_nll"], each["delta_nll_stderr"]) for each in differences),
+    )
 
 
-def _draw(summary: dict[str, Any], out: Path) -> None:
+def _label(row: EffectRow) -> str:
+    return row["effect"].replace("_", " ")
+
+
+def _with_error(value: float, stderr: float | None) -> str:
+    return f"{value:+.4f}" + ("" if stderr is None else f" ± {stderr:.4f}")
+
+
+def _draw(summary: AblationSummary, out: Path) -> None:
+    least = LEAST_SHARE_DRAWN * summary["everything"]["kl"]
+    rows = [row for row in summary["rows"] if row["alone"]["kl"] > least]
     with style.style():
-        rows = [row for row in summary["rows"] if row["alone"]["kl"] > SMALLEST_SHOWN * summary["everything"]["kl"]]
-        figure, axes = style.plt.subplots(figsize=(6.4, 1.4 + 0.27 * len(rows)))
+        height = 1.4 + 0.27 * len(rows)
+        figure, axes = style.plt.subplots(figsize=(6.4, height))
         for y, row in enumerate(rows):
-            for key, shift, colour in (("alone", -0.17, BLUE), ("saved_by_removing", 0.17, VERMILION)):
-                found = row[key]
-                axes.barh(y + shift, found["kl"], height=0.32, color=colour)
-                if found["kl_stderr"] is not None:
-                    axes.errorbar(found["kl"], y + shift, xerr=found["kl_stderr"], color="#222222", lw=0.8)
-        axes.set_yticks(range(len(rows)), [row["effect"].replace("_", " ") for row in rows])
+            for kind, (offset, colour, _) in BARS.items():
+                difference = row[kind]
+                axes.barh(y + offset, difference["kl"], height=0.32, color=colour)
+                if difference["kl_stderr"] is not None:
+                    axes.errorbar(difference["kl"], y + offset, xerr=difference["kl_stderr"], color="#222222", lw=0.8)
+        axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
         axes.invert_yaxis()
         axes.axvline(0, color="#555555", lw=0.8)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("divergence from fp32 [nats a token]")
+        axes.set_xlabel("divergence from fp32 [nats per token]")
         axes.set_title(
             f"{summary['model']} on {summary['core'].replace('_', ' ')}: {summary['everything']['kl']:.3f} nats in all"
         )
-        handles = [style.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in (BLUE, VERMILION)]
-        axes.legend(handles, ["this one alone", "saved by removing it"], loc="lower right")
-        axes.text(
-            1,
-            -0.6 / (1.4 + 0.27 * len(rows)),
-            f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}; "
-            f"lines: standard error over windows; {len(summary['rows']) - len(rows)} effects too small to show",
-            transform=axes.transAxes,
-            fontsize=7,
-            color="#555555",
-            ha="right",
-            va="top",
-        )
+        handles = [Rectangle((0, 0), 1, 1, color=colour) for _, colour, _ in BARS.values()]
+        axes.legend(handles, [label for _, _, label in BARS.values()], loc="lower right")
+        axes.text(1, -0.6 / height, _small_print(summary, rows), transform=axes.transAxes, fontsize=7, color="#555555",
+                  ha="right", va="top")  # fmt: skip
         style.save(figure, out, "attribute")
+
+
+def _small_print(summary: AblationSummary, drawn: Sequence[EffectRow]) -> str:
+    return (
+        f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}; lines: standard error over "
+        f"windows; {len(summary['rows']) - len(drawn)} effects too small to show"
+    )

@@ -1,18 +1,18 @@
-"""What one token of a large language model costs, by component, from shapes alone."""
+"""`otc bill`: energy of one token of a large language model, by component, from shapes alone."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-import optics
-from experiments.common import basis, reporting
 from experiments.common import options as checks
+from experiments.common import reporting
+from experiments.common.billing import PHASES, TokenBill, token_bills
 from experiments.common.candidates import preset_or_file
-from experiments.common.workload import Workload, shapes_named
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Bill:
+class BillOptions:
     """The bill of one token, prefill and decode, component by component; no weights are read."""
 
     preset: str = "projected_2029"
@@ -22,72 +22,62 @@ class Bill:
     shapes: tuple[str, ...] = ("llama-3.1-8b", "llama-3.1-70b")
     """Models by name; their shapes alone are used."""
     context: int = 8192
-    """Tokens of the prompt, and those before a decoded token."""
+    """Tokens of the prompt, and tokens before a decoded one."""
     batch: int = 1
-    """Sequences at once; in decode the masks are loaded for so many vectors."""
+    """Sequences at once; in decode each load of the masks serves this many vectors."""
     out: Path = Path("runs/bill")
     """Folder for summary.json."""
 
 
-def main(options: Bill) -> dict[str, Any]:
-    """Prices the models, prints the table and writes summary.json."""
+class BillSummary(TypedDict):
+    """The content of summary.json."""
+
+    core: str
+    context: int
+    batch: int
+    bills: list[TokenBill]
+    versions: dict[str, str]
+
+
+def main(options: BillOptions) -> BillSummary:
+    """Price the models, print the table and write summary.json."""
     checks.folder("out", options.out)
     checks.whole("batch", options.batch, 1)
     core = preset_or_file(options.preset, options.core)
-    summary = {
+    summary: BillSummary = {
         "core": options.preset if options.core is None else str(options.core),
         "context": options.context,
         "batch": options.batch,
-        "bills": bills(core, options.shapes, options.context, options.batch),
+        "bills": token_bills(core, options.shapes, options.context, options.batch),
         "versions": reporting.versions(),
     }
     reporting.write(summary, options.out)
-    _show(summary, options.out)
+    _print_report(summary, options.out)
     return summary
 
 
-def bills(
-    core: optics.TensorCore, shapes: tuple[str, ...], context: int, batch: int, measured_on: str = ""
-) -> list[dict[str, Any]]:
-    """The bill of one token of each model, in prefill and in decode.
-
-    measured_on: what the core's mean drive was measured on, if it was lent one (see `basis.lent`).
-    """
-    found = []
-    for name in shapes:
-        for phase in ("prefill", "decode"):
-            workload = Workload(config=shapes_named(name), phase=phase, context=context, batch=batch)
-            bill = workload.price(core)
-            found.append(
-                {
-                    "model": name,
-                    "phase": phase,
-                    "joules_per_token": float(bill.total) / workload.tokens,
-                    "fj_per_mac": float(bill.per_mac) * 1e15,
-                    "macs_per_token": bill.macs / workload.tokens,
-                    "components_j": {line: float(e) / workload.tokens for line, e in bill.components.items()},
-                    "omitted": list(bill.omitted),
-                    "bill_rests_on": basis.stated(bill, measured_on),
-                }
-            )
-    return found
-
-
-def _show(summary: dict[str, Any], out: Path) -> None:
-    found = summary["bills"]
+def _print_report(summary: BillSummary, out: Path) -> None:
+    bills = summary["bills"]
     print(f"\nOne token on {summary['core']}, {summary['context']} tokens of context, batch {summary['batch']}; mJ")
-    rows = [("", *(f"{bill['model']} {bill['phase']}" for bill in found))]
-    rows += [
-        (line, *(f"{bill['components_j'][line] * 1e3:.4g}" for bill in found)) for line in found[0]["components_j"]
-    ]
-    rows.append(("total", *(f"{bill['joules_per_token'] * 1e3:.4g}" for bill in found)))
-    rows.append(("fJ/MAC", *(f"{bill['fj_per_mac']:.4g}" for bill in found)))
-    print(reporting.table(rows))
+    print(reporting.table(_table(bills)))
     print(
         "In decode the masks are loaded anew for each batch of single vectors; a machine with cores enough to hold all "
         "weights at once would save weight fetch, mask write and idle at reload."
     )
-    for phase in ("prefill", "decode"):
-        first = next(bill for bill in found if bill["phase"] == phase)
+    for phase in PHASES:
+        first = next(bill for bill in bills if bill["phase"] == phase)
         print(f"{phase.capitalize()}: {'; '.join(first['bill_rests_on'])}.")
-    print(f"Not in the bill: {'; '.join(found[0]['omitted'])}.\nWritten: {out}/summary.json")
+    print(f"Not in the bill: {'; '.join(bills[0]['omitted'])}.\nWritten: {out}/summary.json")
+
+
+def _table(bills: Sequence[TokenBill]) -> list[tuple[str, ...]]:
+    """Rows of the table, header first: a column for each bill."""
+    return [
+        ("", *(f"{bill['model']} {bill['phase']}" for bill in bills)),
+        *(
+            (component, *(f"{bill['components_j'][component] * 1e3:.4g}" for bill in bills))
+            for component in bills[0]["components_j"]
+        ),
+        ("total", *(f"{bill['joules_per_token'] * 1e3:.4g}" for bill in bills)),
+        ("fJ/MAC", *(f"{bill['fj_per_mac']:.4g}" for bill in bills)),
+    ]

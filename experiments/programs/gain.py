@@ -1,31 +1,33 @@
-"""Gain before the ADC: what adaptive block floating point (Basumallik et al. 2022, arXiv 2205.06287) teaches.
+"""`otc gain`: perplexity against the gain before the ADC, with adaptive block floating point (ABFP).
 
-On tiles of 128 rows whose output range holds all that the rows can give, 8 bits of output lose the small sums of a
-trained model. An amplifier before the converter, which clips the few large ones, brings most of it back.
+On tiles of 128 rows whose output range covers every possible sum, 8 output bits lose the small sums of a trained model.
+Gain before the converter, which clips the few large sums, recovers most of the loss. Basumallik et al. 2022, arXiv
+2205.06287.
 """
 
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 import optics
 from experiments.common import reporting
 from experiments.common.measure import Case, Result, measure
-from experiments.common.text_options import OnText
+from experiments.common.text_options import OnText, TextDescription
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, GREY, VERMILION
 
 ROUNDING = ("dac_rounding", "weight_rounding", "adc_rounding", "adc_clipping")
 SERIES = {"rounding alone": ROUNDING, "with noise of one step": (*ROUNDING, "adc_noise")}
-WORST_SHOWN = 1e4
+WORST_DRAWN = 1e4
+"""Perplexities above this are drawn as triangles at it."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Gain(OnText):
-    """Perplexity against the gain before the ADC, on narrow tiles with block floating point (ABFP's lesson)."""
+class GainOptions(OnText):
+    """Perplexity against the gain before the ADC, on narrow tiles with block floating point (ABFP)."""
 
     windows: int = 2
     """Windows of the text that are scored."""
@@ -41,7 +43,7 @@ class Gain(OnText):
     """Folder for summary.json, the figure, and the results from which an interrupted run goes on."""
 
     def check(self) -> None:
-        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        """Raise ValueError for an option out of range; the message names it and the range."""
         super().check()
         if not self.gains or min(self.gains) <= 0:
             raise ValueError(f"gains = {self.gains} must be numbers above 0, at least one")
@@ -51,8 +53,27 @@ class Gain(OnText):
             raise ValueError(f"bits = {self.bits} must be between 2 and 16")
 
 
-def main(options: Gain) -> dict[str, Any]:
-    """Runs every gain with and without noise, prints the table, writes summary.json and the figure."""
+class GainRow(TypedDict):
+    """Perplexity at one gain, and the loss over fp32 [nats per token]."""
+
+    series: str
+    gain: float
+    perplexity: float
+    delta_nll: float
+
+
+class GainSummary(TextDescription):
+    """The content of summary.json."""
+
+    tile: int
+    bits: int
+    fp32_perplexity: float
+    rows: list[GainRow]
+    versions: dict[str, str]
+
+
+def main(options: GainOptions) -> GainSummary:
+    """Run every gain with and without noise, print the table, write summary.json and the figure."""
     options.check()
     cores = {(name, gain): _core(options, effects, gain) for name, effects in SERIES.items() for gain in options.gains}
     checkpoint, windows = options.load()
@@ -62,12 +83,12 @@ def main(options: Gain) -> dict[str, Any]:
     ]
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
     exact = _nll(results["fp32"])
-    rows = [
+    rows: list[GainRow] = [
         {"series": name, "gain": gain, "perplexity": _perplexity(nll), "delta_nll": float(np.mean(nll - exact))}
         for name, gain in cores
         for nll in [_nll(results[f"{name}, gain {gain:g}"])]
     ]
-    summary = {
+    summary: GainSummary = {
         **options.described(),
         "tile": options.tile,
         "bits": options.bits,
@@ -77,12 +98,12 @@ def main(options: Gain) -> dict[str, Any]:
     }
     reporting.write(summary, options.out)
     _draw(summary, options.out)
-    _show(summary, options.out)
+    _print_report(summary, options.out)
     return summary
 
 
-def _core(options: Gain, effects: tuple[str, ...], gain: float) -> optics.TensorCore:
-    """A core of ABFP's numerics: symmetric codes of `bits`, a sign among them, and a range of `tile` products."""
+def _core(options: GainOptions, effects: tuple[str, ...], gain: float) -> optics.TensorCore:
+    """Return a core with ABFP's numerics: symmetric codes of `bits`, sign included, and a range of `tile` products."""
     magnitude = options.bits - 1
     return optics.today(rows=options.tile, columns=2048).replace(
         {
@@ -94,7 +115,7 @@ def _core(options: Gain, effects: tuple[str, ...], gain: float) -> optics.Tensor
             "dac.enob": magnitude,
             "mask.bits": magnitude,
             "adc.bits": options.bits,
-            # Noise uniform over a step has the variance of the rounding: together half a bit less than it alone.
+            # Noise uniform over a step has the variance of the rounding: together they cost half a bit.
             "adc.enob": max(1.0, math.log2(2**options.bits - 2) - 0.5),
         }
     )
@@ -108,7 +129,7 @@ def _perplexity(nll: np.ndarray) -> float:
     return math.exp(np.mean(nll))
 
 
-def _show(summary: dict[str, Any], out: Path) -> None:
+def _print_report(summary: GainSummary, out: Path) -> None:
     print(
         f"\n{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens; "
         f"tiles of {summary['tile']} rows, {summary['bits']} bits in, weights and out; "
@@ -121,24 +142,24 @@ def _show(summary: dict[str, Any], out: Path) -> None:
     print(f"Written: {out}/summary.json, gain.png/.pdf")
 
 
-def _draw(summary: dict[str, Any], out: Path) -> None:
+def _draw(summary: GainSummary, out: Path) -> None:
     with style.style():
         figure, axes = style.plt.subplots(figsize=(5.6, 3.8))
         axes.set(xscale="log", yscale="log", xlabel="gain before the ADC", ylabel="perplexity")
         floor = summary["fp32_perplexity"]
         axes.axhline(floor, color=GREY, lw=1, ls=(0, (4, 3)))
         axes.annotate(f" fp32 {floor:.1f}", (0, floor), xycoords=("axes fraction", "data"), va="bottom")
-        axes.set_ylim(floor * 0.75, WORST_SHOWN * 3)
+        axes.set_ylim(floor * 0.75, WORST_DRAWN * 3)
         for number, (name, colour) in enumerate(zip(SERIES, (BLUE, VERMILION), strict=True)):
             points = [(row["gain"], row["perplexity"]) for row in summary["rows"] if row["series"] == name]
-            shown = [(gain, min(value, WORST_SHOWN)) for gain, value in points]
-            axes.plot(*zip(*shown, strict=True), "-", color=colour)
-            for (gain, value), (_, height) in zip(points, shown, strict=True):
+            drawn = [(gain, min(value, WORST_DRAWN)) for gain, value in points]
+            axes.plot(*zip(*drawn, strict=True), "-", color=colour)
+            for (gain, value), (_, height) in zip(points, drawn, strict=True):
                 axes.plot(gain, height, "o" if value == height else "^", ms=5, mfc=colour, mec=colour)
             right = number == 0
             axes.annotate(
                 name,
-                shown[(len(shown) - 1) // 2],
+                drawn[(len(drawn) - 1) // 2],
                 xytext=(-6, -4) if right else (8, 4),
                 textcoords="offset points",
                 color=colour,

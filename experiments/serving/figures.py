@@ -1,66 +1,75 @@
-"""The figures of serving: tokens per kW against latency, and where a token's joules go."""
+"""Figures of serving: tokens per kW against latency, energy per token by part, and fleets after a shift."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from experiments.plotting import style
 from experiments.plotting.pareto import pareto
 from experiments.plotting.style import BLUE, GREEN, GREY, VERMILION
-from experiments.serving.rows import PARTS, Row, best
+from experiments.serving.rows import PARTS, ServingRow, best
 from experiments.serving.shift import Shift
 from experiments.serving.workloads import ServingWorkload
 
 BARS = 12
 COLOURS = dict(zip(PARTS, (BLUE, VERMILION, GREEN, GREY), strict=True))
-WORDS = dict(zip(PARTS, ("prefill", "decode", "transfer", "idle"), strict=True))
-# Machines that are pointed out wherever they stand.
-NAMED = ("b200", "groq", "cs3", "lp30", "galaxy", "optical_projected_2029")
+PART_LABELS = dict(zip(PARTS, ("prefill", "decode", "transfer", "idle"), strict=True))
+LABELLED = ("b200", "groq", "cs3", "lp30", "galaxy", "optical_projected_2029")
+"""Machines whose Pareto front is drawn and named."""
 NOTE_WIDTH = 85
-"""Characters of small print below a panel."""
+"""Characters per line of small print below a panel."""
 
-Found = Mapping[ServingWorkload, Sequence[Row]]
+RowsByWorkload = Mapping[ServingWorkload, Sequence[ServingRow]]
 
 
-def draw(found: Found, shifts: Sequence[Shift], model: str, out: Path, note: str = "") -> None:
-    """Writes serve and serve_joules as PNG and PDF, a panel a workload, and serve_shift, a panel a fleet.
+def draw(rows: RowsByWorkload, shifts: Sequence[Shift], model: str, out: Path, note: str = "") -> None:
+    """Write serve and serve_joules as PNG and PDF, a panel per workload, and serve_shift, a panel per fleet.
 
-    note: small print below the first two, what optical bills rest on.
+    note: small print below the first two figures, the basis of the optical bills.
     """
     with style.style():
-        _grid(found, model, out, "serve", _latency, "Tokens per kW against latency", note)
-        _grid(found, model, out, "serve_joules", _joules, "Where the joules of a token go", note)
+        _grid(rows, model, out, "serve", _latency, "Tokens per kW against latency", note)
+        _grid(rows, model, out, "serve_joules", _joules, "Where the joules of a token go", note)
         if shifts:
             _shift(shifts, model, out)
 
 
-def _grid(found: Found, model: str, out: Path, name: str, panel, title: str, note: str) -> None:
-    columns = 1 if len(found) == 1 else 2
-    lines = -(-len(found) // columns)
+def _grid(
+    rows_by_workload: RowsByWorkload,
+    model: str,
+    out: Path,
+    name: str,
+    panel: Callable[[Axes, ServingWorkload, Sequence[ServingRow]], None],
+    title: str,
+    note: str,
+) -> None:
+    columns = 1 if len(rows_by_workload) == 1 else 2
+    lines = -(-len(rows_by_workload) // columns)
     figure, axes = style.plt.subplots(lines, columns, figsize=(5.2 * columns, 4.0 * lines), squeeze=False)
-    for each in axes.flat[len(found) :]:
+    for each in axes.flat[len(rows_by_workload) :]:
         each.remove()
-    for each, (workload, rows) in zip(axes.flat, found.items(), strict=False):
+    for each, (workload, rows) in zip(axes.flat, rows_by_workload.items(), strict=False):
         panel(each, workload, rows)
     figure.suptitle(f"{title}: {model}", x=0.01, ha="left")
     figure.tight_layout()
-    lines_of = (textwrap.fill(line, NOTE_WIDTH * columns) for line in note.splitlines())
-    figure.text(0.01, 0.0, "\n".join(lines_of), fontsize=7, color="#555555", va="top")
+    paragraphs = (textwrap.fill(line, NOTE_WIDTH * columns) for line in note.splitlines())
+    figure.text(0.01, 0.0, "\n".join(paragraphs), fontsize=7, color="#555555", va="top")
     style.save(figure, out, name)
 
 
-def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None:
-    """All rows as dots, the front of single machines and that of pairs as lines, some machines by name."""
+def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -> None:
+    """Draw all rows as dots, and as lines the fronts of single machines, of pairs, and of some named machines."""
     axes.set_title(workload.title, loc="left")
     axes.set(xscale="log", yscale="log", xlabel="time per output token [ms]", ylabel="tokens/s per kW of nameplate")
     if not rows:
         axes.text(0.5, 0.5, "nothing fits", transform=axes.transAxes, ha="center")
         return
     for kind, colour, paired in (("one machine", BLUE, False), ("a pair", VERMILION, True)):
-        chosen = [row for row in rows if row.is_alone is not paired and row.ttft_s.nominal <= workload.ttft_limit]
+        chosen = [row for row in rows if row.on_one_machine is not paired and row.ttft_s.nominal <= workload.ttft_limit]
         if not chosen:
             continue
         x, y = np.array([(1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal) for row in chosen]).T
@@ -68,7 +77,7 @@ def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None
         front = pareto(x, -y)
         axes.plot(x[front], y[front], color=colour, lw=1.5, label=kind, zorder=3)
     starts: list[tuple[str, float, float]] = []
-    for name in NAMED:
+    for name in LABELLED:
         own = [row for row in rows if row.name == name]
         if own:
             x, y = np.array([(1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal) for row in own]).T
@@ -88,45 +97,45 @@ def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None
 
 
 def _name_lines(axes: Axes, starts: Sequence[tuple[str, float, float]]) -> None:
-    """Names below the starts of their lines, each a line of text lower while it would lie on another."""
-    renderer, taken = axes.figure.canvas.get_renderer(), []
+    """Write names below the starts of their lines, each lowered by a line of text while it overlaps another."""
+    taken: list[Bbox] = []
     for name, x, y in sorted(starts, key=lambda start: start[1]):
         for row in range(len(starts)):
             text = axes.annotate(
                 name, (x, y), (2, -8 - 9 * row), textcoords="offset points", fontsize=7, bbox=style.CLEARED
             )
-            place = text.get_window_extent(renderer)
+            place = text.get_window_extent()
             if not any(place.overlaps(other) for other in taken):
                 break
             text.remove()
         taken.append(place)
 
 
-def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[Row]) -> None:
-    """The leanest machines and pairs that keep the limits, each a bar of its parts, with the range of the whole."""
+def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -> None:
+    """Draw machines and pairs of least energy within the limits, a bar of parts each, with the range of the total."""
     axes.set_title(workload.title, loc="left")
-    lean = sorted(best(rows), key=lambda row: row.j_per_token.nominal)
-    singles = [row for row in lean if row.is_alone][: BARS // 2]
-    pairs = [row for row in lean if not row.is_alone][: BARS - len(singles)]
-    shown = sorted(singles + pairs, key=lambda row: row.j_per_token.nominal)
-    if not shown:
-        axes.text(0.5, 0.5, "nothing keeps the limits", transform=axes.transAxes, ha="center")
+    by_energy = sorted(best(rows), key=lambda row: row.j_per_token.nominal)
+    singles = [row for row in by_energy if row.on_one_machine][: BARS // 2]
+    pairs = [row for row in by_energy if not row.on_one_machine][: BARS - len(singles)]
+    bars = sorted(singles + pairs, key=lambda row: row.j_per_token.nominal)
+    if not bars:
+        axes.text(0.5, 0.5, "nothing is within the limits", transform=axes.transAxes, ha="center")
         return
-    places, left = np.arange(len(shown)), np.zeros(len(shown))
+    places, left = np.arange(len(bars)), np.zeros(len(bars))
     for part in PARTS:
-        values = np.array([row.parts[part] for row in shown])
-        axes.barh(places, values, left=left, color=COLOURS[part], label=WORDS[part], height=0.7)
+        values = np.array([row.parts[part] for row in bars])
+        axes.barh(places, values, left=left, color=COLOURS[part], label=PART_LABELS[part], height=0.7)
         left += values
-    low, high = np.array([(row.j_per_token.low, row.j_per_token.high) for row in shown]).T
+    low, high = np.array([(row.j_per_token.low, row.j_per_token.high) for row in bars]).T
     most = 2.2 * left.max()
     axes.errorbar(left, places, xerr=[left - low, np.minimum(high, most) - left], fmt="none", ecolor="#444444", lw=0.8)
-    axes.set_yticks(places, [row.name for row in shown], fontsize=7.5)
-    axes.set(xlim=(0, most), ylim=(len(shown) - 0.4, -0.6), xlabel="J per output token at the wall")
+    axes.set_yticks(places, [row.name for row in bars], fontsize=7.5)
+    axes.set(xlim=(0, most), ylim=(len(bars) - 0.4, -0.6), xlabel="J per output token at the wall")
     axes.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=1, edgecolor="none")
 
 
 def _shift(shifts: Sequence[Shift], model: str, out: Path) -> None:
-    """For each fleet the share that is kept, by the workload that it was sized for and the one it is run on."""
+    """Draw, for each fleet, the share kept by the workload that it was sized for and the one that it runs."""
     names = list(dict.fromkeys(shift.name for shift in shifts))
     columns = min(4, len(names))
     lines = -(-len(names) // columns)
@@ -140,8 +149,8 @@ def _shift(shifts: Sequence[Shift], model: str, out: Path) -> None:
         kept = np.full((len(loads), len(loads)), np.nan)
         for shift in own:
             place = loads.index(shift.sized_for), loads.index(shift.run_on)
-            kept[place] = shift.kept
-            each.text(*place[::-1], f"{shift.kept:.0%}", ha="center", va="center", fontsize=8)
+            kept[place] = shift.kept_share
+            each.text(*place[::-1], f"{shift.kept_share:.0%}", ha="center", va="center", fontsize=8)
         each.imshow(kept, vmin=0, vmax=1.6, cmap="YlGnBu")
         each.grid(False)
         each.set_title(name, loc="left", fontsize=9)

@@ -1,10 +1,9 @@
-"""Where an optical prefill engine overtakes digital machines: J of a prompt token over its fJ/MAC and its reloads."""
+"""Energy per prompt token of an optical prefill engine, over its fJ/MAC and load time, against digital machines."""
 
 import dataclasses
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,108 +20,129 @@ from experiments.serving.model import (
     prompt_cost,
 )
 from experiments.serving.optical import PRECISION, OpticalSystem
+from experiments.serving.records import OvertakingRecord
 from experiments.serving.rows import precision_of
 
 FEMTOJOULES = np.geomspace(1, 3000, 27)
-RELOADS = np.geomspace(1e-9, 1e-2, 29)
-OPPONENTS = ("a100", "h100", "h200", "b200", "gaudi3", "rubin")
+LOAD_SECONDS = np.geomspace(1e-9, 1e-2, 29)
+COMPARED = ("a100", "h100", "h200", "b200", "gaudi3", "rubin")
 PROMPTS = 32
+"""Prompts that wait, so that short ones share a pass."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Overtaking:
-    """J per prompt token of the optical engine [reload, fJ/MAC], of the digital machines by name, and of the engines
-    that presets bill: (fJ/MAC at the plug, reload [s])."""
+    """Energy per prompt token at the wall [J].
+
+    Attributes:
+        joules: of the optical engine, by load time of a mask and fJ/MAC.
+        digital: of the digital machines, by name.
+        presets: fJ/MAC at the plug and load time [s] of the presets' engines, by name.
+    """
 
     joules: np.ndarray
-    opponents: dict[str, float]
+    digital: dict[str, float]
     presets: dict[str, tuple[float, float]]
 
-    def as_dict(self) -> dict[str, Any]:
-        """As summary.json has it, with the fJ/MAC below which each machine is overtaken where reloads cost no time."""
+    def record(self) -> OvertakingRecord:
+        """Return the map as summary.json holds it, with the fJ/MAC below which each machine is overtaken."""
         return {
             "fj_per_mac": FEMTOJOULES.tolist(),
-            "reload_s": RELOADS.tolist(),
+            "reload_s": LOAD_SECONDS.tolist(),
             "joules_per_prompt_token": self.joules.tolist(),
-            "digital_joules_per_prompt_token": self.opponents,
+            "digital_joules_per_prompt_token": self.digital,
             "presets": self.presets,
-            "overtakes_below_fj_per_mac": {name: self.below(name) for name in self.opponents},
+            "overtakes_below_fj_per_mac": {name: self.below(name) for name in self.digital},
         }
 
     def below(self, name: str) -> float | None:
-        """fJ/MAC at which the engine with the fastest mask draws level with a machine; None if nowhere on the map."""
-        row, level = self.joules[0], self.opponents[name]
+        """Return the fJ/MAC at which the engine with the fastest mask equals a machine; None outside the map."""
+        row, level = self.joules[0], self.digital[name]
         if not row[0] < level < row[-1]:
             return None
         return float(np.exp(np.interp(np.log(level), np.log(row), np.log(FEMTOJOULES))))
 
     def sentence(self) -> str:
-        """Where each machine is overtaken."""
-        levels = {name: self.below(name) for name in self.opponents}
-        said = [f"{name} below {level:.0f}" for name, level in sorted(levels.items(), key=_level) if level is not None]
-        return f"In fJ per MAC on light at the plug, with masks that load in 1 ns, it overtakes {', '.join(said)}."
+        """State where each machine is overtaken."""
+        levels = {name: self.below(name) for name in self.digital}
+        texts = [f"{name} below {level:.0f}" for name, level in sorted(levels.items(), key=_level) if level is not None]
+        return f"In fJ per MAC on light at the plug, with masks that load in 1 ns, it overtakes {', '.join(texts)}."
 
 
 def _level(item: tuple[str, float | None]) -> float:
     return item[1] or 0.0
 
 
-def joules_per_token(reader: Machine, model: Model, request: Request) -> float:
-    """J at the wall per token that is read, of a machine that does nothing else, its idle watts included."""
-    cost = prompt_cost(reader, model, request, PROMPTS)
-    return (cost.joules + reader.idle_watts * cost.seconds) / request.new
+def joules_per_token(machine: Machine, model: Model, request: Request) -> float:
+    """Return the energy per prompt token of a machine that does prefill alone, idle draw included, at the wall [J]."""
+    cost = prompt_cost(machine, model, request, PROMPTS)
+    return (cost.joules + machine.idle_watts * cost.seconds) / request.new
 
 
 def overtaking(
-    shape: models.LlamaConfig,
-    around: OpticalSystem,
+    config: models.LlamaConfig,
+    server: OpticalSystem,
     optical: Sequence[OpticalSystem],
     systems: Sequence[DigitalSystem],
     request: Request,
 ) -> Overtaking:
-    """The map for one request; `around` is the server whose engine is varied, `optical` are marked on the map."""
-    model = Model(shape, precision_named(PRECISION))
+    """Evaluate the map.
+
+    Args:
+        config: shape of the model.
+        server: the server whose engine is varied.
+        optical: systems whose engines are marked on the map.
+        systems: digital systems to compare with; those of `COMPARED` are used.
+        request: the request.
+    """
+    model = Model(config, precision_named(PRECISION))
     joules = [
-        [joules_per_token(around.with_engine(shape, fj * 1e-15, reload).at(1), model, request) for fj in FEMTOJOULES]
-        for reload in RELOADS
+        [
+            joules_per_token(server.with_engine(config, fj * 1e-15, load_seconds).at(1), model, request)
+            for fj in FEMTOJOULES
+        ]
+        for load_seconds in LOAD_SECONDS
     ]
-    opponents = {system.name: _digital(system, shape, request) for system in systems if system.name in OPPONENTS}
-    return Overtaking(np.array(joules), opponents, {system.name: _marked(system, shape) for system in optical})
+    digital = {system.name: _digital(system, config, request) for system in systems if system.name in COMPARED}
+    return Overtaking(np.array(joules), digital, {system.name: _engine(system, config) for system in optical})
 
 
-def _digital(system: DigitalSystem, shape: models.LlamaConfig, request: Request) -> float:
-    """Of the fewest chips that hold the model and a prompt."""
-    model = Model(shape, precision_named(precision_of(system)))
+def _digital(system: DigitalSystem, config: models.LlamaConfig, request: Request) -> float:
+    """Energy per prompt token of the fewest chips that hold the model and a prompt."""
+    model = Model(config, precision_named(precision_of(system)))
     return joules_per_token(machine(system.name, chips_needed(system.name, model, request)), model, request)
 
 
-def _marked(system: OpticalSystem, shape: models.LlamaConfig) -> tuple[float, float]:
-    layers, _ = system.laws(shape)
+def _engine(system: OpticalSystem, config: models.LlamaConfig) -> tuple[float, float]:
+    """(fJ/MAC at the plug, load time [s]) of a system's engine."""
+    layers, _ = system.unit_costs(config)
     cells = system.core.rows * system.core.columns / system.core.encoding.passes
-    weights = shape.layers * Model(shape, precision_named(PRECISION)).layer_parameters
+    weights = config.layers * Model(config, precision_named(PRECISION)).layer_parameters
     return 1e15 * layers.token_joules / weights, layers.load_seconds / (weights / cells)
 
 
-def draw(found: Overtaking, model: str, request: Request, out: Path, rests_on: str) -> None:
-    """Writes serve_overtake as PNG and PDF; rests_on: what the optical bills do."""
+def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis: str) -> None:
+    """Write serve_overtake as PNG and PDF. bill_basis: what the optical bills rest on."""
     with style.style():
         figure, axes = style.plt.subplots(figsize=(6.6, 4.8))
-        levels = np.geomspace(found.joules.min(), found.joules.max(), 13)
-        filled = axes.contourf(FEMTOJOULES, RELOADS, found.joules, levels=levels, norm="log", cmap="YlGnBu", alpha=0.9)
+        levels = np.geomspace(result.joules.min(), result.joules.max(), 13)
+        filled = axes.contourf(
+            FEMTOJOULES, LOAD_SECONDS, result.joules, levels=levels, norm="log", cmap="YlGnBu", alpha=0.9
+        )
         bar = figure.colorbar(filled, ax=axes, label="J per prompt token at the wall", format="%.2g")
         bar.ax.minorticks_off()
-        ranked = sorted(found.opponents.items(), key=lambda item: item[1])
+        ranked = sorted(result.digital.items(), key=lambda item: item[1])
         for number, (name, level) in enumerate(ranked):
-            fj = found.below(name)
+            fj = result.below(name)
             if fj is not None:
-                axes.contour(FEMTOJOULES, RELOADS, found.joules, levels=[level], colors="#222222", linewidths=1)
-                height = RELOADS[0] * 10 ** (0.4 + 0.75 * number)
+                axes.contour(FEMTOJOULES, LOAD_SECONDS, result.joules, levels=[level], colors="#222222", linewidths=1)
+                height = LOAD_SECONDS[0] * 10 ** (0.4 + 0.75 * number)
                 axes.text(fj, height, name, fontsize=7.5, ha="center", bbox=style.CLEARED)
-        for name, (fj, reload) in found.presets.items():
-            axes.plot(fj, reload, "o", color=style.VERMILION, ms=5)
+        for name, (fj, load_seconds) in result.presets.items():
+            axes.plot(fj, load_seconds, "o", color=style.VERMILION, ms=5)
             axes.annotate(
                 name,
-                (fj, reload),
+                (fj, load_seconds),
                 (-5, 5),
                 textcoords="offset points",
                 fontsize=7.5,
@@ -135,7 +155,7 @@ def draw(found: Overtaking, model: str, request: Request, out: Path, rests_on: s
             xlabel="fJ per MAC on light, at the plug",
             ylabel="time of one load of a mask [s]",
             xlim=(FEMTOJOULES[0], FEMTOJOULES[-1]),
-            ylim=(RELOADS[0], RELOADS[-1]),
+            ylim=(LOAD_SECONDS[0], LOAD_SECONDS[-1]),
         )
         axes.set_title(f"Where optical prefill overtakes: {model}, {request.prompt} tokens", loc="left")
         style.note(
@@ -143,6 +163,6 @@ def draw(found: Overtaking, model: str, request: Request, out: Path, rests_on: s
             -0.16,
             f"Left of and below a line the optical server reads for less than that machine ({PROMPTS} prompts wait).\n"
             "Its numbers are of fewer bits: see delta NLL in results.md before comparing.\n"
-            + textwrap.fill(f"Optical bills, {rests_on}.", 110),
+            + textwrap.fill(f"Optical bills, {bill_basis}.", 110),
         )
         style.save(figure, out, "serve_overtake")

@@ -1,10 +1,9 @@
-"""Which machine, or which pair of machines, serves a language model with how many tokens a second, a joule and a kW."""
+"""`otc serve`: rate, latency and energy of a language model on single machines and on pairs of machines."""
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments.common import options as checks
 from experiments.common import reporting
@@ -14,22 +13,23 @@ from experiments.serving import overtake
 from experiments.serving import shift as serve_shift
 from experiments.serving.model import SYSTEMS, system_named
 from experiments.serving.optical import SCENARIOS, from_preset
-from experiments.serving.rows import BATCHES, AnyServer, Row, best, precision_of, rows
+from experiments.serving.records import ServingSummary, WorkloadRecord
+from experiments.serving.rows import BATCHES, AnyServer, ServingRow, best, precision_of, rows
 from experiments.serving.workloads import WORKLOADS, ServingWorkload, from_trace, workload_named
 from models import config_from_json
 
-SHOWN = 8
+ROWS_PRINTED = 8
 MOST_BATCH = 2**24
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Serve:
-    """Serves a model on each machine alone and on each pair of them, one that reads prompts and one that answers."""
+class ServeOptions:
+    """Serves a model on each machine by itself and on each pair, one machine for prefill and one for decode."""
 
     model: str = "llama-3.1-70b"
     """Shapes of the model: a name, or a Hugging Face config.json."""
     workloads: tuple[str, ...] = tuple(WORKLOADS)
-    """What is asked for."""
+    """Workloads that are served, by name."""
     systems: tuple[str, ...] = tuple(SYSTEMS)
     """Systems that are compared, by their short names."""
     optical: tuple[str, ...] = SCENARIOS[:2]
@@ -37,9 +37,9 @@ class Serve:
     effective_bits: float = 7.0
     """Precision of a dot product that their light is sized for."""
     batches: tuple[int, ...] = BATCHES
-    """Sequences that a machine decodes at once."""
+    """Batches: sequences that a machine decodes at once."""
     trace: Path | None = None
-    """A CSV of one's own requests (columns prompt, output, cached), served in place of the workloads."""
+    """A CSV of your own requests (columns prompt, output, cached), served in place of the workloads."""
     ttft_limit: float = math.inf
     """Longest wait for the first token [s], of a trace."""
     tpot_limit: float = math.inf
@@ -48,7 +48,7 @@ class Serve:
     """Folder for summary.json and the figures."""
 
     def check(self) -> None:
-        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        """Raise ValueError for an option out of range; the message names it and the range."""
         if min(self.batches, default=0) < 1:
             raise ValueError(f"batches = {self.batches} must be whole numbers of at least 1")
         checks.whole("batches", max(self.batches), 1, MOST_BATCH)
@@ -58,116 +58,125 @@ class Serve:
                 raise ValueError(f"{name} = {getattr(self, name)} must be above 0 s")
 
 
-def main(options: Serve) -> dict[str, Any]:
-    """Serves all, prints a table a workload and what follows from it, writes summary.json and the figures."""
+def main(options: ServeOptions) -> ServingSummary:
+    """Serve every workload on every system, print the tables and verdicts, write summary.json and the figures."""
     options.check()
-    shape = config_from_json(options.model) if options.model.endswith(".json") else shapes_named(options.model)
+    config = config_from_json(options.model) if options.model.endswith(".json") else shapes_named(options.model)
     digital = [system_named(name) for name in dict.fromkeys(options.systems)]
     optical = [from_preset(name, options.effective_bits) for name in dict.fromkeys(options.optical)]
     systems = [*digital, *optical]
-    found = {workload: rows(workload, shape, systems, options.batches) for workload in _asked(options)}
-    shifts = serve_shift.shifts(found, shape, systems)
-    first = next(iter(found)).request
-    overtaking = overtake.overtaking(shape, optical[-1], optical, digital, first) if optical else None
-    rests_on = {system.name: system.rests_on(shape) for system in optical}
-    summary = {
+    by_workload = {workload: rows(workload, config, systems, options.batches) for workload in _workloads(options)}
+    shifts = serve_shift.shifts(by_workload, config, systems)
+    first = next(iter(by_workload)).request
+    overtaking = overtake.overtaking(config, optical[-1], optical, digital, first) if optical else None
+    bill_basis = {system.name: system.bill_basis(config) for system in optical}
+    summary: ServingSummary = {
         "program": "serve",
         "model": options.model,
         "precisions": {system.name: precision_of(system) for system in systems},
-        "assumed": {system.name: _unsure(system) for system in systems},
-        "bill_rests_on": rests_on,
+        "assumed": {system.name: _assumed_fields(system) for system in systems},
+        "bill_rests_on": bill_basis,
         "workloads": {
-            workload.name: {
-                "title": workload.title,
-                **dataclasses.asdict(workload.request),
-                "limits_s": [x if math.isfinite(x) else None for x in (workload.ttft_limit, workload.tpot_limit)],
-                "constants": {name: dataclasses.asdict(c) for name, c in workload.constants.items()},
-                "sentences": sentences(workload, each),
-            }
-            for workload, each in found.items()
+            workload.name: _workload_record(workload, workload_rows) for workload, workload_rows in by_workload.items()
         },
-        "overtaking": overtaking.as_dict() if overtaking else None,
-        "mix_shift": [each.as_dict() for each in shifts],
-        "rows": [row.as_dict() for each in found.values() for row in each],
+        "overtaking": overtaking.record() if overtaking else None,
+        "mix_shift": [shift.record() for shift in shifts],
+        "rows": [row.record() for workload_rows in by_workload.values() for row in workload_rows],
         "versions": reporting.versions(),
     }
     reporting.write(summary, options.out)
-    serve_figures.draw(found, shifts, options.model, options.out, _together(rests_on))
-    _show(found, options)
-    print("".join(f"Bill of {name}, {text}.\n" for name, text in rests_on.items()))
-    _show_shift(shifts)
+    serve_figures.draw(by_workload, shifts, options.model, options.out, _merged(bill_basis))
+    _print_rows(by_workload, options.model)
+    print("".join(f"Bill of {name}, {text}.\n" for name, text in bill_basis.items()))
+    _print_shifts(shifts)
     if overtaking:
-        overtake.draw(overtaking, options.model, first, options.out, rests_on[optical[-1].name])
-        print(f"An optical server that reads prompts of {first.prompt} tokens, the rest as {optical[-1].name} has it:")
+        overtake.draw(overtaking, options.model, first, options.out, bill_basis[optical[-1].name])
+        print(
+            f"Prefill of {first.prompt} tokens on an optical server, its engine varied and the rest as in "
+            f"{optical[-1].name}:"
+        )
         print(overtaking.sentence(), end="\n\n")
     figures = ["serve", "serve_joules"] + ["serve_shift"] * bool(shifts) + ["serve_overtake"] * bool(overtaking)
     print(f"Written to {options.out}: summary.json, {', '.join(f'{name}.png/.pdf' for name in figures)}")
     return summary
 
 
-def _asked(options: Serve) -> list[ServingWorkload]:
+def _workloads(options: ServeOptions) -> list[ServingWorkload]:
     if options.trace is not None:
         return [from_trace(options.trace, options.ttft_limit, options.tpot_limit)]
     return [workload_named(name) for name in dict.fromkeys(options.workloads)]
 
 
-def _together(rests_on: dict[str, str]) -> str:
-    """One line for each of the different statements, with the systems that it is of."""
-    names = {text: [name for name, other in rests_on.items() if other == text] for text in rests_on.values()}
+def _workload_record(workload: ServingWorkload, served: Sequence[ServingRow]) -> WorkloadRecord:
+    return {
+        "title": workload.title,
+        "prompt": workload.request.prompt,
+        "output": workload.request.output,
+        "cached": workload.request.cached,
+        "limits_s": [x if math.isfinite(x) else None for x in (workload.ttft_limit, workload.tpot_limit)],
+        "constants": {name: dataclasses.asdict(c) for name, c in workload.constants.items()},
+        "sentences": sentences(workload, served),
+    }
+
+
+def _merged(bill_basis: Mapping[str, str]) -> str:
+    """One line per distinct basis, with the systems that it belongs to."""
+    names = {text: [name for name, other in bill_basis.items() if other == text] for text in bill_basis.values()}
     return "\n".join(f"{', '.join(systems)}: {text}." for text, systems in names.items())
 
 
-def _unsure(system: AnyServer) -> list[str]:
+def _assumed_fields(system: AnyServer) -> list[str]:
     return [name for name, constant in system.fields.items() if constant.mark == "assumed"]
 
 
-def sentences(workload: ServingWorkload, found: Sequence[Row]) -> list[str]:
-    """What the rows of a workload say: the best machine, the best pair, and whether they can be told apart."""
-    ranked = list(best(found))
+def sentences(workload: ServingWorkload, served: Sequence[ServingRow]) -> list[str]:
+    """State the best single machine, the best pair, whether their ranges overlap, and who misses the limits."""
+    ranked = list(best(served))
     if not ranked:
         return ["Nothing here serves it: no model and batch fits that keeps the latency limits."]
-    alone = next((row for row in ranked if row.is_alone), None)
-    pair = next((row for row in ranked if not row.is_alone), None)
-    said = []
-    if alone:
-        said.append(f"The best single machine is {alone.name}: {_rate(alone)}.")
+    single = next((row for row in ranked if row.on_one_machine), None)
+    pair = next((row for row in ranked if not row.on_one_machine), None)
+    texts = []
+    if single:
+        texts.append(f"The best single machine is {single.name}: {_rate(single)}.")
     if pair:
-        said.append(f"The best pair is {pair.name}: {_rate(pair)}.")
-    if alone and pair:
-        a, b = alone.tokens_per_s_per_kw, pair.tokens_per_s_per_kw
-        more, less = (alone, pair) if a.nominal >= b.nominal else (pair, alone)
-        told = max(a.low, b.low) > min(a.high, b.high)
+        texts.append(f"The best pair is {pair.name}: {_rate(pair)}.")
+    if single and pair:
+        a, b = single.tokens_per_s_per_kw, pair.tokens_per_s_per_kw
+        more, less = (single, pair) if a.nominal >= b.nominal else (pair, single)
+        distinct = max(a.low, b.low) > min(a.high, b.high)
         factor = more.tokens_per_s_per_kw.nominal / less.tokens_per_s_per_kw.nominal
-        said.append(
+        texts.append(
             f"{more.name} gives {factor:.2f} times as many tokens per kW, which "
-            f"{'their ranges tell apart' if told else 'is within their ranges'}."
+            f"{'their ranges tell apart' if distinct else 'is within their ranges'}."
         )
-    late = sorted({row.name for row in found if row.is_alone} - {row.name for row in ranked})
+    late = sorted({row.name for row in served if row.on_one_machine} - {row.name for row in ranked})
     if late:
-        said.append(f"Alone and at no batch within the latency limits: {', '.join(late)}.")
-    return said
+        texts.append(f"Alone and at no batch within the latency limits: {', '.join(late)}.")
+    return texts
 
 
-def _rate(row: Row) -> str:
+def _rate(row: ServingRow) -> str:
     rate, joules = row.tokens_per_s_per_kw, row.j_per_token
     return f"{rate} tokens/s for each kW of nameplate and {joules} J a token at batch {row.batch}"
 
 
-def _show(found: dict[ServingWorkload, list[Row]], options: Serve) -> None:
-    for workload, each in found.items():
-        ranked = list(best(each))
-        shown = ranked[:SHOWN] + [row for row in ranked[SHOWN:] if row.is_alone]
-        print(f"{workload.title}: {_request(workload)}, {options.model}")
-        if shown:
-            print(reporting.table([_HEADER, *map(_cells, shown)]))
-        print("\n".join(sentences(workload, each)), end="\n\n")
+def _print_rows(by_workload: Mapping[ServingWorkload, Sequence[ServingRow]], model: str) -> None:
+    for workload, workload_rows in by_workload.items():
+        ranked = list(best(workload_rows))
+        printed = ranked[:ROWS_PRINTED] + [row for row in ranked[ROWS_PRINTED:] if row.on_one_machine]
+        print(f"{workload.title}: {_request(workload)}, {model}")
+        if printed:
+            print(reporting.table([_HEADER, *map(_cells, printed)]))
+        print("\n".join(sentences(workload, workload_rows)), end="\n\n")
     print(
         "Rates are per kW of nameplate, J at the wall; brackets: all constants at their best and at their worst.\n"
-        f"The first {SHOWN} by nominal rate, then single machines; machines x chips of the group that wastes least."
+        f"The first {ROWS_PRINTED} by nominal rate, then single machines; machines x chips of the group that wastes "
+        "least."
     )
 
 
-def _show_shift(shifts: Sequence[serve_shift.Shift]) -> None:
+def _print_shifts(shifts: Sequence[serve_shift.Shift]) -> None:
     if not shifts:
         return
     print(
@@ -178,13 +187,13 @@ def _show_shift(shifts: Sequence[serve_shift.Shift]) -> None:
 
 
 def _shift_cells(shift: serve_shift.Shift) -> tuple[str, ...]:
-    return shift.name, shift.sized_for, shift.run_on, f"{shift.kept:.0%}"
+    return shift.name, shift.sized_for, shift.run_on, f"{shift.kept_share:.0%}"
 
 
 _HEADER = ("prefill + decode", "batch", "machines", "ttft s", "tpot ms", "tokens/s/kW", "J/token")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ServingRow) -> tuple[str, ...]:
     return (
         row.name,
         str(row.batch),

@@ -1,15 +1,15 @@
-"""What a fleet keeps of its goodput when it was sized for one workload and is run on another.
+"""Goodput of a fleet that was sized for one workload and is run on another.
 
-A fleet is many groups of whole machines: their chips and the number of prefill to decode machines are settled when it
-is built. Afterwards only the batch may follow the workload.
+A fleet is many groups of whole machines. Chips per machine, and the numbers of prefill and decode machines in a group,
+are fixed when it is built; only the batch follows the workload.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from experiments.serving.model import Shape
-from experiments.serving.rows import AnyServer, Row, alone, best, paired
+import models
+from experiments.serving.records import ShiftRecord
+from experiments.serving.rows import AnyServer, ServingRow, best, serve_on_one, serve_on_pair
 from experiments.serving.workloads import ServingWorkload
 
 FLEETS_PER_WORKLOAD = 1
@@ -17,29 +17,44 @@ FLEETS_PER_WORKLOAD = 1
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Shift:
-    """One fleet on one workload. kept: tokens/s within the limits per kW of nameplate, over those of the same machines
-    sized for it; 0 where it cannot serve it within the limits at all."""
+    """A fleet sized for one workload and run on another.
+
+    kept_share: tokens/s within the limits per kW of nameplate, over those of the same machines sized for the workload;
+    0 where no batch meets the limits.
+    """
 
     name: str
-    is_alone: bool
+    on_one_machine: bool
     sized_for: str
     run_on: str
-    kept: float
+    kept_share: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """As summary.json has it."""
-        return dataclasses.asdict(self)
+    def record(self) -> ShiftRecord:
+        """Return the shift as summary.json holds it."""
+        return {
+            "name": self.name,
+            "is_alone": self.on_one_machine,
+            "sized_for": self.sized_for,
+            "run_on": self.run_on,
+            "kept": self.kept_share,
+        }
 
 
-def shifts(found: Mapping[ServingWorkload, Sequence[Row]], shape: Shape, systems: Sequence[AnyServer]) -> list[Shift]:
-    """The best single machine and the best pair of each workload, sized for each and run on each."""
-    ranked = {workload: {row.name: row for row in best(rows) if not row.split} for workload, rows in found.items()}
+def shifts(
+    by_workload: Mapping[ServingWorkload, Sequence[ServingRow]],
+    config: models.LlamaConfig,
+    systems: Sequence[AnyServer],
+) -> list[Shift]:
+    """Return the best single machine and the best pair of each workload, sized for each and run on each."""
+    ranked = {
+        workload: {row.name: row for row in best(rows) if not row.split} for workload, rows in by_workload.items()
+    }
     if len(ranked) < 2:
         return []
     by_system = {system.name: system for system in systems}
-    batches = sorted({row.batch for rows in found.values() for row in rows})
+    batches = sorted({row.batch for rows in by_workload.values() for row in rows})
     return [
-        _shift(sized, workload, own[name], shape, by_system, batches)
+        _shift(sized, workload, own[name], config, by_system, batches)
         for name in _fleets(ranked)
         for sized in (by_name[name] for by_name in ranked.values() if name in by_name)
         for workload, own in ranked.items()
@@ -47,59 +62,64 @@ def shifts(found: Mapping[ServingWorkload, Sequence[Row]], shape: Shape, systems
     ]
 
 
-def worst(found: Sequence[Shift]) -> list[Shift]:
-    """Of each fleet the shift that costs most."""
-    names = dict.fromkeys(shift.name for shift in found)
-    return [min((s for s in found if s.name == name), key=lambda shift: shift.kept) for name in names]
+def worst(shifts: Sequence[Shift]) -> list[Shift]:
+    """Return the shift of each fleet that costs most."""
+    names = dict.fromkeys(shift.name for shift in shifts)
+    return [min((s for s in shifts if s.name == name), key=lambda shift: shift.kept_share) for name in names]
 
 
-def sentences(found: Sequence[Shift]) -> list[str]:
-    """What a shift costs single machines and pairs, on average over the shifts of a fleet to another workload."""
-    said = []
-    for single, words in ((True, "single machines"), (False, "pairs")):
-        moved = [s.kept for s in found if s.is_alone is single and s.sized_for != s.run_on]
-        if moved:
-            said.append(f"After a shift the {words} shown keep {sum(moved) / len(moved):.0%} on average.")
-    return said
+def sentences(shifts: Sequence[Shift]) -> list[str]:
+    """State the mean share that single machines and pairs keep after a shift to another workload."""
+    texts = []
+    for on_one_machine, kind in ((True, "single machines"), (False, "pairs")):
+        shares = [s.kept_share for s in shifts if s.on_one_machine is on_one_machine and s.sized_for != s.run_on]
+        if shares:
+            texts.append(f"After a shift the {kind} shown keep {sum(shares) / len(shares):.0%} on average.")
+    return texts
 
 
-def _fleets(ranked: Mapping[ServingWorkload, Mapping[str, Row]]) -> list[str]:
+def _fleets(ranked: Mapping[ServingWorkload, Mapping[str, ServingRow]]) -> list[str]:
     """Names of the best single machines and the best pairs of all workloads, single machines first."""
-    chosen = {True: [], False: []}
+    single: list[str] = []
+    pairs: list[str] = []
     for by_name in ranked.values():
-        for single in chosen:
-            chosen[single] += [row.name for row in by_name.values() if row.is_alone is single][:FLEETS_PER_WORKLOAD]
-    return list(dict.fromkeys(chosen[True] + chosen[False]))
+        single += [row.name for row in by_name.values() if row.on_one_machine][:FLEETS_PER_WORKLOAD]
+        pairs += [row.name for row in by_name.values() if not row.on_one_machine][:FLEETS_PER_WORKLOAD]
+    return list(dict.fromkeys(single + pairs))
 
 
 def _shift(
-    sized: Row,
+    sized: ServingRow,
     workload: ServingWorkload,
-    own: Row,
-    shape: Shape,
+    own: ServingRow,
+    config: models.LlamaConfig,
     by_system: Mapping[str, AnyServer],
     batches: Sequence[int],
 ) -> Shift:
     systems = by_system[sized.prefill], by_system[sized.decode]
-    rates = [rate for batch in batches if (rate := _rate(sized, systems, workload, shape, batch)) is not None]
+    rates = [rate for batch in batches if (rate := _rate(sized, systems, workload, config, batch)) is not None]
     return Shift(
         name=sized.name,
-        is_alone=sized.is_alone,
+        on_one_machine=sized.on_one_machine,
         sized_for=sized.workload,
         run_on=workload.name,
-        kept=max(rates, default=0.0) / own.tokens_per_s_per_kw.nominal,
+        kept_share=max(rates, default=0.0) / own.tokens_per_s_per_kw.nominal,
     )
 
 
 def _rate(
-    sized: Row, systems: tuple[AnyServer, AnyServer], workload: ServingWorkload, shape: Shape, batch: int
+    sized: ServingRow,
+    systems: tuple[AnyServer, AnyServer],
+    workload: ServingWorkload,
+    config: models.LlamaConfig,
+    batch: int,
 ) -> float | None:
-    """Tokens/s per kW of the sized group on a workload; None where it does not fit or is late."""
+    """Tokens/s per kW of the sized group on a workload; None if it does not fit or misses a limit."""
     try:
-        if sized.is_alone:
-            row = alone(workload, shape, systems[1], batch, sized.chips[1])
+        if sized.on_one_machine:
+            row = serve_on_one(workload, config, systems[1], batch, sized.chips[1])
         else:
-            row = paired(workload, shape, systems, batch, sized.chips, sized.machines)
+            row = serve_on_pair(workload, config, systems, batch, sized.chips, sized.machines)
     except ValueError:
         return None
-    return row.tokens_per_s_per_kw.nominal if row.kept else None
+    return row.tokens_per_s_per_kw.nominal if row.within_limits else None

@@ -1,4 +1,4 @@
-"""What serving machines are asked for: requests and latency limits, from a file of workloads or one's own trace."""
+"""Workloads of serving: requests and latency limits, from the file of workloads or from a trace."""
 
 import csv
 import dataclasses
@@ -18,9 +18,14 @@ COLUMNS = ("prompt", "output", "cached")
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ServingWorkload:
-    """Equal requests, and the longest that a user waits for the first token and between two [s]; inf is no limit.
+    """Equal requests with latency limits.
 
-    `constants` are the numbers with their sources; a trace has none.
+    Attributes:
+        name, title: short and full name.
+        request: the request.
+        ttft_limit: longest time to the first token [s]; inf without a limit.
+        tpot_limit: longest time between tokens [s]; inf without a limit.
+        constants: the numbers with their sources; empty for a trace.
     """
 
     name: str
@@ -31,7 +36,7 @@ class ServingWorkload:
     constants: Mapping[str, Constant] = dataclasses.field(default_factory=dict)
 
     def met_by(self, ttft_s: float, tpot_s: float) -> bool:
-        """Whether both limits are kept."""
+        """Whether both limits are met."""
         return ttft_s <= self.ttft_limit and tpot_s <= self.tpot_limit
 
 
@@ -55,16 +60,17 @@ WORKLOADS = _read()
 
 
 def workload_named(name: str) -> ServingWorkload:
-    """A workload by name; an unknown one is a ValueError that names the nearest."""
+    """Return the workload of a name; raise ValueError, with the nearest name, for an unknown one."""
     if name not in WORKLOADS:
         raise ValueError(f"no workload {name!r}{nearest(name, list(WORKLOADS))}")
     return WORKLOADS[name]
 
 
 def from_trace(file: Path, ttft_limit: float = math.inf, tpot_limit: float = math.inf) -> ServingWorkload:
-    """The mean request of a CSV with columns prompt, output and, if prefixes are cached, cached: a line a request.
+    """Return the mean request of a trace: a CSV with columns prompt, output and optionally cached, a line per request.
 
-    Raises ValueError, with the line, for a column that is missing or a length that cannot be.
+    Raises:
+        ValueError: for a missing column, and with the line for a length out of range.
     """
     with file.open(encoding="utf-8", newline="") as text:
         lines = csv.DictReader(text)

@@ -1,11 +1,11 @@
-"""The published budget of a 1 exaOPS, 10 kW machine beside this bill, and what the costs that it omits add.
+"""Published budget of a 1 exaOPS, 10 kW machine against this bill, and the costs that the budget omits.
 
-That budget (fJ/MAC at the plug, 1 GHz, a frame of weights for 16 k vectors) counts converters, sources, amplifiers,
-data movement, partial sums, weights and the server. It leaves out signed inputs, requantising, the time a mask takes
-to change, calibration, and all of a transformer that is no product of weights.
+The budget (fJ/MAC at the plug, 1 GHz, one load of the weights for 16 k vectors) counts converters, sources,
+amplifiers, data movement, partial sums, weights and the server. It omits signed inputs, requantisation, the update
+time of a mask, calibration, and everything in a transformer that is no product with weights.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import optics
 from electronics.converters import adc_survey
 from experiments.common.workload import Workload
+from experiments.target.records import BudgetComparison
+from optics.core.cost_component import CostComponent
 from optics.energy.light_budget import DESIGN_INPUT_MEAN
 
 
@@ -38,24 +40,25 @@ PUBLISHED = (
     BudgetLine("physical_limit", 1024, 6, "product", 1.2),
     BudgetLine("physical_limit", 1024, 7, "product", 3.4),
 )
-# What that budget assumes, as numbers of a core; the next keys give back one omitted cost each.
-OMITTED = {
+# Costs that the budget omits, and the numbers of a core that each of them follows from.
+OMITTED: dict[str, tuple[str, ...]] = {
     "requantising": ("digital.rescale_energy",),
-    "idle at reload": ("mask.update_time", "mask.settle_time"),
-    "calibration": ("upkeep.probes",),
+    CostComponent.IDLE_AT_RELOAD: ("mask.update_time", "mask.settle_time"),
+    CostComponent.CALIBRATION: ("upkeep.probes",),
 }
 
 
 def assumed(row: BudgetLine) -> optics.TensorCore:
-    """The core of a published total, with that budget's assumptions: one unsigned source an input, no omitted cost.
+    """Return the core of a published total under the budget's assumptions.
 
-    Outputs move in words of 16 bits, weights in 8 with the sign, and ADCs cost what the survey's envelope says.
+    One unsigned source per input, outputs moved in words of 16 bits, weights in 8 bits with the sign, ADC energy on
+    the envelope of the survey, and none of the omitted costs.
     """
     core = optics.preset(row.scenario, rows=row.rows, columns=row.rows)
     none = {field: 0.0 for fields in OMITTED.values() for field in fields}
-    # It counts four pixels a weight although it has one source an input.
+    # The budget counts four pixels per weight, although it has one source per input.
     pixels = {"mask.write_energy": 2 * core.mask.write_energy}
-    # That budget reads the survey's envelope at 1 GS/s as it stands, without a fit.
+    # The budget reads the survey's envelope at 1 GS/s itself, not a fit to it.
     place = adc_survey.ENOB.tolist().index(row.bits), adc_survey.RATES.tolist().index(1e9)
     published = adc_survey.ENERGY[place] / float(adc_survey.energy(row.bits, 1e9))
     converters = {
@@ -72,8 +75,8 @@ def assumed(row: BudgetLine) -> optics.TensorCore:
     )
 
 
-def compare(row: BudgetLine, workload: Workload) -> dict[str, Any]:
-    """fJ/MAC published and here, and with each omitted cost on top of those before it, the workload last."""
+def compare(row: BudgetLine, workload: Workload) -> BudgetComparison:
+    """Compare a published total with ours [fJ/MAC]; add the omitted costs one after the other, the workload last."""
     core, full = assumed(row), optics.preset(row.scenario, rows=row.rows, columns=row.rows)
     steps = {"here": _product(core)}
     core = core.replace({"encoding.inputs": "rails", "mask.write_energy": full.mask.write_energy})
@@ -85,11 +88,19 @@ def compare(row: BudgetLine, workload: Workload) -> dict[str, Any]:
     steps["tiles of the model"] = _per_mac(optics.price(core, workload.on_core))
     steps["attention"] = _per_mac(optics.price(core, workload.sites))
     steps["norms, softmax, KV cache"] = _per_mac(workload.price(core))
-    return {**row._asdict(), "ratio": steps["here"] / row.fj_per_mac, "steps": steps}
+    return {
+        "scenario": row.scenario,
+        "rows": row.rows,
+        "bits": row.bits,
+        "against": row.against,
+        "fj_per_mac": row.fj_per_mac,
+        "ratio": steps["here"] / row.fj_per_mac,
+        "steps": steps,
+    }
 
 
 def _product(core: optics.TensorCore) -> float:
-    """fJ/MAC of a product of sixteen row tiles, so that most partial sums are read back, as that budget has them."""
+    """fJ/MAC of a product of sixteen row tiles: most partial sums are read back, as the budget assumes."""
     shapes = (16 * core.rows, core.columns), (512, 16 * core.rows)
     sites = optics.trace(lambda w, x: x @ w)(*(jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes))
     return _per_mac(optics.price(core, sites))

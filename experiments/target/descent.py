@@ -1,11 +1,11 @@
-"""Inverse design of a core: watts and loss of one machine, descended together, and a grid to measure it by."""
+"""Inverse design of a core: descent on watts and loss together, and a grid search to compare it with."""
 
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from experiments.common.result_cache import Ledger
 from experiments.common.verdict import TARGET_WATTS
 from experiments.common.workload import Workload
 from experiments.target.design_space import variant
+from experiments.target.records import BestCore, Descent, EvaluatedCore, FreshMerit
 from optics.analysis.axis import between
 from optics.analysis.inverse import Knob, descend
 from optics.energy.light_budget import photons_per_mac
@@ -30,13 +31,15 @@ START = {"clock": 1e9, "light_bits": 7.0, "enob": 8.0}
 FRESH_KEYS = 8
 RATE = 0.5
 
+_Item = TypeVar("_Item")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Testbed:
-    """The figure of merit ln(watts / 10 kW) + KL / `loss_scale` of variants of `core`, on one window of text.
+    """Figure of merit ln(watts / 10 kW) + KL / `loss_scale` of variants of `core`, on one window of text.
 
-    Watts are those of the workload at 1 exaOPS, KL [nats/token] that of the language model from its digital self, with
-    one noise key: it is a function without noise, and as rough as rounding makes it.
+    Watts are those of the workload at 1 exaOPS. KL [nats/token] is the divergence of the emulated language model from
+    the digital one under a fixed noise key, so the figure of merit is deterministic; rounding makes it uneven.
     """
 
     core: optics.TensorCore
@@ -51,44 +54,44 @@ class Testbed:
         if self.loss_scale <= 0:
             raise ValueError(f"loss_scale = {self.loss_scale} nats must be above 0")
 
-    def descend(self, steps: int, rate: float) -> list[dict[str, Any]]:
-        """The path of `steps` evaluations from the scenario's own clock, light and ADC."""
+    def descend(self, steps: int, rate: float) -> list[EvaluatedCore]:
+        """Return the path of `steps` evaluations from the scenario's own clock, light and ADC."""
         with tqdm(total=steps, unit="step", desc="descending") as bar:
             path = descend(
                 self._merit,
                 KNOBS,
                 START,
-                *self._given,
+                *self._model_inputs,
                 self._key(0),
                 steps=steps,
                 rate=rate,
-                progress=lambda turns: _counted(turns, bar),
+                progress=lambda turns: _with_progress(turns, bar),
                 kept=lambda hidden, run: self._kept(["step", hidden], run),
             )
-        return [self._plain(step.values, step.merit, step.report) for step in path]
+        return [_evaluated_core(step.values, step.merit, step.report) for step in path]
 
-    def grid(self, points: int) -> list[dict[str, Any]]:
-        """The figure of merit on points^3 cores, evenly spaced over the same bounds."""
+    def grid(self, points: int) -> list[EvaluatedCore]:
+        """Return the figure of merit of points^3 cores, evenly spaced over the same bounds."""
         shares = np.linspace(0, 1, points)
         axes = [[float(between(*knob, share)) for share in shares] for knob in KNOBS.values()]
         cores = [dict(zip(KNOBS, values, strict=True)) for values in itertools.product(*axes)]
         return [
-            self._kept(["grid", core], lambda core=core: self._evaluated(core, 0))
+            self._kept(["grid", core], lambda core=core: self._evaluate(core, 0))
             for core in tqdm(cores, unit="core", desc="grid", smoothing=0.05)
         ]
 
-    def again(self, core: Mapping[str, float], keys: int = FRESH_KEYS) -> dict[str, Any]:
-        """The mean figure of merit of one core over noise that no search has seen."""
-        core = {name: core[name] for name in KNOBS}
-        found = [
-            self._kept(["again", core, number], lambda number=number: self._evaluated(core, number))
+    def on_fresh_noise(self, core: EvaluatedCore, keys: int = FRESH_KEYS) -> FreshMerit:
+        """Return the mean figure of merit of one core over noise keys that no search has used."""
+        knobs = {"clock": core["clock"], "light_bits": core["light_bits"], "enob": core["enob"]}
+        evaluations: list[EvaluatedCore] = [
+            self._kept(["again", knobs, number], lambda number=number: self._evaluate(knobs, number))
             for number in range(1, keys + 1)
         ]
-        merits = np.array([each["merit"] for each in found])
+        merits = np.array([each["merit"] for each in evaluations])
         return {
             "merit": float(np.mean(merits)),
             "merit_stderr": stderr(merits),
-            "kl": float(np.mean([each["kl"] for each in found])),
+            "kl": float(np.mean([each["kl"] for each in evaluations])),
             "keys": keys,
         }
 
@@ -100,11 +103,11 @@ class Testbed:
         return jnp.log(watts / TARGET_WATTS) + kl / self.loss_scale, report
 
     @cached_property
-    def _evaluate(self) -> Any:
+    def _compiled_merit(self) -> Any:
         return jax.jit(self._merit)
 
     @cached_property
-    def _given(self) -> tuple[Any, jax.Array, jax.Array]:
+    def _model_inputs(self) -> tuple[Any, jax.Array, jax.Array]:
         tokens = jnp.asarray(self.tokens[None])
         reference = jax.jit(self.checkpoint.forward)(self.checkpoint.params, tokens)
         return self.checkpoint.params, tokens, reference
@@ -112,16 +115,12 @@ class Testbed:
     def _key(self, number: int) -> jax.Array:
         return jax.random.fold_in(jax.random.key(self.seed), number)
 
-    def _evaluated(self, core: Mapping[str, float], number: int) -> dict[str, Any]:
-        merit, report = self._evaluate(core, *self._given, self._key(number))
-        return self._plain(core, merit, report)
-
-    @staticmethod
-    def _plain(values: Mapping[str, Any], merit: Any, report: Mapping[str, Any]) -> dict[str, Any]:
-        return {name: float(value) for name, value in {**values, "merit": merit, **report}.items()}
+    def _evaluate(self, knobs: Mapping[str, float], number: int) -> EvaluatedCore:
+        merit, report = self._compiled_merit(knobs, *self._model_inputs, self._key(number))
+        return _evaluated_core(knobs, merit, report)
 
     def _kept(self, what: list[Any], run: Any) -> Any:
-        """The result from the ledger, or computed and put there."""
+        """Return the result from the ledger, computing and storing it first where it is absent."""
         description = [
             what,
             self.checkpoint.sha256,
@@ -135,25 +134,40 @@ class Testbed:
         return self.ledger.kept(description, run)
 
 
-def search(bench: Testbed, steps: int, grid_points: int | None) -> dict[str, Any]:
-    """The descent, and where `grid_points` is given the grid beside it; the best of each on fresh noise."""
-    path = bench.descend(steps, RATE)
-    best = min(path, key=lambda point: point["merit"])
-    found: dict[str, Any] = {
-        "loss_scale": bench.loss_scale,
-        "tokens": len(bench.tokens),
+def search(testbed: Testbed, steps: int, grid_points: int | None) -> Descent:
+    """Run the descent and, where `grid_points` is given, the grid; evaluate the best of each on fresh noise."""
+    path = testbed.descend(steps, RATE)
+    descent: Descent = {
+        "loss_scale": testbed.loss_scale,
+        "tokens": len(testbed.tokens),
         "path": path,
-        "best": {**best, "on_fresh_noise": bench.again(best)},
+        "best": _best(testbed, path),
         "evaluations": steps,
     }
     if grid_points is not None:
-        cores = bench.grid(grid_points)
-        top = min(cores, key=lambda point: point["merit"])
-        found["grid"] = {"evaluations": len(cores), "best": {**top, "on_fresh_noise": bench.again(top)}}
-    return found
+        cores = testbed.grid(grid_points)
+        descent["grid"] = {"evaluations": len(cores), "best": _best(testbed, cores)}
+    return descent
 
 
-def _counted(turns: Any, bar: tqdm) -> Any:
-    for turn in turns:
-        yield turn
+def _best(testbed: Testbed, cores: Iterable[EvaluatedCore]) -> BestCore:
+    best = min(cores, key=lambda core: core["merit"])
+    return {**best, "on_fresh_noise": testbed.on_fresh_noise(best)}
+
+
+def _evaluated_core(knobs: Mapping[str, Any], merit: Any, report: Mapping[str, Any]) -> EvaluatedCore:
+    return {
+        "clock": float(knobs["clock"]),
+        "light_bits": float(knobs["light_bits"]),
+        "enob": float(knobs["enob"]),
+        "merit": float(merit),
+        "watts": float(report["watts"]),
+        "kl": float(report["kl"]),
+        "photons_per_mac": float(report["photons_per_mac"]),
+    }
+
+
+def _with_progress(items: Iterable[_Item], bar: tqdm) -> Iterator[_Item]:
+    for item in items:
+        yield item
         bar.update()

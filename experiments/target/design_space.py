@@ -1,24 +1,26 @@
-"""Accuracy over a grid of cores, measured once on a language model, and watts everywhere between.
+"""Accuracy over a grid of cores, measured on a language model, and watts everywhere between its points.
 
-Light and converters span the grid: effective bits and ADC bits, for each size of core, with the fixed imperfections as
-they are and calibrated away. The clock changes watts much and accuracy little, as light is sized per symbol.
+The grid spans effective bits of light and ENOB of the ADC, for each size of core, with the fixed imperfections on and
+calibrated away. The clock is left out of it: light is sized per symbol, so the clock hardly changes accuracy.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.interpolate import RegularGridInterpolator
 
 import optics
 from experiments.common.measure import Case, Result
-from experiments.common.paired import by_window, loss, stderr
+from experiments.common.paired import Loss, by_window, loss, stderr
 from experiments.common.workload import Workload
 from experiments.plotting.pareto import pareto
+from experiments.target.records import InterpolatedCore, MapPoint
 from optics.components.nonidealities import FIXED
 from optics.energy.light_budget import photons_per_mac
 
@@ -28,7 +30,7 @@ GUARD_BITS = 2
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Axes:
-    """What is varied: sizes of a square core, effective bits of light, ENOB of the ADC, and for the watts the clock."""
+    """Axes of the map: sizes of a square core, effective bits of light, ENOB of the ADC; for watts, clocks [Hz] too."""
 
     sizes: tuple[int, ...] = (1024, 2048)
     light_bits: tuple[float, ...] = (6.0, 7.0, 8.0, 9.0)
@@ -36,7 +38,7 @@ class Axes:
     clocks: tuple[float, ...] = (0.5e9, 1e9, 2e9)
 
     def check(self) -> None:
-        """Raises ValueError for an axis that nothing can be interpolated on."""
+        """Raise ValueError for an axis that does not allow interpolation."""
         for name in ("light_bits", "enob"):
             values = getattr(self, name)
             if len(values) < 2 or list(values) != sorted(set(values)):
@@ -48,18 +50,18 @@ class Axes:
 
 
 def variant(core: optics.TensorCore, light_bits: Any, enob: Any, clock: Any = None) -> optics.TensorCore:
-    """`core` with an ADC of `enob` effective bits and two more codes' bits, at a clock, and light for `light_bits`."""
+    """Return `core` at an ADC's `enob` effective bits plus two guard bits, light for `light_bits`, and a clock [Hz]."""
     changes = {"adc.enob": enob, "adc.bits": enob + GUARD_BITS} | ({} if clock is None else {"clock": clock})
     return optics.with_effective_bits(core.replace(changes), light_bits)
 
 
 def sized(core: optics.TensorCore, size: int) -> optics.TensorCore:
-    """`core` with `size` rows and columns, or as it is where it has as many rows already."""
+    """Return `core` with `size` rows and columns; a core with as many rows keeps its columns."""
     return core if core.rows == size else core.replace({"rows": size, "columns": size})
 
 
 class DesignSpace:
-    """The grid around one core, and what was measured on it."""
+    """The grid around one core, and the losses measured on it."""
 
     def __init__(self, core: optics.TensorCore, axes: Axes, workload: Workload):
         axes.check()
@@ -71,52 +73,53 @@ class DesignSpace:
         }
 
     def cases(self, windows: int) -> list[Case]:
-        """What must be measured: a case for each point of the grid."""
+        """Return the case of each point of the grid."""
         return [Case(name=self._name(*key), core=core, windows=windows) for key, core in self._points.items()]
 
     def fill(self, results: Mapping[str, Result], exact: Result) -> None:
-        """Takes the measurements of `cases` in; `exact` is the digital model on the same windows."""
-        self.points = [
-            self._measured(key, core, results[self._name(*key)], exact) for key, core in self._points.items()
-        ]
-        # Delta NLL is KL but for what the text knows better than the model: its own noise is far larger, so the whole
-        # grid says how the two stand, and KL then says where each point lies. The error is that of windows.
+        """Store the results of `cases`; `exact` is the digital model on the same windows."""
+        # Delta NLL is nearly proportional to KL but far noisier, so fit their ratio over the whole grid and place each
+        # point by its KL. The standard error is over windows.
         pairs = [by_window(results[self._name(*key)], exact) for key in self._points]
         delta, kl = np.moveaxis(np.array(pairs), 1, 0)
         self.nll_per_kl_fitted = float(np.sum(delta * kl) / np.sum(kl**2))
         self.nll_per_kl_stderr = stderr(np.sum(delta * kl, axis=0) / np.sum(kl**2, axis=0))
-        # A model that gains by noise knows nothing of this text: then the map is one of KL.
+        # A negative ratio means that noise helps a model that cannot predict this text: the map is then one of KL.
         self.nll_per_kl = self.nll_per_kl_fitted if self.nll_per_kl_fitted > 0 else 1.0
-        for point in self.points:
-            point["delta_nll_from_kl"] = self.nll_per_kl * point["kl"]
+        self.points = [
+            self._measured(key, core, loss(results[self._name(*key)], exact)) for key, core in self._points.items()
+        ]
 
     def delta_nll(self, size: int, imperfections: str, light_bits: np.ndarray, enob: np.ndarray) -> np.ndarray:
-        """Delta NLL [nats/token] between the points of the grid, from KL, whose logarithm is interpolated linearly."""
+        """Return delta NLL [nats/token] between the points: log KL, interpolated linearly, times `nll_per_kl`."""
         shape = (len(self.axes.light_bits), len(self.axes.enob))
         kl = np.array([p["kl"] for p in self.points if (p["size"], p["imperfections"]) == (size, imperfections)])
         surface = RegularGridInterpolator((self.axes.light_bits, self.axes.enob), np.log(kl.reshape(shape)))
         return self.nll_per_kl * np.exp(surface(np.stack([light_bits, enob], axis=-1)))
 
-    def watts(self, size: int, light_bits: np.ndarray, enob: np.ndarray, clock: np.ndarray) -> dict[str, np.ndarray]:
-        """Watts at 1 exaOPS of the workload, and of its products on the core alone; three arrays of one shape."""
+    def watts(self, size: int, light_bits: ArrayLike, enob: ArrayLike, clock: ArrayLike) -> dict[str, np.ndarray]:
+        """Return watts at 1 exaOPS of the workload ("model") and of its products on the core alone ("core").
+
+        The three arguments have one shape, which is that of the result.
+        """
         flat = [jnp.asarray(np.ravel(values), jnp.float32) for values in (light_bits, enob, clock)]
-        found = self._priced[size](*flat)
-        return {name: np.asarray(values).reshape(np.shape(light_bits)) for name, values in found.items()}
+        priced = self._priced[size](*flat)
+        return {name: np.asarray(values).reshape(np.shape(light_bits)) for name, values in priced.items()}
 
     def photons(self, size: int, light_bits: np.ndarray) -> np.ndarray:
-        """Photons per MAC launched for each light level, at the scenario's own clock."""
+        """Return photons per MAC launched for each light level, at the core's own clock."""
         core = next(core for (rows, _), core in self.cores.items() if rows == size)
         return np.array([float(photons_per_mac(variant(core, bits, 8.0))) for bits in light_bits])
 
-    def cheapest(self, imperfections: str, most: float, points: int = 61) -> dict[str, float] | None:
-        """The core of fewest watts with a delta NLL of at most `most`, over all axes; None where there is none."""
+    def cheapest(self, imperfections: str, most: float, points: int = 61) -> InterpolatedCore | None:
+        """Return the core of fewest watts whose delta NLL is at most `most`, over all axes; None if there is none."""
         bits, enob, clock = np.meshgrid(
             np.linspace(self.axes.light_bits[0], self.axes.light_bits[-1], points),
             np.linspace(self.axes.enob[0], self.axes.enob[-1], points),
             np.geomspace(self.axes.clocks[0], self.axes.clocks[-1], 9),
             indexing="ij",
         )
-        best = None
+        best: InterpolatedCore | None = None
         for size in self.axes.sizes:
             delta = self.delta_nll(size, imperfections, bits, enob)
             watts = np.where(delta <= most, self.watts(size, bits, enob, clock)["model"], np.inf)
@@ -133,8 +136,8 @@ class DesignSpace:
                 }
         return best
 
-    def least_loss(self, imperfections: str) -> dict[str, Any]:
-        """The measured point that loses least."""
+    def least_loss(self, imperfections: str) -> MapPoint:
+        """Return the measured point of least KL."""
         return min((p for p in self.points if p["imperfections"] == imperfections), key=lambda p: p["kl"])
 
     @cached_property
@@ -164,22 +167,23 @@ class DesignSpace:
     def _name(size: int, imperfections: str, bits: float, enob: float) -> str:
         return f"{size} rows, {bits:g} b light, {enob:g} b ADC, imperfections {imperfections}"
 
-    def _measured(self, key: tuple[int, str, float, float], core: optics.TensorCore, result: Result, exact: Result):
+    def _measured(self, key: tuple[int, str, float, float], core: optics.TensorCore, measured: Loss) -> MapPoint:
         size, imperfections, bits, enob = key
-        watts = self.watts(size, np.float64(bits), np.float64(enob), np.float64(core.clock))
+        watts = self.watts(size, bits, enob, core.clock)
         return {
             "size": size,
             "imperfections": imperfections,
             "light_bits": bits,
             "enob": enob,
             "photons_per_mac": float(photons_per_mac(core)),
-            **loss(result, exact),
+            **measured,
             "watts": float(watts["model"]),
             "watts_on_core": float(watts["core"]),
+            "delta_nll_from_kl": self.nll_per_kl * measured["kl"],
         }
 
 
-def front(points: list[dict[str, Any]], watts: str, loss: str) -> list[dict[str, Any]]:
-    """The points that no other beats in both: the Pareto front, by rising watts."""
-    best = pareto(np.array([point[watts] for point in points]), np.array([point[loss] for point in points]))
+def front(points: Sequence[MapPoint]) -> list[MapPoint]:
+    """Return the Pareto front in watts and KL, by rising watts."""
+    best = pareto(np.array([point["watts"] for point in points]), np.array([point["kl"] for point in points]))
     return [points[place] for place in best]

@@ -1,48 +1,48 @@
-"""The figures of the verdict: where the energy goes, what decides it, the map, and the Pareto front."""
+"""Figures of the target: energy by component, sensitivities, the map, and the Pareto front."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
-from experiments.common import basis
+from experiments.common import billing
 from experiments.plotting import style, waterfall
 from experiments.target import map_figure
 from experiments.target.design_space import IMPERFECTIONS, DesignSpace
+from experiments.target.records import AccuracyMap, ScenarioVerdict, TargetSummary
 from optics import EXAOPS
 
 BARS = 10
 MACHINES = {"b200": "B200", "h200": "H200"}
 
 
-def draw(summary: dict[str, Any], space: DesignSpace | None, out: Path) -> None:
-    """Writes waterfall, tornado and, where there is a map, map and pareto, each as PNG and PDF."""
+def draw(summary: TargetSummary, space: DesignSpace | None, out: Path) -> None:
+    """Write waterfall, tornado and, where there is a map, map and pareto, each as PNG and PDF."""
     with style.style():
         waterfall.draw(
             f"Where the energy goes: {summary['shapes']}, {summary['workload']}; per MAC at the plug, 5 to 95 %",
             {
                 name: {
                     line: waterfall.Line(values["nominal"], values["p05"], values["p95"])
-                    for line, values in found["components"].items()
+                    for line, values in scenario["components"].items()
                 }
-                for name, found in summary["scenarios"].items()
+                for name, scenario in summary["scenarios"].items()
             },
             summary["target"]["fj_per_mac"],
             out,
-            {name: _total(found["watts_at_exaops"]) for name, found in summary["scenarios"].items()},
-            note=rests_on(summary),
+            {name: _total(scenario["watts_at_exaops"]) for name, scenario in summary["scenarios"].items()},
+            note=_bill_note(summary),
         )
         _tornado(summary, out)
-        if space is not None:
-            map_figure.draw(summary, space, out)
-            _pareto(summary, out)
+        if space is not None and summary["map"] is not None:
+            map_figure.draw(summary, summary["map"], space, out)
+            _pareto(summary, summary["map"], out)
 
 
-def rests_on(summary: dict[str, Any]) -> str:
-    """What the bills rest on, by the first scenario; each has its own mean drive in summary.json."""
-    return basis.small_print(next(iter(summary["scenarios"].values()))["bill_rests_on"])
+def _bill_note(summary: TargetSummary) -> str:
+    """Basis of the bill of the first scenario; each has its own mean drive in summary.json."""
+    return billing.small_print(next(iter(summary["scenarios"].values()))["bill_rests_on"])
 
 
 def _total(watts: dict[str, float]) -> waterfall.Line:
@@ -50,11 +50,11 @@ def _total(watts: dict[str, float]) -> waterfall.Line:
     return waterfall.Line(*(watts[name] / EXAOPS * 2e15 for name in ("nominal", "p05", "p95")))
 
 
-def _tornado(summary: dict[str, Any], out: Path) -> None:
+def _tornado(summary: TargetSummary, out: Path) -> None:
     scenarios = summary["scenarios"]
     figure, panels = style.plt.subplots(1, len(scenarios), figsize=(1.0 + 4.2 * len(scenarios), 4.4), squeeze=False)
-    for axes, (name, found) in zip(panels[0], scenarios.items(), strict=True):
-        _tornado_panel(axes, name, found, summary["target"]["watts"])
+    for axes, (name, scenario) in zip(panels[0], scenarios.items(), strict=True):
+        _tornado_panel(axes, name, scenario, summary["target"]["watts"])
     figure.suptitle(
         "What decides the watts: each constant alone at the ends of its range; S, its Sobol total index of ln(watts); "
         "* assumed",
@@ -71,14 +71,14 @@ def _tornado(summary: dict[str, Any], out: Path) -> None:
     style.save(figure, out, "tornado")
 
 
-def _tornado_panel(axes: Axes, name: str, found: dict[str, Any], target: float) -> None:
-    nominal = found["watts_at_exaops"]["nominal"] / 1e3
-    fields = list(found["tornado"])[:BARS]
-    swings = [(found["tornado"][field]["low"] / 1e3, found["tornado"][field]["high"] / 1e3) for field in fields]
+def _tornado_panel(axes: Axes, name: str, scenario: ScenarioVerdict, target: float) -> None:
+    nominal = scenario["watts_at_exaops"]["nominal"] / 1e3
+    fields = list(scenario["tornado"])[:BARS]
+    swings = [(scenario["tornado"][field]["low"] / 1e3, scenario["tornado"][field]["high"] / 1e3) for field in fields]
     for y, (low, high) in enumerate(swings):
         for end, colour in ((low, style.SKY), (high, style.VERMILION)):
             axes.barh(y, end - nominal, left=nominal, color=colour, height=0.65)
-        index = found["sobol"][fields[y]]["total"]
+        index = scenario["sobol"][fields[y]]["total"]
         axes.text(
             1.01, y, f"{index:.2f}", transform=axes.get_yaxis_transform(), va="center", fontsize=7.5, color="#444444"
         )
@@ -90,20 +90,20 @@ def _tornado_panel(axes: Axes, name: str, found: dict[str, Any], target: float) 
     axes.axvline(target / 1e3, color=style.VERMILION, lw=1, ls=(0, (3, 2)))
     side = "left" if target / 1e3 < nominal else "right"
     axes.text(target / 1e3, -1.1, f" {target / 1e3:g} kW ", color=style.VERMILION, fontsize=7.5, va="center", ha=side)
-    marks = ["*" if found["constants"][field]["mark"] == "assumed" else "" for field in fields]
+    marks = ["*" if scenario["constants"][field]["mark"] == "assumed" else "" for field in fields]
     axes.set_yticks(range(len(fields)), [f"{f}{mark}" for f, mark in zip(fields, marks, strict=True)], fontsize=7.5)
     axes.grid(axis="y", visible=False)
     style.plain_log(axes.xaxis, axes.get_xlim())
     axes.set_title(f"{name.replace('_', ' ')}: {nominal:.3g} kW")
 
 
-def _pareto(summary: dict[str, Any], out: Path) -> None:
+def _pareto(summary: TargetSummary, accuracy: AccuracyMap, out: Path) -> None:
     figure, axes = style.plt.subplots(figsize=(7.2, 4.6))
-    found, scale = summary["map"], summary["map"]["nll_per_kl"]
+    scale = accuracy["nll_per_kl"]
     axes.set(xscale="log", yscale="log", xlabel="kW at 1 exaOPS", ylabel="delta NLL [nats/token], from KL")
     for how, colour in zip(IMPERFECTIONS, (style.BLUE, style.GREEN), strict=True):
-        points = [p for p in found["points"] if p["imperfections"] == how]
-        for size, marker in zip(found["axes"]["sizes"], "os^D", strict=False):
+        points = [p for p in accuracy["points"] if p["imperfections"] == how]
+        for size, marker in zip(accuracy["axes"]["sizes"], "os^D", strict=False):
             at = [p for p in points if p["size"] == size]
             axes.plot(
                 [p["watts"] / 1e3 for p in at],
@@ -114,10 +114,10 @@ def _pareto(summary: dict[str, Any], out: Path) -> None:
                 alpha=0.55,
                 label=f"{size} rows" if how == next(iter(IMPERFECTIONS)) else None,
             )
-        best = found["fronts"][how]
+        best = accuracy["fronts"][how]
         axes.plot([p["watts"] / 1e3 for p in best], [scale * p["kl"] for p in best], color=colour, lw=1.6)
         axes.annotate(
-            f"{found['scenario'].replace('_', ' ')},\nimperfections {how}",
+            f"{accuracy['scenario'].replace('_', ' ')},\nimperfections {how}",
             (best[-1]["watts"] / 1e3, scale * best[-1]["kl"]),
             xytext=(14, 0),
             textcoords="offset points",
@@ -129,11 +129,11 @@ def _pareto(summary: dict[str, Any], out: Path) -> None:
     for name, each in summary["scenarios"].items():
         x, y = each["watts_at_exaops"]["nominal"] / 1e3, scale * each["kl"]
         axes.plot(x, y, "*", ms=11, color="#222222", zorder=5)
-        # Nothing is cleared behind it: a measured point that it crosses stays to be seen.
+        # No white box behind the label, so that measured points below it stay visible.
         axes.annotate(
             name.replace("_", " "), (x, y), xytext=(8, -6), textcoords="offset points", va="center", fontsize=8
         )
-    _digital(axes, summary, scale)
+    _w8a8(axes, summary, scale)
     target = summary["target"]["watts"] / 1e3
     axes.axvline(target, color=style.VERMILION, lw=1, ls=(0, (3, 2)))
     axes.text(target, 0.99, f"{target:g} kW ", transform=axes.get_xaxis_transform(), ha="right", va="top", fontsize=8,
@@ -146,12 +146,12 @@ def _pareto(summary: dict[str, Any], out: Path) -> None:
         axes,
         -0.16,
         f"Watts: {summary['shapes']}, {summary['workload']}. Accuracy: {summary['model']}.\n"
-        "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.\n" + rests_on(summary),
+        "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.\n" + _bill_note(summary),
     )
     style.save(figure, out, "pareto")
 
 
-def _digital(axes: Axes, summary: dict[str, Any], scale: float) -> None:
+def _w8a8(axes: Axes, summary: TargetSummary, scale: float) -> None:
     level = scale * summary["digital"]["digital_w8a8"]["kl"]
     axes.axhline(level, color=style.GREY, lw=0.8, ls=(0, (4, 3)))
     watts = [summary["digital_watts"][name] / 1e3 for name in MACHINES]

@@ -1,26 +1,26 @@
-"""The map of the verdict: accuracy measured on a grid, watts between, the cheapest cores, and a descent on it."""
+"""The map of the target: measured accuracy on a grid, watts between its points, the cheapest cores, a descent."""
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import models
-from experiments.common.measure import Case, measure
+from experiments.common.measure import Case, Result, measure
 from experiments.common.paired import digital_cases, loss
 from experiments.common.result_cache import Ledger
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload
 from experiments.target.descent import Testbed, search
 from experiments.target.design_space import IMPERFECTIONS, Axes, DesignSpace, front, variant
+from experiments.target.records import AccuracyMap, CheapestCore, Descent
 
 DESCENT_TOKENS = 128
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Surveyor:
+class MapMeasurement:
     """Measures the map of a candidate on windows [count, tokens]; results are kept in the file `kept`."""
 
     candidate: Candidate
@@ -31,13 +31,18 @@ class Surveyor:
     seed: int
     kept: Path
 
-    def survey(self, w8a8_kl: float, accepted: float) -> tuple[dict[str, Any], DesignSpace]:
-        """What a summary states of the map, and the map itself.
+    def measure(self, w8a8_kl: float, accepted: float) -> tuple[AccuracyMap, DesignSpace]:
+        """Measure the map.
 
-        accepted: delta NLL [nats/token] that a user would take, over float32 and over 8-bit integers, of given KL.
+        Args:
+            w8a8_kl: KL of the model in 8-bit integers [nats/token].
+            accepted: delta NLL over float32, and over 8-bit integers, up to which a core is acceptable [nats/token].
+
+        Returns:
+            The map as the summary states it, and the design space to interpolate in.
         """
         space = DesignSpace(self.candidate.core, self.axes, self.workload)
-        results = self._measure([*space.cases(len(self.windows)), *self._clock_cases()])
+        results = self._results([*space.cases(len(self.windows)), *self._clock_cases()])
         exact = results["digital_fp32"]
         space.fill(results, exact)
         level = space.nll_per_kl * w8a8_kl
@@ -53,16 +58,13 @@ class Surveyor:
             "cheapest": self._cheapest(space, {"fp32": accepted, "W8A8": level + accepted}),
             "least_loss": {how: space.least_loss(how) for how in IMPERFECTIONS},
             "clocks": [{"clock_hz": clock, **loss(results[_clock_name(clock)], exact)} for clock in self.axes.clocks],
-            "fronts": {
-                how: front([p for p in space.points if p["imperfections"] == how], "watts", "kl")
-                for how in IMPERFECTIONS
-            },
+            "fronts": {how: front([p for p in space.points if p["imperfections"] == how]) for how in IMPERFECTIONS},
         }, space
 
-    def descend(self, steps: int, loss_scale: float, grid_points: int | None) -> dict[str, Any]:
-        """The descent from the candidate's own clock, light and ADC, on the first tokens of the last window."""
+    def descend(self, steps: int, loss_scale: float, grid_points: int | None) -> Descent:
+        """Descend from the candidate's own clock, light and ADC, on the first tokens of the last window."""
         ledger = Ledger(self.kept)
-        bench = Testbed(
+        testbed = Testbed(
             core=self.candidate.core,
             workload=self.workload,
             checkpoint=self.checkpoint,
@@ -71,38 +73,38 @@ class Surveyor:
             loss_scale=loss_scale,
             ledger=ledger,
         )
-        found = search(bench, steps, grid_points)
+        descent = search(testbed, steps, grid_points)
         ledger.close()
-        return found
+        return descent
 
-    def _measure(self, cases: list[Case]) -> Mapping[str, Any]:
+    def _results(self, cases: list[Case]) -> Mapping[str, Result]:
         fp32 = digital_cases(len(self.windows))[0]
         return measure(self.checkpoint, self.windows, [fp32, *cases], self.seed, self.kept)
 
-    def _cheapest(self, space: DesignSpace, limits: Mapping[str, float]) -> list[dict[str, Any]]:
-        """The cores that interpolation says are cheapest, and what they lose when they are measured."""
-        entries: list[dict[str, Any]] = [
+    def _cheapest(self, space: DesignSpace, limits: Mapping[str, float]) -> list[CheapestCore]:
+        """Return the cheapest core within each limit, by interpolation, with its loss as measured."""
+        entries: list[CheapestCore] = [
             {"over": over, "most": most, "imperfections": how, "core": space.cheapest(how, most)}
             for over, most in limits.items()
             for how in IMPERFECTIONS
         ]
-        found = {
-            f"cheapest near {entry['over']}, imperfections {entry['imperfections']}": entry
+        interpolated = {
+            f"cheapest near {entry['over']}, imperfections {entry['imperfections']}": (entry["imperfections"], core)
             for entry in entries
-            if entry["core"]
+            if (core := entry["core"]) is not None
         }
         cases = []
-        for name, entry in found.items():
-            at, base = entry["core"], space.cores[entry["core"]["size"], entry["imperfections"]]
+        for name, (imperfections, at) in interpolated.items():
+            base = space.cores[at["size"], imperfections]
             core = variant(base, at["light_bits"], at["enob"], at["clock_hz"])
             cases.append(Case(name=name, core=core, windows=len(self.windows)))
-        results = self._measure(cases) if cases else {}
-        for name, entry in found.items():
-            entry["core"]["measured"] = loss(results[name], results["digital_fp32"])
+        results = self._results(cases) if cases else {}
+        for name, (_, at) in interpolated.items():
+            at["measured"] = loss(results[name], results["digital_fp32"])
         return entries
 
     def _clock_cases(self) -> list[Case]:
-        """The middle of the map at each clock: what the map, measured at one, leaves out."""
+        """Return the core in the middle of the map at each clock; the map itself is measured at one clock."""
         bits, enob = (values[len(values) // 2] for values in (self.axes.light_bits, self.axes.enob))
         return [
             Case(

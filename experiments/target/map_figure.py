@@ -1,16 +1,18 @@
-"""The map: watts over light and converter, for sizes and clocks, with lines of equal loss and where 10 kW is met."""
+"""Figure of the map: watts over light and ENOB, for sizes and clocks, with lines of equal loss and the 10 kW line."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.contour import QuadContourSet
 from matplotlib.lines import Line2D
 
-from experiments.common import basis
+from experiments.common import billing
 from experiments.common.verdict import TARGET_WATTS
 from experiments.plotting import style
 from experiments.target.design_space import DesignSpace
+from experiments.target.records import AccuracyMap, Descent, TargetSummary
 
 POINTS = 61
 LOSSES = (0.01, 0.05, 0.1, 0.2, 0.5)
@@ -18,8 +20,8 @@ TICKS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
 LINES = {"as they are": ("#111111", "-"), "calibrated away": ("#111111", (0, (2, 2)))}
 
 
-def draw(summary: dict[str, Any], space: DesignSpace, out: Path) -> None:
-    """Writes map.png and .pdf: a row for each size of core, a column for each clock."""
+def draw(summary: TargetSummary, accuracy: AccuracyMap, space: DesignSpace, out: Path) -> None:
+    """Write map.png and map.pdf: a row per size of core, a column per clock."""
     sizes, clocks = space.axes.sizes, space.axes.clocks
     figure, panels = style.plt.subplots(
         len(sizes),
@@ -54,35 +56,42 @@ def draw(summary: dict[str, Any], space: DesignSpace, out: Path) -> None:
         axes.set_ylabel("ENOB of the ADC")
     bar = figure.colorbar(shades, ax=panels, shrink=0.7, label="kW at 1 exaOPS")
     ticks = [t for t in TICKS if ends.min() <= np.log10(t) <= ends.max()]
-    bar.set_ticks(np.log10(ticks), labels=[f"{t:g}" for t in ticks])
+    bar.set_ticks([float(np.log10(t)) for t in ticks], labels=[f"{t:g}" for t in ticks])
     figure.suptitle(
-        f"{summary['map']['scenario'].replace('_', ' ')}: watts of {summary['shapes']}, {summary['workload']}, "
+        f"{accuracy['scenario'].replace('_', ' ')}: watts of {summary['shapes']}, {summary['workload']}, "
         f"and the loss of {summary['model']}",
         x=0.01,
         ha="left",
         fontweight="bold",
         fontsize=9.5,
     )
-    met = {
+    crossing = {
         name
         for field in fields.values()
         for name, watts in field.items()
         if np.min(watts) < TARGET_WATTS < np.max(watts)
     }
-    rests_on = next(iter(summary["scenarios"].values()))["bill_rests_on"]
-    # The small print is the legend's title: a text of its own would lie on the legend, which moves as it is cropped.
+    statements = next(iter(summary["scenarios"].values()))["bill_rests_on"]
+    # The small print is the legend's title: a separate text would overlap the legend, which moves as it is cropped.
     figure.legend(
-        handles=_keys(summary, met),
+        handles=_legend(summary["descent"], crossing),
         loc="outside lower center",
         ncols=3,
         fontsize=7.5,
-        title=basis.small_print(rests_on),
+        title=billing.small_print(statements),
         title_fontsize=7,
     )
     style.save(figure, out, "map")
 
 
-def _panel(axes: Axes, space: DesignSpace, size: int, grid: Any, watts: dict[str, np.ndarray], levels: np.ndarray):
+def _panel(
+    axes: Axes,
+    space: DesignSpace,
+    size: int,
+    grid: tuple[np.ndarray, np.ndarray, np.ndarray],
+    watts: dict[str, np.ndarray],
+    levels: np.ndarray,
+) -> QuadContourSet:
     photons, bits, enob = grid
     shades = axes.contourf(photons, enob, np.log10(watts["model"] / 1e3), levels=levels, cmap="cividis_r", alpha=0.75)
     axes.set_xscale("log")
@@ -95,8 +104,8 @@ def _panel(axes: Axes, space: DesignSpace, size: int, grid: Any, watts: dict[str
     return shades
 
 
-def _path(row: Any, clocks: tuple[float, ...], descent: dict[str, Any]) -> None:
-    """The descent, in the panel of the clock at which it ends."""
+def _path(row: Sequence[Axes], clocks: Sequence[float], descent: Descent) -> None:
+    """Draw the descent in the panel of the clock at which it ends."""
     path = descent["path"]
     axes = row[int(np.argmin(np.abs(np.log(np.array(clocks) / descent["best"]["clock"]))))]
     axes.plot([p["photons_per_mac"] for p in path], [p["enob"] for p in path], "-", color="white", lw=2.6)
@@ -105,22 +114,26 @@ def _path(row: Any, clocks: tuple[float, ...], descent: dict[str, Any]) -> None:
     axes.plot(best["photons_per_mac"], best["enob"], "*", ms=10, color=style.BLUE, mec="white", mew=0.6, zorder=6)
 
 
-def _keys(summary: dict[str, Any], met: set[str]) -> list[Line2D]:
-    """The legend; `met` says which bills reach 10 kW anywhere on the map."""
+def _legend(descent: Descent | None, crossing: set[str]) -> list[Line2D]:
+    """Handles of the legend. crossing: the bills ("model", "core") that cross 10 kW on the map."""
     boundaries = {
         "model": (style.VERMILION, f"{TARGET_WATTS / 1e3:g} kW, the whole model"),
         "core": (style.ORANGE, f"{TARGET_WATTS / 1e3:g} kW, products on light alone"),
     }
-    keys = [
+    handles = [
         Line2D(
-            [], [], color=colour, lw=2.2, label=label + ("; closes to its left" if name in met else ": nowhere here")
+            [],
+            [],
+            color=colour,
+            lw=2.2,
+            label=label + ("; closes to its left" if name in crossing else ": nowhere here"),
         )
         for name, (colour, label) in boundaries.items()
     ]
-    keys += [
+    handles += [
         Line2D([], [], color=colour, lw=0.9, ls=dashes, label=f"delta NLL, imperfections {how}")
         for how, (colour, dashes) in LINES.items()
     ]
-    if summary["descent"]:
-        keys.append(Line2D([], [], color=style.BLUE, marker="*", lw=1.2, label="descent, and its best"))
-    return keys
+    if descent:
+        handles.append(Line2D([], [], color=style.BLUE, marker="*", lw=1.2, label="descent, and its best"))
+    return handles

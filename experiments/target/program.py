@@ -1,9 +1,8 @@
-"""The verdict: does 1 exaOPS in 10 kW close, at an accuracy that a user would accept?"""
+"""`otc target`: does a core reach 1 exaOPS in 10 kW at an acceptable accuracy?"""
 
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ import models
 import optics
 from electronics.digital import measured
 from electronics.part import nearest
-from experiments.common import basis, reporting, verdict
+from experiments.common import billing, reporting, verdict
 from experiments.common import options as checks
 from experiments.common.candidates import of_file, of_scenario
 from experiments.common.measure import Case, measure
@@ -20,10 +19,10 @@ from experiments.common.paired import digital_cases, loss
 from experiments.common.text_options import OnText
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload, shapes_named
-from experiments.programs import bill
 from experiments.target import budget, figures, report
 from experiments.target.design_space import Axes
-from experiments.target.map import Surveyor
+from experiments.target.map import MapMeasurement
+from experiments.target.records import FullScaleLight, ScenarioVerdict, TargetSummary
 
 ACCEPTED_LOSS = 0.02
 MOST, MOST_GRID, MOST_DRAWS = 2**20, 100, 2**22
@@ -32,7 +31,7 @@ SHOWN_BILLS = ("llama-3.1-8b", "llama-3.1-70b")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Target(OnText):
+class TargetOptions(OnText):
     """Does 1 exaOPS in 10 kW close? Watts with their uncertainty, joined with the accuracy of a real language model."""
 
     scenarios: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
@@ -76,16 +75,16 @@ class Target(OnText):
     steps: int | None = 20
     """Evaluations of the descent to the best core of the map; None for no descent."""
     loss_scale: float = 0.1
-    """What the descent weighs watts against: so many nats a token are worth a factor e in watts."""
+    """Loss [nats per token] that the descent weighs like a factor e in watts."""
     grid: int | None = None
-    """Points an axis of a grid over the descent's bounds, to compare; 10 takes half an hour and more."""
+    """Points per axis of a grid over the bounds of the descent, to compare; 10 takes half an hour and more."""
     out: Path = Path("runs/target")
     """Folder for summary.json, the figures, and the results from which an interrupted run goes on."""
 
     def check(self) -> None:
-        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        """Raise ValueError for an option out of range; the message names it and the range."""
         super().check()
-        # Refuses shapes and a context that cannot be.
+        # The workload checks shapes and context.
         _ = self.workload
         for name in ("keys", "map_windows", "steps", "rows"):
             value = getattr(self, name)
@@ -94,7 +93,7 @@ class Target(OnText):
             if value is not None:
                 checks.whole(name, value, 1, MOST)
         if self.grid is not None and self.grid < 2:
-            raise ValueError(f"grid = {self.grid} must be at least 2 points an axis")
+            raise ValueError(f"grid = {self.grid} must be at least 2 points per axis")
         if self.grid is not None:
             checks.whole("grid", self.grid, 2, MOST_GRID)
         if not 1 <= self.effective_bits <= 12:
@@ -112,17 +111,17 @@ class Target(OnText):
 
     @property
     def axes(self) -> Axes:
-        """What the map spans."""
+        """Axes of the map."""
         return Axes(sizes=self.sizes, light_bits=self.light, enob=self.enob, clocks=self.clocks)
 
     @property
     def workload(self) -> Workload:
-        """What the machine runs."""
+        """The workload that is billed."""
         return Workload(config=shapes_named(self.shapes), context=self.context)
 
 
-def main(options: Target) -> dict[str, Any]:
-    """Runs everything, prints the verdict, writes summary.json and the figures, and returns the summary."""
+def main(options: TargetOptions) -> TargetSummary:
+    """Run everything, print the verdict, write summary.json and the figures, and return the summary."""
     options.check()
     candidates = _candidates(options)
     if options.map is not None and options.map not in candidates:
@@ -131,32 +130,34 @@ def main(options: Target) -> dict[str, Any]:
     summary, judged = _summary(options, candidates, checkpoint, windows)
     space = None
     if options.map is not None:
-        surveyor = _surveyor(options, judged[options.map], checkpoint, windows)
-        summary["map"], space = surveyor.survey(summary["digital"]["digital_w8a8"]["kl"], ACCEPTED_LOSS)
+        measurement = _map_measurement(options, judged[options.map], checkpoint, windows)
+        summary["map"], space = measurement.measure(summary["digital"]["digital_w8a8"]["kl"], ACCEPTED_LOSS)
         if options.steps is not None:
-            summary["descent"] = surveyor.descend(options.steps, options.loss_scale, options.grid)
+            summary["descent"] = measurement.descend(options.steps, options.loss_scale, options.grid)
     reporting.write(summary, options.out)
     figures.draw(summary, space, options.out)
-    report.show(summary, options.out)
+    report.print_report(summary, options.out)
     return summary
 
 
-def _candidates(options: Target) -> dict[str, Candidate]:
-    found = {
+def _candidates(options: TargetOptions) -> dict[str, Candidate]:
+    candidates = {
         name: of_scenario(name, options.set, options.rows, options.effective_bits)
         for name in dict.fromkeys(options.scenarios)
     }
     if options.core is not None:
-        found[OWN] = of_file(options.core, options.ranges, options.set)
-    if not found:
+        candidates[OWN] = of_file(options.core, options.ranges, options.set)
+    if not candidates:
         raise ValueError("scenarios = () leaves nothing to judge; name one, or give a core")
-    return found
+    return candidates
 
 
-def _surveyor(options: Target, candidate: Candidate, checkpoint: models.Checkpoint, windows: np.ndarray) -> Surveyor:
-    # A core of one's own may have been calibrated, as the size that it has.
+def _map_measurement(
+    options: TargetOptions, candidate: Candidate, checkpoint: models.Checkpoint, windows: np.ndarray
+) -> MapMeasurement:
+    # A user's core may be calibrated, which holds for its own size alone.
     sizes = (candidate.core.rows,) if options.map == OWN else options.sizes
-    return Surveyor(
+    return MapMeasurement(
         candidate=candidate,
         workload=options.workload,
         axes=dataclasses.replace(options.axes, sizes=sizes),
@@ -168,10 +169,10 @@ def _surveyor(options: Target, candidate: Candidate, checkpoint: models.Checkpoi
 
 
 def _summary(
-    options: Target, candidates: Mapping[str, Candidate], checkpoint: models.Checkpoint, windows: np.ndarray
-) -> tuple[dict[str, Any], dict[str, Candidate]]:
-    """The summary without the map, and the candidates at the mean drive that was measured."""
-    # A window's key follows from its number: the same windows once more are the same text under other noise.
+    options: TargetOptions, candidates: Mapping[str, Candidate], checkpoint: models.Checkpoint, windows: np.ndarray
+) -> tuple[TargetSummary, dict[str, Candidate]]:
+    """Return the summary without the map, and the candidates at their measured mean drive."""
+    # The noise key of a window follows from its number, so repeated windows are the same text under other noise.
     repeated = np.tile(windows, (options.keys, 1))
     cases = [Case(name=name, core=c.core, windows=len(repeated), observed=True) for name, c in candidates.items()]
     dim = {
@@ -184,17 +185,26 @@ def _summary(
     results = measure(checkpoint, repeated, cases, options.seed, options.out / "results.sqlite")
     exact, workload = results["digital_fp32"], options.workload
     measured_on = f"{options.model_name}, first window of {options.text}"
-    judged = {name: c.at_drive(results[name].mean_drive, measured_on) for name, c in candidates.items()}
+    drives = {name: billing.observed_drive(results[name]) for name in candidates}
+    judged = {name: c.at_drive(drives[name], measured_on) for name, c in candidates.items()}
     digital = {"digital_w8a8": loss(results["digital_w8a8"], exact, options.keys)}
-    scenarios = {
+    scenarios: dict[str, ScenarioVerdict] = {
         name: {
             **verdict.energy(candidate, workload, options.draws, options.sobol_draws, options.seed),
             **loss(results[name], exact, options.keys),
-            "mean_drive": results[name].mean_drive,
+            "mean_drive": drives[name],
         }
         for name, candidate in judged.items()
     }
-    return {
+    full_scale_light: dict[str, FullScaleLight] = {
+        name: {
+            "bits": FULL_SCALE_BITS,
+            "watts_at_exaops": float(workload.price(billing.with_mean_drive(core, drives[name])).watts_at()),
+            **loss(results[f"dim {name}"], exact),
+        }
+        for name, core in dim.items()
+    }
+    summary: TargetSummary = {
         **options.described(),
         "keys": options.keys,
         "effective_bits": options.effective_bits,
@@ -206,21 +216,15 @@ def _summary(
         "changes": list(options.set),
         "scenarios": scenarios,
         "digital": digital,
-        "full_scale_light": {
-            name: {
-                "bits": FULL_SCALE_BITS,
-                "watts_at_exaops": float(workload.price(basis.lent(core, results[name].mean_drive)).watts_at()),
-                **loss(results[f"dim {name}"], exact),
-            }
-            for name, core in dim.items()
-        },
+        "full_scale_light": full_scale_light,
         "digital_watts": {name: measured.ENERGY_PER_MAC[name].value * optics.EXAOPS / 2 for name in ("b200", "h200")},
         "map": None,
         "descent": None,
         "published_budget": [budget.compare(row, workload) for row in budget.PUBLISHED],
         "bills": {
-            name: bill.bills(candidate.core, SHOWN_BILLS, options.context, 1, measured_on)
+            name: billing.token_bills(candidate.core, SHOWN_BILLS, options.context, 1, measured_on)
             for name, candidate in judged.items()
         },
         "versions": reporting.versions(),
-    }, judged
+    }
+    return summary, judged

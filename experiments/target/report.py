@@ -1,49 +1,62 @@
-"""The verdict in words and numbers: every sentence is made from what was computed."""
+"""Report of the target on the terminal: tables, and sentences made from the computed numbers."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments.common import reporting
+from experiments.common.paired import Loss
+from experiments.common.verdict import SystemSize
 from experiments.plotting import waterfall
+from experiments.target.records import (
+    AccuracyMap,
+    BudgetComparison,
+    Descent,
+    FullScaleLight,
+    InterpolatedCore,
+    ScenarioVerdict,
+    TargetSummary,
+)
 from optics import EXAOPS
 
 DECIDING = 3
 
 
-def show(summary: dict[str, Any], out: Path) -> None:
-    """Prints the tables, the verdict, the assumptions that decide it, and what the bill leaves out."""
-    scenarios = summary["scenarios"]
+def print_report(summary: TargetSummary, out: Path) -> None:
+    """Print the tables, the verdict, the constants that decide it, and the costs outside the bill."""
+    scenarios, target = summary["scenarios"], summary["target"]["watts"]
     print(
         f"\n{summary['shapes']}, {summary['workload']}, at 1 exaOPS; {summary['model']} on {summary['text']}, "
         f"{summary['windows']} x {summary['window_tokens']} tokens, {summary['keys']} draws of the noise"
     )
-    print(reporting.table([_HEADER, *(_cells(name, found) for name, found in scenarios.items())]))
+    print(reporting.table([_HEADER, *(_cells(name, scenario) for name, scenario in scenarios.items())]))
     w8a8 = summary["digital"]["digital_w8a8"]
     print(
         f"kW: nominal, and 5 to 95 % over the ranges of all constants, {summary['draws']} draws; closes: share of them "
-        f"at or under {summary['target']['watts'] / 1e3:g} kW; parts: the same with the design's choices held.\n"
+        f"at or under {target / 1e3:g} kW; parts: the same with the design's choices held.\n"
         f"Digital W8A8 loses {_with_error(w8a8)} (KL {w8a8['kl']:.4f})."
     )
-    for name, found in scenarios.items():
-        print(f"Bill of {name}: {'; '.join(found['bill_rests_on'])}.")
+    for name, scenario in scenarios.items():
+        print(f"Bill of {name}: {'; '.join(scenario['bill_rests_on'])}.")
     print("\nThe machine around the cores:")
-    print(reporting.table([_MACHINE, *(_machine_cells(name, found["system"]) for name, found in scenarios.items())]))
+    print(
+        reporting.table([_MACHINE, *(_machine_cells(name, scenario["system"]) for name, scenario in scenarios.items())])
+    )
     print("\nWeights stay for so many vectors: fJ/MAC of fetching, writing and waiting; share of the time at work; kW")
     print(reporting.table(_reload_rows(scenarios)))
-    for name, found in scenarios.items():
+    for name, scenario in scenarios.items():
         print(f"\nWhat decides {name}, Sobol total index of ln(watts), and kW at the ends of its range alone:")
-        print(reporting.table([("", "S_T", "kW low", "kW high", "nominal (range)", "known how"), *_deciding(found)]))
+        print(reporting.table([("", "S_T", "kW low", "kW high", "nominal (range)", "known how"), *_deciding(scenario)]))
     print(
         "\nThe published budget of such a machine, at its own mean drive of 0.2, fJ/MAC, and what its omitted costs "
         "add, one upon the other:"
     )
     print(reporting.table(_budget_rows(summary["published_budget"])))
-    if summary["map"]:
-        _show_map(summary)
+    if summary["map"] is not None:
+        _print_map(summary["map"])
     print("\nVerdict: " + " ".join(sentences(summary)))
     first = next(iter(scenarios.values()))
     print("\nNot in the bill: " + "; ".join(first["omitted"]) + ".")
-    counts = ", ".join(f"{name} {len(found['assumptions'])}" for name, found in scenarios.items())
+    counts = ", ".join(f"{name} {len(scenario['assumptions'])}" for name, scenario in scenarios.items())
     print(f"Assumed constants (listed in summary.json): {counts}.")
     drawn = ["waterfall", "tornado", *(["map", "pareto"] if summary["map"] else [])]
     print(f"Written: {out}/summary.json, " + ", ".join(f"{name}.png/.pdf" for name in drawn))
@@ -64,41 +77,41 @@ _HEADER = (
 _MACHINE = ("", "rows", "GHz", "ENOB", "cores", "at work", "weights held", "passes", "lasers", "ADCs", "tiles loaded/s")
 
 
-def _cells(name: str, found: dict[str, Any]) -> tuple[str, ...]:
-    watts = found["watts_at_exaops"]
+def _cells(name: str, scenario: ScenarioVerdict) -> tuple[str, ...]:
+    watts = scenario["watts_at_exaops"]
     return (
         name,
         f"{_kw(watts['nominal'])}",
         f"{_kw(watts['p05'])} to {_kw(watts['p95'])}",
-        _percent(found["probability_of_closing"]),
-        _percent(found["probability_of_closing_choices_held"]),
-        f"{found['fj_per_mac']:.3g}",
-        f"{found['fj_per_mac_on_core']:.3g}",
-        _with_error(found),
-        f"{found['kl']:.4f}",
-        f"{found['system']['source_power_w'] * 1e3:.3g}",
+        _percent(scenario["probability_of_closing"]),
+        _percent(scenario["probability_of_closing_choices_held"]),
+        f"{scenario['fj_per_mac']:.3g}",
+        f"{scenario['fj_per_mac_on_core']:.3g}",
+        _with_error(scenario),
+        f"{scenario['kl']:.4f}",
+        f"{scenario['system']['source_power_w'] * 1e3:.3g}",
     )
 
 
-def _machine_cells(name: str, found: dict[str, Any]) -> tuple[str, ...]:
+def _machine_cells(name: str, machine: SystemSize) -> tuple[str, ...]:
     return (
         name,
-        f"{found['rows']}",
-        f"{found['clock_hz'] / 1e9:g}",
-        f"{found['adc_enob']:g}",
-        f"{found['cores']:.0f}",
-        _percent(found["utilisation"]),
-        f"{found['resident_weights']:.3g}",
-        f"{found['passes']:.3g}",
-        f"{found['sources']:.3g}",
-        f"{found['converters']:.3g}",
-        f"{found['tile_loads_per_second']:.3g}",
+        f"{machine['rows']}",
+        f"{machine['clock_hz'] / 1e9:g}",
+        f"{machine['adc_enob']:g}",
+        f"{machine['cores']:.0f}",
+        _percent(machine["utilisation"]),
+        f"{machine['resident_weights']:.3g}",
+        f"{machine['passes']:.3g}",
+        f"{machine['sources']:.3g}",
+        f"{machine['converters']:.3g}",
+        f"{machine['tile_loads_per_second']:.3g}",
     )
 
 
-def _reload_rows(scenarios: dict[str, Any]) -> list[tuple[str, ...]]:
+def _reload_rows(scenarios: Mapping[str, ScenarioVerdict]) -> list[tuple[str, ...]]:
     rows = [("vectors", *scenarios)]
-    for cells in zip(*(found["reload"] for found in scenarios.values()), strict=True):
+    for cells in zip(*(scenario["reload"] for scenario in scenarios.values()), strict=True):
         rows.append(
             (
                 f"{cells[0]['vectors_per_load']:g}",
@@ -115,16 +128,20 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _with_error(found: dict[str, Any]) -> str:
-    error = found["delta_nll_stderr"]
-    return f"{found['delta_nll']:+.3f}" + ("" if error is None else f" ± {error:.3f}")
+def _with_error(loss: Loss) -> str:
+    error = loss["delta_nll_stderr"]
+    return f"{loss['delta_nll']:+.3f}" + ("" if error is None else f" ± {error:.3f}")
 
 
-def _deciding(found: dict[str, Any], count: int = 6) -> list[tuple[str, ...]]:
-    rows = []
-    for field, index in list(found["sobol"].items())[:count]:
-        swing = found["tornado"][field]
-        known = found["constants"][field]
+def _measured(core: InterpolatedCore) -> str:
+    return _with_error(core["measured"]) if "measured" in core else "not measured"
+
+
+def _deciding(scenario: ScenarioVerdict, count: int = 6) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for field, index in list(scenario["sobol"].items())[:count]:
+        swing = scenario["tornado"][field]
+        known = scenario["constants"][field]
         unit = "" if known["unit"] == "1" else f" {known['unit']}"
         span = f"{known['value']:.3g} ({known['low']:.3g} to {known['high']:.3g}){unit}"
         ends = _kw(swing["low"]), _kw(swing["high"])
@@ -132,10 +149,10 @@ def _deciding(found: dict[str, Any], count: int = 6) -> list[tuple[str, ...]]:
     return rows
 
 
-def _budget_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    steps = list(found[0]["steps"])
-    rows = [("", "published", steps[0], "ratio", *(f"+ {name}" for name in steps[1:]))]
-    for row in found:
+def _budget_rows(comparisons: Sequence[BudgetComparison]) -> list[tuple[str, ...]]:
+    steps = list(comparisons[0]["steps"])
+    rows: list[tuple[str, ...]] = [("", "published", steps[0], "ratio", *(f"+ {name}" for name in steps[1:]))]
+    for row in comparisons:
         values = row["steps"]
         rows.append(
             (
@@ -149,16 +166,17 @@ def _budget_rows(found: list[dict[str, Any]]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _show_map(summary: dict[str, Any]) -> None:
-    found = summary["map"]
-    error = "" if found["nll_per_kl_stderr"] is None else f" ± {found['nll_per_kl_stderr']:.2f}"
+def _print_map(accuracy: AccuracyMap) -> None:
+    error = "" if accuracy["nll_per_kl_stderr"] is None else f" ± {accuracy['nll_per_kl_stderr']:.2f}"
     print(
-        f"\nMap of {found['scenario']}: delta NLL is {found['nll_per_kl_fitted']:.2f}{error} of KL over "
-        f"{len(found['points'])} cores of {found['windows']} windows; so W8A8 loses "
-        f"{found['w8a8_delta_nll_from_kl']:.3f}."
+        f"\nMap of {accuracy['scenario']}: delta NLL is {accuracy['nll_per_kl_fitted']:.2f}{error} of KL over "
+        f"{len(accuracy['points'])} cores of {accuracy['windows']} windows; so W8A8 loses "
+        f"{accuracy['w8a8_delta_nll_from_kl']:.3f}."
     )
-    rows = [("cheapest core within", "rows", "light b", "ENOB", "GHz", "kW", "on core", "predicted", "measured")]
-    for entry in found["cheapest"]:
+    rows: list[tuple[str, ...]] = [
+        ("cheapest core within", "rows", "light b", "ENOB", "GHz", "kW", "on core", "predicted", "measured")
+    ]
+    for entry in accuracy["cheapest"]:
         name = f"{entry['most']:.3f} (over {entry['over']}), imperfections {entry['imperfections']}"
         core = entry["core"]
         if core is None:
@@ -174,48 +192,49 @@ def _show_map(summary: dict[str, Any]) -> None:
                 f"{core['watts'] / 1e3:.3g}",
                 f"{core['watts_on_core'] / 1e3:.3g}",
                 f"{core['delta_nll']:.3f}",
-                _with_error(core["measured"]),
+                _measured(core),
             )
         )
     print(reporting.table(rows))
 
 
-def sentences(summary: dict[str, Any]) -> list[str]:
+def sentences(summary: TargetSummary) -> list[str]:
     """The verdict on each scenario, then on accuracy, then on the descent."""
-    found = [_on_scenario(name, each, summary["target"]["watts"]) for name, each in summary["scenarios"].items()]
-    found += [
-        _on_reference(name, summary["scenarios"][name], each) for name, each in summary["full_scale_light"].items()
-    ]
-    if summary["map"]:
-        found += _on_accuracy(summary)
-    if summary["descent"]:
-        found.append(_on_descent(summary["descent"]))
-    return found
+    scenarios = summary["scenarios"]
+    verdicts = [_on_scenario(name, scenario, summary["target"]["watts"]) for name, scenario in scenarios.items()]
+    verdicts += [_on_full_scale_light(name, scenarios[name], dim) for name, dim in summary["full_scale_light"].items()]
+    if summary["map"] is not None:
+        verdicts += _on_accuracy(summary["map"], summary["accepted_loss"])
+    if summary["descent"] is not None:
+        verdicts.append(_on_descent(summary["descent"]))
+    return verdicts
 
 
-def _on_scenario(name: str, found: dict[str, Any], target: float) -> str:
-    watts = found["watts_at_exaops"]
+def _on_scenario(name: str, scenario: ScenarioVerdict, target: float) -> str:
+    watts = scenario["watts_at_exaops"]
     closes = watts["nominal"] <= target
     ratio = max(watts["nominal"] / target, target / watts["nominal"])
-    largest = sorted(found["components"], key=lambda line: -found["components"][line]["nominal"])[:DECIDING]
-    largest = [waterfall.LABELS.get(line, line) for line in largest]
-    core_alone = found["fj_per_mac_on_core"] * 1e-15 * EXAOPS / 2
+    components = scenario["components"]
+    largest = sorted(components, key=lambda name: -components[name]["nominal"])[:DECIDING]
+    labels = [waterfall.LABELS.get(name, name) for name in largest]
+    core_alone = scenario["fj_per_mac_on_core"] * 1e-15 * EXAOPS / 2
     alone = "would close" if core_alone <= target else "would not close either"
     text = (
         f"{name} draws {_kw(watts['nominal'])} kW (5 to 95 %: {_kw(watts['p05'])} to "
         f"{_kw(watts['p95'])}), {'under' if closes else 'over'} the target by a factor of {ratio:.2g}, and closes "
-        f"in {_percent(found['probability_of_closing'])} of the draws, at a loss of {_with_error(found)} nats a token; "
-        f"its largest costs are {', '.join(largest)}; the products on light alone ({core_alone / 1e3:.3g} kW) {alone}."
+        f"in {_percent(scenario['probability_of_closing'])} of the draws, at a loss of {_with_error(scenario)} nats "
+        f"per token; its largest costs are {', '.join(labels)}; the products on light alone "
+        f"({core_alone / 1e3:.3g} kW) {alone}."
     )
     if not closes:
-        text += " " + _what_would_close(found)
+        text += " " + _what_would_close(scenario["break_even"])
     return text
 
 
-def _on_reference(name: str, found: dict[str, Any], dim: dict[str, Any]) -> str:
+def _on_full_scale_light(name: str, scenario: ScenarioVerdict, dim: FullScaleLight) -> str:
     return (
         f"Light of {dim['bits']:g} bits against a detector's full scale, as most papers count, would bring {name} to "
-        f"{_kw(dim['watts_at_exaops'])} kW, and its loss from {found['kl']:.3g} to {dim['kl']:.3g} nats of KL."
+        f"{_kw(dim['watts_at_exaops'])} kW, and its loss from {scenario['kl']:.3g} to {dim['kl']:.3g} nats of KL."
     )
 
 
@@ -224,50 +243,49 @@ def _kw(watts: float) -> str:
     return f"{watts / 1e3:,.0f}" if watts >= 1e6 else f"{watts / 1e3:.3g}"
 
 
-def _what_would_close(found: dict[str, Any]) -> str:
-    alone = found["break_even"]
-    if not alone:
+def _what_would_close(break_even: Mapping[str, float]) -> str:
+    if not break_even:
         return "No single constant, moved to the end of its range, closes it."
-    listed = ", ".join(f"{field} at {value:.3g}" for field, value in list(alone.items())[:DECIDING])
+    listed = ", ".join(f"{field} at {value:.3g}" for field, value in list(break_even.items())[:DECIDING])
     return f"Alone would close it: {listed}."
 
 
-def _on_accuracy(summary: dict[str, Any]) -> list[str]:
-    found, texts = summary["map"], []
-    for entry in found["cheapest"]:
+def _on_accuracy(accuracy: AccuracyMap, accepted_loss: float) -> list[str]:
+    texts = []
+    for entry in accuracy["cheapest"]:
         if entry["over"] != "W8A8":
             continue
         core, how = entry["core"], entry["imperfections"]
-        level = f"{summary['accepted_loss']:g} nats of 8-bit digital, with its imperfections {how}"
+        level = f"{accepted_loss:g} nats of 8-bit digital, with its imperfections {how}"
         if core is None:
-            least = found["least_loss"][how]
+            least = accuracy["least_loss"][how]
             texts.append(
-                f"No core of {found['scenario']} on the map comes within {level}: the best loses "
+                f"No core of {accuracy['scenario']} on the map comes within {level}: the best loses "
                 f"{least['delta_nll_from_kl']:.3f} at {least['watts'] / 1e3:.3g} kW, where "
                 f"{entry['most']:.3f} is asked."
             )
         else:
             texts.append(
-                f"The cheapest core of {found['scenario']} within {level} draws {core['watts'] / 1e3:.3g} kW "
+                f"The cheapest core of {accuracy['scenario']} within {level} draws {core['watts'] / 1e3:.3g} kW "
                 f"({core['size']} rows, {core['light_bits']:.2g} bits of light, {core['enob']:.2g} ENOB, "
-                f"{core['clock_hz'] / 1e9:.2g} GHz); measured, it loses {_with_error(core['measured'])}."
+                f"{core['clock_hz'] / 1e9:.2g} GHz); measured, it loses {_measured(core)}."
             )
     return texts
 
 
-def _on_descent(found: dict[str, Any]) -> str:
-    best, start = found["best"], found["path"][0]
+def _on_descent(descent: Descent) -> str:
+    best, start = descent["best"], descent["path"][0]
     text = (
-        f"Descended in {found['evaluations']} evaluations ({found['loss_scale']:g} nats count as a factor e of watts): "
-        f"{best['clock'] / 1e9:.2g} GHz, {best['light_bits']:.2g} bits of light, {best['enob']:.2g} ENOB, "
+        f"Descended in {descent['evaluations']} evaluations ({descent['loss_scale']:g} nats count as a factor e of "
+        f"watts): {best['clock'] / 1e9:.2g} GHz, {best['light_bits']:.2g} bits of light, {best['enob']:.2g} ENOB, "
         f"{best['watts'] / 1e3:.3g} kW at KL {best['on_fresh_noise']['kl']:.3f}; figure of merit "
         f"{best['merit']:.3f} from {start['merit']:.3f}"
     )
-    if "grid" not in found:
+    if "grid" not in descent:
         return text + "."
-    top = found["grid"]["best"]
+    top = descent["grid"]["best"]
     return text + (
-        f", against {top['merit']:.3f} for the best of {found['grid']['evaluations']} on a grid; on fresh noise "
+        f", against {top['merit']:.3f} for the best of {descent['grid']['evaluations']} on a grid; on fresh noise "
         f"{best['on_fresh_noise']['merit']:.3f} ± {best['on_fresh_noise']['merit_stderr']:.3f} against "
         f"{top['on_fresh_noise']['merit']:.3f} ± {top['on_fresh_noise']['merit_stderr']:.3f}."
     )

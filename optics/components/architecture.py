@@ -1,9 +1,10 @@
-"""What an optical tensor core is made of: its parts, their numbers, and what follows from them alone."""
+"""The parts and numbers of an optical tensor core, and quantities derived from them."""
 
 from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from electronics import ADC, DAC, TIA, DigitalBackend, Number, Overhead, Part, choice, count, number
 from electronics.constants import ELEMENTARY_CHARGE
@@ -21,18 +22,30 @@ from optics.components.source import Source
 from optics.constants import transmission
 
 LEAST_ELECTRONS = 1e-4
-"""Of a full product in a symbol; with less, squares of currents leave the range of float32."""
+"""Smallest number of electrons that one full product may bring in a symbol.
+
+With fewer, squares of currents leave the range of float32.
+"""
 
 
 class Architecture(Part):
     """A rows x columns core that multiplies a vector by a matrix of transmissions in one symbol of 1 / clock.
 
-    `encoding` says how signs and bits are carried, and so how many symbols, sources, pixels and conversions a product
-    takes. `accumulate` tiles of a sum longer than the core are integrated before one conversion. `vectors_per_load`
-    is how many vectors pass between two loads of the mask. `device` is a serial number: it fixes the imperfections
-    that a device is made with, the same for all its products. `correction` is what a calibration found. `arithmetic`
-    is what the emulation multiplies light in: "bfloat16" rounds light and transmissions to eight significant bits, is
-    faster where hardware has units for it, and is for cores with more noise than that (docs/performance.md).
+    Attributes:
+        rows, columns: size of the mask.
+        accumulate: number of row tiles whose charges are integrated before one conversion, for sums longer than the
+            core.
+        arithmetic: number format in which the emulation multiplies light. "bfloat16" rounds light and transmissions to
+            eight significant bits; it is faster on hardware with units for it, and valid for cores whose noise is
+            larger than that rounding (docs/performance.md).
+        clock: symbol rate.
+        vectors_per_load: vectors between two loads of the mask.
+        device: serial number of the device. It seeds the fixed device-to-device variation, which is the same for all
+            products (`optics.components.device`).
+        encoding: how signs and bits are carried, and so how many symbols, sources, pixels and conversions a product
+            takes.
+        correction: digital correction found by a calibration.
+        effects: the share of each nonideality that acts.
     """
 
     rows: int = count(most=2**20)
@@ -64,25 +77,25 @@ class Architecture(Part):
 
     @property
     def rounds_light(self) -> bool:
-        """Whether the emulation multiplies light in eight significant bits."""
+        """Whether the emulation multiplies light in bfloat16."""
         return self.arithmetic == "bfloat16"
 
     @property
-    def ways(self) -> int:
-        """Pixels that one source lights."""
+    def pixels_per_source(self) -> int:
+        """Number of pixels that one source illuminates."""
         return self.encoding.pixels * self.encoding.planes * self.columns
 
     @property
     def pedestal(self) -> Number:
-        """Light that a dark pixel and stray light add to a diode's, over the modulated light of a clear pixel."""
+        """Light on a diode from a dark pixel and from stray light, relative to the modulated light of a clear pixel."""
         return self.mask.pedestal(self.effects.extinction) + self.effects.stray_light * self.space.stray_light
 
     @property
     def unit_current(self) -> Number:
-        """Photocurrent [A] of one full product: full drive through one clear pixel, less that through a dark one."""
+        """Photocurrent [A] of one full product: full drive through a clear pixel less full drive through a dark one."""
         loss_db = self.space.fan_out_loss_db + self.mask.loss_db + self.space.fan_in_loss_db
         modulated = 1 - self.effects.extinction / self.mask.extinction_ratio
-        power = self.source.power * transmission(loss_db) * modulated / self.ways
+        power = self.source.power * transmission(loss_db) * modulated / self.pixels_per_source
         return self.detector.responsivity(self.source.wavelength) * power
 
     @property
@@ -92,7 +105,7 @@ class Architecture(Part):
 
 
 def _check_combination(core: Architecture) -> None:
-    """Raises ValueError for numbers that are each possible and together are not, with the reason."""
+    """Raise ValueError, with the reason, for numbers that are valid one by one but not together."""
     code = core.encoding
     if core.accumulate > 1 and code.scales == "tile":
         raise ValueError(
@@ -119,7 +132,9 @@ def _check_combination(core: Architecture) -> None:
         )
     if checks.anywhere(core.device, lambda serial: serial != np.floor(serial)):
         raise ValueError(f"device = {core.device} must be a whole number: it is a serial number")
-    if checks.anywhere(_of_light(core), lambda n: n[0] * transmission(n[1]) * n[2] < LEAST_ELECTRONS * n[3] * n[4]):
+    if checks.anywhere(
+        _light_numbers(core), lambda n: n[0] * transmission(n[1]) * n[2] < LEAST_ELECTRONS * n[3] * n[4]
+    ):
         raise ValueError(
             f"{because()}source.power = {core.source.power} W at clock = {core.clock} Hz leaves less than "
             f"{LEAST_ELECTRONS:g} electrons of a full product in a symbol, after the losses of space and mask and the "
@@ -132,14 +147,15 @@ def _check_combination(core: Architecture) -> None:
             raise ValueError(f"correction.{name} has shape {found}; this core needs a number or {shape}")
 
 
-def _of_light(core: Architecture) -> tuple[Any, ...]:
-    """(power, loss [dB], responsivity, charge of an electron a symbol [A], pixels that a source lights).
+def _light_numbers(core: Architecture) -> tuple[Any, ...]:
+    """Power [W], loss [dB], responsivity [A/W], one electron per symbol [A] and pixels per source.
 
-    JAX compiles each operation on its arrays, so known numbers become NumPy's first.
+    Concrete numbers become NumPy arrays first, because JAX would compile each operation on them.
     """
     parts = (core.source, core.space, core.mask, core.detector, core.clock)
     source, space, mask, detector, clock = jax.tree.map(
-        lambda leaf: leaf if isinstance(leaf, jax.core.Tracer) else np.asarray(leaf), parts
+        lambda leaf: leaf if isinstance(leaf, Tracer) else np.asarray(leaf), parts
     )
     loss_db = space.fan_out_loss_db + mask.loss_db + space.fan_in_loss_db
-    return source.power, loss_db, detector.responsivity(source.wavelength), ELEMENTARY_CHARGE * clock, core.ways
+    electron_per_symbol = ELEMENTARY_CHARGE * clock
+    return source.power, loss_db, detector.responsivity(source.wavelength), electron_per_symbol, core.pixels_per_source

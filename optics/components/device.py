@@ -1,4 +1,4 @@
-"""What is fixed when a device is made: the gains, offsets and phases that all its products then see."""
+"""Device-to-device variation: gains, offsets and phases that are fixed for one device and differ between devices."""
 
 from typing import NamedTuple
 
@@ -11,11 +11,15 @@ from optics.components.architecture import Architecture
 
 
 class DeviceVariation(NamedTuple):
-    """The imperfections of one device, with their amounts in: factors about 1, and differences about 0.
+    """The fixed variation of one device: factors around 1 and offsets around 0, spreads included.
 
-    source_gain, source_offset [2, rows]: by rail; phase [1, rows]: cosine between a channel and what leaks into it;
-    pixel_gain [2, rows, columns]: by rail of the weight; output_gain, imbalance, adc_offset, column_light (what
-    vignetting leaves) [1, columns].
+    Attributes:
+        source_gain, source_offset: of the sources of the two rails, [2, rows].
+        phase: cosine of the optical phase between an input and the leakage of the earlier one, [1, rows].
+        pixel_gain: of the pixels of the two rails of a weight, [2, rows, columns].
+        output_gain, imbalance: of the diode pairs, [1, columns].
+        adc_offset: fraction of full scale, [1, columns].
+        column_light: share of the light that vignetting passes, [1, columns].
     """
 
     source_gain: jax.Array
@@ -28,7 +32,7 @@ class DeviceVariation(NamedTuple):
     column_light: jax.Array
 
     def cropped(self, rows: int, columns: int) -> "DeviceVariation":
-        """Of a tile that does not fill the core: its first rows and columns."""
+        """The variation of the first rows and columns, for a tile that does not fill the core."""
         return DeviceVariation(
             source_gain=self.source_gain[:, :rows],
             source_offset=self.source_offset[:, :rows],
@@ -41,11 +45,11 @@ class DeviceVariation(NamedTuple):
         )
 
 
-def make(core: Architecture) -> DeviceVariation:
-    """The device with the serial number `core.device`: same number, same device; spreads are Gaussian.
+def draw_variation(core: Architecture) -> DeviceVariation:
+    """Draw the variation of the device with the serial number `core.device`; spreads are Gaussian.
 
-    Every tile of every product passes through this one device. Amounts stand in the core's leaves, so a device under
-    sweep keeps its pattern while the spread changes.
+    The same number gives the same device, and every tile of every product passes through it. The spreads are leaves of
+    the core, so that a device keeps its pattern while a sweep changes them.
     """
     rows, columns, on = core.rows, core.columns, core.effects
     key = jax.random.key(jnp.asarray(core.device).astype(jnp.uint32))
@@ -61,9 +65,9 @@ def make(core: Architecture) -> DeviceVariation:
         * drift.thermal_gain(on.drift)
         * (1 + on.vignetting * (profile(rows)[None] - 1)),
         source_offset=on.source_mismatch * core.source.offset_mismatch * source_offset,
-        # A direction at random in the plane of two Gaussian numbers.
+        # Cosine of a uniform angle: the direction of a vector of two Gaussian numbers.
         phase=field[:1] / jnp.hypot(field[:1], field[1:]),
-        # The only pattern as large as the mask: it is drawn where there is a mismatch, at run time.
+        # The only pattern as large as the mask, so it is skipped at run time where there is no mismatch.
         pixel_gain=jax.lax.cond(
             jnp.asarray(pixel_spread) > 0,
             lambda: at_least(1 + pixel_spread * noise.normal(noise.streams(pixel_key), (2, rows, columns)), 0.0),
@@ -73,5 +77,5 @@ def make(core: Architecture) -> DeviceVariation:
         * (1 + on.drift * drift.rms(drift.receiver_rate) * output_drift),
         imbalance=on.detector_mismatch * core.detector.imbalance * imbalance,
         adc_offset=on.adc_offset * core.adc.offset_mismatch * adc_offset,
-        column_light=1 + on.vignetting * (profile(columns)[None] - 1),
+        column_light=jnp.asarray(1 + on.vignetting * (profile(columns)[None] - 1)),
     )

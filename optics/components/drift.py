@@ -1,17 +1,20 @@
-"""What changes between calibrations: gains that wander, and the temperature."""
+"""Drift between calibrations: wandering gains, and a change of temperature."""
 
 import jax.numpy as jnp
 
 from electronics.part import Number, Part, number
-from optics.components.signal import root
+from optics.components.signal import safe_sqrt
 
 
 class Drift(Part):
-    """Wandering of the gains of sources and receivers since the last calibration, `age` ago.
+    """Drift of the gains of sources and receivers since the last calibration.
 
-    source_rate, receiver_rate: random walk, relative rms per square root of a second; reversion: rate at which the
-    gains are drawn back to their means (Ornstein-Uhlenbeck), 0 for a free random walk. temperature_coefficient:
-    change of every source's light per kelvin, temperature_change: kelvins since the calibration.
+    Attributes:
+        source_rate, receiver_rate: relative rms of the random walk per square root of a second.
+        reversion: rate at which gains revert to their means (Ornstein-Uhlenbeck), 0 for a free random walk.
+        age: time since the calibration.
+        temperature_coefficient: relative change of the light of every source per kelvin.
+        temperature_change: since the calibration.
     """
 
     source_rate: Number = number("1/sqrt(s)", least=0, most=1, plausible=(None, 0.1))
@@ -29,19 +32,19 @@ class Drift(Part):
         relaxed = 2 * self.reversion * self.age
         small = relaxed < 1e-6
         safe = jnp.where(small, 1.0, relaxed)
-        return rate * root(self.age * jnp.where(small, 1 - relaxed / 2, -jnp.expm1(-safe) / safe))
+        return rate * safe_sqrt(self.age * jnp.where(small, 1 - relaxed / 2, -jnp.expm1(-safe) / safe))
 
     def thermal_gain(self, share: Number) -> Number:
-        """Factor on every source's light from the change of temperature."""
+        """Factor on the light of every source from the change of temperature, with `share` of it acting."""
         return 1 + share * self.temperature_coefficient * self.temperature_change
 
 
 class CalibrationSchedule(Part):
-    """Calibration as a cost: every `interval` the core is fed `probes` vectors in place of work."""
+    """Cost of calibration: every `interval` the core processes `probes` probe vectors instead of work."""
 
     interval: Number = number("s", least=1e-6, most=1e10)
     probes: Number = number("1", least=0, most=1e15)
 
     def lost_duty(self, vector_time: Number) -> Number:
-        """Share of the time that probes take, for `vector_time` [s] a vector."""
+        """Share of the time that probes take, at `vector_time` [s] per vector."""
         return self.probes * vector_time / self.interval

@@ -1,22 +1,28 @@
-"""Free space: a lens copies each source over the columns, another sums each column onto its detectors."""
+"""Free-space optics: one lens images each source onto all columns, another sums each column onto its detectors."""
 
 import jax
 import jax.numpy as jnp
 
 from electronics.numerics.bounds import inverse
 from electronics.part import Number, Part, number
-from optics.components.signal import Signal, neighbours, root, spread
+from optics.components.signal import Signal, nearest_neighbour_crosstalk, neighbours, safe_sqrt
 from optics.constants import transmission
 
 
 class FreeSpace(Part):
     """The optics before and after the weight mask.
 
-    Losses; vignetting, the loss from the centre of the plane to its edge along each axis; the shares of a channel's
-    light that reach the earlier and the later neighbour, of the inputs at the mask and of the outputs at the
-    detectors; rail_leak, the share that a detector's other rail gets (a polarising splitter's); stray_light, what
-    reaches a diode past the mask, as a share of what a clear pixel lets through; coherence, the degree of mutual
-    coherence of neighbouring inputs: 0 for independent lasers, 1 for one laser behind modulators.
+    Attributes:
+        fan_out_loss_db, fan_in_loss_db: losses before and after the mask.
+        vignetting: loss from the centre of the plane to its edge, along each axis.
+        input_crosstalk_earlier, input_crosstalk_later: shares of an input's light that reach the pixels of the earlier
+            and of the later input.
+        output_crosstalk_earlier, output_crosstalk_later: shares of a column's light that reach the detectors of the
+            earlier and of the later column.
+        coherence: degree of mutual coherence of neighbouring inputs, 0 for independent lasers, 1 for one laser behind
+            modulators.
+        rail_leak: share of the light that reaches the diode of the other rail (leakage of a polarising splitter).
+        stray_light: light that reaches a diode past the mask, as a share of that through a clear pixel.
     """
 
     fan_out_loss_db: Number = number("dB", least=0, most=60, plausible=(None, 20))
@@ -33,57 +39,74 @@ class FreeSpace(Part):
     def profile(self, places: int) -> jax.Array:
         """Light at each of `places` channels relative to the centre's: 1 - v r^2, r from -1 to 1, float32 [places]."""
         r = jnp.linspace(-1.0, 1.0, places, dtype=jnp.float32) if places > 1 else jnp.zeros(1, jnp.float32)
-        return 1 - self.vignetting * r**2
+        return jnp.asarray(1 - self.vignetting * r**2)
 
     def interferes(self, crosstalk: Number) -> jax.Array:
-        """Whether neighbouring inputs beat against one another, so that their light does not simply add."""
-        return self.coherence * crosstalk * self.input_crosstalk_later > 0
+        """Whether neighbouring inputs interfere, so that their powers do not add."""
+        return jnp.asarray(self.coherence * crosstalk * self.input_crosstalk_later > 0)
 
-    def lit_through(self, plane: jax.Array, crosstalk: Number) -> jax.Array:
-        """Pixels [rows, columns] as each source sees them, its neighbours' among them, where light simply adds."""
+    def through_input_crosstalk(self, plane: jax.Array, crosstalk: Number) -> jax.Array:
+        """Transmissions [rows, columns] from each source, with its share through the neighbouring rows.
+
+        Holds for incoherent inputs, whose powers add; `interfere` treats coherent ones, and this then changes nothing.
+        """
         share = jnp.where(self.interferes(crosstalk), 0.0, crosstalk)
-        # What a source gives to the later row is what that row's pixels add to its own.
-        return spread(plane, share * self.input_crosstalk_later, share * self.input_crosstalk_earlier, axis=0)
+        # The transpose of crosstalk between the sources: light given to the later row passes that row's pixels.
+        to_earlier, to_later = share * self.input_crosstalk_later, share * self.input_crosstalk_earlier
+        return nearest_neighbour_crosstalk(plane, to_earlier, to_later, axis=0)
 
-    def fan_out(self, light: Signal, ways: int) -> Signal:
-        """Power of each source [vectors, rows] -> power on each of the `ways` pixels that it lights."""
-        return light.times(transmission(self.fan_out_loss_db) / ways)
+    def fan_out(self, light: Signal, pixels: int) -> Signal:
+        """Power of each source [vectors, rows] -> power on each of the `pixels` pixels that it illuminates."""
+        return light.times(transmission(self.fan_out_loss_db) / pixels)
 
     def interfere(self, light: Signal, crosstalk: Number, phase: jax.Array, rails: int) -> Signal:
-        """Light [vectors, rows] with that of coherent neighbours; `crosstalk` is the share of their light that is on.
+        """Light [vectors, rows] after crosstalk and interference with coherent neighbours.
 
-        phase [rows] is the cosine of the optical phase between a channel and the earlier one's leakage.
+        Args:
+            light: power of each input.
+            crosstalk: share of the crosstalk that acts, from 0 to 1.
+            phase: cosine of the optical phase between each input and the leakage of the earlier one, [1, rows].
+            rails: light sources per input, 1 or 2.
         """
         earlier, later = crosstalk * self.input_crosstalk_earlier, crosstalk * self.input_crosstalk_later
-        # All inputs of a vector share its scale.
-        spilt = light.each(lambda value: spread(value, earlier, later, axis=1))
-        amplitude = 2 * self.coherence * root(later * (1 - earlier - later)) * phase
+        # No scale is needed: all inputs of a vector share one.
+        mixed = light.apply_linear(lambda value: nearest_neighbour_crosstalk(value, earlier, later, axis=1))
+        amplitude = 2 * self.coherence * safe_sqrt(later * (1 - earlier - later)) * phase
         plus, minus = (amplitude * beat for beat in _beats(light))
-        return spilt.plus(plus, plus) if rails == 1 else spilt.plus(plus - minus, plus + minus)
+        return mixed.plus(plus, plus) if rails == 1 else mixed.plus(plus - minus, plus + minus)
 
     def fan_in(self, light: Signal, column_light: jax.Array, crosstalk: Number, balanced: bool) -> Signal:
         """Power in each column [any, columns] behind the mask -> power on its detectors.
 
-        column_light [1, columns]: how much of it passes at each column's place in the plane, by `profile`.
+        Args:
+            light: power behind the mask.
+            column_light: share that vignetting passes at the place of each column, [1, columns], see `profile`.
+            crosstalk: share of the crosstalk that acts, from 0 to 1.
+            balanced: whether an output has two diodes, between which `rail_leak` acts.
         """
         earlier, later = crosstalk * self.output_crosstalk_earlier, crosstalk * self.output_crosstalk_later
-        summed = light.times(transmission(self.fan_in_loss_db)).each(lambda value: value * column_light)
+        summed = light.times(transmission(self.fan_in_loss_db)).apply_linear(lambda value: value * column_light)
         summed = summed._replace(
-            difference=spread(summed.difference, earlier, later, 1, light.scale, inverse(light.scale)),
-            total=spread(summed.total, earlier, later, 1),
+            differential=nearest_neighbour_crosstalk(
+                summed.differential, earlier, later, 1, light.scale, inverse(light.scale)
+            ),
+            total=nearest_neighbour_crosstalk(summed.total, earlier, later, 1),
         )
         if not balanced:
             return summed
-        return summed._replace(difference=summed.difference * (1 - 2 * crosstalk * self.rail_leak))
+        return summed._replace(differential=summed.differential * (1 - 2 * crosstalk * self.rail_leak))
 
 
 def _beats(light: Signal) -> tuple[jax.Array, jax.Array]:
-    """sqrt(P_i P_(i-1)) of each rail, as shares of full drive: the interference of a channel with what leaks from the
-    earlier one, |sqrt(k) a + sqrt(l) b|^2 = k a^2 + l b^2 + 2 sqrt(k l) a b cos(phi)."""
+    """Interference term sqrt(P_i P_(i-1)) of each rail, as a share of full drive.
+
+    An input of field a and the leakage of the earlier input, of field b, give
+    |sqrt(k) a + sqrt(l) b|^2 = k a^2 + l b^2 + 2 sqrt(k l) a b cos(phi).
+    """
 
     def beat(power):
         earlier, _ = neighbours(jnp.maximum(power, 0) / 2, 1)
-        return root(jnp.maximum(power, 0) / 2 * earlier)
+        return safe_sqrt(jnp.maximum(power, 0) / 2 * earlier)
 
-    difference = light.difference * inverse(light.scale)
-    return beat(light.total + difference), beat(light.total - difference)
+    differential = light.differential * inverse(light.scale)
+    return beat(light.total + differential), beat(light.total - differential)

@@ -1,11 +1,11 @@
-"""The weight mask: a plane of pixels whose transmission stands for the weights."""
+"""The weight mask: a plane of pixels whose transmissions represent the weights."""
 
 import jax
 import jax.numpy as jnp
 
 from electronics.numerics.bounds import inverse
-from electronics.numerics.rounding import replaced
-from electronics.numerics.xla import alone
+from electronics.numerics.rounding import straight_through
+from electronics.numerics.xla import fusion_barrier
 from electronics.part import Number, Part, number
 from optics.components.signal import neighbours
 from optics.constants import transmission
@@ -14,10 +14,16 @@ from optics.constants import transmission
 class WeightMask(Part):
     """Pixels of 2**bits levels between dark (1 / extinction ratio) and clear, behind an insertion loss.
 
-    smallest_step: smallest magnitude above none that a pixel can show, as a fraction of full scale; mismatch: spread
-    of the pixels' transmission, relative to each; blur: share of a pixel's light that shows its four neighbours'
-    weights. A load takes `update_time`, then one waits `settle_time`, while pixels approach their new value with the
-    time constant `response_time`.
+    Attributes:
+        bits: bits of a pixel.
+        extinction_ratio: transmission of a clear pixel over that of a dark one.
+        smallest_step: smallest nonzero magnitude that a pixel can show, as a fraction of full scale.
+        mismatch: rms pixel-to-pixel spread of the transmission, relative to each.
+        blur: share of a pixel's transmission that is that of its four neighbours.
+        loss_db: insertion loss.
+        write_energy: per pixel.
+        update_time: of a load. It is followed by `settle_time`, in which the pixels approach their new values with the
+            time constant `response_time`.
     """
 
     bits: Number = number("bit", least=1, most=16)
@@ -31,44 +37,59 @@ class WeightMask(Part):
     settle_time: Number = number("s", least=0, most=1e6, plausible=(None, 1))
     response_time: Number = number("s", least=1e-18, most=1e6, plausible=(None, 1))
 
-    def encodable(self, weight: jax.Array, full_scale: jax.Array, share: jax.Array) -> jax.Array:
-        """Weights within full_scale with those too small to be shown, but not 0, pushed up to the smallest step."""
+    def raise_to_smallest_step(self, weight: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
+        """Weights within full_scale, with nonzero magnitudes below the smallest step raised to it."""
         least = self.smallest_step * jax.lax.stop_gradient(full_scale)
-        held = jax.lax.stop_gradient(weight)
-        pushed = jnp.where(jnp.abs(held) < least, jnp.sign(held) * least, held)
-        return replaced(weight, pushed, full_scale, share)
+        constant = jax.lax.stop_gradient(weight)
+        raised = jnp.where(jnp.abs(constant) < least, jnp.sign(constant) * least, constant)
+        return straight_through(weight, raised, full_scale, share)
 
     def pedestal(self, share: Number) -> Number:
-        """Light through a dark pixel over the modulated light of a clear one: t0 / (1 - t0), t0 = share / ER."""
+        """Light through a dark pixel over the modulated light of a clear one: t0 / (1 - t0), with t0 = share / ER."""
         dark = share / self.extinction_ratio
         return dark / (1 - dark)
 
-    def unsettled(self, share: Number) -> Number:
-        """Share of the previous weights that still shows: exp(-settle time / response time)."""
+    def unsettled_share(self, share: Number) -> Number:
+        """Share of the previous weights left after settling: exp(-settle time / response time)."""
         return share * jnp.exp(-self.settle_time / self.response_time)
 
-    def show(self, level: jax.Array, full_scale: jax.Array, pedestal: Number, gain: jax.Array, unsettled, blur):
-        """What the pixels of one rail let through [rows, columns], full_scale [1, columns] standing for a clear one.
+    def transmission(
+        self,
+        level: jax.Array,
+        full_scale: jax.Array,
+        pedestal: Number,
+        gain: jax.Array,
+        unsettled_share: Number,
+        blur: Number,
+    ) -> jax.Array:
+        """Transmission of the pixels of one rail [rows, columns], as multiples of full_scale for a clear pixel.
 
-        level: the weights of this rail, from 0 to full_scale; pedestal: what a dark pixel lets through of a clear
-        one's modulated light; gain: mismatch. The weights shown before are taken to be like these, one column on.
+        Args:
+            level: weights of this rail, from 0 to full_scale.
+            full_scale: the weight that a clear pixel represents, [1, columns].
+            pedestal: transmission of a dark pixel over the modulated one of a clear pixel.
+            gain: mismatch of the pixels, [rows, columns].
+            unsettled_share: share of the previous weights, which are assumed to be these weights shifted by one column.
+            blur: share of the four neighbours.
         """
-        shown = (level + pedestal * full_scale) * gain
-        clear = inverse(full_scale)
+        written = (level + pedestal * full_scale) * gain
+        per_full_scale = inverse(full_scale)
 
-        # Pixels mix as light does, whatever number each column's light stands for.
-        def settling(shown, unsettled, full_scale, clear):
-            light = shown * clear
-            return shown + full_scale * (unsettled * (jnp.roll(light, 1, axis=1) - light))
+        # Pixels mix in light, so values of columns of different full scales are converted to light first.
+        def settle(written, unsettled_share, full_scale, per_full_scale):
+            light = written * per_full_scale
+            return written + full_scale * (unsettled_share * (jnp.roll(light, 1, axis=1) - light))
 
-        def blurring(shown, blur, full_scale, clear):
-            light = shown * clear
+        def blur_pixels(settled, blur, full_scale, per_full_scale):
+            light = settled * per_full_scale
             around = sum(beside for axis in (0, 1) for beside in neighbours(light, axis))
-            return shown + full_scale * (blur * (around / 4 - light))
+            return settled + full_scale * (blur * (around / 4 - light))
 
-        settled = alone(settling, unsettled > -1, shown, unsettled, full_scale, clear)
-        return alone(blurring, blur > -1, settled, blur, full_scale, clear)
+        settled = fusion_barrier(
+            settle, jnp.asarray(unsettled_share) > -1, written, unsettled_share, full_scale, per_full_scale
+        )
+        return fusion_barrier(blur_pixels, jnp.asarray(blur) > -1, settled, blur, full_scale, per_full_scale)
 
-    def clear(self, share: Number) -> Number:
-        """Modulated light through a clear pixel, as a share of what reaches it."""
+    def max_transmission(self, share: Number) -> Number:
+        """Modulated light through a clear pixel, as a share of the incident light."""
         return transmission(self.loss_db) * (1 - share / self.extinction_ratio)

@@ -1,10 +1,10 @@
-"""Which imperfections are on, as numbers: an ablation is a sweep like any other and compiles nothing."""
+"""Switches of all nonidealities, as numbers, so that an ablation is a sweep that compiles once."""
 
 import dataclasses
 
 from electronics.part import Number, Part, number
 
-# What is the same from one call to the next, so that a better device or calibration could be without it.
+# Nonidealities that are the same in every call, which a better device or calibration could remove.
 FIXED = (
     "dac_nonlinearity",
     "linearisation",
@@ -29,11 +29,12 @@ def _share():
 
 
 class Effects(Part):
-    """The share of each imperfection that acts: 1 as in nature, 0 as if it were not there.
+    """The share of each nonideality that acts: 1 as in the hardware, 0 for none.
 
-    Noise terms scale in variance, all others in amplitude. `linearisation` is what the inverse table leaves of the
-    source's curve; `source_mismatch` and `detector_mismatch` are gains and offsets; `memory` is the receiver's finite
-    bandwidth; `saturation` its full well; `correction` the share of a calibration's correction that is applied.
+    Noise scales in variance, everything else in amplitude. `linearisation` is the residual of the inverse table of the
+    source's curve. `source_mismatch` and `detector_mismatch` are gains and offsets. `memory` is inter-symbol
+    interference from the receiver's finite bandwidth, and `saturation` its full well. `correction` is the share of a
+    calibration's correction that is applied.
     """
 
     dac_clipping: Number = _share()
@@ -68,10 +69,10 @@ class Effects(Part):
 
     @classmethod
     def uniform(cls, share: float) -> "Effects":
-        """Every effect at the same share."""
+        """All effects at the same share."""
         return cls(**{field.name: share for field in dataclasses.fields(cls)})
 
     @classmethod
     def only(cls, *names: str) -> "Effects":
-        """The named effects as in nature and no other."""
+        """The named effects at 1 and all others at 0."""
         return cls.uniform(0.0).replace(dict.fromkeys(names, 1.0))

@@ -1,4 +1,4 @@
-"""What travels between the parts: numbers, and what they are physically."""
+"""The signal that travels between the parts, and mixing of neighbouring channels."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,48 +6,51 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.xla import alone
+from electronics.numerics.xla import fusion_barrier
 from electronics.part import Number
 
 
 class Signal(NamedTuple):
-    """The light or current of two rails, as their difference and their sum.
+    """Light or current of two rails, as their difference and their sum.
 
-    difference: what stands for the numbers, in the scale of the user's own product, so that with every effect off
-        they stay, bit for bit, what digital arithmetic gives; the quantity is difference / scale x unit.
-    total: all the light that is there, of which shot noise is made, as a share of full drive through a clear pixel;
-        the quantity is total x unit. Where there is one rail alone both are the same light.
-    scale: the value that stands for full drive through a clear pixel; unit: the quantity [W or A] at that value. The
-        parts that only attenuate or convert act on `unit` alone.
+    Attributes:
+        differential: plus rail less minus rail, in the scale of the user's own product, so that with every effect off
+            the values equal those of digital arithmetic bit for bit. The physical quantity is
+            differential / scale x unit.
+        total: sum of the rails, which sets the shot noise, as a share of full drive through a clear pixel. The physical
+            quantity is total x unit. With a single rail, `differential` and `total` describe the same light.
+        scale: the value that full drive through a clear pixel represents.
+        unit: the quantity [W or A] of full drive through a clear pixel. Parts that only attenuate or convert act on
+            `unit` alone.
     """
 
-    difference: jax.Array
+    differential: jax.Array
     total: jax.Array
     scale: jax.Array
     unit: Number
 
     def times(self, factor: Number) -> "Signal":
-        """The signal after a part that multiplies every number by the same factor."""
+        """The signal after a part that multiplies every value by the same factor."""
         return self._replace(unit=self.unit * factor)
 
-    def each(self, linear: Callable[[jax.Array], jax.Array]) -> "Signal":
-        """The signal after a linear part that treats both rails alike."""
-        return self._replace(difference=linear(self.difference), total=linear(self.total))
+    def apply_linear(self, part: Callable[[jax.Array], jax.Array]) -> "Signal":
+        """The signal after a linear part that acts alike on both rails."""
+        return self._replace(differential=part(self.differential), total=part(self.total))
 
-    def plus(self, difference: jax.Array, total: jax.Array) -> "Signal":
-        """The signal with more light, both numbers as shares of full drive through a clear pixel."""
-        return self._replace(difference=self.difference + difference * self.scale, total=self.total + total)
+    def plus(self, differential: Number, total: Number) -> "Signal":
+        """The signal with added light, both values as shares of full drive through a clear pixel."""
+        return self._replace(differential=self.differential + differential * self.scale, total=self.total + total)
 
 
-def root(variance: Number) -> jax.Array:
-    """Square root whose gradient at 0 is 0 and not infinite."""
+def safe_sqrt(variance: Number) -> jax.Array:
+    """Square root whose gradient at 0 is 0 instead of infinite."""
     positive = jnp.asarray(variance) > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
 
 
-def neighbours(values: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
-    """What stands one place earlier and one place later along `axis`; beyond the ends it is dark."""
-
+def neighbours(values: Number, axis: int) -> tuple[jax.Array, jax.Array]:
+    """The values one place earlier and one place later along `axis`; 0 beyond the ends."""
+    values = jnp.asarray(values)
     axis = axis % values.ndim
     padded = jnp.pad(values, [(int(d == axis),) * 2 for d in range(values.ndim)])
     count = values.shape[axis]
@@ -57,23 +60,24 @@ def neighbours(values: jax.Array, axis: int) -> tuple[jax.Array, jax.Array]:
     )
 
 
-def spread(
+def nearest_neighbour_crosstalk(
     values: jax.Array, to_earlier: Number, to_later: Number, axis: int, scale: Number = 1.0, inverse: Number = 1.0
 ) -> jax.Array:
-    """Values when each place gives these shares of its light to its neighbours, along `axis`; lost beyond the ends.
+    """Values after each channel gives the stated shares of its light to its two neighbours along `axis`.
 
-    It is light that spreads, not numbers: scale is what full light stands for, inverse = 1 / scale turns numbers into
-    light; values that are light themselves need neither.
+    Light beyond the ends is lost. Crosstalk mixes light and not numbers: where channels represent different scales,
+    `scale` is the value of full light in each channel, and `inverse` is 1 / scale. Values that are light themselves
+    need neither.
     """
 
-    def spilt(values, to_earlier, to_later, scale, inverse):
-        return values + spill(values * inverse, to_earlier, to_later, axis) * scale
+    def mixed(values, to_earlier, to_later, scale, inverse):
+        return values + neighbour_exchange(values * inverse, to_earlier, to_later, axis) * scale
 
-    # Shares are above -1 whatever is measured.
-    return alone(spilt, jnp.asarray(to_earlier) > -1, values, to_earlier, to_later, scale, inverse)
+    # The barrier's predicate must be true when the program runs: shares are above -1, also measured ones.
+    return fusion_barrier(mixed, jnp.asarray(to_earlier) > -1, values, to_earlier, to_later, scale, inverse)
 
 
-def spill(values: jax.Array, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:
-    """What each place gains and loses when it gives these shares of its light to its neighbours, along `axis`."""
+def neighbour_exchange(values: Number, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:
+    """Change of each channel's light when it exchanges the stated shares with its neighbours along `axis`."""
     before, after = neighbours(values, axis)
-    return to_later * (before - values) + to_earlier * (after - values)
+    return jnp.asarray(to_later * (before - values) + to_earlier * (after - values))

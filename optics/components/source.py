@@ -1,4 +1,4 @@
-"""The light sources of the inputs."""
+"""Light sources of the inputs."""
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +9,20 @@ from optics.components.signal import Signal
 
 
 class Source(Part):
-    """One light source a rail of an input, its power set by the drive through a `Transfer` curve.
+    """One light source per rail of an input; a `Transfer` curve maps the drive to its power.
 
-    power: optical power at full drive; bias_power: what is paid whether there is light or not; rin: relative
-    intensity noise, of which the share `rin_in_common` is that of one laser behind all inputs, and the rest each
-    source's own. gain_mismatch, offset_mismatch: spread from source to source of the light at full drive and at none,
-    as fractions of full drive. `mean_drive` is the mean magnitude of the inputs as a fraction of full scale, over MACs:
-    it does not touch the numbers, it says how much light is billed where nobody measured it (`price(readings=)`).
+    Attributes:
+        wavelength: optical wavelength.
+        power: optical power at full drive.
+        wall_plug_efficiency: optical power per electrical power above bias.
+        rin: relative intensity noise.
+        rin_in_common: share of the intensity noise that all sources have in common, as behind one laser; the rest is
+            independent from source to source.
+        gain_mismatch, offset_mismatch: rms source-to-source spread of the light at full drive and at zero drive, as
+            fractions of full drive.
+        bias_power: electrical power that is drawn with or without light.
+        mean_drive: mean magnitude of the inputs as a fraction of full scale, averaged over MACs. It sets the light
+            that `optics.price` bills for sites without diagnostics, and does not change results.
     """
 
     wavelength: Number = number("m", least=1e-7, most=1e-4, plausible=(3e-7, 1e-5))
@@ -29,10 +36,15 @@ class Source(Part):
     mean_drive: Number = number("1", least=1e-9, most=1)
 
     def emit(self, drive: jax.Array, full_scale: jax.Array, gain: jax.Array, offset: jax.Array, rails: int) -> Signal:
-        """Drive [vectors, rows] within full_scale [vectors, 1] -> the light of each input.
+        """Drive [vectors, rows] within full_scale [vectors, 1] -> light of each input.
 
-        gain, offset [2, rows] are those of the sources of the two rails. A lit source gives gain x drive + offset, a
-        dark one its offset; neither less than nothing.
+        A driven source emits gain x drive + offset and an undriven one its offset, neither below 0.
+
+        Args:
+            drive: signed drive; the sign selects the rail.
+            full_scale: drive that full power represents.
+            gain, offset: of the sources of the two rails, [2, rows].
+            rails: light sources per input, 1 or 2.
         """
         below = drive < 0
         modulated = drive * jnp.where(below, gain[1:], gain[:1])
@@ -40,18 +52,18 @@ class Source(Part):
         if rails == 1:
             extra = at_least(offset[:1], -light.total)
             return light.plus(extra, extra)
-        lit = at_least(jnp.where(below, offset[1:], offset[:1]), -light.total)
-        dark = at_least(jnp.where(below, offset[:1], offset[1:]), 0)
-        return light.plus(jnp.where(below, dark - lit, lit - dark), lit + dark)
+        driven = at_least(jnp.where(below, offset[1:], offset[:1]), -light.total)
+        undriven = at_least(jnp.where(below, offset[:1], offset[1:]), 0)
+        return light.plus(jnp.where(below, undriven - driven, driven - undriven), driven + undriven)
 
     def intensity_variance(self, bandwidth: Number) -> Number:
-        """Relative variance of the power from relative intensity noise: 10**(RIN / 10) B."""
+        """Relative variance of the power from relative intensity noise in `bandwidth` [Hz]: 10**(RIN / 10) B."""
         return 10.0 ** (self.rin / 10) * bandwidth
 
     def light_energy(self, light: Number, rate: Number) -> Number:
-        """Electrical energy [J] that becomes `light`, a share of full drive, over a symbol."""
+        """Electrical energy [J] for `light`, a share of full drive, during a symbol at `rate` [Hz]."""
         return self.power * light / (self.wall_plug_efficiency * rate)
 
     def bias_energy(self, rate: Number) -> Number:
-        """Electrical energy [J] of holding one source at threshold for one symbol."""
+        """Electrical energy [J] of the bias of one source during a symbol at `rate` [Hz]."""
         return self.bias_power / rate

@@ -1,56 +1,62 @@
-"""What a product costs on a core: energy by component, time, and loads of the mask."""
+"""Cost of a product on a core: energy by component, time, and loads of the mask."""
 
 import jax.numpy as jnp
 
 from electronics.part import Number
 from optics.components.architecture import Architecture
+from optics.core.cost_component import CostComponent
 from optics.datapath import tiling
 
 
 def energy(core: Architecture, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
     """Energy [J] by component of `vectors` vectors through a rows x columns product.
 
-    Unused rows are dark and unused columns are not read, but each source lights all columns of the core. Where the
-    second operand is not resident (it is an activation), the mask is written anew for these vectors. Calibration
-    costs the symbols that its probes take from the work. Operands are moved in the bits of all their digits and, where
-    they have a sign, one more; outputs in the bits of the ADC.
+    Unused rows are dark and unused columns are not converted, but each source illuminates all columns of the core.
+    Calibration costs the symbols that its probes take. Operands are moved in the bits of all their digits, plus one
+    for a sign, and outputs in the bits of the ADC.
+
+    Args:
+        core: the core.
+        rows, columns, vectors: of the product.
+        resident: whether the second operand stays on the mask for other vectors. An activation does not, and is
+            written for these vectors.
     """
     code, clock, digital = core.encoding, core.clock, core.digital
     tiles = _tiles(core, rows, columns)
     driven = vectors * rows * tiles.column_tiles
     symbols = driven * code.symbols
-    read = vectors * columns * tiles.row_tiles * code.readings
-    converted = vectors * columns * tiles.groups * code.readings
+    read = vectors * columns * tiles.row_tiles * code.conversions
+    converted = vectors * columns * tiles.groups * code.conversions
     written = fills(core, vectors, resident) * rows * columns
     operand = core.dac.bits * code.input_slices + int(code.inputs in ("rails", "slots"))
     weight = core.mask.bits * code.weight_slices + int(code.weights == "rails")
     fetch = digital.weight_fetch(weight) if resident else digital.input_movement(weight)
-    analogue = {
-        "DAC": symbols * core.dac.energy(clock),
-        "laser light": driven * core.source.light_energy(code.light(core.source.mean_drive), clock),
-        "laser bias": symbols * code.sources * core.source.bias_energy(clock),
-        "TIA": read * core.tia.energy(clock),
-        "ADC": converted * core.adc.energy(clock / tiles.accumulated),
+    analogue: dict[str, Number] = {
+        CostComponent.DAC: symbols * core.dac.energy(clock),
+        CostComponent.LASER_LIGHT: driven * core.source.light_energy(code.light(core.source.mean_drive), clock),
+        CostComponent.LASER_BIAS: symbols * code.sources * core.source.bias_energy(clock),
+        CostComponent.TIA: read * core.tia.energy(clock),
+        CostComponent.ADC: converted * core.adc.energy(clock / tiles.accumulated),
     }
     lost = core.upkeep.lost_duty(code.symbols / clock)
     return analogue | {
-        "input movement": driven * (digital.input_movement(operand) + digital.rescale_energy),
-        "output movement": converted * (digital.output_movement(core.adc.bits) + digital.rescale_energy),
-        "partial sums": converted * digital.partial_sum(tiles.groups * code.readings),
-        "weight fetch": written * fetch,
+        CostComponent.INPUT_MOVEMENT: driven * (digital.input_movement(operand) + digital.rescale_energy),
+        CostComponent.OUTPUT_MOVEMENT: converted * (digital.output_movement(core.adc.bits) + digital.rescale_energy),
+        CostComponent.PARTIAL_SUMS: converted * digital.partial_sum(tiles.groups * code.conversions),
+        CostComponent.WEIGHT_FETCH: written * fetch,
         # A weight owns as many pixels under each source of its input.
-        "mask write": written * code.sources * code.pixels * code.weight_slices * core.mask.write_energy,
-        "idle at reload": _waiting(core, fills(core, vectors, resident))
+        CostComponent.MASK_WRITE: written * code.sources * code.pixels * code.weight_slices * core.mask.write_energy,
+        CostComponent.IDLE_AT_RELOAD: _waiting(core, fills(core, vectors, resident))
         * (
             rows * tiles.column_tiles * code.sources * core.source.bias_power
             + columns * tiles.row_tiles * code.planes * core.tia.power
         ),
-        "calibration": lost / (1 - lost) * sum(analogue.values()),
+        CostComponent.CALIBRATION: lost / (1 - lost) * sum(analogue.values()),
     }
 
 
 def time(core: Architecture, rows: int, columns: int, vectors: float, resident: bool) -> Number:
-    """Time [s] that one core is held by `vectors` vectors through a product, loads and calibrations included."""
+    """Time [s] that `vectors` vectors through a product occupy one core, loads and calibrations included."""
     symbol_time = core.encoding.symbols / core.clock
     working = _tile_count(core, rows, columns) * (
         vectors * symbol_time + _waiting(core, fills(core, vectors, resident))
@@ -59,14 +65,14 @@ def time(core: Architecture, rows: int, columns: int, vectors: float, resident: 
 
 
 def loads(core: Architecture, rows: int, columns: int, vectors: float, resident: bool) -> Number:
-    """How many times a tile of weights is written for these vectors; a share of one where weights stay longer."""
+    """Number of tile writes for these vectors; below 1 where the weights stay for further vectors."""
     return _tile_count(core, rows, columns) * fills(core, vectors, resident) * core.encoding.passes
 
 
 def fills(core: Architecture, vectors: float, resident: bool) -> Number:
-    """How many times the weights of a product are brought to the mask, all slices counted once.
+    """Number of times that the weights of a product are written, all slices together counted once.
 
-    PreloadedCore weights stay for other vectors too; those that are not are written for these, at least once.
+    Resident weights serve other vectors too; other operands are written for these vectors, at least once.
     """
     loads_for_these = vectors / core.vectors_per_load
     return loads_for_these if resident else jnp.maximum(1.0, loads_for_these)

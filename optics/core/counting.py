@@ -1,10 +1,11 @@
-"""Where Gaussian shot noise misleads: outputs of few photo-electrons, and whether that matters on a core."""
+"""Validity of Gaussian shot noise: outputs of few photo-electrons, and whether they matter on a core."""
 
 import warnings
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from electronics import Number
 from electronics.constants import ELEMENTARY_CHARGE
@@ -13,22 +14,22 @@ from optics.datapath import tiling
 from optics.datapath.diagnostics import FEWEST_ELECTRONS, Diagnostics
 from optics.interpreter.plan import Site
 
-# With other noise of the receiver of this rms, in electrons, the sum is within 0.009 of a Gaussian distribution at any
-# light: 0.0665 x skewness (Edgeworth), which for a Poisson number of mean m beside a variance T is
-# m / (m + T)**1.5 <= 0.385 / sqrt(T).
+# With other receiver noise of this rms [electrons], the distribution of the sum is within 0.009 of a Gaussian one for
+# any light: the distance is 0.0665 x skewness (Edgeworth), and the skewness of a Poisson number of mean m plus noise
+# of variance T is m / (m + T)**1.5 <= 0.385 / sqrt(T).
 COVERING_ELECTRONS = 3.0
-# Mean magnitude of a Gaussian cut at four sigma, over its largest value.
+# Mean magnitude of a Gaussian truncated at four sigma, relative to its largest value.
 MEAN_WEIGHT = 0.2
-# Share of the conversions below the limit from which a warning is given.
+# Share of conversions below the limit above which a warning is given.
 WARNED_SHARE = 0.01
 
 
 def expected_electrons(core: Architecture, rows: int) -> Number:
-    """Photo-electrons that an output of a product `rows` long is expected to bring to one conversion.
+    """Expected photo-electrons per conversion of an output of a product of `rows` rows.
 
-    n_1 x (rows of a conversion) x (mean drive of an input) x (mean transmission), with `source.mean_drive` or, under an
-    offset, a half, and for the weights the mean magnitude 0.2 of a Gaussian cut at four sigma or a half; pedestals
-    included. An estimate before anything is run; `Diagnostics.share_below_counting_limit` is what was found.
+    n_1 x (rows of a conversion) x (mean drive of an input) x (mean transmission), pedestals included. The mean drive is
+    `source.mean_drive`, or 0.5 with an offset. The mean transmission is 0.2, of a Gaussian truncated at four sigma, or
+    0.5 with an offset. `Diagnostics.share_below_counting_limit` gives the measured counterpart.
     """
     code = core.encoding
     tiles = tiling.fit(rows, 1, core.rows, core.columns, core.accumulate)
@@ -38,24 +39,25 @@ def expected_electrons(core: Architecture, rows: int) -> Number:
 
 
 def receiver_electrons(core: Architecture) -> Number:
-    """Rms noise of the amplifier in a symbol and of the reset [electrons], as far as `effects.thermal` acts."""
+    """Rms noise of the amplifier in a symbol and of the reset [electrons], scaled by `effects.thermal`."""
     current = core.tia.noise_variance(core.tia.noise_bandwidth(core.clock)) + core.tia.reset_variance(core.clock)
     return (core.effects.thermal * current) ** 0.5 / (ELEMENTARY_CHARGE * core.clock)
 
 
 def matters(core: Architecture) -> bool:
-    """Whether a concrete core has Gaussian shot noise that no other noise of the receiver covers; False if traced."""
+    """Whether a concrete core has Gaussian shot noise that no other receiver noise covers; False if traced."""
     if core.detector.counting == "poisson" or _is_traced((core.effects, core.tia, core.clock)):
         return False
-    # A concrete core inside a trace of something else, as one that a jitted function closes over.
+    # The core may be concrete inside another trace, as one that a jitted function captures.
     with jax.ensure_compile_time_eval():
         return bool(np.any((core.effects.shot > 0) & (receiver_electrons(core) < COVERING_ELECTRONS)))
 
 
 def review(core: Architecture, sites: Sequence[Site], readings: Mapping[str, Diagnostics]) -> None:
-    """Warns of sites on a concrete core that are too dim for Gaussian shot noise: by what was read, or else expected.
+    """Warn about sites of a concrete core with too few photo-electrons for Gaussian shot noise.
 
-    An expectation warns from half the limit down, since `expected_electrons` is right within a factor of two or so.
+    Diagnostics decide where there are any, and `expected_electrons` elsewhere. The expectation warns below half of the
+    limit, since it is accurate to about a factor of two.
     """
     for name, found in readings.items():
         if isinstance(found, Diagnostics):
@@ -76,10 +78,10 @@ def review(core: Architecture, sites: Sequence[Site], readings: Mapping[str, Dia
 
 
 def warn_few_electrons(name: str, readings: Diagnostics, core: Architecture) -> None:
-    """Warns that outputs of the site or product `name` were too dim for Gaussian shot noise.
+    """Warn that outputs of the site or product `name` had too few photo-electrons for Gaussian shot noise.
 
-    Where more than WARNED_SHARE of the conversions received fewer than FEWEST_ELECTRONS photo-electrons and no other
-    noise of the receiver covers that (see `matters`). Says nothing of readings that are traced.
+    Warns where more than `WARNED_SHARE` of the conversions received fewer than `FEWEST_ELECTRONS` photo-electrons and
+    no other receiver noise covers that (see `matters`). Does not warn for traced diagnostics.
     """
     share = readings.share_below_counting_limit()
     if _is_traced(share) or not matters(core) or not np.max(share) > WARNED_SHARE:
@@ -92,4 +94,4 @@ def warn_few_electrons(name: str, readings: Diagnostics, core: Architecture) -> 
 
 
 def _is_traced(tree) -> bool:
-    return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(tree))
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))

@@ -1,9 +1,10 @@
-"""Calibrating full scales on sample data: one run that looks, and a core that then uses what was seen.
+"""Calibration of full scales on sample data: a run that observes the receivers, and a core that uses its result.
 
 ranges = optics.fit_ranges(forward)(core, key, params, sample)
 y = optics.emulate(forward)(optics.FixedRangeCore(core, ranges), key, params, x)
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,44 +14,50 @@ import jax.numpy as jnp
 from optics import checks
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.datapath.full_scale import SiteRange
-from optics.interpreter.emulate import emulate, of_turn
+from optics.interpreter.emulate import emulate
 from optics.interpreter.plan import Policy, Site, stationary
+from optics.interpreter.protocols import Core, PerSiteCore, PerStepCore, PreparableCore, ReviewingCore, index_scan
 
 
-class FixedRangeCore(NamedTuple):
-    """A core whose full scales are fixed at each site, `ranges` by site name: a pytree, to be jitted and swept."""
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FixedRangeCore(PreparableCore, PerSiteCore, PerStepCore, ReviewingCore, Core):
+    """A core whose full scales are fixed at each site: a pytree, to be jitted and swept.
+
+    core: the core without fixed scales; ranges: by site name, as `fit_ranges` returns them.
+    """
 
     core: TensorCore | RealizedCore
     ranges: dict[str, SiteRange]
 
     def prepare(self) -> "FixedRangeCore":
-        """With the imperfections of the device drawn, once for many products."""
-        return self._replace(core=self.core.prepare())
+        """The core with the variation of its device drawn, once for many products."""
+        return FixedRangeCore(self.core.prepare(), self.ranges)
 
     def at(self, name: str) -> RealizedCore:
-        """The core at a site. Raises ValueError for one that was not calibrated."""
+        """The core of a site. Raises ValueError for a site that was not calibrated."""
         if name not in self.ranges:
             raise ValueError(f"site {name!r} has no calibrated range; there are: {', '.join(sorted(self.ranges))}")
         prepared = self.core.prepare()
-        return RealizedCore(prepared.core, prepared.device, self.ranges[name])
+        return RealizedCore(prepared.core, prepared.variation, self.ranges[name])
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
         self.core.review(sites, readings)
 
-    def turn(self, number: jax.Array, names: set[str]) -> "FixedRangeCore":
-        """In a turn of the scan that holds the named sites."""
-        return self._replace(ranges=of_turn(self.ranges, number, names))
+    def at_scan_step(self, step: jax.Array, names: set[str]) -> "FixedRangeCore":
+        """The core in one step of the scan that contains the sites `names`."""
+        return FixedRangeCore(self.core, index_scan(self.ranges, step, names))
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        """Of no site in particular, so refused."""
+        """Raise ValueError: there is no site without `emulate`."""
         raise ValueError("a FixedRangeCore has full scales for the sites of a function: run it through optics.emulate")
 
     observe = matmul
 
 
 class _Extremes(NamedTuple):
-    """What the receivers of a site saw, by column, and its inputs."""
+    """Largest magnitude, sum of squares and count at the receivers of a site, by column, and its largest input."""
 
     peak: jax.Array
     square: jax.Array
@@ -58,7 +65,7 @@ class _Extremes(NamedTuple):
     largest: jax.Array
 
     def joined(self, other: "_Extremes") -> "_Extremes":
-        """Of two products, as one."""
+        """The extremes of two products as those of one."""
         return _Extremes(
             jnp.maximum(self.peak, other.peak),
             self.square + other.square,
@@ -67,7 +74,7 @@ class _Extremes(NamedTuple):
         )
 
     def folded(self) -> "_Extremes":
-        """Of the products along a leading axis, as one."""
+        """The extremes of the products along a leading axis as those of one."""
         return _Extremes(
             jnp.max(self.peak, axis=0),
             jnp.sum(self.square, axis=0),
@@ -77,7 +84,7 @@ class _Extremes(NamedTuple):
 
 
 class _Finder(NamedTuple):
-    """A core that passes exact products on and says what its receivers would have seen of them."""
+    """A core that returns its products and the extremes at its receivers."""
 
     core: RealizedCore
 
@@ -85,23 +92,23 @@ class _Finder(NamedTuple):
         return self.core.matmul(x, w, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, _Extremes]:
-        y, seen = self.scaled(x, w).walk(x, w, key, observe=True)
-        columns = w.shape[1]
-        count = seen["conversions"] / seen["peak"].shape[0]
-        return y, _Extremes(seen["peak"][:columns], seen["square"][:columns], count, jnp.max(jnp.abs(x)))
+        y, observed = self.scaled(x, w).observe_receivers(x, w, key=key)
+        seen, columns = observed.receivers, w.shape[1]
+        count = seen.conversions / seen.peak.shape[0]
+        return y, _Extremes(seen.peak[:columns], seen.square[:columns], count, jnp.max(jnp.abs(x)))
 
     def scaled(self, x: jax.Array, w: jax.Array) -> RealizedCore:
-        """The core with each vector scaled to its own largest element."""
+        """The core, with each vector scaled to its own largest element."""
         return self.core
 
 
 class _FixedFinder(_Finder):
-    """The same, full drive standing for the largest input of the site, as it will in use."""
+    """As `_Finder`, with full drive for the largest input of the site, as it will be in use."""
 
     def scaled(self, x: jax.Array, w: jax.Array) -> RealizedCore:
         largest = jnp.max(jnp.abs(x))
         fixed = SiteRange(jnp.ones(w.shape[1], jnp.float32), jnp.where(largest > 0, largest, 1.0))
-        return RealizedCore(self.core.core, self.core.device, fixed)
+        return RealizedCore(self.core.core, self.core.variation, fixed)
 
 
 def fit_ranges(
@@ -112,13 +119,16 @@ def fit_ranges(
     loading: float | None = None,
     fixed_inputs: bool = False,
 ) -> Callable[..., dict[str, SiteRange]]:
-    """A function of (core, key, *args) that runs `fun` on sample arguments and returns the ranges of its sites.
+    """Return a function of (core, key, *args) that runs `fun` on sample arguments and returns ranges by site name.
 
-    The full scale of each column is the largest magnitude that its receiver saw on the sample; with `loading`, that
-    many times its rms, and the largest magnitude where that is less. With `fixed_inputs` full drive stands for the
-    largest input of the site, and not of each vector. The ranges hold for the shapes, tiles and encoding that they
-    were taken with; those of a scan have its turns as leading axis. Clipping and rounding of the ADC are off while
-    the sample runs, the other effects are on.
+    The ranges hold for the shapes, tiles and encoding that they were taken with. Those of sites in a scan have its
+    steps as leading axis. Clipping, rounding and noise of the ADC are off while the sample runs.
+
+    Args:
+        fun, weights, policy: as for `emulate`.
+        loading: full scale of each column as a multiple of its rms, but at most the largest magnitude on the sample;
+            None for that largest magnitude.
+        fixed_inputs: whether full drive represents the largest input of the site, instead of that of each vector.
     """
 
     def fit(core: TensorCore, key: jax.Array, *args: Any, **kwargs: Any) -> dict[str, SiteRange]:
@@ -133,7 +143,7 @@ def fit_ranges(
 
 
 def _range(seen: _Extremes, loading: float | None, fixed_inputs: bool) -> SiteRange:
-    # A column that saw nothing at all is given the range of one full product.
+    # A column that received nothing gets the range of one full product.
     full = jnp.where(seen.peak > 0, seen.peak, 1.0)
     if loading is not None:
         rms = jnp.sqrt(seen.square / seen.count[..., None])

@@ -1,4 +1,4 @@
-"""Putting a function's weights on the mask once, for many calls.
+"""Loading the weights of a function onto the mask once, for many calls.
 
 loaded = optics.load(forward)(core, params, x)
 y = optics.emulate(forward)(loaded, key, params, x)
@@ -14,40 +14,63 @@ import jax.numpy as jnp
 from optics import checks
 from optics.core.fit_full_scale import FixedRangeCore
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
-from optics.datapath.product import Weights
+from optics.datapath.loading import Weights
 from optics.interpreter import _jax, products
 from optics.interpreter._jax import JaxprEqn
-from optics.interpreter.emulate import Runner, at, of_turn, turned
+from optics.interpreter.emulate import Runner
 from optics.interpreter.plan import Policy, Site, stationary
+from optics.interpreter.protocols import (
+    CallCheckingCore,
+    Core,
+    LoadableCore,
+    PerSiteCore,
+    PerStepCore,
+    PreparableCore,
+    ReviewingCore,
+    at_scan_step,
+    at_site,
+    index_scan,
+)
 from optics.interpreter.sites import plan_call
 
 
-class PreloadedCore(NamedTuple):
-    """A core on whose mask a function's weights stand, by site name: a pytree, to be jitted.
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class PreloadedCore(PreparableCore, PerSiteCore, PerStepCore, CallCheckingCore, ReviewingCore, Core):
+    """A core with the weights of a function on its mask: a pytree, to be jitted.
 
-    The weights that are then passed to the function are not looked at where they stand on the mask. A core that is
-    swept has to be loaded anew: what the mask shows depends on it.
+    Weights passed to the function are ignored at the sites that are loaded. A sweep over the core has to load for each
+    core, because the planes depend on it.
+
+    Attributes:
+        core: the core below.
+        sites: loaded weights by site name.
+        fixed: arguments that are part of the function.
     """
 
     core: RealizedCore | FixedRangeCore
-    sites: dict[str, "Standing"]
+    sites: dict[str, "LoadedSite"]
     fixed: "Fixed"
 
-    def at(self, name: str) -> Any:
-        """The core at a site: with its weights on the mask, or loading them at each call if they could not stay."""
-        core = at(self.core, name)
-        return _StandingCore(core, self.sites[name], name) if name in self.sites else core
+    def prepare(self) -> "PreloadedCore":
+        """Itself: its device was drawn when the weights were loaded."""
+        return self
+
+    def at(self, name: str) -> Core:
+        """The core of a site, with its weights on the mask; a core that loads in each call at sites not loaded."""
+        core = self.core.at(name) if isinstance(self.core, FixedRangeCore) else self.core
+        return _LoadedSiteCore(core, self.sites[name], name) if name in self.sites else core
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
         self.core.review(sites, readings)
 
-    def turn(self, number: jax.Array, names: set[str]) -> "PreloadedCore":
-        """In a turn of the scan that holds the named sites."""
-        return PreloadedCore(turned(self.core, number, names), of_turn(self.sites, number, names), self.fixed)
+    def at_scan_step(self, step: jax.Array, names: set[str]) -> "PreloadedCore":
+        """The core in one step of the scan that contains the sites `names`."""
+        return PreloadedCore(at_scan_step(self.core, step, names), index_scan(self.sites, step, names), self.fixed)
 
     def check_call(self, fixed: dict[str, Any]) -> None:
-        """Raise ValueError where a call has not the numbers and strings that the weights were loaded with."""
+        """Raise ValueError unless a call has the numbers and strings that the weights were loaded with."""
         for name, value in self.fixed.values:
             if name not in fixed or fixed[name] != value:
                 now = repr(fixed[name]) if name in fixed else "an array"
@@ -57,7 +80,7 @@ class PreloadedCore(NamedTuple):
                 )
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        """Of no site in particular, so refused."""
+        """Raise ValueError: there is no site without `emulate`."""
         raise ValueError("a PreloadedCore core holds the weights of a function's sites: run it through optics.emulate")
 
     observe = matmul
@@ -66,30 +89,30 @@ class PreloadedCore(NamedTuple):
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class Fixed:
-    """The numbers and strings among the arguments of `load` that are part of the function, by name."""
+    """The numbers and strings among the arguments of `load`, by name; they are part of the function."""
 
     values: tuple[tuple[str, Any], ...]
 
 
-class Standing(NamedTuple):
-    """Weights as the mask shows them, and, where they were loaded for diagnostics, the matrix [rows, columns]."""
+class LoadedSite(NamedTuple):
+    """Loaded weights, and the matrix [rows, columns] where they were loaded with diagnostics."""
 
     weights: Weights
     matrix: jax.Array | None
 
 
-class _StandingCore(NamedTuple):
-    """A core as a site finds it, with the site's own weights on it already; those that are passed are not used."""
+class _LoadedSiteCore(NamedTuple):
+    """The core of one site with the weights of that site on its mask; weights that are passed are ignored."""
 
     core: RealizedCore
-    standing: Standing
+    loaded: LoadedSite
     name: str
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        return PreloadedMatrix(self.core, self.standing.weights, w.shape[0]).matmul(x, key=key)
+        return PreloadedMatrix(self.core, self.loaded.weights, w.shape[0]).matmul(x, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> Any:
-        matrix = self.standing.matrix
+        matrix = self.loaded.matrix
         if matrix is None:
             raise ValueError(
                 f"the weights of site {self.name!r} were loaded without the exact matrix that readings are held "
@@ -99,7 +122,7 @@ class _StandingCore(NamedTuple):
 
 
 class _Constants(Runner):
-    """Evaluates what is the same in each call with the same weights; all else is zero, and no product is done."""
+    """Evaluates the equations that depend on the weights alone; others give zeros, and no product is done."""
 
     def equation(self, plan, number, eqn, core, key, values):
         if number in plan.inner and (number in plan.constant or self.loads_in(plan, number)):
@@ -108,11 +131,11 @@ class _Constants(Runner):
             return _jax.bind(eqn, values), {}
         if number in plan.sites:
             return self.product(plan.sites[number], eqn, core, key, values)
-        # What is made of data is not evaluated: a `while` on zeros in place of data need not end.
+        # Equations of data are not evaluated: a `while` on zeros in place of data might not terminate.
         return _nothing(eqn), {}
 
     def loads_in(self, plan, number) -> bool:
-        """Whether the jaxprs inside an equation are entered for the sake of their sites."""
+        """Whether the jaxprs inside an equation are entered to load their sites."""
         return False
 
     def product(self, site, eqn, core, key, values):
@@ -126,7 +149,7 @@ class _Loader(_Constants):
         return any(inner.holds_optical() for inner in plan.inner[number])
 
     def enter(self, plan, number, eqn, core, key, values):
-        """What a turn of a `while` would load, no other need find, and the branch of a `cond` is not known."""
+        """Skip what cannot be loaded: steps of a `while` may differ, and the branch of a `cond` is not known."""
         if _jax.kind(eqn) not in ("while_loop", "cond"):
             return super().enter(plan, number, eqn, core, key, values)
         if number not in plan.constant:
@@ -138,21 +161,32 @@ class _Loader(_Constants):
             return _nothing(eqn), {}
         _, w = products.as_matrices(eqn, values, site.weights_first)
         matrix = w[0].T
-        weights = at(core, site.name).load(matrix).weights
-        return _nothing(eqn), {site.index: Standing(weights, matrix if self.diagnostics else None)}
+        site_core = at_site(core, site.name)
+        if not isinstance(site_core, LoadableCore):
+            raise TypeError(f"a core with a method 'load' is needed to load weights; got {site_core!r}")
+        weights = site_core.load(matrix).weights
+        return _nothing(eqn), {site.index: LoadedSite(weights, matrix if self.diagnostics else None)}
 
 
 def load(
     fun: Callable, weights: int | Sequence[int] = 0, *, policy: Policy = stationary, diagnostics: bool = False
 ) -> Callable[..., PreloadedCore]:
-    """A function of (core, *args) that returns the core with fun's weights on its mask; arguments as for `emulate`.
+    """Return a function of (core, *args) that loads the weights of `fun` onto the mask of the core.
 
-    Of the data only the shapes matter, so they may be `jax.ShapeDtypeStruct`s; a batch of another size, sequence or
-    length finds the same sites. Quantising, and all that the mask and the fixed optics do to a weight, is done here
-    and not in each call. Products of several matrices, in a `while` or in a `cond`, of two activations, and of weights
-    that data select are loaded in each call as without it. With `diagnostics` the matrices are kept beside, and
-    `emulate(..., diagnostics=True)` takes its readings against them; without, it is refused. Jit it for a large model.
-    Raises what `emulate` raises.
+    Rounding, and all that mask and optics do to the weights, is then done once instead of in each call. Products of
+    several matrices, in a `while` or a `cond`, of two activations, and of weights that data select are loaded in each
+    call. Jit the returned function for a large model.
+
+    Args:
+        fun, weights, policy: as for `emulate`.
+        diagnostics: keep the matrices as well, which `emulate(..., diagnostics=True)` needs.
+
+    Returns:
+        A function whose data arguments may be `jax.ShapeDtypeStruct`s, since only their shapes matter. A batch or a
+        sequence of another length has the same sites.
+
+    Raises:
+        ValueError: as `emulate`.
     """
 
     def loaded(core: TensorCore | RealizedCore | FixedRangeCore, *args: Any, **kwargs: Any) -> PreloadedCore:
@@ -169,10 +203,10 @@ def load(
 
 
 def _nothing(eqn: JaxprEqn) -> list[jax.Array]:
-    """Zeros where the equation's results would stand."""
+    """Zeros in place of the results of the equation."""
     return [
         jax.random.split(jax.random.key(0), _jax.shape(out))
-        if jax.dtypes.issubdtype(_jax.dtype(out), jax.dtypes.prng_key)
+        if jnp.issubdtype(_jax.dtype(out), jax.dtypes.prng_key)
         else jnp.zeros(_jax.shape(out), _jax.dtype(out))
         for out in eqn.outvars
     ]

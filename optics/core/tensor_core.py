@@ -5,57 +5,63 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from electronics import Number
-from electronics.numerics.matmul import product
 from optics import checks
-from optics.components import device as frozen
 from optics.components.architecture import Architecture
+from optics.components.device import DeviceVariation, draw_variation
 from optics.core import cost, counting
-from optics.datapath.diagnostics import Diagnostics
+from optics.datapath.diagnostics import Diagnostics, ProductObservation
 from optics.datapath.full_scale import SiteRange
-from optics.datapath.product import TiledMatmul, Weights
+from optics.datapath.loading import Weights, load_weights
+from optics.datapath.product import TiledMatmul
 from optics.interpreter.plan import Site
+from optics.interpreter.protocols import Core, ObservableCore, PreparableCore, ReviewingCore
 
 
 class TensorCore(Architecture):
-    """A machine that multiplies matrices and says what that costs; its fields are those of
-    `optics.components.architecture`.
+    """An optical tensor core that multiplies matrices and prices products, both from the same numbers.
 
-    A product goes through `optics.datapath.product` and `optics.datapath.analog`, its bill through `optics.core.cost`;
-    both read the same numbers.
+    Its fields are those of `optics.components.architecture.Architecture`. A product passes through
+    `optics.datapath.product` and `optics.datapath.analog`, see docs/architecture.md; `optics.core.cost` prices it.
+    Satisfies the protocols of `optics.interpreter.protocols` but for those of cores that differ between sites.
     """
 
     def prepare(self) -> "RealizedCore":
-        """This core with the imperfections of its device drawn, once for many products."""
-        return RealizedCore(self, _made(self))
+        """The core with the variation of its device drawn, once for many products."""
+        return RealizedCore(self, _draw_variation(self))
 
     def load(self, w: jax.Array) -> "PreloadedMatrix":
-        """w [rows, columns] put on the mask, once for many products; errors as `matmul`."""
+        """Load w [rows, columns] onto the mask, once for many products. Raises as `matmul`."""
         return self.prepare().load(w)
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        """x [..., rows] @ w [rows, columns] -> [..., columns], float32, as this core delivers it.
+        """x [..., rows] @ w [rows, columns] -> [..., columns] as this core computes it, float32.
 
-        Any size: what is larger than the core is tiled, each tile converts its own partial sums, and these are added
-        digitally. The gradient passes roundings straight through and noise as a reparametrisation. Raises ValueError
-        for shapes that do not fit, a dimension of 0, another dtype, and (outside a trace) weights that are not finite.
+        Products larger than the core are tiled: each tile converts its own partial sums, which are added digitally.
+        The gradient passes roundings straight through and noise by reparametrisation.
+
+        Raises:
+            ValueError: for shapes that do not fit, a dimension of 0, a dtype other than float32, and, outside of a
+                trace, weights that are not finite.
         """
         return self.prepare().matmul(x, w, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Diagnostics]:
-        """As `matmul`, and what was seen on the way, at the price of the exact product beside.
+        """As `matmul`, with diagnostics, for which the exact product is computed as well.
 
-        Outside a trace it warns where outputs are too dim for Gaussian shot noise, see `optics.core.counting`.
+        Outside of a trace, warns where outputs have too few photo-electrons for Gaussian shot noise, see
+        `optics.core.counting`.
         """
         y, readings = self.prepare().observe(x, w, key=key)
         counting.warn_few_electrons(f"a product of {w.shape[0]} x {w.shape[1]} weights", readings, self)
         return y, readings
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Diagnostics]) -> None:
-        """Warn of what a run's numbers cannot be trusted for, given its sites and what was read at them; never when
-        traced. See `optics.core.counting`."""
+        """Warn about sites with too few photo-electrons, given a run's sites and their diagnostics; never when traced.
+
+        See `optics.core.counting`.
+        """
         counting.review(self, sites, readings)
 
     def cost(self, *, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
@@ -75,112 +81,114 @@ class TensorCore(Architecture):
         return bits * self.digital.memory_energy
 
     def time(self, *, rows: int, columns: int, vectors: float, resident: bool) -> Number:
-        """Time [s] that one core is held by `vectors` vectors through a product, loads and calibrations included."""
+        """Time [s] that `vectors` vectors through a product occupy one core, loads and calibrations included."""
         return cost.time(self, rows, columns, vectors, resident)
 
     def loads(self, *, rows: int, columns: int, vectors: float, resident: bool) -> Number:
-        """How many times a tile of weights is written for these vectors; a share of one where weights stay longer."""
+        """Number of tile writes for these vectors; below 1 where the weights stay for further vectors."""
         return cost.loads(self, rows, columns, vectors, resident)
 
 
 @jax.tree_util.register_pytree_node_class
-class RealizedCore:
-    """A core and its device, ready for many products; `range` holds the full scales of a calibrated site."""
+class RealizedCore(PreparableCore, ObservableCore, ReviewingCore, Core):
+    """A core with the variation of its device drawn, ready for many products.
 
-    def __init__(self, core: TensorCore, device: frozen.DeviceVariation, range: SiteRange | None = None):
-        self.core, self.device, self.range = core, device, range
+    `range` holds the full scales of a calibrated site, or is None.
+    """
+
+    def __init__(self, core: TensorCore, variation: DeviceVariation, range: SiteRange | None = None):
+        self.core, self.variation, self.range = core, variation, range
 
     def tree_flatten(self):
-        return (self.core, self.device, self.range), None
+        return (self.core, self.variation, self.range), None
 
     @classmethod
     def tree_unflatten(cls, _, children) -> "RealizedCore":
         return cls(*children)
 
     def prepare(self) -> "RealizedCore":
-        """Itself: the device is drawn once."""
+        """Itself: the variation is drawn once."""
         return self
+
+    def load(self, w: jax.Array) -> "PreloadedMatrix":
+        """As `TensorCore.load`."""
+        w = checks.weights(w)
+        core, weights = _load(self, w)
+        return PreloadedMatrix(core, weights, w.shape[0])
+
+    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
+        """As `TensorCore.matmul`."""
+        x, w = checks.product(x, w)
+        y, _ = _multiply(self, x.reshape(-1, x.shape[-1]), w, key, False)
+        return _as_outputs(y, x)
+
+    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Diagnostics]:
+        """As `TensorCore.observe`."""
+        y, observed = self.observe_receivers(x, w, key=key)
+        x, w = checks.product(x, w)
+        return y, Diagnostics.of(y, x, w, observed)
+
+    def observe_receivers(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, ProductObservation]:
+        """As `matmul`, with what the receivers of the product show, by column."""
+        x, w = checks.product(x, w)
+        y, observed = _multiply(self, x.reshape(-1, x.shape[-1]), w, key, True)
+        assert observed is not None
+        return _as_outputs(y, x), observed
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Diagnostics]) -> None:
         """As `TensorCore.review`."""
         self.core.review(sites, readings)
 
-    def load(self, w: jax.Array) -> "PreloadedMatrix":
-        """As `TensorCore.load`."""
-        w = checks.weights(w)
-        return PreloadedMatrix(*_loaded(self, w), w.shape[0])
-
-    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        """As `TensorCore.matmul`."""
-        return self.walk(x, w, key, observe=False)[0]
-
-    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Diagnostics]:
-        """As `TensorCore.observe`."""
-        y, seen = self.walk(x, w, key, observe=True)
-        exact, x, w = product_of(x, w)
-        return y, Diagnostics(
-            outputs=jnp.float32(y.size),
-            signal=jnp.sum(exact**2),
-            error=jnp.sum((y - exact) ** 2),
-            # Sum over all outputs of sum_k |x_k| |w_k|, without the product of the magnitudes.
-            light=jnp.sum(jnp.abs(x), axis=tuple(np.arange(x.ndim - 1))) @ jnp.sum(jnp.abs(w), axis=1),
-            macs=jnp.float32(y.size * w.shape[0]),
-            **{name: seen[name] for name in Diagnostics._fields if name in seen},
-        )
-
-    def walk(self, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool):
-        """(y, all that was seen), see `optics.datapath.product`."""
-        x, w = checks.product(x, w)
-        y, seen = _walked(self, x.reshape(-1, x.shape[-1]), w, key, observe)
-        return y.reshape(*x.shape[:-1], w.shape[1]).astype(jnp.float32), seen
-
 
 @jax.tree_util.register_pytree_node_class
 class PreloadedMatrix:
-    """A matrix of `rows` rows that stands on the mask of a core: what is done once a load has been done."""
+    """A matrix of `rows` rows on the mask of a core, for many products."""
 
-    def __init__(self, prepared: RealizedCore, weights: Weights, rows: int):
-        self.prepared, self.weights, self.rows = prepared, weights, rows
+    def __init__(self, realized: RealizedCore, weights: Weights, rows: int):
+        self.realized, self.weights, self.rows = realized, weights, rows
 
     def tree_flatten(self):
-        return (self.prepared, self.weights), self.rows
+        return (self.realized, self.weights), self.rows
 
     @classmethod
     def tree_unflatten(cls, rows, children) -> "PreloadedMatrix":
-        return cls(*children, rows)
+        realized, weights = children
+        return cls(realized, weights, rows)
 
     def matmul(self, x: jax.Array, *, key: jax.Array) -> jax.Array:
-        """x [..., rows] -> [..., columns], as `TensorCore.matmul` with the matrix that was loaded."""
+        """x [..., rows] -> [..., columns], as `TensorCore.matmul` with the loaded matrix."""
         x = checks.inputs(x, self.rows)
-        y = _through(self.prepared, x.reshape(-1, self.rows), self.weights, key)
-        return y.reshape(*x.shape[:-1], y.shape[-1]).astype(jnp.float32)
+        y = _multiply_loaded(self.realized, x.reshape(-1, self.rows), self.weights, key)
+        return _as_outputs(y, x)
 
 
-# Compiled as a whole, once for each structure and shape: outside a jit each conditional would be compiled at each call.
-_made = jax.jit(frozen.make)
+# Each of these is compiled as a whole, once per structure and shape. Outside of `jit`, JAX would compile every
+# conditional anew at each call.
+_draw_variation = jax.jit(draw_variation)
 
 
 @partial(jax.jit, static_argnums=4)
-def _walked(prepared: RealizedCore, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool):
-    walk = TiledMatmul(prepared.core, prepared.device, prepared.range)
-    return walk(x, walk.load(w, observe), key, observe)
+def _multiply(
+    realized: RealizedCore, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool
+) -> tuple[jax.Array, ProductObservation | None]:
+    weights = load_weights(realized.core, realized.variation, w, observe)
+    return TiledMatmul(realized.core, realized.variation, realized.range)(x, weights, key, observe)
 
 
 @jax.jit
-def _loaded(prepared: RealizedCore, w: jax.Array) -> tuple[RealizedCore, Weights]:
-    """The core comes back as arrays of the device, which a call passes on sooner than numbers."""
-    weights = TiledMatmul(prepared.core, prepared.device, prepared.range).load(w)
-    if prepared.core.rounds_light:
-        weights = weights._replace(planes=weights.planes.shortened())
-    return prepared, weights
+def _load(realized: RealizedCore, w: jax.Array) -> tuple[RealizedCore, Weights]:
+    """The weights, and the core as arrays on the accelerator, which later calls pass on sooner than Python numbers."""
+    weights = load_weights(realized.core, realized.variation, w)
+    if realized.core.rounds_light:
+        weights = weights._replace(planes=weights.planes.in_bfloat16())
+    return realized, weights
 
 
 @jax.jit
-def _through(prepared: RealizedCore, x: jax.Array, weights: Weights, key: jax.Array) -> jax.Array:
-    return TiledMatmul(prepared.core, prepared.device, prepared.range)(x, weights, key)[0]
+def _multiply_loaded(realized: RealizedCore, x: jax.Array, weights: Weights, key: jax.Array) -> jax.Array:
+    return TiledMatmul(realized.core, realized.variation, realized.range)(x, weights, key)[0]
 
 
-def product_of(x: jax.Array, w: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The exact product, and its operands as arrays."""
-    x, w = checks.product(x, w)
-    return product(x, w), x, w
+def _as_outputs(y: jax.Array, x: jax.Array) -> jax.Array:
+    """y [vectors, columns] with the leading axes of x, float32."""
+    return y.reshape(*x.shape[:-1], y.shape[-1]).astype(jnp.float32)

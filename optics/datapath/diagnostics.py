@@ -1,28 +1,86 @@
-"""What the emulation saw at a site, as sums that add over tiles, scan iterations and calls."""
+"""Diagnostics of emulated products, as sums that add over tiles, scan steps and calls."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from electronics.numerics.matmul import product
 from electronics.part import Number
 
-# Below so many photo-electrons of an output, 4,096 draws tell counted ones from a Gaussian.
+# With fewer photo-electrons per output, 4,096 draws distinguish a Poisson distribution from a Gaussian one.
 FEWEST_ELECTRONS = 36.0
 
 
-class Diagnostics(NamedTuple):
-    """Sums over one or more products; every figure of merit is a ratio of two of them.
+class SymbolObservation(NamedTuple):
+    """What one symbol, or the sum of several, shows before it is converted.
 
-    outputs, signal, error: count of outputs, sum of y^2 and of (emulated y - exact y)^2 [units of y^2]
-    light: sum over outputs of sum_k |x_k| |w_k| [units of y]
-    conversions, clipped, relative_error: ADC conversions, those out of range, sum of the squared errors of the
-        partial sums as a fraction of the ADC's full scale
-    few_electrons: conversions whose diodes together received fewer than FEWEST_ELECTRONS photo-electrons, but for
-        vectors and columns of zeros
-    inputs, drive: count of inputs and sum of their magnitudes as a fraction of the DAC's full scale
-    macs, launched, detected: multiply-accumulates, photons that the sources send towards the columns in use, and
-        photo-electrons of all diodes
+    Attributes:
+        detected: photo-electrons of all diodes.
+        electrons: photo-electrons of each output, [vectors, width].
+        exact: exact product of the unrounded codes, [vectors, width].
+        launched: photons that the sources send towards the columns in use.
+    """
+
+    detected: jax.Array
+    electrons: jax.Array
+    exact: jax.Array
+    launched: jax.Array
+
+
+class ReceiverObservation(NamedTuple):
+    """What the receivers of a product show, summed over its tiles: see `Diagnostics`.
+
+    `peak` and `square` are the largest magnitude and the sum of squares at the input of the ADC behind each column, in
+    units of one full product, [columns]. The other fields are those of `Diagnostics`.
+    """
+
+    clipped: jax.Array
+    conversions: jax.Array
+    detected: jax.Array
+    few_electrons: jax.Array
+    launched: jax.Array
+    peak: jax.Array
+    relative_error: jax.Array
+    square: jax.Array
+
+    def joined(self, other: "ReceiverObservation") -> "ReceiverObservation":
+        """The observations of two parts of a product as one."""
+        added = jax.tree.map(jnp.add, self, other)
+        return added._replace(peak=jnp.maximum(self.peak, other.peak))
+
+    def over_column_tiles(self) -> "ReceiverObservation":
+        """The observations stacked by column tile as one: sums, and columns side by side."""
+        summed = {name: jnp.sum(value) for name, value in self._asdict().items() if name not in ("peak", "square")}
+        return ReceiverObservation(**summed, peak=self.peak.reshape(-1), square=self.square.reshape(-1))
+
+
+class ProductObservation(NamedTuple):
+    """What a product shows: `inputs` and `drive` as in `Diagnostics`, and its receivers."""
+
+    drive: jax.Array
+    inputs: jax.Array
+    receivers: ReceiverObservation
+
+
+class Diagnostics(NamedTuple):
+    """Sums over one or more products. Every figure of merit is a ratio of two of them.
+
+    Attributes:
+        outputs: number of outputs.
+        signal: sum of y^2 [units of y^2].
+        error: sum of (emulated y - exact y)^2 [units of y^2].
+        light: sum over outputs of sum_k |x_k| |w_k| [units of y].
+        conversions: number of ADC conversions.
+        clipped: number of conversions out of range.
+        relative_error: sum of the squared errors of the partial sums, as fractions of the ADC's full scale.
+        few_electrons: number of conversions whose diodes together received fewer than `FEWEST_ELECTRONS`
+            photo-electrons, without those of vectors and columns of zeros.
+        inputs: number of inputs.
+        drive: sum of the magnitudes of the inputs, as fractions of the DAC's full scale.
+        macs: number of multiply-accumulates.
+        launched: photons that the sources send towards the columns in use.
+        detected: photo-electrons of all diodes.
     """
 
     outputs: Number
@@ -39,8 +97,30 @@ class Diagnostics(NamedTuple):
     launched: Number
     detected: Number
 
+    @classmethod
+    def of(cls, y: jax.Array, x: jax.Array, w: jax.Array, observed: ProductObservation) -> "Diagnostics":
+        """Diagnostics of y [..., columns], emulated for x [..., rows] @ w [rows, columns]."""
+        exact, receivers = product(x, w), observed.receivers
+        # Sum over all outputs of sum_k |x_k| |w_k|, without the product of the magnitudes.
+        light = jnp.sum(jnp.abs(x), axis=tuple(range(x.ndim - 1))) @ jnp.sum(jnp.abs(w), axis=1)
+        return cls(
+            outputs=jnp.float32(y.size),
+            signal=jnp.sum(exact**2),
+            error=jnp.sum((y - exact) ** 2),
+            light=light,
+            conversions=receivers.conversions,
+            clipped=receivers.clipped,
+            relative_error=receivers.relative_error,
+            few_electrons=receivers.few_electrons,
+            inputs=observed.inputs,
+            drive=observed.drive,
+            macs=jnp.float32(y.size * w.shape[0]),
+            launched=receivers.launched,
+            detected=receivers.detected,
+        )
+
     def snr_db(self) -> jax.Array:
-        """Signal-to-noise ratio against the signal's own rms [dB]: what a network sees."""
+        """Signal-to-noise ratio against the rms of the signal itself [dB]."""
         return 10 * jnp.log10(self.signal / self.error)
 
     def effective_bits(self) -> jax.Array:
@@ -48,35 +128,35 @@ class Diagnostics(NamedTuple):
         return (self.snr_db() + 7.27) / 6.02
 
     def enob_full_scale(self) -> jax.Array:
-        """Effective bits of one conversion against the ADC's full scale: what data sheets state."""
+        """Effective bits of one conversion against the ADC's full scale, as data sheets state them."""
         sine_to_error_db = 10 * jnp.log10(0.5 * self.conversions / self.relative_error)
         return (sine_to_error_db - 1.76) / 6.02
 
-    def clip_rate(self) -> jax.Array:
+    def clip_rate(self) -> Number:
         """Share of the conversions that were out of range."""
         return self.clipped / self.conversions
 
-    def share_below_counting_limit(self) -> jax.Array:
-        """Share of the conversions with fewer than FEWEST_ELECTRONS photo-electrons, too few for a Gaussian."""
+    def share_below_counting_limit(self) -> Number:
+        """Share of the conversions with fewer than `FEWEST_ELECTRONS` photo-electrons, too few for a Gaussian."""
         return self.few_electrons / self.conversions
 
     def rho(self) -> jax.Array:
-        """rms(y) / mean(sum_k |x_k| |w_k|): the larger, the fewer photons a product needs."""
+        """rms(y) / mean(sum_k |x_k| |w_k|). A product of larger rho needs fewer photons."""
         return jnp.sqrt(self.signal * self.outputs) / self.light
 
-    def mean_drive(self) -> jax.Array:
+    def mean_drive(self) -> Number:
         """Mean magnitude of the inputs as a fraction of full scale."""
         return self.drive / self.inputs
 
-    def launched_per_mac(self) -> jax.Array:
-        """Photons that leave the sources per multiply-accumulate."""
+    def launched_per_mac(self) -> Number:
+        """Photons launched per multiply-accumulate."""
         return self.launched / self.macs
 
-    def detected_per_mac(self) -> jax.Array:
-        """Photo-electrons per multiply-accumulate."""
+    def detected_per_mac(self) -> Number:
+        """Photo-electrons detected per multiply-accumulate."""
         return self.detected / self.macs
 
 
 def total(readings: list[Diagnostics]) -> Diagnostics:
-    """The sum of several readings, each summed over its own axes first."""
+    """The sum of several diagnostics, each summed over its own axes first."""
     return jax.tree.map(lambda *leaves: sum(jnp.sum(leaf) for leaf in leaves), *readings)

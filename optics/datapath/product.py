@@ -1,258 +1,272 @@
-"""The digital side of a product: its scales, signs, digits and tiles, and putting their results together again."""
+"""A matrix product of any size: digital scales, signs, bit slices and tiles around the analogue path.
 
+The methods of `TiledMatmul` are in the order of the light. Between `_integrate_and_convert`, which calls the analogue
+path, and the digital sum nothing else happens to an output. What is done for speed is explained in
+docs/architecture.md.
+"""
+
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from electronics.numerics import noise
-from electronics.numerics.bounds import within
-from electronics.numerics.xla import held, stage
-from optics.components import encoding
+from electronics.numerics.bounds import inverse, within
+from electronics.numerics.xla import materialize, remat_stage
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
+from optics.components.encoding import bit_slices
 from optics.datapath import tiling
-from optics.datapath import weight_plane as plane
-from optics.datapath.analog import STREAMS, AnalogPath, Drive, Seen
-from optics.datapath.diagnostics import FEWEST_ELECTRONS
+from optics.datapath.analog import STREAMS, AnalogPath, SourceDrive
+from optics.datapath.diagnostics import FEWEST_ELECTRONS, ProductObservation, ReceiverObservation, SymbolObservation
 from optics.datapath.full_scale import SiteRange
-from optics.datapath.weight_plane import WeightCodes, WeightPlane
+from optics.datapath.loading import Weights, is_nonzero, largest, scale_or_one
+from optics.datapath.tiling import Tiles
+from optics.datapath.weight_plane import WeightPlane
 
-# A vector or column whose largest magnitude is no more than this counts as empty, so that the inverse of a scale and
-# its products with numbers of order one stay finite.
-SMALLEST = 1e-30
+# Outputs of a part of a product, and what was observed of it if anything is.
+Part = tuple[jax.Array, ReceiverObservation | None]
 
 
-class Weights(NamedTuple):
-    """A matrix as loaded: one or several planes a tile, and what is known digitally of it.
+class EncodedInputs(NamedTuple):
+    """Inputs as the DACs send them.
 
-    planes: stacked as [slices of a weight, column tiles, row tiles]; factors [slices]: what each slice's digit counts;
-    sums [column tiles, row tiles, 1, width]: of the codes over a tile's rows, all slices together; used [1, columns]:
-    0 for a column of zeros, else 1.
+    Attributes:
+        drives: one for each sign and bit slice, with arrays [row tiles, vectors, ...].
+        factors: value of the code of each drive.
+        sums: sums of the codes over the rows of a tile, all drives together, [row tiles, vectors, 1].
     """
 
-    planes: WeightPlane
-    factors: jax.Array
-    sums: jax.Array
-    used: jax.Array
-
-
-class Vectors(NamedTuple):
-    """Inputs as the DACs send them: one or several drives, each [row tiles, vectors, ...], what their digits count, and
-    the sums of their codes over a tile's rows [row tiles, vectors, 1], all together."""
-
-    drives: tuple[Drive, ...]
+    drives: tuple[SourceDrive, ...]
     factors: tuple[jax.Array, ...]
     sums: jax.Array
 
 
 class TiledMatmul:
-    """One core, one device, and the numbers of one site: `range`, where it was calibrated, holds its full scales."""
+    """Products on one core and one device; `site_range` holds the full scales of a calibrated site."""
 
-    def __init__(self, core: Architecture, frozen: DeviceVariation, range: SiteRange | None = None):
-        self.core, self.frozen, self.range, self.on = core, frozen, range, core.effects
-        self.tile = AnalogPath(core, frozen, range)
+    def __init__(self, core: Architecture, variation: DeviceVariation, site_range: SiteRange | None = None):
+        self.core, self.site_range, self.on = core, site_range, core.effects
+        self.analog = AnalogPath(core, variation, site_range)
 
-    def load(self, w: jax.Array, observe: bool = False) -> Weights:
-        """w [rows, columns] as the mask shows it; with `observe`, so that readings can be taken."""
-        lean = jax.checkpoint_policies.save_only_these_names(plane.SUMS)
-        return jax.checkpoint(lambda w: self._load(w, observe), policy=lean)(w)
-
-    def _load(self, w, observe):
-        core, code = self.core, self.core.encoding
-        tiles = self._tiles(*w.shape)
-        ws = tiling.cut_weights(w, tiles)
-        in_tile = largest(ws, axis=2)
-        in_column = jnp.broadcast_to(jnp.max(in_tile, axis=1, keepdims=True), in_tile.shape)
-        scale = or_one(in_column if code.scales == "vector" else in_tile)
-        factor, part = code.weight_part(ws, scale, tiling.lit(w.shape[0], tiles)[None, :, :, None])
-        strokes = encoding.digits(factor, part, scale, code.weight_slices, core.mask.bits, self.on.weight_rounding)
-        pixels = [WeightCodes(stroke.code, scale, is_used(in_column), stroke.exact) for stroke in strokes]
-        return Weights(
-            planes=tiling.each(
-                lambda told: plane.load(core, self.frozen, told, observe),
-                jax.tree.map(lambda *slices: jnp.stack(slices), *pixels),
-                axes=3,
-            ),
-            factors=jnp.stack([jnp.asarray(stroke.factor, jnp.float32) for stroke in strokes]),
-            sums=jnp.sum(encoding.total(strokes), axis=2, keepdims=True),
-            used=is_used(largest(w, axis=0)),
-        )
-
-    def __call__(self, x: jax.Array, weights: Weights, key: jax.Array, observe: bool = False) -> tuple[jax.Array, Seen]:
-        """x [vectors, rows] through a matrix -> y [vectors, columns], and with `observe` what was seen."""
-        code, columns = self.core.encoding, weights.used.shape[1]
-        x = code.carried(x)
-        tiles = self._tiles(x.shape[1], columns)
-        lit = tiling.lit(x.shape[1], tiles)
+    def __call__(
+        self, x: jax.Array, weights: Weights, key: jax.Array, observe: bool = False
+    ) -> tuple[jax.Array, ProductObservation | None]:
+        """x [vectors, rows] times loaded weights -> (y [vectors, columns], observation)."""
+        core, columns = self.core, weights.nonzero.shape[1]
+        x = core.encoding.representable(x)
+        tiles = tiling.fit(x.shape[1], columns, core.rows, core.columns, core.accumulate)
+        active = tiling.active_rows(x.shape[1], tiles)
         xs = tiling.cut_inputs(x, tiles)
         in_vector = jnp.broadcast_to(largest(x, axis=1), (*xs.shape[:2], 1))
         scale = self._input_scale(in_vector, xs)
-        vectors = stage(self._vectors)(xs, scale, in_vector, lit[:, None, :])
-        y, seen = self._strokes(tiles, vectors, weights, key, observe)
+        inputs = remat_stage(self._encode)(xs, scale, in_vector, active[:, None, :])
+        y, receivers = self._sum_over_slices(tiles, inputs, weights, key, observe)
         y = y[:, :columns]
-        if code.inputs == "offset" or code.weights == "offset":
-            offsets = self._offsets(vectors.sums, scale, weights, lit)[:, :columns]
-            y = y - offsets * is_used(in_vector[0]) * weights.used
-        if observe:
-            seen["inputs"] = jnp.float32(xs.size * tiles.column_tiles / tiles.height / tiles.row_tiles * x.shape[1])
-            seen["drive"] = tiles.column_tiles * jnp.sum(jnp.abs(xs) / scale)
-        return y, seen
+        if core.encoding.inputs == "offset" or core.encoding.weights == "offset":
+            offsets = self._offsets(inputs.sums, scale, weights, active)[:, :columns]
+            y = y - offsets * is_nonzero(in_vector[0]) * weights.nonzero
+        if receivers is None:
+            return y, None
+        return y, ProductObservation(
+            inputs=jnp.float32(xs.size * tiles.column_tiles / tiles.height / tiles.row_tiles * x.shape[1]),
+            drive=tiles.column_tiles * jnp.sum(jnp.abs(xs) / scale),
+            receivers=receivers,
+        )
 
-    def _tiles(self, rows, columns) -> tiling.Tiles:
-        return tiling.fit(rows, columns, self.core.rows, self.core.columns, self.core.accumulate)
+    def _input_scale(self, in_vector: jax.Array, xs: jax.Array) -> jax.Array:
+        """Scale: the input that full drive represents, [row tiles, vectors, 1]."""
+        if self.site_range is not None and self.site_range.input_scale is not None:
+            return jnp.broadcast_to(self.site_range.input_scale, in_vector.shape)
+        return scale_or_one(largest(xs, axis=2) if self.core.encoding.scales == "tile" else in_vector)
 
-    def _input_scale(self, in_vector, xs):
-        """What full drive stands for [row tiles, vectors, 1]."""
-        if self.range is not None and self.range.input_scale is not None:
-            return jnp.broadcast_to(self.range.input_scale, in_vector.shape)
-        return or_one(largest(xs, axis=2) if self.core.encoding.scales == "tile" else in_vector)
-
-    def _vectors(self, xs, scale, in_vector, lit) -> Vectors:
-        """What the DACs are told."""
-        core, on, code = self.core, self.on, self.core.encoding
+    def _encode(self, xs: jax.Array, scale: jax.Array, in_vector: jax.Array, active: jax.Array) -> EncodedInputs:
+        """Signs, digital correction, bit slices and DAC: inputs [row tiles, vectors, height] -> drives."""
+        core, on, encoding = self.core, self.on, self.core.encoding
         drives, factors, sums = [], [], jnp.zeros_like(scale)
-        for factor, part in code.input_parts(xs, scale, lit):
-            asked = core.correction.apart(part, on.correction)
-            asked = asked * core.correction.drive_gain(asked, on.correction)
-            least = -scale if code.sources == 2 else jnp.zeros_like(scale)
-            asked = asked + on.dac_clipping * (within(asked, least, scale) - asked)
-            for stroke in encoding.digits(factor, asked, scale, code.input_slices, core.dac.bits, on.dac_rounding):
-                exact = stroke.exact if code.input_slices > 1 else part
-                drives.append(self.tile.drive(stroke.code, exact, scale, is_used(in_vector)))
-                factors.append(jnp.asarray(stroke.factor, jnp.float32))
-                gain = core.correction.drive_gain(stroke.code, on.correction)
-                undone = stroke.code / jnp.where(gain > 0, gain, 1.0)
-                sums = sums + stroke.factor * jnp.sum(undone, axis=2, keepdims=True)
-        return Vectors(tuple(drives), tuple(factors), sums)
+        for factor, part in encoding.input_parts(xs, scale, active):
+            corrected = core.correction.undo_input_crosstalk(part, on.correction)
+            corrected = corrected * core.correction.drive_gain(corrected, on.correction)
+            least = -scale if encoding.sources == 2 else jnp.zeros_like(scale)
+            clipped = corrected + on.dac_clipping * (within(corrected, least, scale) - corrected)
+            for one in bit_slices(factor, clipped, scale, encoding.input_slices, core.dac.bits, on.dac_rounding):
+                exact = one.exact if encoding.input_slices > 1 else part
+                drives.append(self._drive(one.code, exact, scale, is_nonzero(in_vector)))
+                factors.append(jnp.asarray(one.factor, jnp.float32))
+                gain = core.correction.drive_gain(one.code, on.correction)
+                uncorrected = one.code / jnp.where(gain > 0, gain, 1.0)
+                sums = sums + one.factor * jnp.sum(uncorrected, axis=2, keepdims=True)
+        return EncodedInputs(tuple(drives), tuple(factors), sums)
 
-    def _strokes(self, tiles, vectors, weights, key, observe):
-        """Every stroke of the inputs through every stroke of the weights, their digits put together."""
-        pairs = [(a, b) for a in range(len(vectors.drives)) for b in range(weights.factors.shape[0])]
+    def _drive(self, codes: jax.Array, exact: jax.Array, scale: jax.Array, nonzero: jax.Array) -> SourceDrive:
+        """Analogue drive of codes [..., vectors, height] within scale, bent by the DAC and the source's curve.
+
+        The full scale of the receivers follows the norms of `exact`, the codes before rounding.
+        """
+        core, on = self.core, self.on
+        relative = exact * inverse(scale)
+        mean = jnp.mean(relative, axis=-1, keepdims=True)
+        about_mean = relative - mean if core.encoding.unipolar else relative
+        square = jnp.sum(about_mean**2, axis=-1, keepdims=True)
+        bent = core.dac.bend(codes, scale, on.dac_nonlinearity)
+        analogue = bent + on.linearisation * core.transfer.residual(bent, scale)
+        return SourceDrive(analogue, scale, nonzero, exact, mean, square)
+
+    def _sum_over_slices(
+        self, tiles: Tiles, inputs: EncodedInputs, weights: Weights, key: jax.Array, observe: bool
+    ) -> Part:
+        """Each input slice times each weight slice, added digitally with their factors."""
+        pairs = [(a, b) for a in range(len(inputs.drives)) for b in range(weights.factors.shape[0])]
         if len(pairs) == 1:
-            whole = self.core.encoding.is_whole
-            factor = None if whole else vectors.factors[0] * weights.factors[0]
-            return self._plane(tiles, vectors.drives[0], _slice(weights.planes, 0), key, factor, observe)
-        factors = jnp.stack([vectors.factors[a] * weights.factors[b] for a, b in pairs])
-        drives = jax.tree.map(lambda *each: jnp.stack(each), *vectors.drives)
+            factor = None if self.core.encoding.is_single else inputs.factors[0] * weights.factors[0]
+            return self._over_tiles(tiles, inputs.drives[0], _at(weights.planes, 0), key, factor, observe)
+        factors = jnp.stack([inputs.factors[a] * weights.factors[b] for a, b in pairs])
+        drives = jax.tree.map(lambda *each: jnp.stack(each), *inputs.drives)
 
-        def one(pair, factor, stroke_key):
-            drive, planes = _slice(drives, pair[0]), _slice(weights.planes, pair[1])
-            return self._plane(tiles, drive, planes, stroke_key, factor, observe)
+        def one_pair(pair, factor, pair_key):
+            drive, planes = _at(drives, pair[0]), _at(weights.planes, pair[1])
+            return self._over_tiles(tiles, drive, planes, pair_key, factor, observe)
 
         keys = jax.random.split(key, len(pairs))
-        return tiling.sum_over(one, jnp.asarray(pairs), factors, keys, combine=_merge)
+        return tiling.sum_over(one_pair, jnp.asarray(pairs), factors, keys, combine=_add_parts)
 
-    def _plane(self, tiles, drive, planes, key, factor, observe):
-        """All tiles of one stroke: columns side by side, groups of rows converted and added digitally."""
+    def _over_tiles(
+        self,
+        tiles: Tiles,
+        drive: SourceDrive,
+        planes: WeightPlane,
+        key: jax.Array,
+        factor: jax.Array | None,
+        observe: bool,
+    ) -> Part:
+        """All tiles of one pair of slices: column tiles side by side, groups of row tiles added digitally."""
         groups, symbols = tiles.groups, tiles.accumulated
         streams = noise.streams(key, (tiles.column_tiles, groups, symbols + 1, STREAMS))
         drives = jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), drive)
-        stack = _stacked(planes, tiles.column_tiles * groups)
+        tile_planes = _PlaneStack(planes, tiles)
 
-        def shown(number):
-            return jax.tree.map(lambda a, whole: a[number].reshape(symbols, *whole.shape[2:]), stack, planes)
+        def column_tile(number, column_streams, calibrated):
+            def group(so_far, place, group_drives, group_streams):
+                group_planes = tile_planes.at(number * groups + place)
+                convert = remat_stage(partial(self._integrate_and_convert, factor=factor, observe=observe))
+                converted = convert(group_drives, group_planes, group_streams, calibrated)
+                return converted if so_far is None else _add_parts(so_far, converted)
 
-        def column(number, column_streams, spans):
-            def group(so_far, place, group_drive, group_streams):
-                return self._group(
-                    so_far, group_drive, shown(number * groups + place), group_streams, spans, factor, observe
-                )
+            y, observed = tiling.fold(group, jnp.arange(groups), drives, column_streams)
+            if self._column_has_one_scale:
+                y = self._undo_output_crosstalk(y, tile_planes.at(number * groups))
+            return y, observed
 
-            y, seen = tiling.fold(group, jnp.arange(groups), drives, column_streams)
-            return (self._apart(y, _slice(shown(number * groups), 0)) if self._scale_is_one else y), seen
+        calibrated = self._calibrated_full_scales(tiles)
+        y, observed = tiling.side_by_side(column_tile, jnp.arange(tiles.column_tiles), streams, calibrated)
+        return y, observed if observed is None or tiles.column_tiles == 1 else observed.over_column_tiles()
 
-        spans = self._calibrated_spans(tiles)
-        y, seen = tiling.side_by_side(column, jnp.arange(tiles.column_tiles), streams, spans)
-        return y, seen if tiles.column_tiles == 1 else _over_columns(seen)
+    def _integrate_and_convert(
+        self,
+        drives: SourceDrive,
+        planes: WeightPlane,
+        streams: jax.Array,
+        calibrated: jax.Array,
+        factor: jax.Array | None,
+        observe: bool,
+    ) -> Part:
+        """A group of row tiles: symbols whose charges add on the receivers, and one conversion, [vectors, width]."""
+        drives, planes, streams, calibrated = materialize((drives, planes, streams, calibrated), self.core.clock > 0)
+        integrate = partial(self.analog.integrate, observe=observe)
+        charge, symbols = tiling.sum_over(integrate, drives, planes, streams[:-1])
+        y, received, full_scale = remat_stage(self.analog.convert)(charge, drives, planes, streams[-1], calibrated)
+        if not self._column_has_one_scale:
+            y = self._undo_output_crosstalk(y, planes)
+        observed = None if symbols is None else _observe_receivers(y, received, full_scale, drives, planes, symbols)
+        return (y if factor is None else factor * y), observed
 
-    def _calibrated_spans(self, tiles):
-        """Full scales of a calibrated site [column tiles, 1, width] in full products; of one that was not, zeros."""
-        if self.range is None:
+    def _calibrated_full_scales(self, tiles: Tiles) -> jax.Array:
+        """Full scales of a calibrated site, [column tiles, 1, width]; zeros at others."""
+        if self.site_range is None:
             return jnp.zeros((tiles.column_tiles, 1, 1))
-        span = self.range.full_scale
-        pad = tiles.column_tiles * tiles.width - span.shape[0]
-        return jnp.pad(span, (0, pad), constant_values=1).reshape(tiles.column_tiles, 1, tiles.width)
-
-    def _group(self, so_far, drive, planes, streams, span, factor, observe):
-        """Row tiles whose charges add up before one conversion, on top of what was converted so far."""
-        found = stage(lambda *args: self._received(*args, factor, observe))(drive, planes, streams, span)
-        return found if so_far is None else _merge(so_far, found)
-
-    def _received(self, drive, planes, streams, span, factor, observe):
-        """What was converted [vectors, width], times the digits' factor where there is one, and what was seen."""
-        drive, planes, streams, span = held((drive, planes, streams, span), self.core.clock > 0)
-        charge, seen = tiling.sum_over(lambda *symbol: self.tile.symbol(*symbol, observe), drive, planes, streams[:-1])
-        y, received = stage(self.tile.convert)(charge, drive, planes, streams[-1], span)
-        if not self._scale_is_one:
-            y = self._apart(y, _slice(planes, 0))
-        if observe:
-            seen |= received.seen()
-            error = (y - seen.pop("exact")) / seen.pop("full_scale") / (drive.scale[0] * planes.scale[0])
-            seen["relative_error"] = jnp.sum(error**2)
-            # A vector or column of zeros needs no light.
-            few = (seen.pop("electrons") < FEWEST_ELECTRONS) & (drive.used[0] > 0) & (planes.worth[0] != 0)
-            seen["few_electrons"] = jnp.sum(few.astype(jnp.float32))
-        return (y if factor is None else factor * y), seen
+        full_scale = self.site_range.full_scale
+        pad = tiles.column_tiles * tiles.width - full_scale.shape[0]
+        return jnp.pad(full_scale, (0, pad), constant_values=1).reshape(tiles.column_tiles, 1, tiles.width)
 
     @property
-    def _scale_is_one(self) -> bool:
-        """Whether all tiles of a column stand for one scale, so that what is linear can be done on their sum."""
+    def _column_has_one_scale(self) -> bool:
+        """Whether all row tiles of a column share one scale, so that linear corrections can act on their sum."""
         return self.core.encoding.scales == "vector"
 
-    def _apart(self, y, plane):
-        return self.core.correction.read_apart(y, plane.worth, plane.inverse, self.on.correction)
+    def _undo_output_crosstalk(self, y: jax.Array, planes: WeightPlane) -> jax.Array:
+        """Digital correction of receiver crosstalk; `planes` are stacked, and the first one has the scales."""
+        plane = _at(planes, 0)
+        return self.core.correction.undo_output_crosstalk(
+            y, plane.output_scale, plane.inverse_scale, self.on.correction
+        )
 
-    def _offsets(self, sums, x_scale, weights, lit) -> jax.Array:
-        """What the offsets of inputs and weights add to a product [vectors, columns], known digitally.
+    def _offsets(self, sums: jax.Array, x_scale: jax.Array, weights: Weights, active: jax.Array) -> jax.Array:
+        """Digital sum: contribution of the offsets of inputs and weights, to be subtracted, [vectors, columns].
 
-        (X - a)(W - b) = X W - a W - b X + a b, summed over rows, a and b the offsets where a row is lit; a dark pixel
-        that has no partner adds its pedestal to b.
+        (X - a)(W - b) = X W - a W - b X + a b, summed over rows, where a and b are the offsets of active rows. A dark
+        pixel without a partner adds its pedestal to b.
         """
-        core, code = self.core, self.core.encoding
-        a = x_scale[None] if code.inputs == "offset" else jnp.zeros((1, 1, 1, 1))
+        core, encoding = self.core, self.core.encoding
+        a = x_scale[None] if encoding.inputs == "offset" else jnp.zeros((1, 1, 1, 1))
         b, pedestal = jnp.zeros((1, 1, 1, 1)), 0.0
-        if code.weights == "offset":
+        if encoding.weights == "offset":
             b = weights.planes.scale[0]
             pedestal = 2 * core.pedestal
-        used = jnp.sum(lit, axis=1)[None, :, None, None]
-        by_tile = a * weights.sums + b * (1 + pedestal) * sums[None] - a * b * used
+        rows = jnp.sum(active, axis=1)[None, :, None, None]
+        by_tile = a * weights.sums + b * (1 + pedestal) * sums[None] - a * b * rows
         return jnp.sum(by_tile, axis=1).swapaxes(0, 1).reshape(x_scale.shape[1], -1)
 
 
-def largest(values: jax.Array, axis: int) -> jax.Array:
-    """Largest magnitude along `axis`, which full drive or a clear pixel stands for."""
-    return jnp.max(jnp.abs(values), axis=axis, keepdims=True)
+def _observe_receivers(
+    y: jax.Array,
+    received: jax.Array,
+    full_scale: jax.Array,
+    drives: SourceDrive,
+    planes: WeightPlane,
+    symbols: SymbolObservation,
+) -> ReceiverObservation:
+    """What the receivers of one conversion show."""
+    conversions = jnp.float32(received.size)
+    clipped = jnp.sum((jnp.abs(received) > full_scale).astype(jnp.float32))
+    peak, square = jnp.max(jnp.abs(received), axis=0), jnp.sum(received**2, axis=0)
+    error = (y - symbols.exact) / full_scale / (drives.scale[0] * planes.scale[0])
+    # A vector or column of zeros needs no light.
+    few = (symbols.electrons < FEWEST_ELECTRONS) & (drives.nonzero[0] > 0) & (planes.output_scale[0] != 0)
+    return ReceiverObservation(
+        relative_error=jnp.sum(error**2),
+        few_electrons=jnp.sum(few.astype(jnp.float32)),
+        conversions=conversions,
+        clipped=clipped,
+        peak=peak,
+        square=square,
+        detected=symbols.detected,
+        launched=symbols.launched,
+    )
 
 
-def or_one(scale: jax.Array) -> jax.Array:
-    """The scale, and 1 where there is nothing to scale."""
-    return jnp.where(scale > SMALLEST, scale, 1.0)
+def _add_parts(a: Part, b: Part) -> Part:
+    """Outputs and observations of two parts of a product as one."""
+    (y, observed), (z, more) = a, b
+    return y + z, None if observed is None or more is None else observed.joined(more)
 
 
-def is_used(scale: jax.Array) -> jax.Array:
-    """0 where there is nothing to scale, else 1; float32."""
-    return (scale > SMALLEST).astype(jnp.float32)
-
-
-def _slice(tree, number):
+def _at(tree, number):
     return jax.tree.map(lambda array: array[number], tree)
 
 
-def _stacked(planes: WeightPlane, count: int) -> WeightPlane:
-    """[column tiles, row tiles, height, width] -> [count, rows, width], the tiles of a group one below the other.
+class _PlaneStack:
+    """The planes of all tiles with one leading axis: groups of `accumulated` row tiles, one below the other.
 
-    One axis to loop over and none of size one in the midst: else XLA copies the stack before, or a column of it twice.
+    One axis to loop over, and none of length 1 between others: XLA would otherwise copy the whole stack before the
+    loop, or each column twice (docs/performance.md).
     """
-    return jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[3:]), planes)
 
+    def __init__(self, planes: WeightPlane, tiles: Tiles):
+        count = tiles.column_tiles * tiles.groups
+        self.planes, self.symbols = planes, tiles.accumulated
+        self.stacked = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[3:]), planes)
 
-def _merge(a, b):
-    """Results of two parts: outputs and sums add, peaks take the larger."""
-    (y, seen), (z, more) = a, b
-    return y + z, {name: (jnp.maximum if name == "peak" else jnp.add)(seen[name], more[name]) for name in seen}
-
-
-def _over_columns(seen: Seen) -> Seen:
-    """Sums over column tiles; what is kept per column stands side by side."""
-    return {name: value.reshape(-1) if name in ("peak", "square") else jnp.sum(value) for name, value in seen.items()}
+    def at(self, group: jax.Array) -> WeightPlane:
+        """The planes of one group, with arrays [accumulated, ...]."""
+        return jax.tree.map(lambda a, tile: a[group].reshape(self.symbols, *tile.shape[2:]), self.stacked, self.planes)

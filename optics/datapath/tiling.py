@@ -1,8 +1,8 @@
-"""Cutting a product of any size into tiles that fit the core."""
+"""Tiles: cutting a product of any size into parts that fit the core, and looping over them."""
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ Tree = TypeVar("Tree")
 
 
 class Tiles(NamedTuple):
-    """Equal tiles of height x width that cover a matrix, the last ones padded with dark rows and columns.
+    """Equal tiles of height x width that cover a matrix; the last ones are padded with dark rows and columns.
 
     `accumulated` row tiles at a time are summed before they are converted.
     """
@@ -24,14 +24,14 @@ class Tiles(NamedTuple):
 
     @property
     def groups(self) -> int:
-        """How often an output is converted: once for each group of row tiles."""
+        """Conversions per output: one for each group of row tiles."""
         return self.row_tiles // self.accumulated
 
 
 def fit(rows: int, columns: int, most_rows: int, most_columns: int, accumulate: int = 1) -> Tiles:
-    """The fewest tiles of at most most_rows x most_columns for a rows x columns matrix, as equal as can be.
+    """The fewest equal tiles of at most most_rows x most_columns that cover a rows x columns matrix.
 
-    Of the row tiles up to `accumulate` share one conversion, in groups of equal size.
+    Up to `accumulate` row tiles share one conversion, in groups of equal size.
     """
     row_tiles, column_tiles = math.ceil(rows / most_rows), math.ceil(columns / most_columns)
     groups = math.ceil(row_tiles / accumulate)
@@ -54,18 +54,16 @@ def cut_weights(w: jax.Array, tiles: Tiles) -> jax.Array:
     return w.reshape(tiles.row_tiles, tiles.height, tiles.column_tiles, tiles.width).transpose(2, 0, 1, 3)
 
 
-def lit(rows: int, tiles: Tiles) -> jax.Array:
-    """1 for the rows of each tile that are in use, 0 for those that idle: float32 [row_tiles, height]."""
+def active_rows(rows: int, tiles: Tiles) -> jax.Array:
+    """1 for the rows of each tile that are in use, 0 for idle ones, float32 [row_tiles, height]."""
     used = jnp.arange(tiles.row_tiles * tiles.height) < rows
     return used.astype(jnp.float32).reshape(tiles.row_tiles, tiles.height)
 
 
-def sum_over(
-    product: Callable[..., Tree], *stacked: jax.Array, combine: Callable[[Tree, Tree], Tree] | None = None
-) -> Tree:
-    """Sum of product(*slices) over the leading axis, one slice at a time so that memory stays that of one.
+def sum_over(product: Callable[..., Tree], *stacked: Any, combine: Callable[[Tree, Tree], Tree] | None = None) -> Tree:
+    """Sum of product(*slices) over the leading axis, one slice at a time, so that memory is that of one.
 
-    `combine` joins two results, by adding them unless it is given.
+    `combine` joins two results, by default by adding their leaves.
     """
     join = combine or (lambda a, b: jax.tree.map(jnp.add, a, b))
 
@@ -76,8 +74,11 @@ def sum_over(
     return fold(add, *stacked)
 
 
-def fold(step: Callable[..., Tree], *stacked: Tree) -> Tree:
-    """step(so far, *slices) over the leading axis, one slice after the other; the first finds None, or zeros."""
+def fold(step: Callable[..., Tree], *stacked: Any) -> Tree:
+    """step(so_far, *slices) over the leading axis, one slice after the other.
+
+    `so_far` is None where there is a single slice, and in the first step of a loop zeros.
+    """
     first = jax.tree.map(lambda array: array[0], stacked)
     if jax.tree.leaves(stacked)[0].shape[0] == 1:
         return step(None, *first)
@@ -86,8 +87,8 @@ def fold(step: Callable[..., Tree], *stacked: Tree) -> Tree:
     return jax.lax.scan(lambda so_far, slices: (step(so_far, *slices), None), start, stacked)[0]
 
 
-def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.Array) -> tuple[jax.Array, Tree]:
-    """(y, rest) of each slice of the leading axis: the ys [vectors, width] joined over columns, the rest stacked."""
+def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: Any) -> tuple[jax.Array, Tree]:
+    """(y, rest) of each slice of the leading axis, with y [vectors, width] joined over columns and the rest stacked."""
     first = jax.tree.map(lambda array: array[0], stacked)
     count = jax.tree.leaves(stacked)[0].shape[0]
     if count == 1:
@@ -95,7 +96,7 @@ def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.A
     shape = jax.eval_shape(product, *first)[0]
     vectors, width = shape.shape
 
-    # Each result goes where it belongs at once: stacked, all of them would have to be moved.
+    # Each result is written to its place at once. A stack of results would have to be transposed afterwards.
     def place(joined, number):
         y, rest = product(*jax.tree.map(lambda array: array[number], stacked))
         return jax.lax.dynamic_update_slice(joined, y, (0, number * width)), rest
@@ -104,8 +105,8 @@ def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: jax.A
     return jax.lax.scan(place, start, jnp.arange(count))
 
 
-def each(function: Callable[..., Tree], *stacked: Tree, axes: int) -> Tree:
-    """function(*slices) over the leading `axes` axes, one slice at a time so that memory stays that of one."""
+def each(function: Callable[..., Tree], *stacked: Any, axes: int) -> Tree:
+    """function(*slices) over the leading `axes` axes, one slice at a time, so that memory is that of one."""
     leading = jax.tree.leaves(stacked)[0].shape[:axes]
     flat = jax.tree.map(lambda array: array.reshape(-1, *array.shape[axes:]), stacked)
     if math.prod(leading) == 1:

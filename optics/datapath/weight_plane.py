@@ -1,4 +1,4 @@
-"""The weights as they stand on the mask: what of each source's light reaches each pair of diodes. Made once a load."""
+"""A tile of weights on the mask, as the transmission from each source to each pair of diodes. Made once per load."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,36 +7,45 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
-from electronics.numerics.bfloat16 import shortened
+from electronics.numerics.bfloat16 import bfloat16_words
 from electronics.numerics.bounds import at_least, inverse
 from electronics.numerics.matmul import product
 from electronics.part import Number
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
-from optics.components.signal import Signal, root
+from optics.components.signal import Signal, safe_sqrt
 
-# A second product of fewer rows or columns than this costs little, and an average over so few would be a poor one.
+# Fewest rows and columns of a plane whose light is factored. A second product of a smaller plane costs little, and an
+# average over so few would be inaccurate.
 FEWEST_FACTORED = 128
-# Standard deviations of what the factors miss, added so that they do not flatter: SmolLM2 lost 0.01 nats less with
-# factored light than with exact light where it was 0 (docs/performance.md).
+# Standard deviations of the error of the factored light that are added to it, so that it does not underestimate shot
+# noise: without them SmolLM2 lost 0.01 nats less than with the exact light (docs/performance.md).
 MARGIN = 2.0
-# What of a plane a gradient keeps; all else it makes again, of the weights.
+# Checkpoint name of the parts of a plane that a gradient keeps; it recomputes the others from the weights.
 SUMS = "sums of a plane"
 
 
 class WeightCodes(NamedTuple):
-    """A tile of weights as the mask is told: code [height, width], scale [1, width], whether a column is used at all
-    [1, width], and the unrounded code."""
+    """A tile of weights as written to the mask.
 
-    code: jax.Array
+    Attributes:
+        codes: rounded weights within `scale`, [height, width].
+        scale: the weight that a clear pixel represents, [1, width].
+        nonzero: 0 for a column of zeros, else 1, [1, width].
+        exact: the codes before rounding, [height, width].
+    """
+
+    codes: jax.Array
     scale: jax.Array
-    used: jax.Array
+    nonzero: jax.Array
     exact: jax.Array
 
 
-class Factors(NamedTuple):
-    """A plane of transmissions t as rows [height, 1] times columns [1, width], its best approximation of rank one by
-    sums; residual [1, width]: the norm over the rows of what that leaves of each column."""
+class LightFactors(NamedTuple):
+    """Rank-one approximation rows [height, 1] x columns [1, width] of a plane of transmissions, with the same sums.
+
+    residual: norm over the rows of the error of the approximation, by column, [1, width].
+    """
 
     rows: jax.Array
     columns: jax.Array
@@ -44,112 +53,131 @@ class Factors(NamedTuple):
 
 
 class WeightPlane(NamedTuple):
-    """One tile, from the light of its sources to that on its diodes, without the losses that all light has alike.
+    """One tile, from the light of its sources to the light on its diodes, without the losses common to all light.
 
-    difference [height, width]: from the difference of an input's rails to that of an output's, in the user's scale;
-    total: from the sum of the rails to the sum, as shares of a clear pixel, whole or as factors. clear: what passes
-    through a clear pixel. scale [1, width]: the weight that one stands for, inverse [1, width]: 1 / scale; worth
-    [1, width]: scale, and 0 for a column of zeros, whose results are known without any light; mean, rms [1, width]: of
-    the codes relative to scale, about the mean where all terms have one sign. exact: the codes before they were
-    rounded, where someone looks.
+    Attributes:
+        differential: from the difference of an input's rails to that of an output's, in the user's scale,
+            [height, width].
+        total_power: from the sum of an input's rails to that of an output's, as a share of a clear pixel's
+            transmission, [height, width] or as factors.
+        max_transmission: transmission of a clear pixel.
+        scale: the weight that a clear pixel represents, [1, width].
+        inverse_scale: 1 / scale.
+        output_scale: `scale`, and 0 for a column of zeros, whose results are 0 whatever the light is, [1, width].
+        mean: mean over the rows of the codes relative to `scale`, [1, width].
+        rms: rms over the rows of the codes relative to `scale`, about `mean` where all terms have one sign, [1, width].
+        exact: the codes before rounding, kept for diagnostics.
     """
 
-    difference: jax.Array
-    total: jax.Array | Factors
-    clear: Number
+    differential: jax.Array
+    total_power: jax.Array | LightFactors
+    max_transmission: Number
     scale: jax.Array
-    inverse: jax.Array
-    worth: jax.Array
+    inverse_scale: jax.Array
+    output_scale: jax.Array
     mean: jax.Array
     rms: jax.Array
     exact: jax.Array | None
 
-    def gathered(self, light: Signal) -> Signal:
-        """The light on the pixels [vectors, height] with its total as far summed as need be."""
-        if not isinstance(self.total, Factors):
+    def sum_light(self, light: Signal) -> Signal:
+        """Light on the pixels [vectors, height] with its total summed over the rows where the plane is factored."""
+        if not isinstance(self.total_power, LightFactors):
             return light
-        return light._replace(total=product(light.total, self.total.rows))
+        return light._replace(total=product(light.total, self.total_power.rows))
 
-    def shortened(self) -> "WeightPlane":
-        """With its transmissions as `short_product` takes them, for a plane that is kept."""
-        whole = self.total if isinstance(self.total, Factors) else shortened(self.total)
-        return self._replace(difference=shortened(self.difference), total=whole)
+    def propagate(self, light: Signal, multiply: Callable[[jax.Array, jax.Array], jax.Array]) -> Signal:
+        """Light from `sum_light` -> light on the diodes [vectors, width], through mask and fan-in.
 
-    def light_margin(self, light: jax.Array, square: jax.Array) -> jax.Array | float:
-        """What is added to the light of each output [vectors, width] so that the factors do not flatter; 0 if exact.
-
-        Factors miss sum_k (a_k - mean a) d_kj of the light a_k of an input, d being what they leave of the mask. For
-        independent a and d its standard deviation is rms(a - mean a) |d_j|, and `MARGIN` times that is added.
-
-        Args: light [vectors, 1] as `gathered`; square [vectors, 1], the mean of a^2 over the rows.
+        multiply: `electronics.numerics.matmul.product`, or `bfloat16_product`, which rounds its operands.
         """
-        if not isinstance(self.total, Factors):
-            return 0.0
-        mean = light / jnp.sum(self.total.rows)
-        return MARGIN * root(at_least(square - mean**2, 0.0)) * self.total.residual
-
-    def carry(self, light: Signal, multiply: Callable[[jax.Array, jax.Array], jax.Array]) -> Signal:
-        """Light that was `gathered` -> on the diodes [vectors, width]; multiply: `product`, or one that rounds."""
-        if isinstance(self.total, Factors):
-            total = light.total * self.total.columns
+        if isinstance(self.total_power, LightFactors):
+            total = light.total * self.total_power.columns
         else:
-            total = multiply(light.total, self.total)
+            total = multiply(light.total, self.total_power)
         return Signal(
-            multiply(light.difference, self.difference), total, light.scale * self.scale, light.unit * self.clear
+            multiply(light.differential, self.differential),
+            total,
+            light.scale * self.scale,
+            light.unit * self.max_transmission,
         )
 
+    def light_margin(self, light: jax.Array, mean_square: jax.Array) -> jax.Array | float:
+        """Light to add to each output [vectors, width] so that factors do not underestimate it; 0 if it is exact.
 
-def load(core: Architecture, frozen: DeviceVariation, pixels: WeightCodes, look: bool) -> WeightPlane:
-    """Pixels as they are shown, seen through all of the optics that acts on every vector alike.
+        Factors miss sum_k (a_k - mean a) d_kj, where a_k is the light of an input and d the error of the factors. For
+        independent a and d its standard deviation is rms(a - mean a) |d_j|; `MARGIN` times that is added.
 
-    Crosstalk, vignetting and the splitter are linear and fixed, so they act on the plane, once, and not on the light
-    of each vector. With `look` the unrounded codes are kept.
+        Args:
+            light: total from `sum_light`, [vectors, 1].
+            mean_square: mean of a^2 over the rows, [vectors, 1].
+        """
+        if not isinstance(self.total_power, LightFactors):
+            return 0.0
+        mean = light / jnp.sum(self.total_power.rows)
+        return MARGIN * safe_sqrt(at_least(mean_square - mean**2, 0.0)) * self.total_power.residual
+
+    def in_bfloat16(self) -> "WeightPlane":
+        """The plane with its transmissions in the format of `bfloat16_product`, for a plane that is kept."""
+        total = self.total_power if isinstance(self.total_power, LightFactors) else bfloat16_words(self.total_power)
+        return self._replace(differential=bfloat16_words(self.differential), total_power=total)
+
+
+def make_plane(core: Architecture, variation: DeviceVariation, weights: WeightCodes, keep_exact: bool) -> WeightPlane:
+    """Transmission from the sources through input crosstalk, mask, vignetting, splitter and output crosstalk.
+
+    These are linear and the same for every vector, so they act on the plane once instead of on the light of each
+    vector. `keep_exact` keeps the codes before rounding, for diagnostics.
     """
-    on, code = core.effects, core.encoding
-    frozen = frozen.cropped(*pixels.code.shape)
-    plus, minus = _shown(core, frozen, pixels)
-    clear = core.mask.clear(on.extinction)
-    signed, whole = (plus, plus) if minus is None else (plus - minus, plus + minus)
-    clear_per_unit = inverse(pixels.scale)
-    both = Signal(signed, whole * clear_per_unit, pixels.scale, clear)
-    lit = both.each(lambda plane: core.space.lit_through(plane, on.input_crosstalk))
-    seen = core.space.fan_in(lit, frozen.column_light, on.output_crosstalk, code.balanced)
-    relative = pixels.code * clear_per_unit
+    on, encoding = core.effects, core.encoding
+    variation = variation.cropped(*weights.codes.shape)
+    plus, minus = _transmissions(core, variation, weights)
+    max_transmission = core.mask.max_transmission(on.extinction)
+    differential, total = (plus, plus) if minus is None else (plus - minus, plus + minus)
+    inverse_scale = inverse(weights.scale)
+    mask = Signal(differential, total * inverse_scale, weights.scale, max_transmission)
+    illuminated = mask.apply_linear(lambda plane: core.space.through_input_crosstalk(plane, on.input_crosstalk))
+    on_diodes = core.space.fan_in(illuminated, variation.column_light, on.output_crosstalk, encoding.balanced)
+    relative = weights.codes * inverse_scale
     mean = jnp.mean(relative, axis=0, keepdims=True)
-    about = relative - mean if code.unipolar else relative
+    about_mean = relative - mean if encoding.unipolar else relative
+    exact = None
+    if keep_exact:
+        exact = weights.exact if encoding.pixels == 2 else weights.exact + core.pedestal * weights.scale
     return WeightPlane(
-        difference=seen.difference * pixels.used,
-        total=_summed(core, seen.total),
-        clear=seen.unit,
-        scale=pixels.scale,
-        inverse=clear_per_unit,
-        worth=pixels.scale * pixels.used,
+        differential=on_diodes.differential * weights.nonzero,
+        total_power=_factored(core, on_diodes.total),
+        max_transmission=on_diodes.unit,
+        scale=weights.scale,
+        inverse_scale=inverse_scale,
+        output_scale=weights.scale * weights.nonzero,
         mean=mean,
-        rms=root(jnp.mean(about**2, axis=0, keepdims=True)),
-        exact=(pixels.exact if code.pixels == 2 else pixels.exact + core.pedestal * pixels.scale) if look else None,
+        rms=safe_sqrt(jnp.mean(about_mean**2, axis=0, keepdims=True)),
+        exact=exact,
     )
 
 
-def _shown(core: Architecture, frozen: DeviceVariation, pixels: WeightCodes) -> tuple[jax.Array, jax.Array | None]:
-    """What the pixels of each rail let through; None for the second where a weight has one pixel."""
+def _transmissions(
+    core: Architecture, variation: DeviceVariation, weights: WeightCodes
+) -> tuple[jax.Array, jax.Array | None]:
+    """Transmission of the pixels of each rail; None for the second where a weight has one pixel."""
     mask, on = core.mask, core.effects
-    weight = mask.encodable(pixels.code, pixels.scale, on.smallest_step)
-    unsettled, blur = mask.unsettled(on.settling), on.blur * mask.blur
+    levels = mask.raise_to_smallest_step(weights.codes, weights.scale, on.smallest_step)
+    unsettled, blur = mask.unsettled_share(on.settling), on.blur * mask.blur
 
-    def show(level, gain):
-        return mask.show(level, pixels.scale, core.pedestal, gain, unsettled, blur)
+    def rail(level, gain):
+        return mask.transmission(level, weights.scale, core.pedestal, gain, unsettled, blur)
 
     if core.encoding.pixels == 1:
-        return show(weight, frozen.pixel_gain[0]), None
-    plus, minus = jnp.maximum(weight, 0), jnp.maximum(-weight, 0)
-    return show(plus, frozen.pixel_gain[0]), show(minus, frozen.pixel_gain[1])
+        return rail(levels, variation.pixel_gain[0]), None
+    plus, minus = jnp.maximum(levels, 0), jnp.maximum(-levels, 0)
+    return rail(plus, variation.pixel_gain[0]), rail(minus, variation.pixel_gain[1])
 
 
-def _summed(core: Architecture, total: jax.Array) -> jax.Array | Factors:
-    """The plane of the light's sum, or its approximation as row sums times column sums over the sum of all.
+def _factored(core: Architecture, total: jax.Array) -> jax.Array | LightFactors:
+    """The plane of the total light as row sums x column sums / sum of all, or as it is where exact light is needed.
 
-    The approximation is exact for a vector's light summed over the columns, for a column's under even light, and where
-    rows or columns are alike; `WeightPlane.light_margin` bounds what is left from above.
+    The approximation is exact for the light of a vector summed over the columns, for the light of a column under
+    uniform inputs, and where all rows or all columns are alike; `WeightPlane.light_margin` covers its error.
     """
     if core.detector.needs_exact_light or min(total.shape) < FEWEST_FACTORED:
         return total
@@ -157,5 +185,5 @@ def _summed(core: Architecture, total: jax.Array) -> jax.Array | Factors:
     columns = checkpoint_name(columns, SUMS)
     whole = jnp.sum(columns)
     shares = columns / jnp.where(whole > 0, whole, 1.0)
-    residual = checkpoint_name(root(jnp.sum((total - rows * shares) ** 2, axis=0, keepdims=True)), SUMS)
-    return Factors(rows, shares, residual)
+    residual = checkpoint_name(safe_sqrt(jnp.sum((total - rows * shares) ** 2, axis=0, keepdims=True)), SUMS)
+    return LightFactors(rows, shares, residual)

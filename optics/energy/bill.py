@@ -12,8 +12,19 @@ from jax.core import Tracer
 
 from electronics.part import Number, nearest
 from optics import checks
+from optics.core.cost_component import CostComponent
 from optics.energy.light_budget import mean_drive
 from optics.interpreter.plan import Site
+from optics.interpreter.protocols import (
+    HostedCore,
+    IlluminatedCore,
+    MemoryPricer,
+    OperationPricer,
+    Overhead,
+    PricedCore,
+    ReloadedCore,
+    TimedCore,
+)
 
 EXAOPS = 1e18
 OMITTED = ("thermal control of the optics", "cooling outside the server (PUE)")
@@ -97,7 +108,7 @@ class Bill:
 
 
 def price(
-    core: Any,
+    core: PricedCore,
     sites: Sequence[Site],
     *,
     readings: Mapping[str, Any] | None = None,
@@ -140,7 +151,7 @@ def price(
     seconds = loads = driven = 0.0
     for site in sites:
         if not site.optical:
-            _add(components, {"digital products": core.digital_cost(float(site.macs))})
+            _add(components, {CostComponent.DIGITAL_PRODUCTS: core.digital_cost(float(site.macs))})
             continue
         shape = {
             "rows": site.rows,
@@ -151,14 +162,16 @@ def price(
         times = float(site.matrices * site.executions)
         here = _driven(core, drives.get(site.name))
         _add(components, {name: times * energy for name, energy in here.cost(**shape).items()})
-        if hasattr(core, "source"):
+        if isinstance(here, IlluminatedCore):
             driven += float(site.macs) * here.source.mean_drive
-        if hasattr(core, "time"):
+        if isinstance(core, TimedCore):
             seconds += times * core.time(**shape)
             loads += times * core.loads(**shape)
-    _add(components, {name: core.operation_cost(count) for name, count in (operations or {}).items()})
-    _add(components, {name: core.memory_cost(bits) for name, bits in (memory_bits or {}).items()})
-    if hasattr(core, "overhead"):
+    if operations and isinstance(core, OperationPricer):
+        _add(components, {name: core.operation_cost(count) for name, count in operations.items()})
+    if memory_bits and isinstance(core, MemoryPricer):
+        _add(components, {name: core.memory_cost(bits) for name, bits in memory_bits.items()})
+    if isinstance(core, HostedCore):
         _add_overhead(components, core.overhead)
     optical_macs = float(sum(site.macs for site in sites if site.optical))
     measured, assumed = _rests_on(core, sites, drives)
@@ -168,8 +181,8 @@ def price(
         optical_macs=optical_macs,
         core_seconds=seconds,
         loads=loads,
-        mean_drive=driven / optical_macs if optical_macs and hasattr(core, "source") else None,
-        vectors_per_load=getattr(core, "vectors_per_load", None),
+        mean_drive=driven / optical_macs if optical_macs and isinstance(core, IlluminatedCore) else None,
+        vectors_per_load=core.vectors_per_load if isinstance(core, ReloadedCore) else None,
         measured=measured,
         assumed=assumed,
         omitted=(
@@ -193,22 +206,22 @@ def _drives(sites: Sequence[Site], readings: Mapping[str, Any]) -> dict[str, Num
     return {name: mean_drive(found) for name, found in readings.items()}
 
 
-def _driven(core: Any, drive: Number | None) -> Any:
+def _driven(core: PricedCore, drive: Number | None) -> PricedCore:
     """The core that a site is billed on; inputs that are all zero have no light, and a core's mean drive is above 0."""
-    if drive is None or not hasattr(core, "source"):
+    if drive is None or not isinstance(core, IlluminatedCore):
         return core
     floor = max(drive, SMALLEST_DRIVE) if isinstance(drive, float) else jnp.maximum(drive, SMALLEST_DRIVE)
     return core.replace({"source.mean_drive": floor})
 
 
 def _rests_on(
-    core: Any, sites: Sequence[Site], drives: Mapping[str, Number]
+    core: PricedCore, sites: Sequence[Site], drives: Mapping[str, Number]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(what was measured or found, what was assumed)."""
     on_core = [site for site in sites if site.optical]
     lacking = [site for site in on_core if site.name not in drives]
     # Sources that are driven by (1 + x) / 2 are as bright whatever x is.
-    lit_alike = not hasattr(core, "source") or core.encoding.inputs == "offset"
+    lit_alike = not isinstance(core, IlluminatedCore) or core.encoding.inputs == "offset"
     between = [site for site in sites if not site.stationary]
     measured = {
         DRIVE_MEASURED: on_core and len(lacking) < len(on_core) and not lit_alike,
@@ -220,17 +233,17 @@ def _rests_on(
         ATTENTION_SAID: any(site.hidden_by == "causal=True" for site in between),
         ATTENTION_WHOLE: any(not site.hidden_by for site in between),
         WHILE: not all(site.bounded for site in sites),
-        RESIDENCY: any(site.stationary for site in on_core) and hasattr(core, "vectors_per_load"),
+        RESIDENCY: any(site.stationary for site in on_core) and isinstance(core, ReloadedCore),
     }
     return tuple(t for t, holds in measured.items() if holds), tuple(t for t, holds in assumed.items() if holds)
 
 
-def _add(components, more):
+def _add(components: dict[str, Number], more: Mapping[str, Number]) -> None:
     for name, energy in more.items():
         components[name] = components.get(name, 0.0) + energy
 
 
-def _add_overhead(components, overhead):
+def _add_overhead(components: dict[str, Number], overhead: Overhead) -> None:
     engine = sum(components.values())
     host = overhead.host(engine)
-    _add(components, {"host, network, fans": host, "power conversion": overhead.conversion(engine + host)})
+    _add(components, {CostComponent.HOST: host, CostComponent.POWER_CONVERSION: overhead.conversion(engine + host)})

@@ -13,6 +13,7 @@ from electronics.validation import caused_by
 from optics import checks
 from optics.constants import photon_energy, transmission
 from optics.core.tensor_core import TensorCore
+from optics.interpreter.protocols import DriveDiagnostics
 
 DESIGN_INPUT_RMS = 0.25
 DESIGN_INPUT_MEAN = 0.2
@@ -81,7 +82,7 @@ def measured_drive(readings: Mapping[str, Any]) -> Number:
 
 def mean_drive(seen: Any) -> Number:
     """Mean drive of one site: of `Diagnostics`, summed over their leading axes, or the number itself."""
-    return jnp.sum(seen.drive) / jnp.sum(seen.inputs) if hasattr(seen, "drive") else seen
+    return jnp.sum(seen.drive) / jnp.sum(seen.inputs) if isinstance(seen, DriveDiagnostics) else seen
 
 
 def photoelectrons(effective_bits: Number, rows: int, noise_density: Number, clock: Number) -> Number:
@@ -119,7 +120,7 @@ def _with_power(core: TensorCore, power: Number) -> TensorCore:
 
 def _power(core: TensorCore, effective_bits: Number) -> Number:
     electrons = photoelectrons(effective_bits, core.rows, _noise_density(core), core.clock)
-    return electrons / _passed(core) * photon_energy(core.source.wavelength) * core.clock * core.ways
+    return electrons / _passed(core) * photon_energy(core.source.wavelength) * core.clock * core.pixels_per_source
 
 
 def _noise_density(core: TensorCore) -> Number:

@@ -1,7 +1,7 @@
 """Emulation as a transformation: a function's products with weights are replaced by the core's, the rest stands."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,25 +10,20 @@ from optics import checks
 from optics.interpreter import _jax, products
 from optics.interpreter._jax import JaxprEqn, Literal
 from optics.interpreter.plan import Plan, Policy, Site, stationary
+from optics.interpreter.protocols import (
+    CallCheckingCore,
+    Core,
+    MergeableDiagnostics,
+    ObservableCore,
+    ReviewingCore,
+    at_scan_step,
+    at_site,
+    prepared,
+)
 from optics.interpreter.sites import plan_call
 
 SiteDiagnostics = dict[int, Any]
 LOOP = 2**31
-
-
-class Core(Protocol):
-    """What can stand in for a matrix product: `TensorCore`, `electronics.IntegerCore`, or one's own.
-
-    `observe`, needed for diagnostics, returns readings beside the product: a pytree whose leaves add up, or one with
-    methods `joined(other)` and `folded()` (over a leading axis). A core may also have `prepare()`, called once a run,
-    whose result is used in its place; `at(name)`, the core of the site of that name; `turn(number, names)`, the core in
-    that turn of a scan that holds the named sites; `check_call(fixed)`, called once a run with the numbers and strings
-    among the arguments that are part of the function, by name; and `review(sites, readings)`, called at its end with
-    the sites on the core and what was read at them, to warn.
-    """
-
-    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        """x [vectors, rows] @ w [rows, columns] -> [vectors, columns]."""
 
 
 def emulate(
@@ -61,13 +56,13 @@ def emulate(
         checks.has(core, "observe" if diagnostics else "matmul")
         plan, inputs, tree, fixed = plan_call(fun, weights, policy, args, kwargs)
         checks.finite_weights(weights, args)
-        if hasattr(core, "check_call"):
+        if isinstance(core, CallCheckingCore):
             core.check_call(fixed)
-        outs, readings = Runner(diagnostics)(plan, core.prepare() if hasattr(core, "prepare") else core, key, inputs)
+        outs, readings = Runner(diagnostics)(plan, prepared(core), key, inputs)
         result = jax.tree.unflatten(tree, outs)
         sites = plan.all_sites()
         named = {site.name: readings[site.index] for site in sites if site.index in readings}
-        if hasattr(core, "review"):
+        if isinstance(core, ReviewingCore):
             core.review([site for site in sites if site.optical], named)
         return (result, named) if diagnostics else result
 
@@ -109,17 +104,24 @@ class Runner:
         """The dot_general of a site as one or several matrix products on the core."""
         x, w = products.as_matrices(eqn, values, site.weights_first)
         site_key = jax.random.fold_in(key, site.index)
-        core = at(core, site.name)
-        multiply = core.observe if self.diagnostics else _unobserved(core)
+        multiply = self.multiplier(at_site(core, site.name))
         if site.matrices == 1:
             y, seen = multiply(x[0], w[0].T, key=site_key)
             y = y[None]
         else:
             keys = jax.random.split(site_key, site.matrices)
             y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, keys)
-            seen = seen.folded() if hasattr(seen, "folded") else jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), seen)
+            seen = _folded(seen)
         y = products.from_matrices(eqn, y, site.weights_first)
         return [y], ({site.index: seen} if self.diagnostics else {})
+
+    def multiplier(self, core: Core) -> Callable[..., tuple[jax.Array, Any]]:
+        """A function of (x, w, key) that returns the core's product and, with diagnostics, what it observed."""
+        if not self.diagnostics:
+            return lambda x, w, *, key: (core.matmul(x, w, key=key), ())
+        if not isinstance(core, ObservableCore):
+            raise TypeError(f"diagnostics need a core with a method 'observe'; got {core!r}")
+        return core.observe
 
     def call(self, eqn, plans, core, key, values):
         """jit: inlined, the caller's own jit compiles it."""
@@ -176,7 +178,7 @@ class Runner:
 
         def body(carried, turn):
             number, slices = turn
-            here = turned(core, number, inside)
+            here = at_scan_step(core, number, inside)
             outs, seen = self(plans[0], here, jax.random.fold_in(loop_key, number), [*fixed, *carried, *slices])
             return outs[: loop.carry], (outs[loop.carry :], seen)
 
@@ -235,37 +237,22 @@ class Runner:
         return jax.lax.switch(index, [branch(plan) for plan in plans], *args)
 
 
-def at(core: Any, name: str) -> Any:
-    """The core of a site."""
-    return core.at(name) if hasattr(core, "at") else core
-
-
-def turned(core: Any, number: jax.Array, names: set[str]) -> Any:
-    """The core in a turn of the scan that holds the named sites."""
-    return core.turn(number, names) if hasattr(core, "turn") else core
-
-
-def of_turn(by_site: dict[str, Any], number: jax.Array, names: set[str]) -> dict[str, Any]:
-    """What is kept by site, in a turn of the scan that holds the named sites: theirs loses its leading axis."""
-    return {
-        name: jax.tree.map(lambda leaf: leaf[number], found) if name in names else found
-        for name, found in by_site.items()
-    }
-
-
 def _joined(a: Any, b: Any) -> Any:
     """Readings of two turns as one: their sums, unless they know better."""
-    return a.joined(b) if hasattr(a, "joined") else jax.tree.map(jnp.add, a, b)
+    return a.joined(b) if isinstance(a, MergeableDiagnostics) else jax.tree.map(jnp.add, a, b)
+
+
+def _folded(stacked: Any) -> Any:
+    """Readings of several products, along a leading axis, as one."""
+    if isinstance(stacked, MergeableDiagnostics):
+        return stacked.folded()
+    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), stacked)
 
 
 def _loop_key(key: jax.Array, plans: Sequence[Plan]) -> jax.Array:
     """A key that no site and no other loop derives: folding in and splitting number their keys alike."""
     first = min((site.index for plan in plans for site in plan.all_sites()), default=0)
     return jax.random.fold_in(key, LOOP + first)
-
-
-def _unobserved(core: Core):
-    return lambda x, w, *, key: (core.matmul(x, w, key=key), ())
 
 
 def _zeros(shapes: Any) -> Any:

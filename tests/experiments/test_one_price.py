@@ -48,7 +48,7 @@ def test_five_ways_to_the_same_joules_per_token(core, byte_model, text_file, mon
 
     workload = Workload(config=config, context=PROMPT)
     drives = {site.name: DRIVE for site in workload.on_core}
-    own = Bills(checkpoint, PROMPT, "a text").optical(core, Result(drives=drives, mean_drive=DRIVE))
+    own = ModelPricer(checkpoint, PROMPT, "a text").optical(core, Result(drives=drives, mean_drive=DRIVE))
     found["headline"] = own["energy_per_token_j"]
 
     candidate = verdict.Candidate(

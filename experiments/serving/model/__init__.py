@@ -1,17 +1,12 @@
-"""Digital systems for language models: what they reach and draw, and serving on any machine, digital or optical.
+"""Model of machines that serve language models: time, energy and batching, on digital and optical machines.
 
-`predict` answers for one system. Beneath it: `DigitalSystem` is data with ranges, `DigitalSystem.at` a machine at a
-corner of them, and `Machine` the protocol (`prefill`, `decode_step`, memory, link, idle and nameplate watts) on which
-`serve` is built, and `serve_pair` for a machine that reads prompts and one that writes answers. What was fitted to
-published results, and how, is in `experiments.serving.validate`.
+`predict` evaluates one system. `DigitalSystem` holds its constants with their ranges, and `DigitalSystem.at` returns
+the machine at a corner of them. `serve` and `serve_pair` (one machine for prefill, one for decode) accept any
+`Machine`: an object with `prefill`, `decode_step`, memory, link, and idle and nameplate power. The constants that were
+fitted to published results come from `experiments.serving.validate`.
 """
 
-from experiments.serving.model.digital import DigitalMachine, Software
-from experiments.serving.model.machine import Cost, Machine
-from experiments.serving.model.pair import Pair, ServedByPair, serve_pair
-from experiments.serving.model.precision import PRECISIONS, Precision, precision_named
-from experiments.serving.model.predict import AnySystem, Prediction, Range, chips_needed, machine_of, predict
-from experiments.serving.model.serving import (
+from experiments.serving.model.batching import (
     Request,
     Served,
     largest_batch_within,
@@ -21,7 +16,11 @@ from experiments.serving.model.serving import (
     sequences_that_fit,
     serve,
 )
-from experiments.serving.model.shape import Model, Shape
+from experiments.serving.model.digital_machine import DigitalMachine, Software
+from experiments.serving.model.machine import Cost, Machine
+from experiments.serving.model.pair import Pair, ServedByPair, serve_pair
+from experiments.serving.model.precision import PRECISIONS, Precision, precision_named
+from experiments.serving.model.predict import AnySystem, Prediction, Range, chips_needed, machine_of, predict
 from experiments.serving.model.split import Split, serve_split
 from experiments.serving.model.system import (
     CORNERS,
@@ -33,6 +32,7 @@ from experiments.serving.model.system import (
     machine,
     system_named,
 )
+from experiments.serving.model.transformer_cost import Model
 
 __all__ = [
     "CORNERS",
@@ -51,7 +51,6 @@ __all__ = [
     "Request",
     "Served",
     "ServedByPair",
-    "Shape",
     "Software",
     "Split",
     "DigitalSystem",

@@ -1,15 +1,15 @@
-"""Serving on two kinds of machine: one reads the prompts, the other writes the answers.
+"""Disaggregated serving: one kind of machine for prefill, another for decode.
 
-The keys and values of a prompt cross from one to the other as they are made, layer by layer; a cached prefix is taken
-to lie on both already, so that only what is read anew crosses. Machines are whole, so that one of the two kinds waits.
+Keys and values of a prompt cross the link layer by layer as they are computed. A cached prefix is assumed to be on both
+machines, so only those of new tokens cross. Machines are whole, so one of the two kinds waits for the other.
 """
 
 import dataclasses
 import math
 
+from experiments.serving.model.batching import Request, Served, prompt_cost, require_fit
 from experiments.serving.model.machine import Machine, require_link
-from experiments.serving.model.serving import Request, Served, prompt_cost, require_fit
-from experiments.serving.model.shape import Model
+from experiments.serving.model.transformer_cost import Model
 
 MOST_MACHINES = 16
 
@@ -18,8 +18,9 @@ MOST_MACHINES = 16
 class Pair:
     """A machine for prefill and one for decode.
 
-    `link_bandwidth` [B/s, one way] is of one prefill machine to its decode machines; by default what the slower of the
-    two can hand over. `link_joules` [J/B], at the wall, of both ends and what lies between.
+    Attributes:
+        link_bandwidth: bandwidth, one way, from one prefill machine to its decode machines [B/s].
+        link_joules: energy of both ends of the link and all between, at the wall [J/B].
     """
 
     prefill: Machine
@@ -29,7 +30,11 @@ class Pair:
 
     @classmethod
     def of(cls, prefill: Machine, decode: Machine, link_joules: float, link_bandwidth: float | None = None) -> "Pair":
-        """The two, over the link that they have unless its bandwidth is given. Raises ValueError where it has none."""
+        """Join two machines by a link of a given bandwidth, by default that of the slower machine.
+
+        Raises:
+            ValueError: if the link has no bandwidth.
+        """
         if link_bandwidth is None:
             link_bandwidth = min(prefill.hand_over_bandwidth, decode.hand_over_bandwidth)
         return cls(prefill=prefill, decode=decode, link_bandwidth=link_bandwidth, link_joules=link_joules)
@@ -38,20 +43,23 @@ class Pair:
         require_link(self.prefill, self.decode, self.link_bandwidth)
 
     def hand_over_bytes(self, model: Model, request: Request) -> float:
-        """Bytes of keys and values that a request moves, in the decoding machine's precision."""
+        """Return bytes of keys and values that a request moves, in the precision of the decode machine."""
         return request.new * model.kv_bytes_per_token
 
-    def exposed_seconds(self, model: Model, request: Request, reading: float) -> float:
-        """What of the hand-over a request waits for: the last layer's, and all that the link is slower than reading."""
+    def exposed_seconds(self, model: Model, request: Request, prefill_seconds: float) -> float:
+        """Return the time that a request waits for the hand-over.
+
+        The last layer crosses after the prefill, and so does all that the link is slower than the prefill.
+        """
         crossing = self.hand_over_bytes(model, request) / self.link_bandwidth
-        return max(0.0, crossing - reading) + min(crossing, reading) / model.shape.layers
+        return max(0.0, crossing - prefill_seconds) + min(crossing, prefill_seconds) / model.config.layers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServedByPair(Served):
-    """What a group of `prefills` and `decodes` machines of a pair reaches, and the shares of time that each works.
+    """Rate, latency and energy of a group of `prefills` and `decodes` machines, and the share of time each works.
 
-    `idle_j` is what all machines of the group draw anyway.
+    `idle_j` is the idle draw of all machines of the group.
     """
 
     prefills: int
@@ -65,31 +73,39 @@ def serve_pair(
     model: Model,
     request: Request,
     batch: int,
-    read_as: Model | None = None,
+    prefill_model: Model | None = None,
     group: tuple[int, int] | None = None,
 ) -> ServedByPair:
-    """Requests without end on so many machines (prefill, decode), by default those that waste the least watts.
+    """Return the steady state of equal requests on a group of machines.
 
-    `batch` is of each decoding machine; `read_as` is the model as the prefill machine keeps it, where in another
-    precision. Raises ValueError where a machine cannot multiply in its precision or does not hold the model.
+    Args:
+        pair: the two kinds of machine.
+        model: the model in the precision of the decode machine.
+        request: the requests, all equal.
+        batch: sequences at once on each decode machine.
+        prefill_model: the model in the precision of the prefill machine, by default `model`.
+        group: numbers of machines (prefill, decode), by default those of the least watts per request.
+
+    Raises:
+        ValueError: if a machine cannot multiply in its precision or does not hold the model.
     """
-    read_as = read_as or model
-    pair.prefill.check(read_as)
+    prefill_model = prefill_model or model
+    pair.prefill.check(prefill_model)
     pair.decode.check(model)
-    require_fit(pair.prefill, read_as, request, 1)
+    require_fit(pair.prefill, prefill_model, request, 1)
     require_fit(pair.decode, model, request, batch)
-    prompt = prompt_cost(pair.prefill, read_as, request, batch)
+    prompt = prompt_cost(pair.prefill, prefill_model, request, batch)
     step = pair.decode.decode_step(model, batch, request.mean_context)
     crossing = pair.hand_over_bytes(model, request) / pair.link_bandwidth
     reads = 1 / max(prompt.seconds, crossing)
     writes = batch / (request.output * step.seconds)
     prefills, decodes = group or matched(writes / reads, pair.prefill.nameplate_watts, pair.decode.nameplate_watts)
     requests = min(prefills * reads, decodes * writes)
-    alone = pair.prefill.prefill(read_as, 1, request.new, request.cached).seconds
+    prefill_seconds = pair.prefill.prefill(prefill_model, 1, request.new, request.cached).seconds
     idle_watts = prefills * pair.prefill.idle_watts + decodes * pair.decode.idle_watts
     return ServedByPair(
         batch=batch,
-        ttft_s=alone + pair.exposed_seconds(model, request, alone),
+        ttft_s=prefill_seconds + pair.exposed_seconds(model, request, prefill_seconds),
         tpot_s=step.seconds,
         tokens_per_s=requests * request.output,
         prefill_j=prompt.joules / request.output,
@@ -104,9 +120,14 @@ def serve_pair(
 
 
 def matched(ratio: float, prefill_watts: float, decode_watts: float) -> tuple[int, int]:
-    """Whole machines (prefill, decode), up to 16 of the rarer kind's partner, of the least watts per request.
+    """Return numbers of machines (prefill, decode), up to 16 each, of the least watts per request.
 
-    `ratio`: prefill machines that one decode machine keeps busy. The rate of a group is that of its slower side.
+    The rate of a group is that of its slower side. Above a ratio of 16 a single decode machine gets as many prefill
+    machines as keep it busy.
+
+    Args:
+        ratio: prefill machines that one decode machine keeps busy.
+        prefill_watts, decode_watts: nameplate power of each kind.
     """
     if not (ratio > 0 and math.isfinite(ratio)):
         raise ValueError(f"ratio = {ratio} of prefill to decode machines must be a number above 0")

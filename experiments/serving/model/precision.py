@@ -1,4 +1,4 @@
-"""In how many bytes a machine keeps weights, keys and values, and at which of its rates it multiplies them."""
+"""Precisions: bytes per weight, key and value, and the rates at which a machine multiplies them."""
 
 import dataclasses
 
@@ -7,10 +7,10 @@ from electronics.part import nearest
 
 @dataclasses.dataclass(frozen=True)
 class Precision:
-    """A way to keep a model.
+    """Precision of a stored model.
 
-    `weight_bytes` and `kv_bytes` are bytes per value, block scales included; products of weights run at the machine's
-    rate for `name`, those of attention at its rate for `attention`.
+    `weight_bytes` and `kv_bytes` are bytes per value, block scales included. Products with weights run at the machine's
+    rate for `name`, attention at its rate for `attention`.
     """
 
     name: str
@@ -19,8 +19,8 @@ class Precision:
     attention: str
 
 
-# NVFP4 and INT4 have one 8-bit scale to 16 values, BFP8 one 8-bit exponent to 16. With FP4 weights TensorRT-LLM's
-# checkpoints keep keys and values in FP8, with FP8 weights too.
+# NVFP4 and INT4 have one 8-bit scale per 16 values, BFP8 one 8-bit exponent per 16. TensorRT-LLM's checkpoints keep
+# keys and values in FP8 both with FP4 and with FP8 weights.
 PRECISIONS = {
     precision.name: precision
     for precision in (
@@ -35,7 +35,7 @@ PRECISIONS = {
 
 
 def precision_named(name: str) -> Precision:
-    """The precision of that name; an unknown one is a ValueError that names the nearest."""
+    """Return the precision of a name; raise ValueError, with the nearest name, for an unknown one."""
     if name not in PRECISIONS:
         raise ValueError(f"no precision {name!r}{nearest(name, list(PRECISIONS))}")
     return PRECISIONS[name]

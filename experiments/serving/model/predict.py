@@ -1,18 +1,19 @@
-"""Time, joules and batch of a model on a system, each as a nominal value with the ends of its range.
+"""Prediction of time, energy and batch of a model on a system, as nominal values with ranges.
 
-A range is the model at two corners: every constant of the system at its best end, and every one at its worst. Constants
-are not all wrong the same way at once, so the range is an outer bound of what the constants allow; of watts, which a
-faster machine may draw more of, it is the span of the corners.
+A range spans two corners: every constant of the system at its best end, and every constant at its worst end. Errors of
+constants are not all aligned, so the range is an outer bound. For watts, which a faster machine may draw more of, it is
+the span of the corners.
 """
 
 import dataclasses
 from typing import Protocol
 
+import models
+from experiments.serving.model.batching import Request, Served, needed_bytes, require_fit, sequences_that_fit, serve
 from experiments.serving.model.machine import Machine
 from experiments.serving.model.precision import precision_named
-from experiments.serving.model.serving import Request, Served, needed_bytes, require_fit, sequences_that_fit, serve
-from experiments.serving.model.shape import Model, Shape
 from experiments.serving.model.system import CORNERS, Corner, machine
+from experiments.serving.model.transformer_cost import Model
 
 MOST_CHIPS = 2**16
 
@@ -20,10 +21,14 @@ MOST_CHIPS = 2**16
 class AnySystem(Protocol):
     """Machines of one kind: `DigitalSystem`, or an optical system with machines at the corners of its own ranges."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Short name."""
+        ...
 
     def at(self, chips: int, corner: Corner = "nominal", software: str | None = None) -> Machine:
-        """The machine of so many chips at a corner."""
+        """Return the machine of `chips` chips at a corner."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Range:
 
     @classmethod
     def over(cls, values: tuple[float, ...]) -> "Range":
-        """The first of the values, between the least and the greatest of all."""
+        """Return the first value as nominal, with the least and the greatest as its range."""
         return cls(values[0], min(values), max(values))
 
     def __str__(self) -> str:
@@ -45,17 +50,17 @@ class Range:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What a system is expected to do. Joules are per output token, watts of all copies, both at the wall.
+    """Predicted performance of a system. Joules are per output token, watts of all copies, both at the wall.
 
     Attributes:
         chips: chips of one copy of the model; `copies` of them run side by side.
-        batch: sequences at once of one copy, at nominal values; largest_batch: how many fit.
+        batch: sequences at once per copy, at nominal values; largest_batch: the number that fits.
         weight_bytes: of one copy; kv_bytes: of one request at its end.
         ttft_s: from a prompt's arrival at an empty queue to its first token.
         tpot_s: mean time between two tokens of a sequence, prompts of others included.
         tokens_per_s: output tokens/s of all copies.
-        prefill_j, decode_j: above what the idle machine draws; idle_j: that; j_per_token: the three together.
-        chip_j_per_token: the part of j_per_token that the chips draw, as meters on the chips show it.
+        prefill_j, decode_j: above the idle draw; idle_j: the idle draw; j_per_token: the sum of the three.
+        chip_j_per_token: the part of j_per_token that the chips draw.
     """
 
     system: str
@@ -78,7 +83,7 @@ class Prediction:
 
 def predict(
     system: str | AnySystem,
-    shape: Shape,
+    config: models.LlamaConfig,
     *,
     precision: str,
     prompt: int,
@@ -89,19 +94,27 @@ def predict(
     copies: int = 1,
     software: str | None = None,
 ) -> Prediction:
-    """Serves requests of `prompt` tokens in and `output` tokens out, `cached` of the prompt's read before.
+    """Predict the steady state of equal requests on a system.
 
-    `chips` hold one copy of the model, by default the least power of two that does; `batch` is of one copy, by default
-    the largest that fits. `software` names that of experiments/serving/model/software.toml, by default the system's.
+    Args:
+        system: a name in `SYSTEMS`, or an object with machines at the corners of its ranges.
+        config: shape of the model.
+        precision: name of the precision that the model is kept in.
+        prompt, output: tokens in and out per request.
+        chips: chips of one copy of the model, by default the least power of two that holds it.
+        batch: sequences at once per copy, by default the largest number that fits.
+        cached: tokens of the prompt whose keys and values are in memory already.
+        copies: copies of the model, side by side.
+        software: a name in software.toml, by default the system's.
 
     Raises:
         ValueError: for an unknown system, precision or software (with the nearest name), a precision that the system
-            has not, a batch or length below 1, a request beyond the model's context, or a model that does not fit.
+            lacks, a batch or length below 1, a request beyond the model's context, or a model that does not fit.
     """
     for name, value in (("chips", chips), ("batch", batch), ("copies", copies)):
         if value is not None and value < 1:
             raise ValueError(f"{name} = {value} must be at least 1")
-    model, request = Model(shape, precision_named(precision)), Request(prompt=prompt, output=output, cached=cached)
+    model, request = Model(config, precision_named(precision)), Request(prompt=prompt, output=output, cached=cached)
     request.check(model)
     chips = chips or chips_needed(system, model, request, batch or 1, software)
     machines = tuple(machine_of(system, chips, corner, software) for corner in CORNERS)
@@ -116,7 +129,7 @@ def predict(
 def chips_needed(
     system: str | AnySystem, model: Model, request: Request, batch: int = 1, software: str | None = None
 ) -> int:
-    """The least power of two of chips that hold the weights and `batch` requests."""
+    """Return the least power of two of chips that hold the weights and `batch` requests."""
     needed = needed_bytes(model, request, batch)
     chips = 1
     while machine_of(system, chips, "nominal", software).memory_bytes < needed:
@@ -127,7 +140,7 @@ def chips_needed(
 
 
 def machine_of(system: str | AnySystem, chips: int, corner: Corner = "nominal", software: str | None = None) -> Machine:
-    """So many chips of a system, by its name or as an object, at a corner."""
+    """Return `chips` chips of a system, given by name or as an object, at a corner."""
     if isinstance(system, str):
         return machine(system, chips, corner, software)
     return system.at(chips, corner, software)

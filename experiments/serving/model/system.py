@@ -1,4 +1,4 @@
-"""Systems as data: every number a constant with its range, and the machine that they make at a corner of the ranges."""
+"""Digital systems as data: constants with ranges, and the machine at a corner of the ranges."""
 
 import dataclasses
 import tomllib
@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from electronics.constants import Constant, parse
 from electronics.part import nearest
-from experiments.serving.model.digital import DigitalMachine, Software
+from experiments.serving.model.digital_machine import DigitalMachine, Software
 
 Corner = Literal["nominal", "best", "worst"]
 CORNERS: tuple[Corner, ...] = ("nominal", "best", "worst")
 BETTER_HIGH = ("peak_", "memory_", "sram_", "link_", "network_", "compute_util", "weight_util", "kv_util")
-"""How the names begin of those fields that are the better the higher they are; of all others low is better."""
+"""Prefixes of the fields whose best end is the high one; for all others it is the low one."""
 
 
 def _tables(name: str) -> dict[str, Any]:
@@ -33,16 +33,20 @@ def _constants(name: str) -> dict[str, Constant]:
 
 
 CALIBRATION: Mapping[str, Constant] = MappingProxyType(_constants("calibration.toml"))
-"""What was fitted to published rows, by `family.field` or `software.field`."""
+"""Constants fitted to published rows, by `family.field` or `software.field`."""
 SOFTWARE: Mapping[str, Constant] = MappingProxyType(_constants("software.toml"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DigitalSystem:
-    """A kind of machine: its constants by field name, and whose fits it borrows.
+    """A kind of machine.
 
-    `family` and `software` name tables of fits; `parallel` says how chips share a model: each a part of every layer
-    ("tensor"), or each its own layers ("pipeline").
+    Attributes:
+        name, title: short and full name.
+        fields: constants by field name.
+        family: name of the fitted constants that it shares with other systems.
+        software: name of its default software in software.toml.
+        parallel: each chip has a part of every layer ("tensor"), or its own layers ("pipeline").
     """
 
     name: str
@@ -58,7 +62,7 @@ class DigitalSystem:
         return tuple(name.removeprefix("peak_") for name in self.fields if name.startswith("peak_"))
 
     def constant(self, field: str, calibration: Mapping[str, Constant] = CALIBRATION) -> Constant | None:
-        """The system's own constant, else its family's, else the one common to all; None if nobody has one."""
+        """Return the system's own constant, else its family's, else the common one, else None."""
         own = self.fields.get(field)
         return own or calibration.get(f"{self.family}.{field}") or _COMMON.get(f"common.{field}")
 
@@ -69,51 +73,52 @@ class DigitalSystem:
         software: str | None = None,
         calibration: Mapping[str, Constant] = CALIBRATION,
     ) -> DigitalMachine:
-        """The machine of so many chips with every field at its nominal value, or at its best or worst."""
+        """Return the machine of `chips` chips with every field at its nominal, best or worst value."""
         if chips < 1:
             raise ValueError(f"chips = {chips} must be at least 1")
 
-        def number(field: str) -> float | None:
+        def optional(field: str) -> float | None:
             constant = self.constant(field, calibration)
             return None if constant is None else pick(constant, field, corner)
 
-        rack, system_chips = number("system_watts"), number("system_chips")
-        in_memory = "memory_bytes" in self.fields
-        watts = number("chip_watts")
+        def number(field: str) -> float:
+            value = optional(field)
+            if value is None:
+                raise ValueError(f"system {self.name!r} has no {field}")
+            return value
+
+        rack_watts = optional("system_watts")
+        memory = "memory" if "memory_bytes" in self.fields else "sram"
+        chip_watts = number("chip_watts")
         return DigitalMachine(
             name=self.name,
             chips=chips,
             parallel=self.parallel,
             peak={name: number(f"peak_{name}") for name in self.precisions},
-            chip_memory=number("memory_bytes" if in_memory else "sram_bytes"),
-            chip_bandwidth=number("memory_bandwidth" if in_memory else "sram_bandwidth"),
+            chip_memory=number(f"{memory}_bytes"),
+            chip_bandwidth=number(f"{memory}_bandwidth"),
             link_bandwidth=number("link_bandwidth") * number("link_utilisation"),
             chip_network=number("network_bandwidth"),
-            **{name: number(name) for name in _SAME_NAME},
-            chip_watts=watts,
-            chip_idle_watts=watts * number("idle_share"),
-            busy_watts=watts * (number("busy_share") or 1.0),
-            rack_watts=None if rack is None else rack / system_chips,
+            compute_utilisation=number("compute_utilisation"),
+            weight_utilisation=number("weight_utilisation"),
+            kv_utilisation=number("kv_utilisation"),
+            layer_seconds=number("layer_seconds"),
+            layer_growth=number("layer_growth"),
+            reduce_seconds=number("reduce_seconds"),
+            memory_share=number("memory_share"),
+            chip_watts=chip_watts,
+            chip_idle_watts=chip_watts * number("idle_share"),
+            busy_watts=chip_watts * (optional("busy_share") or 1.0),
+            flop_joules=optional("flop_joules"),
+            byte_joules=optional("byte_joules"),
+            wall_factor=number("wall_factor"),
+            rack_watts=None if rack_watts is None else rack_watts / number("system_chips"),
             software=_software(software or self.software, corner, calibration),
         )
 
 
-_SAME_NAME = (
-    "compute_utilisation",
-    "weight_utilisation",
-    "kv_utilisation",
-    "layer_seconds",
-    "layer_growth",
-    "reduce_seconds",
-    "memory_share",
-    "flop_joules",
-    "byte_joules",
-    "wall_factor",
-)
-
-
 def pick(constant: Constant, field: str, corner: Corner) -> float:
-    """The constant's nominal value, or that end of its range which is best or worst for the machine."""
+    """Return the constant's nominal value, or the end of its range that is best or worst for the machine."""
     if corner == "nominal":
         return constant.value
     return constant.high if (corner == "best") == field.startswith(BETTER_HIGH) else constant.low
@@ -152,23 +157,23 @@ SYSTEMS: Mapping[str, DigitalSystem] = MappingProxyType(_SYSTEMS)
 
 
 def system_named(name: str) -> DigitalSystem:
-    """The system of that short name; an unknown one is a ValueError that names the nearest."""
+    """Return the system of a short name; raise ValueError, with the nearest name, for an unknown one."""
     if name not in SYSTEMS:
         raise ValueError(f"no system {name!r}{nearest(name, list(SYSTEMS))}")
     return SYSTEMS[name]
 
 
 def hand_over_joules(corner: Corner = "nominal") -> float:
-    """J per byte that goes from one machine to another, all ends included."""
+    """Return the energy per byte from one machine to another, both ends included [J/B]."""
     return pick(_COMMON["common.hand_over_joules"], "hand_over_joules", corner)
 
 
 def hand_over_seconds(corner: Corner = "nominal") -> float:
-    """Latency [s] of one message from one machine to another."""
+    """Return the latency of a message from one machine to another [s]."""
     return pick(_COMMON["common.hand_over_seconds"], "hand_over_seconds", corner)
 
 
 @lru_cache(maxsize=4096)
 def machine(name: str, chips: int, corner: Corner = "nominal", software: str | None = None) -> DigitalMachine:
-    """`system_named(name).at(...)`, kept: a sweep asks for the same machine many times."""
+    """Return `system_named(name).at(...)`, cached: a comparison builds the same machine many times."""
     return system_named(name).at(chips, corner, software)

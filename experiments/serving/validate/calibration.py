@@ -1,9 +1,8 @@
-"""Fits the model's utilisations, latencies and energies to published rows; the results stand in calibration.toml.
+"""Fit of the model's utilisations, latencies and energies to published rows; calibration.toml holds the results.
 
-Least squares on the logarithm of predicted over published, in four stages: the speed of GPUs and their software, their
-power at that speed, and one stage for each maker of whom a single row or two are known. Only rows of `use = "fit"` are
-seen, or those that the caller gives. A fitted value's range is two rms errors of its stage's rows either way, or the
-factor that the stage states where a fit without freedom left has no error.
+Robust least squares on ln(predicted / published), in stages: speed of GPUs and their software, their power at that
+speed, and one stage per maker with one or two published rows. A fitted value has a range of two rms errors of its
+stage's rows either way, or the factors that the stage states where the fit leaves no residual.
 """
 
 import dataclasses
@@ -13,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 from scipy.optimize import least_squares
 
+import models
 from electronics.constants import Constant
-from experiments.serving.model.shape import Shape
 from experiments.serving.model.system import CALIBRATION
 from experiments.serving.validate.comparison import Comparison, compare
 from experiments.serving.validate.published import Published
@@ -35,7 +34,7 @@ class Parameter:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Parameters, the groups and systems whose rows fix them, and what of a row they should match."""
+    """Parameters that are fitted together, the groups and systems whose rows are used, and the error to minimise."""
 
     parameters: tuple[Parameter, ...]
     groups: tuple[str, ...]
@@ -45,17 +44,17 @@ class Stage:
     range_factors: tuple[float, float] | None = None
 
     def rows(self, rows: Iterable[Published]) -> list[Published]:
-        """Those of the rows that this stage sees and that state what it matches."""
-        seen = [row for row in rows if row.group in self.groups and row.system in self.systems]
-        return [row for row in seen if (row.watts if self.error is in_watts else row.tokens_per_s)]
+        """Return the rows that the stage uses: of its groups and systems, with the published value that it matches."""
+        selected = [row for row in rows if row.group in self.groups and row.system in self.systems]
+        return [row for row in selected if (row.watts if self.error is in_watts else row.tokens_per_s)]
 
 
-def in_rate(found: Comparison) -> float | None:
-    return found.in_rate
+def in_rate(comparison: Comparison) -> float | None:
+    return comparison.in_rate
 
 
-def in_watts(found: Comparison) -> float | None:
-    return found.in_watts
+def in_watts(comparison: Comparison) -> float | None:
+    return comparison.in_watts
 
 
 def _share(*targets: str, start: float) -> Parameter:
@@ -142,28 +141,31 @@ STAGES = (
 
 
 def fit(
-    rows: Sequence[Published], shapes: Mapping[str, Shape], stages: Sequence[Stage] = STAGES
+    rows: Sequence[Published], configs: Mapping[str, models.LlamaConfig], stages: Sequence[Stage] = STAGES
 ) -> dict[str, Constant]:
-    """Every stage in turn, on those of the rows that it sees; a stage without rows keeps what there was."""
-    found = dict(CALIBRATION)
+    """Fit all stages in turn to the rows that each uses; a stage without rows keeps the shipped constants."""
+    constants = dict(CALIBRATION)
     for stage in stages:
-        seen = stage.rows(rows)
-        if seen:
-            found |= _fit_stage(stage, seen, shapes, found)
-    return found
+        selected = stage.rows(rows)
+        if selected:
+            constants |= _fit_stage(stage, selected, configs, constants)
+    return constants
 
 
 def _fit_stage(
-    stage: Stage, rows: Sequence[Published], shapes: Mapping[str, Shape], found: Mapping[str, Constant]
+    stage: Stage,
+    rows: Sequence[Published],
+    configs: Mapping[str, models.LlamaConfig],
+    constants: Mapping[str, Constant],
 ) -> dict[str, Constant]:
     starts = np.array([parameter.start for parameter in stage.parameters])
     low, high = (np.log([getattr(p, end) for p in stage.parameters]) - np.log(starts) for end in ("low", "high"))
 
     def residuals(steps: np.ndarray) -> np.ndarray:
-        trial = dict(found) | _constants(stage, starts * np.exp(steps), None)
-        return np.array([stage.error(compare(row, shapes, trial)) for row in rows])
+        trial = dict(constants) | _constants(stage, starts * np.exp(steps), None)
+        return np.array([stage.error(compare(row, configs, trial)) for row in rows])
 
-    # Robust against the few rows of a stage in which software stumbles; the first steps stay near the start.
+    # A robust loss, since software stumbles in a few rows of a stage; the first steps stay near the start.
     best = least_squares(
         residuals, np.zeros_like(starts), bounds=(low, high), loss="soft_l1", f_scale=0.1, x_scale=0.1, diff_step=1e-3
     )
@@ -173,11 +175,11 @@ def _fit_stage(
 
 def _constants(stage: Stage, values: np.ndarray, factors: tuple[float, float] | None) -> dict[str, Constant]:
     below, above = factors or (1.0, 1.0)
-    found = {}
+    constants: dict[str, Constant] = {}
     for parameter, value in zip(stage.parameters, values, strict=True):
         most = 1.0 if parameter.unit == "1" else math.inf
         for target in parameter.targets:
-            found[target] = Constant(
+            constants[target] = Constant(
                 name=target,
                 value=float(value),
                 low=float(value * below),
@@ -187,17 +189,17 @@ def _constants(stage: Stage, values: np.ndarray, factors: tuple[float, float] | 
                 mark="derived",
                 source=stage.source,
             )
-    return found
+    return constants
 
 
 def fitted(calibration: Mapping[str, Constant]) -> dict[str, Constant]:
-    """Those of the constants that a stage fits, sorted by name."""
+    """Return the constants that some stage fits, sorted by name."""
     targets = {target for stage in STAGES for parameter in stage.parameters for target in parameter.targets}
     return {name: constant for name, constant in sorted(calibration.items()) if name in targets}
 
 
 def as_toml(calibration: Mapping[str, Constant]) -> str:
-    """The text of calibration.toml; values to five digits."""
+    """Return the text of calibration.toml, values to five digits."""
     lines = ["# Written by `python -m experiments accelerators --refit`: what was fitted to published rows."]
     part = ""
     for name, constant in fitted(calibration).items():

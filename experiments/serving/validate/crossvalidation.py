@@ -1,8 +1,8 @@
-"""Each row predicted by a fit that saw neither it nor those held out with it."""
+"""Cross-validation: each row predicted by a fit to the rows outside its part."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
-from experiments.serving.model.shape import Shape
+import models
 from experiments.serving.validate.calibration import STAGES, fit
 from experiments.serving.validate.comparison import Comparison, compare
 from experiments.serving.validate.published import Published
@@ -11,36 +11,41 @@ FOLDS = 5
 
 
 def by_system_and_model(rows: Sequence[Published]) -> list[Hashable]:
-    """All rows of a system and a model are held out together, whoever published them."""
+    """Label rows by system and model, whoever published them."""
     return [(row.system, row.model) for row in rows]
 
 
 def by_rows(rows: Sequence[Published]) -> list[Hashable]:
-    """Every fifth row is held out: its neighbours stay in the fit."""
+    """Label every fifth row alike, so that the neighbours of a held-out row stay in the fit."""
     return [number % FOLDS for number in range(len(rows))]
 
 
 def cross_validate(
     rows: Sequence[Published],
-    shapes: Mapping[str, Shape],
+    configs: Mapping[str, models.LlamaConfig],
     parts: Callable[[Sequence[Published]], list[Hashable]] = by_system_and_model,
 ) -> dict[Published, Comparison]:
-    """Fits once for each part, to all rows outside it, and predicts those in it.
+    """Fit once per part to all rows outside it, and predict the rows in it.
 
-    Rows set apart take no part. A row for whose machine no other row is left has no prediction, since what ships was
+    Rows set apart are left out. A row that alone determines a stage has no prediction, since the shipped constants were
     fitted to it.
+
+    Args:
+        rows: published rows.
+        configs: shapes of the models by name.
+        parts: returns the label of each row; rows of equal label are held out together.
     """
     usable = [row for row in rows if row.use != "apart"]
     labels = parts(usable)
-    found = {}
+    predicted: dict[Published, Comparison] = {}
     for part in dict.fromkeys(labels):
         rest = [row for row, label in zip(usable, labels, strict=True) if label != part]
-        calibration = fit(rest, shapes)
+        calibration = fit(rest, configs)
         for row, label in zip(usable, labels, strict=True):
-            if label == part and not _orphan(row, rest):
-                found[row] = compare(row, shapes, calibration)
-    return found
+            if label == part and not _alone_determines_stage(row, rest):
+                predicted[row] = compare(row, configs, calibration)
+    return predicted
 
 
-def _orphan(row: Published, rest: Sequence[Published]) -> bool:
+def _alone_determines_stage(row: Published, rest: Sequence[Published]) -> bool:
     return any(row.system in stage.systems and stage.rows([row]) and not stage.rows(rest) for stage in STAGES)

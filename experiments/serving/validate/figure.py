@@ -1,4 +1,4 @@
-"""The figure of the accelerators: predicted against published, tokens/s and joules per token."""
+"""Figure of the validation: predicted against published tokens/s and joules per token."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +21,12 @@ SERIES = {
 BAND = 1.15
 
 
-def draw(found: Mapping[Published, Comparison], out: Path) -> None:
-    """Writes accelerators.png and .pdf."""
+def draw(comparisons: Mapping[Published, Comparison], out: Path) -> None:
+    """Write accelerators.png and accelerators.pdf."""
     with style.style():
         figure, (rate, energy) = style.plt.subplots(1, 2, figsize=(9.0, 4.4))
-        _panel(rate, found, "tokens_per_s", "output tokens/s")
-        _panel(energy, found, "j_per_token", "J per output token")
+        _panel(rate, comparisons, "tokens_per_s", "output tokens/s")
+        _panel(energy, comparisons, "j_per_token", "J per output token")
         rate.set_title("Tokens per second")
         energy.set_title("Joules per token")
         rate.legend(loc="upper left", fontsize=7.5, handletextpad=0.3)
@@ -39,22 +39,22 @@ def draw(found: Mapping[Published, Comparison], out: Path) -> None:
         style.save(figure, out, "accelerators")
 
 
-def _panel(axes: Axes, found: Mapping[Published, Comparison], name: str, unit: str) -> None:
+def _panel(axes: Axes, comparisons: Mapping[Published, Comparison], name: str, unit: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel=f"published [{unit}]", ylabel=f"predicted [{unit}]")
-    seen: list[float] = []
+    values: list[float] = []
     for group, (colour, marker) in SERIES.items():
         label = group
-        for row, comparison in found.items():
+        for row, comparison in comparisons.items():
             published = getattr(row, name)
             if row.group != group or published is None:
                 continue
             predicted = getattr(comparison, name)
-            seen += [published, predicted]
+            values += [published, predicted]
             filled = colour if row.use == "test" else "white"
-            shape = "x" if row.use == "apart" else marker
-            axes.plot(published, predicted, shape, ms=4.5, mew=1, mec=colour, mfc=filled, ls="none")
+            symbol = "x" if row.use == "apart" else marker
+            axes.plot(published, predicted, symbol, ms=4.5, mew=1, mec=colour, mfc=filled, ls="none")
         axes.plot([], [], marker, ms=4.5, mec=colour, mfc=colour, ls="none", label=label)
-    limits = min(seen) / 1.5, max(seen) * 1.5
+    limits = min(values) / 1.5, max(values) * 1.5
     line = np.array(limits)
     axes.fill_between(line, line / BAND, line * BAND, color=GREY, alpha=0.25, lw=0, zorder=0)
     axes.plot(line, line, color=GREY, lw=1, zorder=0)

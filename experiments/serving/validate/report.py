@@ -1,6 +1,6 @@
-"""What the accelerators' page says: medians by group, fitted values, and every row."""
+"""Page of the validation: medians by group, fitted values, and every row."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import models
@@ -8,6 +8,7 @@ from electronics.constants import Constant
 from experiments.serving.model import CORNERS, SYSTEMS
 from experiments.serving.validate.comparison import Comparison, compare, median_error
 from experiments.serving.validate.published import PUBLISHED, Published
+from experiments.serving.validate.records import GroupMedians, InsideRange, InsideShare, RowRecord, ValidationSummary
 
 WAYS = {
     "fit": "in the fit",
@@ -17,15 +18,16 @@ WAYS = {
 }
 COMMAND = "otc accelerators --docs docs"
 
-Found = Mapping[str, Mapping[Published, Comparison]]
+ByFit = Mapping[str, Mapping[Published, Comparison]]
+"""Comparisons by the fit that predicts them: "shipped", "by_system_and_model" and "by_rows"."""
 
 
-def medians(found: Found) -> list[dict[str, Any]]:
-    """For each group and way of holding out: rows, and median errors in tokens/s and J per token."""
-    shipped = found["shipped"].values()
+def medians(by_fit: ByFit) -> list[GroupMedians]:
+    """Return the median errors in tokens/s and J per token for each group and way of holding out."""
+    shipped = by_fit["shipped"].values()
     ways: dict[str, list[Comparison]] = {
         use: [each for each in shipped if each.row.use == use] for use in ("fit", "test")
-    } | {way: list(found[way].values()) for way in ("by_system_and_model", "by_rows") if way in found}
+    } | {way: list(by_fit[way].values()) for way in ("by_system_and_model", "by_rows") if way in by_fit}
     groups = list(dict.fromkeys(row.group for row in PUBLISHED))
     return [
         _medians(group, way, [each for each in ways[way] if each.row.group == group])
@@ -34,7 +36,7 @@ def medians(found: Found) -> list[dict[str, Any]]:
     ]
 
 
-def _medians(group: str, way: str, comparisons: list[Comparison]) -> dict[str, Any]:
+def _medians(group: str, way: str, comparisons: list[Comparison]) -> GroupMedians:
     return {
         "group": group,
         "way": way,
@@ -44,49 +46,69 @@ def _medians(group: str, way: str, comparisons: list[Comparison]) -> dict[str, A
     }
 
 
-def inside(row: Published, calibration: Mapping[str, Constant]) -> dict[str, bool | None]:
-    """Whether the published value lies between the ends of the predicted range; None where none is published."""
+def inside_range(row: Published, calibration: Mapping[str, Constant]) -> InsideRange:
+    """Test whether the published values lie between the ends of the predicted ranges; None where none is published."""
     corners = [compare(row, models.CONFIGS, calibration, corner) for corner in CORNERS]
-
-    def between(name: str) -> bool | None:
-        published, values = getattr(row, name), [getattr(each, name) for each in corners]
-        return None if published is None else min(values) <= published <= max(values)
-
-    return {name: between(name) for name in ("tokens_per_s", "j_per_token")}
+    return {
+        "tokens_per_s": _between(row.tokens_per_s, [each.tokens_per_s for each in corners]),
+        "j_per_token": _between(row.j_per_token, [each.j_per_token for each in corners]),
+    }
 
 
-def share_inside(found: Mapping[Published, dict[str, bool | None]]) -> dict[str, float]:
-    """Share of the held-out rows whose published value lies inside the range."""
-
-    def share(name: str) -> float:
-        stated = [each[name] for row, each in found.items() if row.use == "test" and each[name] is not None]
-        return sum(stated) / len(stated)
-
-    return {name: share(name) for name in ("tokens_per_s", "j_per_token")}
+def _between(published: float | None, values: Sequence[float]) -> bool | None:
+    return None if published is None else min(values) <= published <= max(values)
 
 
-def row_summary(row: Published, found: Found, within: Mapping[Published, dict[str, bool | None]]) -> dict[str, Any]:
-    """One row: what was published, what is predicted with it in or out of the fit, and what it may be used for."""
-    shipped = found["shipped"][row]
-    held = found.get("by_system_and_model", {}).get(row)
-    words = ("group", "system", "model", "precision", "software", "chips", "copies", "prompt", "output", "use", "note")
-    return {name: getattr(row, name) for name in (*words, "prompt_mark", "mark", "scope", "source")} | {
+def inside_share(inside: Mapping[Published, InsideRange]) -> InsideShare:
+    """Return the share of the held-out rows whose published value lies within the range."""
+    tested = [each for row, each in inside.items() if row.use == "test"]
+    return {
+        "tokens_per_s": _share([each["tokens_per_s"] for each in tested]),
+        "j_per_token": _share([each["j_per_token"] for each in tested]),
+    }
+
+
+def _share(inside: Sequence[bool | None]) -> float:
+    stated = [each for each in inside if each is not None]
+    return sum(stated) / len(stated)
+
+
+def row_record(row: Published, by_fit: ByFit, inside: InsideRange) -> RowRecord:
+    """Return one row as summary.json holds it: published, predicted, and predicted with the row held out."""
+    shipped = by_fit["shipped"][row]
+    held_out = by_fit.get("by_system_and_model", {}).get(row)
+    return {
+        "group": row.group,
+        "system": row.system,
+        "model": row.model,
+        "precision": row.precision,
+        "software": row.software,
+        "chips": row.chips,
+        "copies": row.copies,
+        "prompt": row.prompt,
+        "output": row.output,
+        "use": row.use,
+        "note": row.note,
+        "prompt_mark": row.prompt_mark,
+        "mark": row.mark,
+        "scope": row.scope,
+        "source": row.source,
         "batch": shipped.batch,
         "batch_published": row.batch is not None,
         "tokens_per_s": row.tokens_per_s,
         "tokens_per_s_predicted": shipped.tokens_per_s,
-        "tokens_per_s_held_out": held.tokens_per_s if held else None,
+        "tokens_per_s_held_out": held_out.tokens_per_s if held_out else None,
         "j_per_token": row.j_per_token,
         "j_per_token_predicted": shipped.j_per_token,
-        "j_per_token_held_out": held.j_per_token if held else None,
+        "j_per_token_held_out": held_out.j_per_token if held_out else None,
         "watts": row.watts,
         "watts_predicted": shipped.watts,
-        "inside_range": within[row],
+        "inside_range": inside,
     }
 
 
-def median_rows(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """Cells of the table of medians, header first."""
+def median_rows(medians: Iterable[GroupMedians]) -> list[tuple[str, ...]]:
+    """Return the cells of the table of medians, header first."""
     header = ("median absolute error", "", "rows", "tokens/s", "J/token")
     return [header] + [
         (
@@ -96,13 +118,13 @@ def median_rows(found: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
             _percent(each["tokens_per_s"]),
             _percent(each["j_per_token"]),
         )
-        for each in found
+        for each in medians
         if each["rows"]
     ]
 
 
-def page(summary: Mapping[str, Any]) -> str:
-    """The whole of accelerators.md."""
+def page(summary: ValidationSummary) -> str:
+    """Return the text of accelerators.md."""
     share = summary["inside_range"]
     return "\n".join(
         (
@@ -161,7 +183,7 @@ _CAVEATS = """What to know before quoting these numbers:
 * 405B at FP4 on B200 is 26 to 28 % too fast: one row, derived from a prefill rate."""
 
 
-def _calibration_rows(calibration: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _calibration_rows(calibration: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     rows = [
         (name, f"{each['value']:.3g}", f"{each['low']:.3g} to {each['high']:.3g}", each["unit"], each["source"])
         for name, each in sorted(calibration.items())
@@ -178,24 +200,26 @@ def _system_rows() -> list[tuple[str, ...]]:
     return [("system", "name", *marks), *rows]
 
 
-def _published_rows(rows: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+def _published_rows(rows: Iterable[RowRecord]) -> list[tuple[str, ...]]:
     header = ("source", "system", "model", "in/out", "batch", "tokens/s", "predicted", "error", "held out")
     return [(*header, "J/token", "predicted", "error", "held out", "use", "note"), *map(_published_row, rows)]
 
 
-def _published_row(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _published_row(row: RowRecord) -> tuple[str, ...]:
     chips = f"{row['copies']} x " * (row["copies"] > 1) + f"{row['chips']} x {row['system']} {row['precision']}"
     batch = str(row["batch"]) if row["batch_published"] else f"({row['batch']})"
     cells = [row["source"], chips, row["model"], f"{row['prompt']}/{row['output']}", batch]
-    for name in ("tokens_per_s", "j_per_token"):
-        published, predicted, held = (row[f"{name}{end}"] for end in ("", "_predicted", "_held_out"))
-        stated = published is not None
-        cells += [
-            _number(published) if stated else "",
-            _number(predicted) if stated or name == "tokens_per_s" else "",
-            _error(predicted, published),
-            _error(held, published),
-        ]
+    rate, joules = row["tokens_per_s"], row["j_per_token"]
+    cells += [
+        "" if rate is None else _number(rate),
+        _number(row["tokens_per_s_predicted"]),
+        _error(row["tokens_per_s_predicted"], rate),
+        _error(row["tokens_per_s_held_out"], rate),
+        "" if joules is None else _number(joules),
+        "" if joules is None else _number(row["j_per_token_predicted"]),
+        _error(row["j_per_token_predicted"], joules),
+        _error(row["j_per_token_held_out"], joules),
+    ]
     watts = f"{row['watts']:.0f} W, predicted {row['watts_predicted']:.0f}" if row["tokens_per_s"] is None else ""
     return (*cells, row["use"], "; ".join(filter(None, (row["note"], watts))))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from experiments.common import basis
+from experiments.common import billing
 from experiments.sweeps.definition import fields
 from experiments.sweeps.definition.sweep import DRIVE, Group, Sweep
 from experiments.sweeps.running import cluster
@@ -143,7 +143,8 @@ class _Work:
             if self.store is not None and (kept := self.store.given(name)) is None:
                 kept = self.store.keep(name, loaded.drive(group.core)._asdict())
             found = cluster.told(kept)
-            group = dataclasses.replace(group, core=basis.lent(group.core, found["mean"]), drives=found["by_site"])
+            core = billing.with_mean_drive(group.core, found["mean"])
+            group = dataclasses.replace(group, core=core, drives=found["by_site"])
         if self.store is not None and metrics.needs(self.sweep.metrics, "bill"):
             self.store.keep(f"bill of group {number}", self._rests_on(group, loaded))
         return group
@@ -154,7 +155,7 @@ class _Work:
         bill, _ = loaded.price(fields.applied(group.core, first), group.drives)
         varied = {DRIVE: "mean_drive", "vectors_per_load": "vectors_per_load"}
         unknown = {field: None for name, field in varied.items() if name in self.sweep.axes}
-        return basis.stated(dataclasses.replace(bill, **unknown), loaded.drive_of if group.drives else "")
+        return billing.statements(dataclasses.replace(bill, **unknown), loaded.drive_of if group.drives else "")
 
     def _run(self, points: np.ndarray, keys: np.ndarray) -> None:
         assert self.placed is not None

@@ -179,7 +179,7 @@ def test_a_single_pole_delays_its_share_of_the_charge(bandwidth):
     tau = 1 / (2 * np.pi * bandwidth) * 1e9
     steps = np.linspace(0, 1, 2_000_001)
     missing = np.trapezoid(np.exp(-steps / tau), steps)
-    assert float(tia(bandwidth=bandwidth).memory(1e9)) == pytest.approx(missing, rel=2e-3)
+    assert float(tia(bandwidth=bandwidth).isi_share(1e9)) == pytest.approx(missing, rel=2e-3)
 
 
 def test_a_well_fills_at_its_charge_per_symbol():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from electronics import IntegerCore
-from electronics.numerics.bfloat16 import short_product
-from electronics.numerics.matmul import code_product
+from electronics.numerics.bfloat16 import bfloat16_product
+from electronics.numerics.matmul import integer_product
 
 
 def codes(bits: int, shape: tuple[int, int], seed: int) -> np.ndarray:
@@ -21,7 +21,7 @@ def test_bfloat16_multiplies_codes_of_eight_bits_exactly(bits, rows):
     x, w = codes(bits, (33, rows), 1), codes(bits, (rows, 17), 2)
     x[0], w[:, 0] = 2**bits - 1, 2**bits - 1
     assert rows * (2**bits - 1) ** 2 < 2**24
-    for multiply in (short_product, lambda x, w: code_product(x, w, 2.0**bits - 1)):
+    for multiply in (bfloat16_product, lambda x, w: integer_product(x, w, 2.0**bits - 1)):
         found = multiply(x.astype(np.float32), w.astype(np.float32))
         assert found.dtype == jnp.float32
         np.testing.assert_array_equal(np.asarray(found, np.int64), x @ w)
@@ -30,8 +30,8 @@ def test_bfloat16_multiplies_codes_of_eight_bits_exactly(bits, rows):
 def test_nine_bits_would_not_be_exact():
     """So codes of more than eight significant bits must not take the short way."""
     x, w = codes(9, (33, 50), 3), codes(9, (50, 17), 4)
-    assert np.any(np.asarray(short_product(x.astype(np.float32), w.astype(np.float32)), np.int64) != x @ w)
-    exact = code_product(x.astype(np.float32), w.astype(np.float32), 511.0)
+    assert np.any(np.asarray(bfloat16_product(x.astype(np.float32), w.astype(np.float32)), np.int64) != x @ w)
+    exact = integer_product(x.astype(np.float32), w.astype(np.float32), 511.0)
     np.testing.assert_array_equal(np.asarray(exact, np.int64), x @ w)
 
 
@@ -46,6 +46,6 @@ def test_the_baseline_is_the_product_of_its_codes():
 
 def test_the_gradient_of_codes_is_that_of_the_product():
     x, w = codes(4, (5, 20), 6).astype(np.float32), codes(4, (20, 3), 7).astype(np.float32)
-    from_x, from_w = jax.grad(lambda x, w: jnp.sum(code_product(x, w, 15.0)), argnums=(0, 1))(x, w)
+    from_x, from_w = jax.grad(lambda x, w: jnp.sum(integer_product(x, w, 15.0)), argnums=(0, 1))(x, w)
     np.testing.assert_allclose(from_x, np.tile(w.sum(axis=1), (5, 1)), rtol=1e-6)
     np.testing.assert_allclose(from_w, np.tile(x.sum(axis=0)[:, None], (1, 3)), rtol=1e-6)

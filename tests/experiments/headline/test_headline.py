@@ -8,7 +8,7 @@ import pytest
 from matplotlib.image import imread
 
 from experiments.common import measure
-from experiments.headline.program import Headline, main
+from experiments.headline.program import HeadlineOptions, main
 
 FIELDS = {
     "name",
@@ -27,9 +27,9 @@ FIELDS = {
 
 @pytest.fixture
 def options(byte_model, text_file, tmp_path):
-    def make(**changes) -> Headline:
+    def make(**changes) -> HeadlineOptions:
         given = {"text": str(text_file), "model": byte_model, "windows": 3, "window_tokens": 24, "light": (6.0,)}
-        return Headline(**given | {"out": tmp_path / "out"} | changes)
+        return HeadlineOptions(**given | {"out": tmp_path / "out"} | changes)
 
     return make
 

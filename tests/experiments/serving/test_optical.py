@@ -20,9 +20,9 @@ def system() -> OpticalSystem:
     return from_preset("projected_2029", 7.0)
 
 
-def test_the_law_gives_the_bill_of_another_prompt(system):
+def test_unit_costs_give_the_bill_of_another_prompt(system):
     """Tokens, pairs and loads of 5,000 tokens on masks that stay for 2,500 vectors: the bill itself, head included."""
-    layers, head = system.laws(SHAPE)
+    layers, head = system.unit_costs(SHAPE)
     core = system.core.replace({"vectors_per_load": 2500.0})
     bill = Workload(config=SHAPE, context=5000).price(core)
     joules = 5000 * (layers.token_joules + head.token_joules) + 5000 * 5001 / 2 * layers.pair_joules
@@ -68,12 +68,12 @@ def test_less_light_costs_less():
     cheap, dear = (
         OpticalSystem(name="x", core=optics.with_effective_bits(optics.today(), bits)) for bits in (5.0, 8.0)
     )
-    assert cheap.laws(SHAPE)[0].token_joules < dear.laws(SHAPE)[0].token_joules
+    assert cheap.unit_costs(SHAPE)[0].token_joules < dear.unit_costs(SHAPE)[0].token_joules
 
 
 def test_an_engine_that_is_varied_and_one_that_is_billed_agree(system):
     """With the J per MAC and the load time that the core's own bill gives, the server is the same."""
-    layers, _ = system.laws(SHAPE)
+    layers, _ = system.unit_costs(SHAPE)
     weights = 32 * MODEL.layer_parameters
     loads = -(-weights // 2**20)
     same = system.with_engine(SHAPE, layers.token_joules / weights, layers.load_seconds / loads)
@@ -87,7 +87,7 @@ def test_it_overtakes_where_it_draws_level(system):
     request = Request(prompt=2048, output=1)
     found = overtaking(SHAPE, system, [system], [SYSTEMS["b200"]], request)
     level = system.with_engine(SHAPE, found.below("b200") * 1e-15, 1e-9)
-    assert joules_per_token(level.at(1), MODEL, request) == pytest.approx(found.opponents["b200"], rel=0.03)
+    assert joules_per_token(level.at(1), MODEL, request) == pytest.approx(found.digital["b200"], rel=0.03)
     assert (found.joules[1:] >= found.joules[:-1] - 1e-12).all()
     assert (found.joules[:, 1:] > found.joules[:, :-1]).all()
     assert "b200 below" in found.sentence()

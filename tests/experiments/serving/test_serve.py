@@ -55,7 +55,7 @@ def test_the_best_keep_the_limits_and_are_the_best(assistant):
     assert rates == sorted(rates, reverse=True) and len({row.name for row in found}) == len(found)
     for row in found:
         assert row.ttft_s.nominal <= 2 and row.tpot_s.nominal <= 0.1
-        others = [r.tokens_per_s_per_kw.nominal for r in assistant if r.name == row.name and r.kept]
+        others = [r.tokens_per_s_per_kw.nominal for r in assistant if r.name == row.name and r.within_limits]
         assert row.tokens_per_s_per_kw.nominal == max(others)
 
 
@@ -132,13 +132,14 @@ def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
     """One prefill machine to many writers, sized for long answers, starves on long prompts; one machine does not."""
     found = {w: rows(w, SHAPE, FEW, (1, 16, 256)) for w in (WORKLOADS["offline"], WORKLOADS["reasoning"])}
     moved = shifts(found, SHAPE, FEW)
-    assert {shift.is_alone for shift in moved} == {True, False}
+    assert {shift.on_one_machine for shift in moved} == {True, False}
     for shift in moved:
         if shift.sized_for == shift.run_on:
-            assert shift.kept == pytest.approx(1)
-    pairs = [s.kept for s in moved if not s.is_alone and (s.sized_for, s.run_on) == ("reasoning", "offline")]
-    alone = [s.kept for s in moved if s.is_alone and (s.sized_for, s.run_on) == ("reasoning", "offline")]
-    assert max(pairs) < 0.5 < min(alone)
+            assert shift.kept_share == pytest.approx(1)
+    resized = [s for s in moved if (s.sized_for, s.run_on) == ("reasoning", "offline")]
+    pairs = [s.kept_share for s in resized if not s.on_one_machine]
+    single = [s.kept_share for s in resized if s.on_one_machine]
+    assert max(pairs) < 0.5 < min(single)
 
 
 def test_any_config_file_is_served(tmp_path):

@@ -51,7 +51,7 @@ def test_calibration_in_sizes_that_cannot_be_meant_is_refused(name, value):
 def test_calibration_finds_what_the_device_has(calibrated):
     """Crosstalk to 0.3 % of the light, levelled gains to 1 %, offsets to 0.1 % of full scale."""
     core, found = calibrated
-    correction, made = found.core.correction, core.prepare().device
+    correction, made = found.core.correction, core.prepare().variation
     for name in (
         "input_crosstalk_earlier",
         "input_crosstalk_later",

@@ -298,7 +298,7 @@ def test_slots_double_and_offsets_halve():
 def test_unsigned_inputs_take_one_source_and_one_symbol():
     """Half the lasers and pixels of rails and half the symbols of slots; what else a symbol takes is the same."""
     (core, unsigned), (_, rails), (_, slots) = bill(inputs="unsigned"), bill(), bill(inputs="slots")
-    assert (core.encoding.sources, core.encoding.symbols, core.encoding.readings) == (1, 1, 1)
+    assert (core.encoding.sources, core.encoding.symbols, core.encoding.conversions) == (1, 1, 1)
     against_rails = {"laser bias": 0.5, "mask write": 0.5, "DAC": 1, "laser light": 1, "TIA": 1, "ADC": 1}
     against_slots = {"laser bias": 0.5, "mask write": 1, "DAC": 0.5, "laser light": 1, "TIA": 0.5, "ADC": 0.5}
     for other, ratios in ((rails, against_rails), (slots, against_slots)):

@@ -177,7 +177,7 @@ def test_gradient_in_ranges_that_are_fixed():
     def in_range(core, theta, x, w, key):
         found = core.prepare()
         ranges = SiteRange(theta["full scale"] * jnp.ones(COLUMNS), theta["input scale"])
-        return RealizedCore(found.core, found.device, ranges).matmul(x, w, key=key)
+        return RealizedCore(found.core, found.variation, ranges).matmul(x, w, key=key)
 
     core = rich()
     run = over_keys(partial(squared_error, core, SOME, multiply=in_range))

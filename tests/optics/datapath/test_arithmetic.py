@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import optics
-from electronics.numerics.bfloat16 import SHORT_VARIANCE
+from electronics.numerics.bfloat16 import BFLOAT16_VARIANCE
 from optics.components.nonidealities import Effects
 
 KEY = jax.random.key(7)
@@ -38,7 +38,7 @@ def test_rounding_has_the_variance_that_is_claimed():
     """4,096 outputs tell a variance to 2.2 %; the bar is five of that and what Gaussian mantissas are off by, 2 %."""
     x, w = operands(2)
     error = np.asarray(core(Effects.uniform(0.0)).matmul(x, w, key=KEY), np.float64) - x.astype(np.float64) @ w
-    expected = 2 * SHORT_VARIANCE * (x.astype(np.float64) ** 2 @ w**2)
+    expected = 2 * BFLOAT16_VARIANCE * (x.astype(np.float64) ** 2 @ w**2)
     assert np.mean(error**2 / expected) == pytest.approx(1, abs=0.13)
 
 
@@ -56,7 +56,7 @@ def test_intensity_noise_keeps_its_variance_and_its_mean():
     many = jnp.tile(x, (DRAWS, 1))
     y = np.asarray(only.matmul(many, jnp.eye(256), key=KEY), np.float64) / x
     assert np.mean(np.var(y, axis=0)) == pytest.approx(noise, rel=0.04)
-    assert np.mean(y) == pytest.approx(1, abs=5 * np.sqrt(SHORT_VARIANCE / 256))
+    assert np.mean(y) == pytest.approx(1, abs=5 * np.sqrt(BFLOAT16_VARIANCE / 256))
 
 
 def test_noise_below_the_rounding_leaves_the_rounding():

@@ -263,7 +263,7 @@ def test_movement_follows_the_bits_that_are_moved(changes, operand, output, weig
     assert float(lines["weight fetch"]) == 64 * 32 * weight * bit
     assert float(memory.cost(**size, resident=False)["weight fetch"]) == 64 * 32 * weight * bit
     wires = core.replace({"digital.wire_energy": bit, "digital.wire_length": 1.0})
-    readings = core.encoding.readings
+    readings = core.encoding.conversions
     assert float(wires.cost(**size, resident=True)["output movement"]) == 8 * 32 * readings * output * bit
 
 

@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 
 import optics
-from optics.interpreter.emulate import of_turn
+from optics.interpreter.protocols import index_scan
 
 KEY = jax.random.key(0)
 WEIGHTS = jax.random.normal(jax.random.key(1), (3, 16, 16)) / 4
@@ -33,8 +33,8 @@ class Exact(NamedTuple):
     def at(self, name):
         return Exact(held=self.sites.get(name))
 
-    def turn(self, number, names):
-        return Exact(of_turn(self.sites, number, names))
+    def at_scan_step(self, step, names):
+        return Exact(index_scan(self.sites, step, names))
 
     def matmul(self, x, w, *, key):
         return x @ (w if self.held is None else self.held)
@@ -110,7 +110,7 @@ def test_a_random_function_without_errors_is_itself_loaded_or_not(seed):
     forward, layers = random_function(seed)
     batches = jax.random.normal(jax.random.key(seed), (3, 8, 16))
     loaded = optics.load(forward)(Exact(), WEIGHTS, batches[0])
-    core = Exact({name: standing.weights for name, standing in loaded.sites.items()})
+    core = Exact({name: site.weights for name, site in loaded.sites.items()})
     run = optics.emulate(forward)
 
     @jax.jit

@@ -85,4 +85,4 @@ def test_what_cannot_be_joined_is_refused(clockwork):
     with pytest.raises(ValueError, match="groq has no fp8 rate"):
         serve_pair(pair, MODEL, REQUEST, 1)
     with pytest.raises(ValueError, match="do not fit"):
-        serve_pair(pair, Model(MODEL.shape, precision_named("int8")), REQUEST, 1)
+        serve_pair(pair, Model(MODEL.config, precision_named("int8")), REQUEST, 1)

@@ -50,8 +50,8 @@ def test_single_streams_of_sram_machines_are_within_a_factor_of_one_and_a_half()
 
 def test_no_fit_sees_a_row_for_testing():
     """The rows of a fit and of its test share neither system and model within a group, nor a row."""
-    used = {row.kin for row in PUBLISHED if row.use == "fit" and row.group in GPU_GROUPS}
-    tested = {row.kin for row in PUBLISHED if row.use == "test" and row.group in GPU_GROUPS}
+    used = {row.held_out_with for row in PUBLISHED if row.use == "fit" and row.group in GPU_GROUPS}
+    tested = {row.held_out_with for row in PUBLISHED if row.use == "test" and row.group in GPU_GROUPS}
     assert used and tested and not used & tested
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import models
 from experiments.serving.model import SYSTEMS, Model, Request, largest_batch_within, precision_named, serve
-from experiments.serving.model import shape as formulae
+from experiments.serving.model.transformer_cost import prefill_flops
 
 
 @pytest.fixture
@@ -43,15 +43,13 @@ def test_a_single_sequence_waits_for_the_weights(bare, model):
 
 
 def test_a_long_prompt_waits_for_the_arithmetic(bare, model):
-    flops = formulae.prefill_flops(model.shape, 8192)
+    flops = prefill_flops(model.config, 8192)
     activations = 8192 * model.activation_bytes / (0.8 * 3.35e12)
     assert bare.prefill(model, 1, 8192).seconds == pytest.approx(flops / (0.5 * 989.4e12) + activations, rel=1e-9)
 
 
 def test_an_operation_costs_its_joules_at_the_wall(bare, model):
-    assert bare.prefill(model, 1, 8192).joules == pytest.approx(
-        1.25e-12 * formulae.prefill_flops(model.shape, 8192), rel=1e-6
-    )
+    assert bare.prefill(model, 1, 8192).joules == pytest.approx(1.25e-12 * prefill_flops(model.config, 8192), rel=1e-6)
 
 
 def test_power_stops_at_the_limit(bare, model):
@@ -63,7 +61,7 @@ def test_power_stops_at_the_limit(bare, model):
 def test_chips_share_the_work_and_pay_for_the_sums(bare, model):
     four = dataclasses.replace(bare, chips=4, link_bandwidth=1e30, reduce_seconds=1e-5)
     alone, shared = bare.decode_step(model, 8, 500).seconds, four.decode_step(model, 8, 500).seconds
-    assert shared == pytest.approx(alone / 4 + 2 * model.shape.layers * 1e-5)
+    assert shared == pytest.approx(alone / 4 + 2 * model.config.layers * 1e-5)
 
 
 def test_serving_is_its_prompts_and_its_steps(bare, model):

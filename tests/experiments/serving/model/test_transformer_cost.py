@@ -4,7 +4,7 @@ import pytest
 
 import models
 from experiments.serving.model import Model, precision_named
-from experiments.serving.model import shape as formulae
+from experiments.serving.model.transformer_cost import decode_flops, prefill_flops
 
 # Parameters by the model cards; bytes that a token leaves in BF16, keys and values: 2 x 2 x layers x kv heads x width.
 PUBLISHED = {
@@ -22,8 +22,9 @@ PUBLISHED = {
 def test_parameters_and_cache_are_the_published_ones(name):
     parameters, kv_bytes = PUBLISHED[name]
     shape = models.CONFIGS[name]
-    assert formulae.parameters(shape) == parameters
-    assert Model(shape, precision_named("bf16")).kv_bytes_per_token == kv_bytes
+    model = Model(shape, precision_named("bf16"))
+    assert model.resident_bytes == 2 * parameters
+    assert model.kv_bytes_per_token == kv_bytes
 
 
 @pytest.mark.parametrize(
@@ -32,21 +33,21 @@ def test_parameters_and_cache_are_the_published_ones(name):
 def test_a_decoded_token_costs_two_operations_a_weight(name, gigaflops):
     """2 (P + D V), the products with weights alone."""
     shape = models.CONFIGS[name]
-    assert formulae.decode_flops(shape, 0) / 1e9 == pytest.approx(gigaflops, rel=5e-3)
+    assert decode_flops(shape, 0) / 1e9 == pytest.approx(gigaflops, rel=5e-3)
 
 
 def test_operations_of_attention_by_counting_pairs():
     """A decoded token meets each key twice, 2 operations each, in every head; a prompt sees half of its own square."""
     shape = models.CONFIGS["llama-3.1-8b"]
     per_pair = 2 * 2 * shape.layers * shape.heads * shape.head_dim
-    assert formulae.decode_flops(shape, 1000) - formulae.decode_flops(shape, 0) == per_pair * 1000
-    whole = formulae.prefill_flops(shape, 3000) - formulae.prefill_flops(shape, 1000)
-    appended = formulae.prefill_flops(shape, 2000, cached=1000)
+    assert decode_flops(shape, 1000) - decode_flops(shape, 0) == per_pair * 1000
+    whole = prefill_flops(shape, 3000) - prefill_flops(shape, 1000)
+    appended = prefill_flops(shape, 2000, cached=1000)
     # Reading 1,000 and then 2,000 is the work of reading 3,000; each part ends with the head for one token.
     assert appended - 2 * shape.hidden * shape.vocabulary == pytest.approx(whole, rel=1e-12)
 
 
 def test_a_step_reads_the_weights_once_and_each_cache():
     model = Model(models.CONFIGS["llama-3.1-8b"], precision_named("fp8"))
-    embedding = model.shape.hidden * model.shape.vocabulary + 65 * model.shape.hidden
+    embedding = model.config.hidden * model.config.vocabulary + 65 * model.config.hidden
     assert model.decode_step_bytes(batch=4, context=100) == 8_030_261_248 - embedding + 400 * 65_536

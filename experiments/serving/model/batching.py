@@ -1,19 +1,19 @@
-"""Serving on one machine that does both: each request costs its share of a prefill and its steps of decode.
+"""Continuous batching on one machine that does prefill and decode.
 
-Continuous batching at a full batch: while a machine reads a prompt it decodes nothing, so a sequence waits, between two
-of its tokens, for the step and for the prompts that took the places of those that ended.
+The batch is always full. A machine that reads a prompt decodes nothing, so between two tokens a sequence waits for the
+step and for the prompts of new requests, which replace those that ended.
 """
 
 import dataclasses
 import math
 
 from experiments.serving.model.machine import Cost, Machine
-from experiments.serving.model.shape import Model
+from experiments.serving.model.transformer_cost import Model
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """A prompt of `prompt` tokens, of which `cached` were read before, and `output` tokens to write."""
+    """A prompt of `prompt` tokens, the first `cached` of which were read before, and `output` tokens to write."""
 
     prompt: int
     output: int
@@ -27,10 +27,10 @@ class Request:
             raise ValueError(f"cached = {self.cached} must be less than prompt = {self.prompt}: the last token is read")
 
     def check(self, model: Model) -> None:
-        """Raises ValueError if the request is longer than the model's context."""
-        if self.length > model.shape.context:
+        """Raise ValueError if the request is longer than the model's context."""
+        if self.length > model.config.context:
             raise ValueError(
-                f"prompt + output = {self.length} tokens is more than the model's context of {model.shape.context}"
+                f"prompt + output = {self.length} tokens is more than the model's context of {model.config.context}"
             )
 
     @property
@@ -40,7 +40,7 @@ class Request:
 
     @property
     def length(self) -> int:
-        """Tokens whose keys are kept at the end."""
+        """Tokens whose keys and values are stored at the end."""
         return self.prompt + self.output
 
     @property
@@ -51,10 +51,15 @@ class Request:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Served:
-    """What one machine reaches; joules at the wall.
+    """Rate, latency and energy of a machine; energies in J per output token at the wall.
 
-    `ttft_s` is of a prompt that meets an empty queue, `tpot_s` the mean time between two tokens of a sequence, prompts
-    of others included. `transfer_j` is of a link between machines, where there are two.
+    Attributes:
+        batch: sequences at once.
+        ttft_s: time to the first token of a prompt that meets an empty queue.
+        tpot_s: mean time between two tokens of a sequence, prompts of others included.
+        tokens_per_s: output tokens/s.
+        prefill_j, decode_j: energy above the idle draw; idle_j: the idle draw.
+        transfer_j: energy of the link between two machines.
     """
 
     batch: int
@@ -84,12 +89,12 @@ def sequences_that_fit(machine: Machine, model: Model, length: int) -> int:
 
 
 def needed_bytes(model: Model, request: Request, batch: int) -> float:
-    """Bytes of the weights and of `batch` requests at their ends."""
+    """Return bytes of the weights, and of the keys and values of `batch` requests at their ends."""
     return model.resident_bytes + batch * request.length * model.kv_bytes_per_token
 
 
 def require_fit(machine: Machine, model: Model, request: Request, batch: int) -> None:
-    """Raises ValueError, with the chips it would take, if weights and `batch` requests do not fit in memory."""
+    """Raise ValueError, with the number of chips needed, if weights and `batch` requests do not fit in memory."""
     if batch > machine.largest_batch:
         raise ValueError(f"batch = {batch} is more than {machine.largest_batch}, the most that {machine.name} runs")
     needed = needed_bytes(model, request, batch)
@@ -105,13 +110,13 @@ def require_fit(machine: Machine, model: Model, request: Request, batch: int) ->
 
 
 def prompt_cost(machine: Machine, model: Model, request: Request, batch: int) -> Cost:
-    """Of reading one prompt where up to `batch` wait: as many share a pass as it takes."""
+    """Return the cost per prompt where `batch` prompts wait: as many share a pass as fit."""
     together = max(1, min(batch, machine.tokens_per_pass // request.new))
     return machine.prefill(model, together, request.new, request.cached).scaled(1 / together)
 
 
 def serve(machine: Machine, model: Model, request: Request, batch: int) -> Served:
-    """A full batch of equal requests, one after another, without end."""
+    """Return the steady state of a full batch of equal requests."""
     prompt = prompt_cost(machine, model, request, batch)
     step = machine.decode_step(model, batch, request.mean_context)
     tpot = step.seconds + batch * prompt.seconds / request.output
@@ -127,7 +132,7 @@ def serve(machine: Machine, model: Model, request: Request, batch: int) -> Serve
 
 
 def largest_batch_within(machine: Machine, model: Model, request: Request, tpot_s: float) -> int:
-    """The largest batch whose mean time between tokens is at most `tpot_s`; 0 if a single sequence takes longer."""
+    """Return the largest batch whose time between tokens is at most `tpot_s`, or 0 if one sequence takes longer."""
     least, most = 0, sequences_that_fit(machine, model, request.length)
     while least < most:
         middle = (least + most + 1) // 2

@@ -1,27 +1,26 @@
-"""A digital machine: a roofline for each kind of work, latency, link and host, and joules by operation and byte.
+"""Roofline model of a digital machine: time by kernel, latency, link and host; energy by operation and byte.
 
-Products with weights and attention are separate kernels, so each is bound by its own slower resource and their times
-add. Every utilisation is what was achieved, not a peak.
+Products with weights and attention are separate kernels: each is bound by its own slower resource, and their times
+add. Utilisations are achieved ones, not peaks.
 """
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Literal
 
-from experiments.serving.model import shape as formulae
 from experiments.serving.model.machine import Cost
-from experiments.serving.model.shape import ACTIVATION_BYTES, Model
+from experiments.serving.model.transformer_cost import ACTIVATION_BYTES, Model, attention_flops, causal_pairs
 
 REFERENCE_LAYER = 218_103_808
 """Weights of a layer of Llama 3.1 8B, for which latencies that grow with a layer are stated."""
 REDUCTIONS_PER_LAYER = 2
 LIMIT_SHARPNESS = 32
-"""Power follows what is asked and turns at the limit within some 5 % of it: a clip, but with a slope for a fit."""
+"""Exponent of the soft limit of power: within 5 % of a hard clip at the limit, but differentiable for the fit."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Software:
-    """What the serving software adds: seconds per step and per sequence in it, and its limits."""
+    """Overhead of the serving software, per step and per sequence in it, and its limits."""
 
     step_seconds: float
     sequence_seconds: float
@@ -31,7 +30,7 @@ class Software:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DigitalMachine:
-    """So many equal chips that share each layer's weights. Rates, bytes and watts are of one chip where named so.
+    """A number of equal chips that hold one copy of a model. Rates, bytes and watts are per chip where named so.
 
     Attributes:
         parallel: each chip has a part of every layer ("tensor"), or its own layers ("pipeline").
@@ -43,8 +42,8 @@ class DigitalMachine:
         layer_seconds: latency that a layer adds to a pass; it grows as (weights per layer)^layer_growth.
         reduce_seconds: latency of one sum over chips.
         memory_share: share of memory that weights, keys and values may fill.
-        chip_watts, chip_idle_watts: limit of a chip, and what it draws while it waits.
-        flop_joules, byte_joules: J per BF16 operation and per byte; None: the chip draws `busy_watts` in any pass.
+        chip_watts, chip_idle_watts: power limit of a chip, and its power while it waits.
+        flop_joules, byte_joules: J per BF16 operation and per byte; None: the chip draws `busy_watts` in every pass.
         wall_factor: watts at the wall over watts of the chips.
         rack_watts: nameplate share of a chip at the wall; None: chip_watts times wall_factor.
     """
@@ -104,10 +103,10 @@ class DigitalMachine:
     def prefill(self, model: Model, batch: int, new: float, cached: float = 0.0) -> Cost:
         self.check(model)
         tokens = batch * new
-        pairs = batch * formulae.causal_pairs(new, cached)
+        pairs = batch * causal_pairs(new, cached)
         kv_tokens = batch * (cached + new)
-        # Only a prompt's last token needs the head: the products of the others are those of the layers.
-        share = model.shape.layers * model.layer_parameters / model.linear_parameters
+        # Only the last token of a prompt needs the head; the other tokens need the layers alone.
+        share = model.config.layers * model.layer_parameters / model.linear_parameters
         passes = max(1.0, tokens / self.tokens_per_pass)
         return self._pass(model, tokens * share + batch * (1 - share), tokens, pairs, kv_tokens, batch, passes)
 
@@ -116,36 +115,54 @@ class DigitalMachine:
         return self._pass(model, batch, batch, batch * context, batch * context, batch, 1.0)
 
     def products_step(self, model: Model, batch: int) -> Cost:
-        """The part of a step of decode that meets weights."""
+        """Return the cost of the products with weights in a step of decode."""
         self.check(model)
         return self._pass(model, batch, batch, 0.0, 0.0, batch, 1.0)
 
     def attention_step(self, model: Model, batch: int, context: float) -> Cost:
-        """The part of a step that meets keys and values, a kernel in each layer."""
+        """Return the cost of attention in a step of decode, a kernel per layer."""
         self.check(model)
-        flops = formulae.attention_flops(model.shape, batch * context)
+        flops = attention_flops(model.config, batch * context)
         kv_bytes = batch * context * model.kv_bytes_per_token
-        seconds = self._attention_seconds(model, flops, kv_bytes) + model.shape.layers * self._layer_seconds(model)
+        seconds = self._attention_seconds(model, flops, kv_bytes) + model.config.layers * self._layer_seconds(model)
         work = self._work_joules(model, 0.0, flops, kv_bytes, 0.0, seconds)
         return Cost(seconds, work * self.wall_factor)
 
-    def _pass(self, model, products, tokens, pairs, kv_tokens, sequences, passes) -> Cost:
-        """`products`: tokens that meet every weight; `pairs`: of queries and keys; `passes`: times weights are read."""
+    def _pass(
+        self,
+        model: Model,
+        products: float,
+        tokens: float,
+        pairs: float,
+        kv_tokens: float,
+        sequences: int,
+        passes: float,
+    ) -> Cost:
+        """Cost of a pass.
+
+        Args:
+            products: tokens that are multiplied with every weight.
+            tokens: tokens whose activations move between kernels.
+            pairs: pairs of a query and a key.
+            kv_tokens: tokens whose keys and values are read.
+            sequences: sequences in the pass.
+            passes: times that the weights are read.
+        """
         linear_flops = 2.0 * model.linear_parameters * products
-        attention_flops = formulae.attention_flops(model.shape, pairs)
+        pair_flops = attention_flops(model.config, pairs)
         weight_bytes = passes * model.step_weight_bytes + tokens * model.activation_bytes
         kv_bytes = kv_tokens * model.kv_bytes_per_token
         seconds = (
             self._linear_seconds(model, linear_flops, passes * model.step_weight_bytes)
             + self._activation_seconds(model, tokens)
-            + self._attention_seconds(model, attention_flops, kv_bytes)
+            + self._attention_seconds(model, pair_flops, kv_bytes)
             + self._link_seconds(model, tokens, passes)
-            + passes * model.shape.layers * self._layer_seconds(model)
+            + passes * model.config.layers * self._layer_seconds(model)
             + passes * self.software.step_seconds
             + sequences * self.software.sequence_seconds
         )
         overhead = sequences * self.software.sequence_seconds
-        work = self._work_joules(model, linear_flops, attention_flops, weight_bytes + kv_bytes, overhead, seconds)
+        work = self._work_joules(model, linear_flops, pair_flops, weight_bytes + kv_bytes, overhead, seconds)
         return Cost(seconds, work * self.wall_factor)
 
     def _linear_seconds(self, model: Model, flops: float, weight_bytes: float) -> float:
@@ -165,13 +182,13 @@ class DigitalMachine:
     def _link_seconds(self, model: Model, tokens: float, passes: float) -> float:
         """Tensor parallel: two sums over all chips in each layer, a ring moving 2 (n - 1) / n of the activations over
         each link. Pipeline: one hand-over of the activations from each chip to the next."""
-        activations = tokens * model.shape.hidden * ACTIVATION_BYTES / self.link_bandwidth
+        activations = tokens * model.config.hidden * ACTIVATION_BYTES / self.link_bandwidth
         if self.parallel == "pipeline":
             return (self.chips - 1) * (activations + passes * self.reduce_seconds)
         if self.chips == 1:
             return 0.0
         ring = 2.0 * (self.chips - 1) / self.chips * activations
-        return REDUCTIONS_PER_LAYER * model.shape.layers * (ring + passes * self.reduce_seconds)
+        return REDUCTIONS_PER_LAYER * model.config.layers * (ring + passes * self.reduce_seconds)
 
     def _layer_seconds(self, model: Model) -> float:
         return self.layer_seconds * (model.layer_parameters / REFERENCE_LAYER) ** self.layer_growth
@@ -181,8 +198,8 @@ class DigitalMachine:
     ) -> float:
         """Joules of the chips above idle.
 
-        An operation costs in inverse proportion to its rate. Seconds of overhead per sequence (sampling, short
-        attention) keep a chip as busy as it can be. As the limit nears, power management holds the mean below it.
+        The energy of an operation is inversely proportional to its rate. During overhead per sequence (sampling, short
+        attention) a chip draws its limit. Power management holds the mean power below the limit.
         """
         limit = self.chips * (self.chip_watts - self.chip_idle_watts) * seconds
         if self.flop_joules is None or self.byte_joules is None:

@@ -1,0 +1,79 @@
+"""Loading a matrix onto the mask: scales, signs, bit slices and tiles, and the plane of each tile."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from optics.components.architecture import Architecture
+from optics.components.device import DeviceVariation
+from optics.components.encoding import bit_slices, recombined
+from optics.datapath import tiling
+from optics.datapath.weight_plane import SUMS, WeightCodes, WeightPlane, make_plane
+
+# A vector or column whose largest magnitude is at most this counts as zero, so that the inverse of its scale, and
+# products of it with numbers of order one, stay finite.
+SMALLEST = 1e-30
+
+
+class Weights(NamedTuple):
+    """A loaded matrix.
+
+    Attributes:
+        planes: arrays stacked as [weight slices, column tiles, row tiles, ...].
+        factors: value of the code of each slice, [weight slices].
+        sums: sums of the codes over the rows of a tile, all slices together, [column tiles, row tiles, 1, width].
+        nonzero: 0 for a column of zeros, else 1, [1, columns].
+    """
+
+    planes: WeightPlane
+    factors: jax.Array
+    sums: jax.Array
+    nonzero: jax.Array
+
+
+def load_weights(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool = False) -> Weights:
+    """Load w [rows, columns] onto the mask of one device; `keep_exact` makes diagnostics possible.
+
+    A gradient keeps the weights and the sums of each plane, and recomputes the rest.
+    """
+    policy = jax.checkpoint_policies.save_only_these_names(SUMS)
+    return jax.checkpoint(lambda w: _load(core, variation, w, keep_exact), policy=policy)(w)
+
+
+def _load(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool) -> Weights:
+    encoding = core.encoding
+    rows, columns = w.shape
+    tiles = tiling.fit(rows, columns, core.rows, core.columns, core.accumulate)
+    ws = tiling.cut_weights(w, tiles)
+    in_tile = largest(ws, axis=2)
+    in_column = jnp.broadcast_to(jnp.max(in_tile, axis=1, keepdims=True), in_tile.shape)
+    scale = scale_or_one(in_column if encoding.scales == "vector" else in_tile)
+    factor, part = encoding.weight_part(ws, scale, tiling.active_rows(rows, tiles)[None, :, :, None])
+    slices = bit_slices(factor, part, scale, encoding.weight_slices, core.mask.bits, core.effects.weight_rounding)
+    codes = [WeightCodes(one.code, scale, is_nonzero(in_column), one.exact) for one in slices]
+    return Weights(
+        planes=tiling.each(
+            lambda tile: make_plane(core, variation, tile, keep_exact),
+            jax.tree.map(lambda *by_slice: jnp.stack(by_slice), *codes),
+            axes=3,
+        ),
+        factors=jnp.stack([jnp.asarray(one.factor, jnp.float32) for one in slices]),
+        sums=jnp.sum(recombined(slices), axis=2, keepdims=True),
+        nonzero=is_nonzero(largest(w, axis=0)),
+    )
+
+
+def largest(values: jax.Array, axis: int) -> jax.Array:
+    """Largest magnitude along `axis`, which stays as an axis of length 1."""
+    return jnp.max(jnp.abs(values), axis=axis, keepdims=True)
+
+
+def scale_or_one(scale: jax.Array) -> jax.Array:
+    """The scale, or 1 where it counts as zero."""
+    return jnp.where(scale > SMALLEST, scale, 1.0)
+
+
+def is_nonzero(scale: jax.Array) -> jax.Array:
+    """0 where the scale counts as zero, else 1; float32."""
+    return (scale > SMALLEST).astype(jnp.float32)
