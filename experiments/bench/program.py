@@ -16,7 +16,7 @@ from experiments.bench import aihwkit, figure
 from experiments.bench.cases import FLOORS, BenchCase
 from experiments.common import options as checks
 from experiments.common import reporting
-from experiments.common.result_cache import Ledger
+from experiments.common.result_cache import ResultCache
 
 SHAPES = ((1024, 1024), (1024, 4096), (4096, 4096))
 VECTORS = (1, 128, 512)
@@ -35,6 +35,7 @@ KEEPING_MEMORY = {
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**40),
 }
+ENVIRONMENT = {"XLA_FLAGS": VECTORS_OF_512_BITS, **KEEPING_MEMORY}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,15 +105,15 @@ class Bench:
 def main(options: Bench) -> dict[str, Any]:
     """Runs the benchmark, prints the table, writes summary.json and the figure, and returns the summary."""
     options.check()
-    ledger = Ledger(options.out / "timings.sqlite")
-    rows = [row for threads in dict.fromkeys(options.threads) for row in _rows(options, threads, ledger)]
-    ledger.close()
+    cache = ResultCache(options.out / "timings.sqlite", "experiments.bench.worker")
+    rows = [row for threads in dict.fromkeys(options.threads) for row in _rows(options, threads, cache)]
+    cache.close()
     summary = {
         "program": "bench",
         "preset": options.preset,
         "rounds": options.rounds,
         "machine": machine(),
-        "environment": {"XLA_FLAGS": VECTORS_OF_512_BITS, **KEEPING_MEMORY},
+        "environment": ENVIRONMENT,
         "versions": reporting.versions(),
         "aihwkit": aihwkit.settings(),
         "rows": rows,
@@ -123,17 +124,19 @@ def main(options: Bench) -> dict[str, Any]:
     return summary
 
 
-def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
+def _rows(options: Bench, threads: int, cache: ResultCache) -> list[dict[str, Any]]:
     """The rows of one number of threads, those timed before among them."""
     cases = options.cases()
-    described = [{"case": dataclasses.asdict(case), "threads": threads, "rounds": options.rounds} for case in cases]
-    missing = [number for number, what in enumerate(described) if ledger.get(what) is None]
+    described = [
+        {"case": dataclasses.asdict(case), "threads": threads, "rounds": rounds, "environment": ENVIRONMENT}
+        for case, rounds in zip(cases, _rounds(options, cases), strict=True)
+    ]
+    missing = [number for number, what in enumerate(described) if cache.get(what) is None]
     if missing:
-        short = ("product", *FLOORS)
-        rounds = [options.rounds if cases[number].kind in short else LONG_ROUNDS for number in missing]
+        rounds = [described[number]["rounds"] for number in missing]
         progress = tqdm(missing, desc=f"{threads} thread{'s' if threads > 1 else ''}", unit="case")
         for number, row in zip(progress, _timed([cases[n] for n in missing], rounds, threads), strict=True):
-            ledger.put(described[number], row)
+            cache.put(described[number], row)
     return [
         {
             "case": case.name,
@@ -141,10 +144,15 @@ def _rows(options: Bench, threads: int, ledger: Ledger) -> list[dict[str, Any]]:
             "way": case.way,
             "kind": case.kind,
             "threads": threads,
-            **ledger.get(what),
+            **cache.get(what),
         }
         for case, what in zip(cases, described, strict=True)
     ]
+
+
+def _rounds(options: Bench, cases: Sequence[BenchCase]) -> list[int]:
+    short = ("product", *FLOORS)
+    return [options.rounds if case.kind in short else LONG_ROUNDS for case in cases]
 
 
 def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int):

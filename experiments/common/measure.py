@@ -15,7 +15,7 @@ import models
 import optics
 from electronics import Part
 from experiments.common.agreement import agreement, scored
-from experiments.common.result_cache import Ledger
+from experiments.common.result_cache import ResultCache
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
 
@@ -48,14 +48,14 @@ class Result:
 
 
 def measure(
-    checkpoint: models.Checkpoint, windows: np.ndarray, cases: Sequence[Case], seed: int, kept: Path
+    checkpoint: models.Checkpoint, windows: np.ndarray, cases: Sequence[Case], seed: int, cache_path: Path
 ) -> dict[str, Result]:
     """Results by case name. windows [count, tokens]; the noise key of a window is the same for all cases.
 
-    Each result goes to the file `kept` as soon as it is there, and is taken from it in another run.
+    Each result goes to the file `cache_path` as soon as it is there, and is taken from it in another run.
     """
-    ledger = Ledger(kept)
-    bench = _Bench(checkpoint, seed, ledger)
+    cache = ResultCache(cache_path, __name__)
+    bench = _Bench(checkpoint, seed, cache)
     results = {case.name: Result() for case in cases}
     with tqdm(total=sum(case.windows for case in cases), unit="window", desc="evaluating", smoothing=0.05) as bar:
         for number in range(len(windows)):
@@ -65,15 +65,15 @@ def measure(
                     bar.set_postfix_str(case.name)
                     bench.add(results[case.name], case)
                     bar.update()
-    ledger.close()
+    cache.close()
     return results
 
 
 class _Bench:
     """The model and the compiled functions that all cases share, at one window at a time."""
 
-    def __init__(self, checkpoint: models.Checkpoint, seed: int, ledger: Ledger):
-        self.params, self.digest, self.ledger = checkpoint.params, checkpoint.sha256, ledger
+    def __init__(self, checkpoint: models.Checkpoint, seed: int, cache: ResultCache):
+        self.params, self.digest, self.cache = checkpoint.params, checkpoint.sha256, cache
         self.seed, self.key = seed, jax.random.key(seed)
         score = scored(checkpoint.forward)
         self.forward = jax.jit(checkpoint.forward)
@@ -87,11 +87,11 @@ class _Bench:
         self.text = hashlib.sha256(tokens.tobytes()).hexdigest()
 
     def add(self, result: Result, case: Case) -> None:
-        """Adds this window's numbers to a result, from the ledger if they are there."""
+        """Adds this window's numbers to a result, from the cache if they are there."""
         observe = case.observed and self.number == 0
         core = None if case.core is None else described(case.core)
         description = [self.digest, self.text, self.seed, self.number, core, observe]
-        found = self.ledger.kept(description, lambda: self._run(case.core, observe))
+        found = self.cache.get_or_compute(description, lambda: self._run(case.core, observe))
         result.windows.append(found["agreement"])
         if observe:
             result.sites, result.drives, result.mean_drive = (found[n] for n in ("sites", "drives", "mean_drive"))
@@ -134,7 +134,7 @@ def _figures(seen: Diagnostics) -> dict[str, list[float | None]]:
 
 
 def described(core: Part) -> list[Any]:
-    """A core as a ledger's description has it: its structure and its numbers."""
+    """A core as the description of a cached result has it: its structure and its numbers."""
     return [str(jax.tree.structure(core)), _plain(core.numbers())]
 
 

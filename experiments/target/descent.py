@@ -17,7 +17,7 @@ import optics
 from experiments.common.agreement import scored
 from experiments.common.measure import described
 from experiments.common.paired import stderr
-from experiments.common.result_cache import Ledger
+from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import TARGET_WATTS
 from experiments.common.workload import Workload
 from experiments.target.design_space import variant
@@ -45,7 +45,7 @@ class Testbed:
     tokens: np.ndarray
     seed: int
     loss_scale: float
-    ledger: Ledger
+    cache: ResultCache
 
     def __post_init__(self) -> None:
         if self.loss_scale <= 0:
@@ -121,7 +121,7 @@ class Testbed:
         return {name: float(value) for name, value in {**values, "merit": merit, **report}.items()}
 
     def _kept(self, what: list[Any], run: Any) -> Any:
-        """The result from the ledger, or computed and put there."""
+        """The result from the cache, or computed and put there."""
         description = [
             what,
             self.checkpoint.sha256,
@@ -132,7 +132,7 @@ class Testbed:
             str(self.workload.config),
             described(self.core),
         ]
-        return self.ledger.kept(description, run)
+        return self.cache.get_or_compute(description, run)
 
 
 def search(bench: Testbed, steps: int, grid_points: int | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 import models
 from experiments.common.measure import Case, measure
 from experiments.common.paired import digital_cases, loss
-from experiments.common.result_cache import Ledger
+from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload
 from experiments.target.descent import Testbed, search
@@ -61,7 +61,7 @@ class Surveyor:
 
     def descend(self, steps: int, loss_scale: float, grid_points: int | None) -> dict[str, Any]:
         """The descent from the candidate's own clock, light and ADC, on the first tokens of the last window."""
-        ledger = Ledger(self.kept)
+        cache = ResultCache(self.kept, Testbed.__module__)
         bench = Testbed(
             core=self.candidate.core,
             workload=self.workload,
@@ -69,10 +69,10 @@ class Surveyor:
             tokens=self.windows[-1][:DESCENT_TOKENS],
             seed=self.seed,
             loss_scale=loss_scale,
-            ledger=ledger,
+            cache=cache,
         )
         found = search(bench, steps, grid_points)
-        ledger.close()
+        cache.close()
         return found
 
     def _measure(self, cases: list[Case]) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ import optics
 from experiments.common import options as checks
 from experiments.common import reporting
 from experiments.common.agreement import agreement
-from experiments.common.result_cache import Ledger
+from experiments.common.result_cache import ResultCache
 from experiments.common.text_options import OnText
 from experiments.width import figure
 from experiments.width.figure import LAWS, geometric_mean
@@ -150,16 +150,16 @@ class _Bench:
         self.captured = jax.jit(lambda params, tokens: captured(Capture(), self.key, params, tokens)[1])
         self.diverged = jax.jit(optics.emulate(divergence, policy=_in_layers, diagnostics=True))
 
-        self.ledger = Ledger(options.out / "results.sqlite")
+        self.cache = ResultCache(options.out / "results.sqlite", __name__)
         text = hashlib.sha256(windows.tobytes()).hexdigest()
         self.given = [checkpoint.sha256, text, options.seed, options.unscored, options.snr_db, options.kl]
         runs = len(SERIES) * len(options.widths) * options.draws + len(self.kinds) * (1 + len(windows))
         self.bar = tqdm(total=runs, unit="run", desc="measuring", smoothing=0.05)
 
     def close(self) -> None:
-        """Ends the bar and folds the ledger."""
+        """Ends the bar and closes the cache."""
         self.bar.close()
-        self.ledger.close()
+        self.cache.close()
 
     def kept(self, compute: Callable[..., Any], *arguments: Any) -> Any:
         """compute(*arguments), or what it gave before."""
@@ -168,7 +168,7 @@ class _Bench:
             self.bar.set_postfix_str(" ".join(map(str, arguments[:2])))
             return compute(*arguments)
 
-        found = self.ledger.kept([compute.__name__, arguments, self.given], run)
+        found = self.cache.get_or_compute([compute.__name__, arguments, self.given], run)
         self.bar.update()
         return found
 

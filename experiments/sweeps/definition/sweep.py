@@ -15,6 +15,7 @@ from experiments.common import options
 from experiments.sweeps.definition import axes, fields
 from experiments.sweeps.definition.axes import Dimension, Value
 from experiments.sweeps.subjects import metrics
+from experiments.sweeps.subjects.drive import Drive
 from experiments.sweeps.subjects.subject import Subject
 from experiments.sweeps.subjects.text import Text
 
@@ -41,6 +42,10 @@ class Group:
     points: np.ndarray
     values: Mapping[str, np.ndarray]
     drives: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+    def with_drive(self, drive: Drive) -> "Group":
+        """The group billed, and its light sized, for a drive that was measured on its subject."""
+        return dataclasses.replace(self, core=self.core.replace({DRIVE: drive.mean}), drives=drive.by_site)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

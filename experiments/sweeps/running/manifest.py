@@ -10,35 +10,36 @@ from typing import Any
 import jax
 
 from experiments.common import reporting
-from experiments.common.result_cache import source_digest
+from experiments.common.source_closure import is_ours, source_digest
+from experiments.sweeps.running import engine
+from experiments.sweeps.subjects.subject import Subject
 
-COMPUTING = (
-    "electronics",
-    "optics",
-    "models",
-    "experiments/common/agreement.py",
-    "experiments/common/workload.py",
-    "experiments/sweeps/definition/fields.py",
-    "experiments/sweeps/running/engine.py",
-    "experiments/sweeps/subjects",
-)
 SHOWN_DIFFERENCES = 4
 SHOWN_CHARACTERS = 60
 
 
-def code() -> dict[str, str]:
+def computing_modules(subject: Subject) -> list[str]:
+    """Names of the modules whose import closure the results of a subject depend on.
+
+    They are the engine's and the subject's own. A subject from outside this project states its function by its digest.
+    """
+    module = type(subject).__module__
+    return [engine.__name__, *([module] if is_ours(module) else [])]
+
+
+def code(subject: Subject) -> dict[str, str]:
     """What the bits of a result depend on beside the definition: sources, versions, and the kind of device."""
     return {
-        "source": source_digest(COMPUTING)[:16],
+        "source": source_digest(*computing_modules(subject))[:16],
         **reporting.versions(),
         "device": jax.devices()[0].device_kind,
     }
 
 
-def session() -> dict[str, Any]:
-    """One process at work on a run."""
+def session(code: Mapping[str, str]) -> dict[str, Any]:
+    """One process at work on a run, whose `code` is given."""
     return {
-        **code(),
+        **code,
         "git": revision(),
         "host": platform.node(),
         "machine": platform.machine(),

@@ -17,6 +17,7 @@ from experiments.sweeps.running.layout import Layout, check
 from experiments.sweeps.running.results import Run
 from experiments.sweeps.running.store import Store
 from experiments.sweeps.subjects import metrics
+from experiments.sweeps.subjects.drive import Drive
 from experiments.sweeps.subjects.subject import LoadedSubject, Subject
 
 POLL_SECONDS = 0.5
@@ -142,8 +143,7 @@ class _Work:
             kept = None
             if self.store is not None and (kept := self.store.given(name)) is None:
                 kept = self.store.keep(name, loaded.drive(group.core)._asdict())
-            found = cluster.told(kept)
-            group = dataclasses.replace(group, core=basis.lent(group.core, found["mean"]), drives=found["by_site"])
+            group = group.with_drive(Drive(**cluster.told(kept)))
         if self.store is not None and metrics.needs(self.sweep.metrics, "bill"):
             self.store.keep(f"bill of group {number}", self._rests_on(group, loaded))
         return group

@@ -51,7 +51,7 @@ class Store:
         Raises ValueError where that is of another sweep, and, unless `mixed`, where it was begun with other code or on
         another kind of device, whose results have other bits.
         """
-        definition, code = sweep.describe(), manifest.code()
+        definition, code = sweep.describe(), manifest.code(sweep.subject)
         with self._transaction():
             tables = [name for (name,) in self._database.execute("SELECT name FROM sqlite_master").fetchall()]
             if not tables:
@@ -59,7 +59,7 @@ class Store:
             elif "manifest" not in tables:
                 raise ValueError(f"{self.path} is the file of another program: give another folder")
             self._refuse_another(definition, code, mixed)
-            self._described = manifest.session()
+            self._described = manifest.session(code)
             self._session = self._database.execute(
                 "INSERT INTO sessions (began, session) VALUES (?, ?)", (_now(), json.dumps(self._described))
             ).lastrowid

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from experiments import sweeps
-from experiments.common.result_cache import Ledger
+from experiments.common.result_cache import ResultCache
 from experiments.sweeps.definition import file
 from experiments.sweeps.running import store
 from experiments.sweeps.running.store import FILE
@@ -167,7 +167,7 @@ def test_a_changed_definition_is_refused_with_the_difference(whole, definition, 
 
 
 def test_the_file_of_another_program_is_refused(definition, tmp_path):
-    Ledger(tmp_path / FILE).put("headline", 1)
+    ResultCache(tmp_path / FILE, "experiments.common.measure").put("headline", 1)
     with pytest.raises(ValueError, match="is the file of another program"):
         sweeps.run(file.load(definition), tmp_path, progress=False)
     (tmp_path / "deep").mkdir()
@@ -181,7 +181,7 @@ def test_other_code_is_refused_unless_mixed(definition, tmp_path, monkeypatch):
     begun = store.Store(tmp_path)
     begun.begin(sweep)
     begun.close()
-    monkeypatch.setattr("experiments.sweeps.running.manifest.source_digest", lambda places: "another one")
+    monkeypatch.setattr("experiments.sweeps.running.manifest.source_digest", lambda *modules: "another one")
     with pytest.raises(ValueError, match=r"other code or on another device: source was .* --mixed"):
         sweeps.run(sweep, tmp_path, progress=False)
     begun = store.Store(tmp_path)
