@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from experiments.commands import PROGRAMS
-from experiments.sweeps.definition import file
+from experiments.sweeps.definition import toml_file
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,12 +37,12 @@ def test_sweeps_are_as_files_define_them(tmp_path):
     """Those of the gallery, and the one in the README."""
     (block,) = blocks("toml")
     (tmp_path / "my_sweep.toml").write_text(block, encoding="utf-8")
-    sweep = file.load(tmp_path / "my_sweep.toml")
+    sweep = toml_file.load(tmp_path / "my_sweep.toml")
     assert sweep.points == 6 * 8 * 2 * 2 and len(sweep.groups) == 2
     gallery = sorted((ROOT / "docs" / "sweeps").glob("*.toml"))
     assert len(gallery) >= 6
     for path in gallery:
-        assert file.load(path).points > 1
+        assert toml_file.load(path).points > 1
 
 
 def test_commands_exist():

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from experiments.bench import aihwkit, figure
 from experiments.bench.cases import FLOORS, BenchCase
-from experiments.common import options as checks
 from experiments.common import reporting
+from experiments.common.options import check_integer
 from experiments.common.result_cache import ResultCache
 
 SHAPES = ((1024, 1024), (1024, 4096), (4096, 4096))
@@ -73,7 +73,7 @@ class Bench:
             raise ValueError(f"shapes = {self.shapes} must be pairs of whole numbers of at least 1")
         sizes = (*self.vectors, *self.tile_rows, *(size for shape in self.shapes for size in shape))
         for name, value in (("sizes", max(sizes)), ("rounds", self.rounds)):
-            checks.whole(name, value, 1, MOST)
+            check_integer(name, value, 1, MOST)
         if self.rounds < 3:
             raise ValueError(f"rounds = {self.rounds} must be at least 3, or there are no quartiles")
         most = os.cpu_count() or 1

@@ -9,8 +9,8 @@ import models
 import optics
 from electronics.digital import measured
 from experiments.common import basis
-from experiments.common.measure import Result
-from experiments.common.paired import stderr
+from experiments.common.measure import Evaluation
+from experiments.common.paired import standard_error
 from experiments.common.workload import Workload
 
 LARGE = Workload(config=models.LLAMA_3_1_70B)
@@ -27,12 +27,15 @@ class Bills:
         self.workload = Workload(config=checkpoint.config, context=window_tokens)
         self.macs_per_token = sum(site.macs for site in self.workload.sites) / window_tokens
 
-    def optical(self, core: optics.TensorCore, result: Result) -> dict[str, Any]:
+    def optical(self, core: optics.TensorCore, result: Evaluation) -> dict[str, Any]:
         """The core's bill, its light being that of the drives that were measured, site by site.
 
         The large model, which was not run, is billed for their mean.
         """
-        bill, large = self.workload.price(core, result.drives), LARGE.price(basis.lent(core, result.mean_drive))
+        bill, large = (
+            self.workload.price(core, result.drives),
+            LARGE.price(basis.with_mean_drive(core, result.mean_drive)),
+        )
         on_core = optics.price(core, self.workload.on_core, readings=result.drives)
         components = {name: float(energy / bill.macs) for name, energy in bill.components.items()}
         return self._fields(components, "emulated core") | {
@@ -41,12 +44,12 @@ class Bills:
             "source_power_w": float(core.source.power),
             "core_seconds_per_token": float(bill.core_seconds / self.workload.tokens),
             "billed_mean_drive": float(bill.mean_drive),
-            "bill_rests_on": basis.stated(bill),
+            "bill_rests_on": basis.statements(bill),
             "llama_3_1_70b": {
                 "prompt": LARGE.context,
                 "energy_per_mac_j": float(large.per_mac),
                 "watts_at_exaops": float(large.watts_at()),
-                "bill_rests_on": basis.stated(large, self.measured_on),
+                "bill_rests_on": basis.statements(large, self.measured_on),
                 "components": {name: float(energy / large.macs) for name, energy in large.components.items()},
             },
         }
@@ -69,7 +72,7 @@ class Bills:
         }
 
 
-def row(name: str, result: Result, exact: Result, bill: dict[str, Any]) -> dict[str, Any]:
+def row(name: str, result: Evaluation, exact: Evaluation, bill: dict[str, Any]) -> dict[str, Any]:
     """One line of the comparison; a standard error needs two windows and is None with one."""
     nll = _column(result, "nll")
     delta = nll - _column(exact, "nll")
@@ -78,7 +81,7 @@ def row(name: str, result: Result, exact: Result, bill: dict[str, Any]) -> dict[
         "perplexity": math.exp(np.mean(nll)),
         "nll": float(np.mean(nll)),
         "delta_nll": float(np.mean(delta)),
-        "delta_nll_stderr": stderr(delta),
+        "delta_nll_stderr": standard_error(delta),
         "top1_agreement": float(np.mean(_column(result, "top1"))),
         "kl": float(np.mean(_column(result, "kl"))),
         **bill,
@@ -86,7 +89,7 @@ def row(name: str, result: Result, exact: Result, bill: dict[str, Any]) -> dict[
     }
 
 
-def light_point(name: str, bits: float, result: Result, exact: Result, bill: dict[str, Any]) -> dict[str, Any]:
+def light_point(name: str, bits: float, result: Evaluation, exact: Evaluation, bill: dict[str, Any]) -> dict[str, Any]:
     """A point of the curve against light: perplexity of fp32 on all windows, moved by the paired difference."""
     delta = float(np.mean(_column(result, "nll") - _column(exact, "nll")[: len(result.windows)]))
     return {
@@ -100,7 +103,7 @@ def light_point(name: str, bits: float, result: Result, exact: Result, bill: dic
     }
 
 
-def _observed(result: Result) -> dict[str, Any]:
+def _observed(result: Evaluation) -> dict[str, Any]:
     """Medians over all sites and layers, and the figures of each."""
     if not result.sites:
         return {}
@@ -108,10 +111,10 @@ def _observed(result: Result) -> dict[str, Any]:
     return medians | {"mean_drive": result.mean_drive, "sites": result.sites}
 
 
-def _median(result: Result, name: str) -> float | None:
+def _median(result: Evaluation, name: str) -> float | None:
     found = [value for site in result.sites.values() for value in site[name] if value is not None]
     return float(np.median(found)) if found else None
 
 
-def _column(result: Result, field: str) -> np.ndarray:
+def _column(result: Evaluation, field: str) -> np.ndarray:
     return np.array([window[field] for window in result.windows])

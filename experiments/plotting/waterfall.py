@@ -1,4 +1,4 @@
-"""Where the energy goes: a bill, line by line, for each of some machines."""
+"""Waterfall charts of bills: energy per MAC, line by line, a panel per machine."""
 
 import textwrap
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from experiments.plotting import style
 
@@ -42,16 +43,15 @@ COLOURS = {
     "digital": style.GREEN,
     "server": style.GREY,
 }
-# A caption has room for longer words than an axis.
+# Names on the axis that differ from the lines of the bill.
 LABELS = {"digital products": "attention (digital)", "calibration": "calibration duty"}
 
-
-# Characters of small print beside each panel, and its line's share of the figure's height.
+# Characters of small print per panel, and the height of a line of it as a share of the figure.
 NOTE_WIDTH, LINE_HEIGHT = 42, 0.024
 
 
 class Line(NamedTuple):
-    """A line of a bill [fJ/MAC]: its value, and the 5th and 95th percentile where they are known."""
+    """A line of a bill [fJ/MAC]: its value, and its 5th and 95th percentile where they are known."""
 
     value: float
     low: float | None = None
@@ -66,10 +66,15 @@ def draw(
     totals: Mapping[str, Line] | None = None,
     note: str = "",
 ) -> None:
-    """Writes waterfall.png and .pdf: a panel for each machine; the caller sets the style.
+    """Write waterfall.png and waterfall.pdf, in the style that the caller has set.
 
-    totals: the sums of the bills, where their percentiles are known: those of lines do not add. note: small print
-    below the panels.
+    Args:
+        title: of the figure.
+        bills: lines by name, for each machine. Nothing is drawn where there is none.
+        target: marked by a vertical line [fJ/MAC].
+        out: folder of the files.
+        totals: sums of the bills where their percentiles are known, since percentiles of lines do not add.
+        note: small print below the panels.
     """
     if not bills:
         return
@@ -81,8 +86,8 @@ def draw(
         _panel(axes, machine, names, bill, target, (totals or {}).get(machine))
     panels[0, 0].invert_yaxis()
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    handles = [style.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
-    # All inside the figure: what hangs over its edge moves the legend when the figure is cropped to what it holds.
+    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    # Text that reaches over the edge would move the legend when the figure is cropped to its contents.
     lines = textwrap.wrap(note, NOTE_WIDTH * (1 + len(bills)))
     foot = LINE_HEIGHT * len(lines)
     figure.text(0.01, 0.0, "\n".join(lines), fontsize=7, color="#555555", va="bottom")

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from experiments.common import reporting
-from experiments.common.candidates import preset_or_file
-from experiments.common.measure import Case, Result, measure
-from experiments.common.text_options import OnText
+from experiments.common.candidates import load_core
+from experiments.common.measure import Evaluation, EvaluationCase, measure
+from experiments.common.text_options import TextOptions
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, VERMILION
 from optics.analysis.ablation import ablations
@@ -19,7 +19,7 @@ SMALLEST_SHOWN = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Attribute(OnText):
+class Attribute(TextOptions):
     """The loss of a language model on a core, imperfection by imperfection: each alone, and all but each."""
 
     windows: int = 2
@@ -37,11 +37,11 @@ class Attribute(OnText):
 def main(options: Attribute) -> dict[str, Any]:
     """Runs every ablation, prints the table, writes summary.json and the figure, and returns the summary."""
     options.check()
-    core = preset_or_file(options.preset, options.core)
+    core = load_core(options.preset, options.core)
     checkpoint, windows = options.load()
-    cases = [Case(name="fp32", core=None, windows=options.windows)]
+    cases = [EvaluationCase(name="fp32", core=None, windows=options.windows)]
     cases += [
-        Case(name=f"{kind} {name}", core=core.replace({"effects": effects}), windows=options.windows)
+        EvaluationCase(name=f"{kind} {name}", core=core.replace({"effects": effects}), windows=options.windows)
         for kind, name, effects in ablations(core)
     ]
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
@@ -70,7 +70,7 @@ def main(options: Attribute) -> dict[str, Any]:
     return summary
 
 
-def _differences(result: Result, other: Result) -> dict[str, float | None]:
+def _differences(result: Evaluation, other: Evaluation) -> dict[str, float | None]:
     """Of two machines, paired by window: means of NLL and KL divergence, and their standard errors, None of one."""
     found: dict[str, float | None] = {}
     for name, key in (("delta_nll", "nll"), ("kl", "kl")):

@@ -6,8 +6,8 @@ from typing import Any
 
 import optics
 from experiments.common import basis, reporting
-from experiments.common import options as checks
-from experiments.common.candidates import preset_or_file
+from experiments.common.candidates import load_core
+from experiments.common.options import check_folder, check_integer
 from experiments.common.workload import Workload, shapes_named
 
 
@@ -31,9 +31,9 @@ class Bill:
 
 def main(options: Bill) -> dict[str, Any]:
     """Prices the models, prints the table and writes summary.json."""
-    checks.folder("out", options.out)
-    checks.whole("batch", options.batch, 1)
-    core = preset_or_file(options.preset, options.core)
+    check_folder("out", options.out)
+    check_integer("batch", options.batch, 1)
+    core = load_core(options.preset, options.core)
     summary = {
         "core": options.preset if options.core is None else str(options.core),
         "context": options.context,
@@ -51,7 +51,7 @@ def bills(
 ) -> list[dict[str, Any]]:
     """The bill of one token of each model, in prefill and in decode.
 
-    measured_on: what the core's mean drive was measured on, if it was lent one (see `basis.lent`).
+    measured_on: what the core's mean drive was measured on, if it was (see `basis.with_mean_drive`).
     """
     found = []
     for name in shapes:
@@ -67,7 +67,7 @@ def bills(
                     "macs_per_token": bill.macs / workload.tokens,
                     "components_j": {line: float(e) / workload.tokens for line, e in bill.components.items()},
                     "omitted": list(bill.omitted),
-                    "bill_rests_on": basis.stated(bill, measured_on),
+                    "bill_rests_on": basis.statements(bill, measured_on),
                 }
             )
     return found

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.common import options as checks
 from experiments.common import reporting
+from experiments.common.options import check_folder, check_integer
 from experiments.common.workload import shapes_named
 from experiments.serving import figures as serve_figures
 from experiments.serving import overtake
@@ -51,8 +51,8 @@ class Serve:
         """Raises ValueError for a value that cannot be, naming it and what is allowed."""
         if min(self.batches, default=0) < 1:
             raise ValueError(f"batches = {self.batches} must be whole numbers of at least 1")
-        checks.whole("batches", max(self.batches), 1, MOST_BATCH)
-        checks.folder("out", self.out)
+        check_integer("batches", max(self.batches), 1, MOST_BATCH)
+        check_folder("out", self.out)
         for name in ("ttft_limit", "tpot_limit"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)} must be above 0 s")

@@ -15,8 +15,8 @@ from tqdm import tqdm
 import models
 import optics
 from experiments.common.agreement import scored
-from experiments.common.measure import described
-from experiments.common.paired import stderr
+from experiments.common.measure import describe_core
+from experiments.common.paired import standard_error
 from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import TARGET_WATTS
 from experiments.common.workload import Workload
@@ -87,7 +87,7 @@ class Testbed:
         merits = np.array([each["merit"] for each in found])
         return {
             "merit": float(np.mean(merits)),
-            "merit_stderr": stderr(merits),
+            "merit_stderr": standard_error(merits),
             "kl": float(np.mean([each["kl"] for each in found])),
             "keys": keys,
         }
@@ -130,7 +130,7 @@ class Testbed:
             self.loss_scale,
             str(self.workload),
             str(self.workload.config),
-            described(self.core),
+            describe_core(self.core),
         ]
         return self.cache.get_or_compute(description, run)
 

@@ -15,8 +15,8 @@ import numpy as np
 from scipy.interpolate import RegularGridInterpolator
 
 import optics
-from experiments.common.measure import Case, Result
-from experiments.common.paired import by_window, loss, stderr
+from experiments.common.measure import Evaluation, EvaluationCase
+from experiments.common.paired import losses_by_window, paired_loss, standard_error
 from experiments.common.workload import Workload
 from experiments.plotting.pareto import pareto
 from optics.components.nonidealities import FIXED
@@ -70,21 +70,21 @@ class DesignSpace:
             for name, share in IMPERFECTIONS.items()
         }
 
-    def cases(self, windows: int) -> list[Case]:
+    def cases(self, windows: int) -> list[EvaluationCase]:
         """What must be measured: a case for each point of the grid."""
-        return [Case(name=self._name(*key), core=core, windows=windows) for key, core in self._points.items()]
+        return [EvaluationCase(name=self._name(*key), core=core, windows=windows) for key, core in self._points.items()]
 
-    def fill(self, results: Mapping[str, Result], exact: Result) -> None:
+    def fill(self, results: Mapping[str, Evaluation], exact: Evaluation) -> None:
         """Takes the measurements of `cases` in; `exact` is the digital model on the same windows."""
         self.points = [
             self._measured(key, core, results[self._name(*key)], exact) for key, core in self._points.items()
         ]
         # Delta NLL is KL but for what the text knows better than the model: its own noise is far larger, so the whole
         # grid says how the two stand, and KL then says where each point lies. The error is that of windows.
-        pairs = [by_window(results[self._name(*key)], exact) for key in self._points]
+        pairs = [losses_by_window(results[self._name(*key)], exact) for key in self._points]
         delta, kl = np.moveaxis(np.array(pairs), 1, 0)
         self.nll_per_kl_fitted = float(np.sum(delta * kl) / np.sum(kl**2))
-        self.nll_per_kl_stderr = stderr(np.sum(delta * kl, axis=0) / np.sum(kl**2, axis=0))
+        self.nll_per_kl_stderr = standard_error(np.sum(delta * kl, axis=0) / np.sum(kl**2, axis=0))
         # A model that gains by noise knows nothing of this text: then the map is one of KL.
         self.nll_per_kl = self.nll_per_kl_fitted if self.nll_per_kl_fitted > 0 else 1.0
         for point in self.points:
@@ -164,7 +164,9 @@ class DesignSpace:
     def _name(size: int, imperfections: str, bits: float, enob: float) -> str:
         return f"{size} rows, {bits:g} b light, {enob:g} b ADC, imperfections {imperfections}"
 
-    def _measured(self, key: tuple[int, str, float, float], core: optics.TensorCore, result: Result, exact: Result):
+    def _measured(
+        self, key: tuple[int, str, float, float], core: optics.TensorCore, result: Evaluation, exact: Evaluation
+    ):
         size, imperfections, bits, enob = key
         watts = self.watts(size, np.float64(bits), np.float64(enob), np.float64(core.clock))
         return {
@@ -173,7 +175,7 @@ class DesignSpace:
             "light_bits": bits,
             "enob": enob,
             "photons_per_mac": float(photons_per_mac(core)),
-            **loss(result, exact),
+            **paired_loss(result, exact),
             "watts": float(watts["model"]),
             "watts_on_core": float(watts["core"]),
         }

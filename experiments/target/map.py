@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 import models
-from experiments.common.measure import Case, measure
-from experiments.common.paired import digital_cases, loss
+from experiments.common.measure import EvaluationCase, measure
+from experiments.common.paired import digital_cases, paired_loss
 from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload
@@ -52,7 +52,9 @@ class Surveyor:
             "w8a8_delta_nll_from_kl": level,
             "cheapest": self._cheapest(space, {"fp32": accepted, "W8A8": level + accepted}),
             "least_loss": {how: space.least_loss(how) for how in IMPERFECTIONS},
-            "clocks": [{"clock_hz": clock, **loss(results[_clock_name(clock)], exact)} for clock in self.axes.clocks],
+            "clocks": [
+                {"clock_hz": clock, **paired_loss(results[_clock_name(clock)], exact)} for clock in self.axes.clocks
+            ],
             "fronts": {
                 how: front([p for p in space.points if p["imperfections"] == how], "watts", "kl")
                 for how in IMPERFECTIONS
@@ -75,7 +77,7 @@ class Surveyor:
         cache.close()
         return found
 
-    def _measure(self, cases: list[Case]) -> Mapping[str, Any]:
+    def _measure(self, cases: list[EvaluationCase]) -> Mapping[str, Any]:
         fp32 = digital_cases(len(self.windows))[0]
         return measure(self.checkpoint, self.windows, [fp32, *cases], self.seed, self.kept)
 
@@ -95,17 +97,17 @@ class Surveyor:
         for name, entry in found.items():
             at, base = entry["core"], space.cores[entry["core"]["size"], entry["imperfections"]]
             core = variant(base, at["light_bits"], at["enob"], at["clock_hz"])
-            cases.append(Case(name=name, core=core, windows=len(self.windows)))
+            cases.append(EvaluationCase(name=name, core=core, windows=len(self.windows)))
         results = self._measure(cases) if cases else {}
         for name, entry in found.items():
-            entry["core"]["measured"] = loss(results[name], results["digital_fp32"])
+            entry["core"]["measured"] = paired_loss(results[name], results["digital_fp32"])
         return entries
 
-    def _clock_cases(self) -> list[Case]:
+    def _clock_cases(self) -> list[EvaluationCase]:
         """The middle of the map at each clock: what the map, measured at one, leaves out."""
         bits, enob = (values[len(values) // 2] for values in (self.axes.light_bits, self.axes.enob))
         return [
-            Case(
+            EvaluationCase(
                 name=_clock_name(clock),
                 core=variant(self.candidate.core, bits, enob, clock),
                 windows=len(self.windows),

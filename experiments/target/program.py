@@ -12,12 +12,12 @@ import optics
 from electronics.digital import measured
 from electronics.part import nearest
 from experiments.common import basis, reporting, verdict
-from experiments.common import options as checks
-from experiments.common.candidates import of_file, of_scenario
-from experiments.common.measure import Case, measure
+from experiments.common.candidates import file_candidate, scenario_candidate
+from experiments.common.measure import EvaluationCase, measure
+from experiments.common.options import check_integer
 from experiments.common.overrides import OWN
-from experiments.common.paired import digital_cases, loss
-from experiments.common.text_options import OnText
+from experiments.common.paired import digital_cases, paired_loss
+from experiments.common.text_options import TextOptions
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload, shapes_named
 from experiments.programs import bill
@@ -32,7 +32,7 @@ SHOWN_BILLS = ("llama-3.1-8b", "llama-3.1-70b")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Target(OnText):
+class Target(TextOptions):
     """Does 1 exaOPS in 10 kW close? Watts with their uncertainty, joined with the accuracy of a real language model."""
 
     scenarios: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
@@ -92,11 +92,11 @@ class Target(OnText):
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value} must be at least 1")
             if value is not None:
-                checks.whole(name, value, 1, MOST)
+                check_integer(name, value, 1, MOST)
         if self.grid is not None and self.grid < 2:
             raise ValueError(f"grid = {self.grid} must be at least 2 points an axis")
         if self.grid is not None:
-            checks.whole("grid", self.grid, 2, MOST_GRID)
+            check_integer("grid", self.grid, 2, MOST_GRID)
         if not 1 <= self.effective_bits <= 12:
             raise ValueError(f"effective_bits = {self.effective_bits} must be between 1 and 12")
         if self.map is not None and self.map_windows > self.windows:
@@ -107,7 +107,7 @@ class Target(OnText):
             value = getattr(self, name)
             if value < 2 or value & (value - 1):
                 raise ValueError(f"{name} = {value} must be a power of two, at least 2")
-            checks.whole(name, value, 2, MOST_DRAWS)
+            check_integer(name, value, 2, MOST_DRAWS)
         self.axes.check()
 
     @property
@@ -143,11 +143,11 @@ def main(options: Target) -> dict[str, Any]:
 
 def _candidates(options: Target) -> dict[str, Candidate]:
     found = {
-        name: of_scenario(name, options.set, options.rows, options.effective_bits)
+        name: scenario_candidate(name, options.set, options.rows, options.effective_bits)
         for name in dict.fromkeys(options.scenarios)
     }
     if options.core is not None:
-        found[OWN] = of_file(options.core, options.ranges, options.set)
+        found[OWN] = file_candidate(options.core, options.ranges, options.set)
     if not found:
         raise ValueError("scenarios = () leaves nothing to judge; name one, or give a core")
     return found
@@ -173,23 +173,25 @@ def _summary(
     """The summary without the map, and the candidates at the mean drive that was measured."""
     # A window's key follows from its number: the same windows once more are the same text under other noise.
     repeated = np.tile(windows, (options.keys, 1))
-    cases = [Case(name=name, core=c.core, windows=len(repeated), observed=True) for name, c in candidates.items()]
+    cases = [
+        EvaluationCase(name=name, core=c.core, windows=len(repeated), observed=True) for name, c in candidates.items()
+    ]
     dim = {
         name: optics.with_effective_bits(c.core, FULL_SCALE_BITS, against="full scale")
         for name, c in candidates.items()
         if c.effective_bits is not None
     }
-    cases += [Case(name=f"dim {name}", core=core, windows=len(windows)) for name, core in dim.items()]
+    cases += [EvaluationCase(name=f"dim {name}", core=core, windows=len(windows)) for name, core in dim.items()]
     cases += digital_cases(len(repeated))
     results = measure(checkpoint, repeated, cases, options.seed, options.out / "results.sqlite")
     exact, workload = results["digital_fp32"], options.workload
     measured_on = f"{options.model_name}, first window of {options.text}"
     judged = {name: c.at_drive(results[name].mean_drive, measured_on) for name, c in candidates.items()}
-    digital = {"digital_w8a8": loss(results["digital_w8a8"], exact, options.keys)}
+    digital = {"digital_w8a8": paired_loss(results["digital_w8a8"], exact, options.keys)}
     scenarios = {
         name: {
             **verdict.energy(candidate, workload, options.draws, options.sobol_draws, options.seed),
-            **loss(results[name], exact, options.keys),
+            **paired_loss(results[name], exact, options.keys),
             "mean_drive": results[name].mean_drive,
         }
         for name, candidate in judged.items()
@@ -209,8 +211,10 @@ def _summary(
         "full_scale_light": {
             name: {
                 "bits": FULL_SCALE_BITS,
-                "watts_at_exaops": float(workload.price(basis.lent(core, results[name].mean_drive)).watts_at()),
-                **loss(results[f"dim {name}"], exact),
+                "watts_at_exaops": float(
+                    workload.price(basis.with_mean_drive(core, results[name].mean_drive)).watts_at()
+                ),
+                **paired_loss(results[f"dim {name}"], exact),
             }
             for name, core in dim.items()
         },

@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 import models
 import optics
-from experiments.common import options as checks
 from experiments.common import reporting
 from experiments.common.agreement import agreement
+from experiments.common.options import check_integer
 from experiments.common.result_cache import ResultCache
-from experiments.common.text_options import OnText
+from experiments.common.text_options import TextOptions
 from experiments.width import figure
 from experiments.width.figure import LAWS, geometric_mean
 from experiments.width.probes import (
@@ -49,7 +49,7 @@ MOST_DRAWS = 10**4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Width(OnText):
+class Width(TextOptions):
     """Photons per MAC for a fixed loss against the width of a product: does the 1/d of Optical Transformers hold?"""
 
     windows: int = 4
@@ -82,7 +82,7 @@ class Width(OnText):
             raise ValueError(f"widths = {self.widths} must be three or more different ones, between 2 and 65536")
         if self.draws < 1:
             raise ValueError(f"draws = {self.draws} must be at least 1")
-        checks.whole("draws", self.draws, 1, MOST_DRAWS)
+        check_integer("draws", self.draws, 1, MOST_DRAWS)
 
 
 def main(options: Width) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import models
 import optics
 from experiments import sweeps
 from experiments.common import verdict
-from experiments.common.measure import Result
+from experiments.common.measure import Evaluation
 from experiments.common.workload import Workload
 from experiments.headline.rows import LARGE, Bills
 from experiments.programs import bill
@@ -48,7 +48,7 @@ def test_five_ways_to_the_same_joules_per_token(core, byte_model, text_file, mon
 
     workload = Workload(config=config, context=PROMPT)
     drives = {site.name: DRIVE for site in workload.on_core}
-    own = Bills(checkpoint, PROMPT, "a text").optical(core, Result(drives=drives, mean_drive=DRIVE))
+    own = Bills(checkpoint, PROMPT, "a text").optical(core, Evaluation(drives=drives, mean_drive=DRIVE))
     found["headline"] = own["energy_per_token_j"]
 
     candidate = verdict.Candidate(

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from experiments.common.source_closure import PACKAGES, ROOT, source_closure, source_digest
-from experiments.sweeps.running.manifest import computing_modules
+from experiments.sweeps.execution.manifest import computing_modules
 from experiments.sweeps.subjects.product import Product
 from experiments.sweeps.subjects.text import Text
 
 MEASURE = ("experiments.common.measure",)
-SWEEP = ("experiments.sweeps.running.engine", "experiments.sweeps.subjects.product")
+SWEEP = ("experiments.sweeps.execution.engine", "experiments.sweeps.subjects.product")
 BOTH = pytest.mark.parametrize("modules", [MEASURE, SWEEP], ids=["measure", "sweep"])
 
 
@@ -131,13 +131,13 @@ PROGRAMS = {
 import dataclasses
 import jax, numpy as np
 import models, optics
-from experiments.common.measure import Case, measure
+from experiments.common.measure import EvaluationCase, measure
 config = models.LlamaConfig(hidden=16, intermediate=16, layers=1, heads=2, kv_heads=1, head_dim=8, vocabulary=32,
                             context=16, tied_head=True, rope_theta=1e4)
 checkpoint = models.Checkpoint(config=config, params=models.initialise(config, jax.random.key(0)), vocabulary=None,
                                source=None, sha256="")
 windows = np.arange(8, dtype=np.int32)[None]
-cases = [Case(name="light", core=optics.projected_2029(rows=8, columns=8), windows=1)]
+cases = [EvaluationCase(name="light", core=optics.projected_2029(rows=8, columns=8), windows=1)]
 found = measure(checkpoint, windows, cases, 0, Path(sys.argv[1]))["light"].windows
 """,
     ),
@@ -148,8 +148,8 @@ import numpy as np
 import optics
 from experiments.sweeps.definition.axes import listed
 from experiments.sweeps.definition.sweep import Sweep
-from experiments.sweeps.running.engine import Engine
-from experiments.sweeps.running.layout import Layout
+from experiments.sweeps.execution.engine import Engine
+from experiments.sweeps.execution.layout import Layout
 from experiments.sweeps.subjects.product import Product
 sweep = Sweep(core=optics.projected_2029(rows=8, columns=8), dimensions=(listed("adc.enob", [5.0, 6.0]),),
               subject=Product(rows=8, columns=8, vectors=2), metrics=("snr_db", "fj_per_mac"))
@@ -193,4 +193,4 @@ def test_a_tree_of_the_closure_alone_computes_the_same_result(name, tmp_path):
 
 @pytest.mark.parametrize("subject", [Product, Text])
 def test_a_sweep_depends_on_the_module_of_its_subject(subject):
-    assert computing_modules(subject()) == ["experiments.sweeps.running.engine", subject.__module__]
+    assert computing_modules(subject()) == ["experiments.sweeps.execution.engine", subject.__module__]
