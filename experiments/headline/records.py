@@ -64,7 +64,7 @@ class SiteMedians(TypedDict, total=False):
     clip_rate: float | None
     rho: float | None
     mean_drive: float | None
-    sites: dict[str, dict[str, list[float | None]]]
+    sites: dict[str, SiteFigures]
 
 
 class DigitalRow(Accuracy, DigitalBill, SiteMedians):

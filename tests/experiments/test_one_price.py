@@ -7,11 +7,10 @@ import pytest
 import models
 import optics
 from experiments import sweeps
-from experiments.common import verdict
-from experiments.common.measure import Result
+from experiments.common import billing, verdict
+from experiments.common.measure import Evaluation
 from experiments.common.workload import Workload
-from experiments.headline.rows import LARGE, Bills
-from experiments.programs import bill
+from experiments.headline.rows import LARGE, ModelPricer
 
 DRIVE, PROMPT = 0.07, 24
 
@@ -38,17 +37,17 @@ def test_five_ways_to_the_same_joules_per_token(core, byte_model, text_file, mon
     """README's, `bill`, `headline`, `target` and `sweep`, at rel 1e-5; where they say what they rest on, they agree."""
     checkpoint = models.load_gguf(byte_model)
     config = checkpoint.config
-    monkeypatch.setattr(bill, "shapes_named", {"tiny": config}.__getitem__)
+    monkeypatch.setattr(billing, "shapes_named", {"tiny": config}.__getitem__)
     by_hand = as_the_readme_does(core, config, PROMPT)
     expected = float(by_hand.total) / PROMPT
     found = {}
 
-    printed = bill.bills(core, ("tiny",), PROMPT, 1)[0]
+    printed = billing.token_bills(core, ("tiny",), PROMPT, 1)[0]
     found["bill"] = printed["joules_per_token"]
 
     workload = Workload(config=config, context=PROMPT)
     drives = {site.name: DRIVE for site in workload.on_core}
-    own = ModelPricer(checkpoint, PROMPT, "a text").optical(core, Result(drives=drives, mean_drive=DRIVE))
+    own = ModelPricer(checkpoint, PROMPT, "a text").optical(core, Evaluation(drives=drives, mean_drive=DRIVE))
     found["headline"] = own["energy_per_token_j"]
 
     candidate = verdict.Candidate(

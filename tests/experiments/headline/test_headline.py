@@ -77,7 +77,7 @@ def numbers(summary):
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(options, tmp_path, monkeypatch):
     whole = main(options(out=tmp_path / "whole"))
-    evaluate, done = measure._Bench._run, []
+    evaluate, done = measure._Evaluator._run, []
 
     def stop_at_seven(bench, core, observe):
         if len(done) == 7:
@@ -85,10 +85,10 @@ def test_an_interrupted_run_goes_on(options, tmp_path, monkeypatch):
         done.append(core)
         return evaluate(bench, core, observe)
 
-    monkeypatch.setattr(measure._Bench, "_run", stop_at_seven)
+    monkeypatch.setattr(measure._Evaluator, "_run", stop_at_seven)
     with pytest.raises(KeyboardInterrupt):
         main(options())
-    monkeypatch.setattr(measure._Bench, "_run", lambda *args: done.append(args) or evaluate(*args))
+    monkeypatch.setattr(measure._Evaluator, "_run", lambda *args: done.append(args) or evaluate(*args))
     resumed = main(options())
     assert numbers(resumed) == numbers(whole)
     # 3 windows of fp32, W8A8, three presets and another light level of each: nothing was done twice.

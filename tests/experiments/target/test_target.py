@@ -108,7 +108,7 @@ def test_a_doubted_constant_moves_the_verdict():
     """Attention at a tenth of its energy, in one scenario and not in the other."""
     changes_of = ["today.digital.mac_energy=0.0444e-12"]
     for name, factor in (("today", 0.1), ("projected_2029", 1.0)):
-        before, after = (judged(candidates.of_scenario(name, given, 64, 7.0)) for given in ([], changes_of))
+        before, after = (judged(candidates.scenario_candidate(name, given, 64, 7.0)) for given in ([], changes_of))
         line = [found["components"]["digital products"]["nominal"] for found in (before, after)]
         assert line[1] == pytest.approx(factor * line[0], rel=1e-4)
         assert "digital.mac_energy" in before["sobol"]
@@ -120,17 +120,19 @@ def test_a_core_of_ones_own(tmp_path):
     """What it shares with a scenario keeps the ranges of that, its own numbers are exact, its light is not resized."""
     core = optics.projected_2029(rows=64, columns=64).replace({"digital.mac_energy": 0.1e-12, "source.power": 0.2})
     optics.serialise.save(core, tmp_path / "mine.toml")
-    own = candidates.of_file(tmp_path / "mine.toml", "projected_2029", ["core.adc.survey_factor=0.5"])
+    own = candidates.file_candidate(tmp_path / "mine.toml", "projected_2029", ["core.adc.survey_factor=0.5"])
     found = judged(own)
     assert "digital.mac_energy" not in found["sobol"] and "adc.survey_factor" not in found["sobol"]
     assert "digital.wire_energy" in found["sobol"]
     assert found["system"]["source_power_w"] == pytest.approx(0.2)
     assert float(own.core.adc.survey_factor) == pytest.approx(0.5)
-    assert float(own.lit(own.core.replace({"detector.quantum_efficiency": 0.5})).source.power) == pytest.approx(0.2)
+    assert float(
+        own.with_source_power(own.core.replace({"detector.quantum_efficiency": 0.5})).source.power
+    ) == pytest.approx(0.2)
 
 
 def test_the_mean_drive_that_was_measured_is_billed():
-    candidate = candidates.of_scenario("projected_2029", [], 64, 7.0).at_drive(0.005, "a model")
+    candidate = candidates.scenario_candidate("projected_2029", [], 64, 7.0).at_drive(0.005, "a model")
     constant = candidate.constants["source.mean_drive"]
     assert (constant.low, constant.value, constant.high, constant.mark) == (0.005, 0.005, 0.2, "measured")
     assert "a model" in constant.source
@@ -141,8 +143,8 @@ def test_the_mean_drive_that_was_measured_is_billed():
 
 def test_light_follows_the_losses_of_a_draw():
     """Half the quantum efficiency asks for twice the power, whatever else is drawn."""
-    candidate = candidates.of_scenario("projected_2029", [], 64, 7.0)
-    dim = candidate.lit(candidate.core.replace({"detector.quantum_efficiency": 0.45}))
+    candidate = candidates.scenario_candidate("projected_2029", [], 64, 7.0)
+    dim = candidate.with_source_power(candidate.core.replace({"detector.quantum_efficiency": 0.45}))
     assert float(dim.source.power) == pytest.approx(2 * float(candidate.core.source.power), rel=1e-5)
 
 
@@ -152,7 +154,7 @@ def test_the_share_that_closes_is_counted():
     for factor, share in ((1e-3, 1.0), (1e3, 0.0)):
         fixed = [f"{field}={c.value}" for field, c in optics.constants_of("projected_2029").items()]
         fixed += ["digital.mac_energy=0.1e-12:0.15e-12:0.16e-12"]
-        candidate = candidates.of_scenario("projected_2029", fixed, 64, 7.0)
+        candidate = candidates.scenario_candidate("projected_2029", fixed, 64, 7.0)
         core = candidate.core.replace({"digital.wire_energy": candidate.core.digital.wire_energy * factor})
         cheap = {"source.power": 1e-6, "dac.energy_at_8_bits": 0.0, "adc.survey_factor": 0.0, "tia.power": 0.0}
         cheap |= {"source.bias_power": 0.0, "digital.memory_energy": 0.0, "digital.sram_energy": 0.0}
@@ -171,10 +173,10 @@ def test_the_share_that_closes_is_counted():
     ],
 )
 def test_changes_are_read(text, field, expected):
-    found = overrides.changed(optics.constants_of("today"), [text], "today")[field]
+    found = overrides.with_overrides(optics.constants_of("today"), [text], "today")[field]
     assert (found.low, found.value, found.high) == expected
     assert (found.mark, found.source) == ("assumed", overrides.SOURCE)
-    other = overrides.changed(optics.constants_of("projected_2029"), [text], "projected_2029")[field]
+    other = overrides.with_overrides(optics.constants_of("projected_2029"), [text], "projected_2029")[field]
     assert other.value == (1e9 if text.startswith("today") else expected[1])
 
 

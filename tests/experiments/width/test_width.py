@@ -146,7 +146,7 @@ def given(given):
 
 def test_a_tiny_model_is_measured_drawn_and_kept(given, capsys, monkeypatch):
     # Source that is edited while the test runs is not what this is about.
-    monkeypatch.setattr("experiments.common.result_cache.source_digest", lambda: "fixed")
+    monkeypatch.setattr("experiments.common.result_cache.source_digest", lambda *modules: "fixed")
     options = width.Width(**given)
     summary = width.main(options)
     assert summary == json.loads((given["out"] / "summary.json").read_text(encoding="utf-8"))
