@@ -49,10 +49,20 @@ def source_closure(*modules: str, root: Path = ROOT) -> list[Path]:
     Raises:
         ValueError: if there is no such module under `root`, or none is named.
     """
+    return sorted(path.relative_to(root) for path in _parsed_closure(modules, root))
+
+
+def is_ours(module: str) -> bool:
+    """Return whether a module is one of this project's own, by its dotted name."""
+    return module.partition(".")[0] in PACKAGES
+
+
+def _parsed_closure(modules: tuple[str, ...], root: Path) -> dict[Path, ast.Module | None]:
+    """The files of the closure, with their syntax trees where they are Python."""
     if not modules:
         raise ValueError("a result depends on one module at least: name those that compute it")
     waiting, known = list(modules), set()
-    files: set[Path] = set()
+    files: dict[Path, ast.Module | None] = {}
     while waiting:
         name = waiting.pop()
         if name in known:
@@ -62,31 +72,26 @@ def source_closure(*modules: str, root: Path = ROOT) -> list[Path]:
         if path is None:
             raise ValueError(f"there is no module {name!r} under {root}")
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        files |= {path, *_data_files(tree, path, root)}
+        files |= {path: tree, **dict.fromkeys(_data_files(tree, path, root))}
         waiting += _imports(tree, name, path, root)
-    return sorted(path.relative_to(root) for path in files)
-
-
-def is_ours(module: str) -> bool:
-    """Whether a module is one of this project's own, by its dotted name."""
-    return module.partition(".")[0] in PACKAGES
+    return files
 
 
 # To parse the hundred files of a closure takes more than a second.
 @functools.lru_cache(maxsize=64)
 def _digest(modules: tuple[str, ...], root: Path) -> str:
     whole = hashlib.sha256()
-    for path in source_closure(*modules, root=root):
-        for part in (path.as_posix(), _normalised(root / path)):
+    for path, tree in sorted(_parsed_closure(modules, root).items()):
+        for part in (path.relative_to(root).as_posix(), _normalised(path, tree)):
             whole.update(part.encode() + b"\0")
     return whole.hexdigest()
 
 
-def _normalised(path: Path) -> str:
-    """What a file says, without comments, docstrings and formatting."""
+def _normalised(path: Path, tree: ast.Module | None) -> str:
+    """The contents of a file without comments, docstrings and formatting."""
+    if tree is not None:
+        return ast.dump(_without_docstrings(tree))
     text = path.read_text(encoding="utf-8")
-    if path.suffix == ".py":
-        return ast.dump(_without_docstrings(ast.parse(text)))
     if path.suffix == ".toml":
         return json.dumps(tomllib.loads(text), default=str)
     return text
