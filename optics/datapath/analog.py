@@ -265,7 +265,7 @@ class AnalogPath:
         symbols, rows = drives.analogue.shape[0], drives.analogue.shape[2]
         if adc.span == "rows":
             return jnp.full((1, 1), self.core.rows * symbols) / adc.gain
-        full_scale = adc.full_scale(_rms_of_sum(drives.square, planes.rms))
+        full_scale = jnp.asarray(adc.full_scale(_rms_of_sum(drives.square, planes.rms)))
         if not self.core.encoding.unipolar:
             return full_scale
         return full_scale + jnp.abs(rows * jnp.sum(drives.mean * planes.mean, axis=0)) * (1 / adc.gain)
