@@ -105,7 +105,7 @@ def _verdicts(rows: Sequence[OpticalRow], target: float) -> list[str]:
         sentences.append(
             f"{row['name']} {'meets' if large <= target else 'misses'} the target on Llama 70B shapes by a factor of "
             f"{max(large / target, target / large):.2g} and {'meets' if watts <= target else 'misses'} it on this "
-            f"model by {max(watts / target, target / watts):.2g}, at a loss of {row['delta_nll']:.3g} nats a token; "
+            f"model by {max(watts / target, target / watts):.2g}, at a loss of {row['delta_nll']:.3g} nats per token; "
             f"its largest cost here is {largest}."
         )
     return sentences or ["no optical preset was run."]

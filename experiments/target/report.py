@@ -32,7 +32,7 @@ def print_report(summary: TargetSummary, out: Path) -> None:
     w8a8 = summary["digital"]["digital_w8a8"]
     print(
         f"kW: nominal, and 5 to 95 % over the ranges of all constants, {summary['draws']} draws; closes: share of them "
-        f"at or under {target / 1e3:g} kW; parts: the same with the design's choices held.\n"
+        f"at or under {target / 1e3:g} kW; parts: the same with the design's choices fixed.\n"
         f"Digital W8A8 loses {_with_error(w8a8)} (KL {w8a8['kl']:.4f})."
     )
     for name, scenario in scenarios.items():
@@ -262,7 +262,7 @@ def _on_accuracy(accuracy: AccuracyMap, accepted_loss: float) -> list[str]:
             texts.append(
                 f"No core of {accuracy['scenario']} on the map comes within {level}: the best loses "
                 f"{least['delta_nll_from_kl']:.3f} at {least['watts'] / 1e3:.3g} kW, where "
-                f"{entry['most']:.3f} is asked."
+                f"{entry['most']:.3f} is required."
             )
         else:
             texts.append(

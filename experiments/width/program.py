@@ -174,9 +174,9 @@ class _Measurement:
             self.bar.set_postfix_str(" ".join(map(str, arguments[:2])))
             return compute(*arguments)
 
-        found = self.cache.get_or_compute([compute.__name__, arguments, self.described], run)
+        result = self.cache.get_or_compute([compute.__name__, arguments, self.described], run)
         self.bar.update()
-        return found
+        return result
 
     def random(self) -> list[RandomNeed]:
         """Return the needs of random matrices, for each series and width."""

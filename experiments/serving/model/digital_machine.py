@@ -205,6 +205,6 @@ class DigitalMachine:
         if self.flop_joules is None or self.byte_joules is None:
             return self.chips * max(0.0, self.busy_watts - self.chip_idle_watts) * seconds
         at_full_rate = linear / self.peak[model.precision.name] + attention / self._attention_peak(model)
-        asked = self.flop_joules * self.peak["bf16"] * at_full_rate + self.byte_joules * moved
-        asked += limit * overhead / seconds
-        return asked / (1.0 + (asked / limit) ** LIMIT_SHARPNESS) ** (1.0 / LIMIT_SHARPNESS)
+        uncapped = self.flop_joules * self.peak["bf16"] * at_full_rate + self.byte_joules * moved
+        uncapped += limit * overhead / seconds
+        return uncapped / (1.0 + (uncapped / limit) ** LIMIT_SHARPNESS) ** (1.0 / LIMIT_SHARPNESS)

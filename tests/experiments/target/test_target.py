@@ -76,8 +76,8 @@ def assert_pareto(figure, summary):
 
 
 def assert_map(figure, descent=None):
-    panels = [axes for axes in figure.axes if axes.get_title()]
-    assert [axes.get_title() for axes in panels] == ["64 rows, 0.5 GHz", "64 rows, 1 GHz", "64 rows, 2 GHz"]
+    panels = [axes for axes in figure.axes if axes.get_title(loc="left")]
+    assert [axes.get_title(loc="left") for axes in panels] == ["64 rows, 0.5 GHz", "64 rows, 1 GHz", "64 rows, 2 GHz"]
     assert all(axes.get_ylim() == (5.0, 8.0) for axes in panels)
     assert panels[0].get_ylabel() == "ENOB of the ADC" and panels[0].get_xlabel() == "photons per MAC launched"
     paths = [line for axes in panels for line in axes.lines if line.get_marker() == "."]

@@ -186,7 +186,7 @@ def assert_drawn(figure, summary):
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
         assert axes.get_xlabel() == "width N of the product [inputs]"
     drawn_random = [list(line.get_xdata()) for line in random.lines if len(line.get_xdata()) == 3]
-    assert drawn_random == [[64, 256, WIDEST]] * 2
+    assert drawn_random == [sorted({row["width"] for row in summary["random"]})] * 2
     kinds = summary["layers"]
     curves = [line for line in layers.lines if len(line.get_xdata()) == 5 and line.get_linestyle() == "-"]
     for curve, needs in zip(curves, kinds.values(), strict=True):
