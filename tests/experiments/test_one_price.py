@@ -10,7 +10,7 @@ from experiments import sweeps
 from experiments.common import verdict
 from experiments.common.measure import Result
 from experiments.common.workload import Workload
-from experiments.headline.rows import LARGE, Bills
+from experiments.headline.rows import LARGE, ModelPricer
 from experiments.programs import bill
 
 DRIVE, PROMPT = 0.07, 24
