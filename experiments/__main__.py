@@ -1,16 +1,17 @@
 """`otc NAME [options]`, or `python -m experiments NAME [options]`; `otc NAME --help` lists the options.
 
-Nothing is imported here that takes long, so that Ctrl-C ends the program with one line also while it still loads.
+Only fast imports stand here, so that Ctrl-C ends the program with one line also while the programs load.
 """
 
 import os
 import signal
 import sys
 import threading
+from types import FrameType
 
 from experiments import INTERRUPTED
 
-# Where Python swallows an interruption, as in the hooks that JAX hangs on the garbage collector, it is sent again.
+# Python swallows an exception in a hook of the garbage collector, such as JAX's, so the interruption is sent again.
 _AGAIN_AFTER_SECONDS = 0.05
 _OURS = ("electronics", "optics", "models", "experiments")
 _stopped = threading.Event()
@@ -18,8 +19,8 @@ _loaded = threading.Event()
 
 
 def main() -> int:
-    """Runs the program that the command line names and returns its exit status."""
-    # Where interruptions are ignored, as behind nohup, they stay so.
+    """Run the program that the command line names and return its exit status."""
+    # Interruptions that are ignored, as under nohup, stay ignored.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)
         sys.unraisablehook = _send_again
@@ -34,29 +35,29 @@ def main() -> int:
         print(f"error: otc needs {error.name}: pip install 'optical-tensor-core[experiments]'", file=sys.stderr)
         status = 2
     except BaseException:
-        # A module that is interrupted while it loads may say anything.
+        # A module that is interrupted while it loads may raise any error.
         if not _stopped.is_set():
             raise
         print("\nstopped", file=sys.stderr)
         status = INTERRUPTED
     if status == INTERRUPTED:
-        # XLA may still be computing in its own threads, and crashes if the interpreter is taken down under it.
+        # XLA may still be computing in its own threads, and crashes if the interpreter is finalised meanwhile.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
     return status
 
 
-def _stop(number, frame) -> None:
+def _stop(number: int, frame: FrameType | None) -> None:
     if not _loaded.is_set():
-        # An exception inside C code of a module that loads is printed there, or brings the interpreter down.
+        # An exception inside the C code of a module that loads may be printed there or crash the interpreter.
         os.write(2, b"\nstopped\n")
         os._exit(INTERRUPTED)
     _stopped.set()
     raise KeyboardInterrupt
 
 
-def _send_again(swallowed) -> None:
+def _send_again(swallowed: "sys.UnraisableHookArgs") -> None:
     if not issubclass(swallowed.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(swallowed)
         return

@@ -1,8 +1,9 @@
-"""The programs by name, and how one is run: what the user can mend is one line."""
+"""The programs by name, and running one of them: errors that the user can correct are printed as one line."""
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO, get_type_hints
 
 import jax
 import tyro
@@ -15,70 +16,99 @@ from experiments.programs import ablation, bill, gain
 from experiments.serving import program as serve
 from experiments.serving.validate import program as accelerators
 from experiments.sweeps import program as sweep
-from experiments.sweeps import stored
+from experiments.sweeps import result_programs
 from experiments.target import program as target
 from experiments.width import program as width
 from models import FetchError
 
-PROGRAMS = {
-    "headline": (headline.HeadlineOptions, headline.main),
-    "accelerators": (accelerators.AcceleratorsOptions, accelerators.main),
-    "attribute": (ablation.AblationOptions, ablation.main),
-    "bench": (bench.BenchOptions, bench.main),
-    "bill": (bill.BillOptions, bill.main),
-    "gain": (gain.GainOptions, gain.main),
-    "target": (target.TargetOptions, target.main),
-    "width": (width.WidthOptions, width.main),
-    "serve": (serve.ServeOptions, serve.main),
-    "sweep": (sweep.Sweep, sweep.main),
-    "show": (stored.Show, stored.show),
-    "plot": (stored.Plot, stored.plot),
-    "export": (stored.Export, stored.export),
+Main = Callable[[Any], Any]
+
+
+def _with_options(main: Main) -> tuple[type, Main]:
+    """(class of the options, which is that of the one parameter of `main`; `main`)."""
+    (options,) = (kind for name, kind in get_type_hints(main).items() if name != "return")
+    return options, main
+
+
+PROGRAMS: dict[str, tuple[type, Main]] = {
+    "headline": _with_options(headline.main),
+    "accelerators": _with_options(accelerators.main),
+    "ablation": _with_options(ablation.main),
+    "bench": _with_options(bench.main),
+    "bill": _with_options(bill.main),
+    "gain": _with_options(gain.main),
+    "target": _with_options(target.main),
+    "width": _with_options(width.main),
+    "serve": _with_options(serve.main),
+    "sweep": _with_options(sweep.main),
+    "show": _with_options(result_programs.show),
+    "plot": _with_options(result_programs.plot),
+    "export": _with_options(result_programs.export),
 }
+RENAMED = {"attribute": "ablation"}
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one program and returns its exit status; what the user can mend is one line on stderr and status 2."""
+    """Run one program and return its exit status.
+
+    An error that the user can correct is printed on stderr as one line, and the status is 2.
+    """
     try:
         options = tyro.extras.subcommand_cli_from_dict(
-            {name: kind for name, (kind, _) in PROGRAMS.items()}, args=arguments, prog="otc"
+            {name: kind for name, (kind, _) in PROGRAMS.items()}, args=_renamed(arguments), prog="otc"
         )
         with warnings.catch_warnings():
             _show_in_one_line(PlausibilityWarning)
             next(main for kind, main in PROGRAMS.values() if kind is type(options))(options)
     except (ValueError, OSError, OverflowError, RecursionError, MemoryError, FetchError) as error:
-        return refused(error)
+        return refuse(error)
     except jax.errors.JaxRuntimeError as error:
-        # Python that XLA calls back is interrupted as an error of XLA's own.
+        # XLA reports an interruption of a Python callback as an error of its own.
         if "KeyboardInterrupt" not in str(error):
             raise
-        return interrupted()
+        return interrupt()
     except KeyboardInterrupt:
-        return interrupted()
+        return interrupt()
     return 0
 
 
-def refused(error: BaseException) -> int:
-    """Prints an error as one line and returns its exit status."""
+def refuse(error: BaseException) -> int:
+    """Print an error as one line and return its exit status."""
     text = " ".join(str(error).split()) or type(error).__name__
     print(f"error: {text}", file=sys.stderr)
     return 2
 
 
-def interrupted() -> int:
-    """Says that the program was stopped, and returns the exit status of one that was."""
+def interrupt() -> int:
+    """Print that the program was stopped and return the exit status of one that was."""
     print("\nstopped; the same command goes on where this one was", file=sys.stderr, flush=True)
     return INTERRUPTED
 
 
+def _renamed(arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments with the present name of the program, after a warning where the former one was given."""
+    if not arguments or arguments[0] not in RENAMED:
+        return arguments
+    name = RENAMED[arguments[0]]
+    print(f"warning: otc {arguments[0]} is now otc {name}", file=sys.stderr)
+    return [name, *arguments[1:]]
+
+
 def _show_in_one_line(category: type[Warning]) -> None:
-    """Within `warnings.catch_warnings`: warnings of a category as one line each, without the code that gave them."""
+    """Print warnings of a category as one line each, without their source line, within `warnings.catch_warnings`."""
     usual = warnings.showwarning
 
-    def show(message, kind, *place, **more):
+    def show(
+        message: Warning | str,
+        kind: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(kind, category):
             print(f"warning: {message}", file=sys.stderr)
         else:
-            usual(message, kind, *place, **more)
+            usual(message, kind, filename, lineno, file, line)
 
     warnings.showwarning = show

@@ -4,8 +4,7 @@
     tokens = model.tokenizer.encode("The capital of France is")[None]
     logits = model.forward(model.params, tokens)
 
-A model here is a function of its parameters and tokens, and does not know what hardware it may
-be run on.
+A model is a function of its parameters and tokens. Nothing in it refers to the hardware that may emulate it.
 """
 
 from importlib.util import find_spec

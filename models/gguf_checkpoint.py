@@ -35,12 +35,12 @@ _LAYER_TENSORS = {
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Checkpoint:
-    """A trained model: its shape, its parameters and where they came from.
+    """A trained model: its shape, its parameters and their origin.
 
     Attributes:
         config: the shape of the model.
         params: the parameter tree of `models.llama`, float32.
-        vocabulary: what the file says of its tokenizer, or None where it says nothing.
+        vocabulary: the tokenizer's vocabulary in the file, or None where there is none.
         source: the file that was read.
         sha256: hexadecimal digest of that file.
     """
@@ -52,10 +52,10 @@ class Checkpoint:
     sha256: str
 
     def forward(self, params: llama.Params, tokens: jax.Array) -> jax.Array:
-        """`models.forward` for this shape: tokens [batch, length] to float32 logits.
+        """Return the float32 logits of tokens [batch, length], by `models.forward` for this shape.
 
         The parameters are an argument, so that they can be differentiated or emulated; pass
-        `self.params` for the trained ones. Not compiled here: wrap it in `jax.jit`.
+        `self.params` for the trained ones. It is not compiled: wrap it in `jax.jit`.
         """
         return llama.forward(self.config, params, tokens)
 
@@ -72,10 +72,10 @@ class Checkpoint:
 
 
 def load_gguf(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpoint:
-    """Reads a Llama-architecture GGUF file of any quantisation the gguf library decodes.
+    """Read a Llama-architecture GGUF file of any quantisation that the gguf library decodes.
 
     Every tensor becomes float32, matrices become [in, out], layers are stacked, and the rotary
-    row order that GGUF gives q and k is turned back to that of Hugging Face.
+    row order of q and k in GGUF is changed back to that of Hugging Face.
 
     Args:
         path: the file.
@@ -117,7 +117,7 @@ def _read_parameters(reader: GGUFReader, config: LlamaConfig, progress: bool) ->
 
 
 def _slots(config: LlamaConfig, params: llama.Params) -> Iterator[tuple[str, np.ndarray, int | None]]:
-    """Each tensor's GGUF name, the view that takes its transpose, and its rotary heads."""
+    """Each tensor's GGUF name, the view that its transpose is written to, and its number of rotary heads."""
     rotary_heads = {"q": config.heads, "k": config.kv_heads}
     yield "token_embd.weight", params["embedding"].T, None
     for layer in range(config.layers):
@@ -134,10 +134,10 @@ def _check_tensors(tensors: dict[str, ReaderTensor], slots: list[tuple[str, np.n
         if name not in tensors:
             raise ValueError(f"tensor {name!r} is missing")
         # GGUF lists the contracted axis first, which is the [in, out] of the parameters.
-        found = tuple(int(size) for size in tensors[name].shape)
-        if found != slot.shape:
-            raise ValueError(f"tensor {name!r} has shape {found}; its metadata says {slot.shape}")
-    # A bias or an expert that went unread would change every result without a word.
+        shape = tuple(int(size) for size in tensors[name].shape)
+        if shape != slot.shape:
+            raise ValueError(f"tensor {name!r} has shape {shape}; its metadata says {slot.shape}")
+    # An unread bias or expert would silently change every result.
     unknown = sorted(tensors.keys() - {name for name, _, _ in slots} - {ROPE_DIVISORS})
     if unknown:
         raise ValueError(f"tensor {unknown[0]!r} has no place in a plain Llama model")
@@ -156,9 +156,9 @@ def _dequantise(tensor: ReaderTensor) -> np.ndarray:
 
 
 def _to_rotate_half(rows: np.ndarray, heads: int) -> np.ndarray:
-    """Turns rows from GGUF's neighbouring rotary pairs to pairs half a head apart.
+    """Reorder rows from GGUF's neighbouring rotary pairs to pairs half a head apart.
 
-    Undoes `permute` of llama.cpp's `convert_hf_to_gguf.py`. Shape [heads * head_dim, in].
+    This is the inverse of `permute` of llama.cpp's `convert_hf_to_gguf.py`. Shape [heads * head_dim, in].
     """
     outputs, inputs = rows.shape
     pairs = rows.reshape(heads, outputs // heads // 2, 2, inputs)

@@ -1,4 +1,4 @@
-"""The shape of a Llama-architecture model as a GGUF file states it."""
+"""The shape of a Llama-architecture model in a GGUF file."""
 
 import dataclasses
 
@@ -10,11 +10,11 @@ from models.llama_config import LlamaConfig, RopeScaling, head_width
 from models.rope import rotary_frequencies, scaling_divisors
 
 ROPE_DIVISORS = "rope_freqs.weight"
-"""The tensor by which a GGUF file states Llama 3.1's rotary scaling: a divisor per frequency."""
+"""The tensor of Llama 3.1's rotary scaling in a GGUF file: a divisor per frequency."""
 
 
 def read_config(reader: GGUFReader) -> LlamaConfig:
-    """Reads a config from the metadata, and from the tensors what the metadata leaves out.
+    """Read a config from the metadata, and from the tensors where the metadata lacks it.
 
     Raises:
         ValueError: if the architecture is not llama, a key is absent or out of range, or the
@@ -46,10 +46,10 @@ def read_config(reader: GGUFReader) -> LlamaConfig:
 
 
 def _check_rotation(reader: GGUFReader, config: LlamaConfig) -> None:
-    turned = metadata(reader, "llama.rope.dimension_count", config.head_dim)
-    if turned != config.head_dim:
+    rotated = metadata(reader, "llama.rope.dimension_count", config.head_dim)
+    if rotated != config.head_dim:
         raise ValueError(
-            f"rotary embedding turns {turned} of {config.head_dim} features of a head; only a "
+            f"rotary embedding turns {rotated} of {config.head_dim} features of a head; only a "
             "turn of all of them is supported"
         )
     scaling = metadata(reader, "llama.rope.scaling.type", "none")
@@ -61,7 +61,7 @@ def _rope_scaling(reader: GGUFReader, config: LlamaConfig) -> RopeScaling | None
     divisors = next((t.data for t in reader.tensors if t.name == ROPE_DIVISORS), None)
     if divisors is None:
         return None
-    # The file holds the rule's result, not its terms. Llama 3.1 to 3.3 differ in the factor alone.
+    # The file holds the divisors, not the parameters of the rule. Llama 3.1 to 3.3 differ in the factor alone.
     scaling = RopeScaling(
         factor=float(np.max(divisors)),
         low_frequency_factor=1.0,

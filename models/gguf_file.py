@@ -1,4 +1,4 @@
-"""Opening a GGUF file and reading its metadata, with failures said in one sentence."""
+"""Opening a GGUF file and reading its metadata, with one-sentence error messages."""
 
 import os
 from pathlib import Path
@@ -14,8 +14,8 @@ _REQUIRED = object()
 class _QuickReader(GGUFReader):
     """The library's reader over a plain view of the mapped file.
 
-    A header is a hundred thousand small slices, and slicing `np.memmap` itself takes several
-    times as long as slicing an array.
+    Reading a header takes some hundred thousand small slices, and a slice of `np.memmap` takes
+    several times as long as one of an array.
     """
 
     @property
@@ -27,7 +27,7 @@ class _QuickReader(GGUFReader):
         self._bytes = mapped.view(np.ndarray)
 
     def _get_field_parts(self, orig_offs: int, raw_type: int):
-        # Past the end of a file the library reads nothing, as often as an array is said to be long.
+        # The library would loop over the stated length of an array even past the end of the file.
         if raw_type == GGUFValueType.ARRAY:
             length, left = int(self._get(orig_offs + 4, np.uint64)[0]), len(self._bytes) - orig_offs
             if length > left:
@@ -36,7 +36,7 @@ class _QuickReader(GGUFReader):
 
 
 def check_gguf(path: str | os.PathLike[str]) -> Path:
-    """The path of what begins as a GGUF file does, without reading on.
+    """Return the path of a file that begins with the magic bytes of GGUF; no more of it is read.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -57,7 +57,7 @@ def check_gguf(path: str | os.PathLike[str]) -> Path:
 
 
 def open_gguf(path: str | os.PathLike[str]) -> GGUFReader:
-    """Opens a GGUF file; its tensors stay on disk until they are read.
+    """Open a GGUF file; its tensors stay on disk until they are read.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -66,7 +66,7 @@ def open_gguf(path: str | os.PathLike[str]) -> GGUFReader:
     path = check_gguf(path)
     try:
         return _QuickReader(path)
-    # The library has no error of its own: past the end of a file it fails wherever it stands.
+    # The library has no exception of its own: at the end of a damaged file it raises any of these.
     except (ValueError, IndexError, KeyError, OverflowError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(
             f"{path} is a GGUF file that cannot be read: it is damaged, or shorter "
@@ -76,7 +76,7 @@ def open_gguf(path: str | os.PathLike[str]) -> GGUFReader:
 
 
 def metadata(reader: GGUFReader, key: str, default: Any = _REQUIRED) -> Any:
-    """The value of a metadata key as a Python number, string, bool or list.
+    """Return the value of a metadata key as a Python number, string, bool or list.
 
     Raises:
         ValueError: if the key is absent and no default is given.

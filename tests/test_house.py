@@ -20,7 +20,7 @@ OPTICS = (
     "optics.presets",
     "optics.analysis",
 )
-SWEEPS = ("experiments.sweeps.subjects", "experiments.sweeps.definition", "experiments.sweeps.running")
+SWEEPS = ("experiments.sweeps.subjects", "experiments.sweeps.definition", "experiments.sweeps.execution")
 PRODUCT = (*ELECTRONICS, *OPTICS, "models")
 # A folder may import itself and these. The `__init__` of a package may import all of the package.
 MAY_IMPORT = {
@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "experiments.serving": (*PRODUCT, *COMMON, "experiments.serving.model"),
     "experiments.sweeps.subjects": (*PRODUCT, *COMMON),
     "experiments.sweeps.definition": (*PRODUCT, *COMMON, *SWEEPS[:1]),
-    "experiments.sweeps.running": (*PRODUCT, *COMMON, *SWEEPS[:2]),
+    "experiments.sweeps.execution": (*PRODUCT, *COMMON, *SWEEPS[:2]),
     "experiments.sweeps.plots": (*PRODUCT, *COMMON, *SWEEPS),
     "experiments.sweeps": (*PRODUCT, *COMMON, *SWEEPS, "experiments.sweeps.plots"),
 }

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from experiments.bench import aihwkit, figure
 from experiments.bench.cases import FLOORS, BenchCase
 from experiments.bench.records import BenchRow, BenchSummary, MachineRecord, Timing
-from experiments.common import options as checks
 from experiments.common import reporting
-from experiments.common.result_cache import Ledger
+from experiments.common.options import check_integer
+from experiments.common.result_cache import ResultCache
 
 SHAPES = ((1024, 1024), (1024, 4096), (4096, 4096))
 VECTORS = (1, 128, 512)
@@ -73,7 +73,7 @@ class BenchOptions:
             raise ValueError(f"shapes = {self.shapes} must be pairs of whole numbers of at least 1")
         sizes = (*self.vectors, *self.tile_rows, *(size for shape in self.shapes for size in shape))
         for name, value in (("sizes", max(sizes)), ("rounds", self.rounds)):
-            checks.whole(name, value, 1, LARGEST_SIZE)
+            check_integer(name, value, 1, LARGEST_SIZE)
         if self.rounds < 3:
             raise ValueError(f"rounds = {self.rounds} must be at least 3, or there are no quartiles")
         most = os.cpu_count() or 1
@@ -105,9 +105,9 @@ class BenchOptions:
 def main(options: BenchOptions) -> BenchSummary:
     """Run the benchmark, print the table, write summary.json and the figure, and return the summary."""
     options.check()
-    ledger = Ledger(options.out / "timings.sqlite")
-    rows = [row for threads in dict.fromkeys(options.threads) for row in _rows(options, threads, ledger)]
-    ledger.close()
+    cache = ResultCache(options.out / "timings.sqlite", "experiments.bench.worker")
+    rows = [row for threads in dict.fromkeys(options.threads) for row in _rows(options, threads, cache)]
+    cache.close()
     summary: BenchSummary = {
         "program": "bench",
         "preset": options.preset,
@@ -124,18 +124,18 @@ def main(options: BenchOptions) -> BenchSummary:
     return summary
 
 
-def _rows(options: BenchOptions, threads: int, ledger: Ledger) -> list[BenchRow]:
-    """Return the rows of one number of threads, timing the cases that the ledger lacks."""
+def _rows(options: BenchOptions, threads: int, cache: ResultCache) -> list[BenchRow]:
+    """Return the rows of one number of threads, timing the cases that the cache lacks."""
     cases = options.cases()
     described = [{"case": dataclasses.asdict(case), "threads": threads, "rounds": options.rounds} for case in cases]
-    missing = [number for number, what in enumerate(described) if ledger.get(what) is None]
+    missing = [number for number, what in enumerate(described) if cache.get(what) is None]
     if missing:
         short = ("product", *FLOORS)
         rounds = [options.rounds if cases[number].kind in short else LONG_ROUNDS for number in missing]
         progress = tqdm(missing, desc=f"{threads} thread{'s' if threads > 1 else ''}", unit="case")
         for number, row in zip(progress, _timed([cases[n] for n in missing], rounds, threads), strict=True):
-            ledger.put(described[number], row)
-    return [_row(case, threads, ledger.get(what)) for case, what in zip(cases, described, strict=True)]
+            cache.put(described[number], row)
+    return [_row(case, threads, cache.get(what)) for case, what in zip(cases, described, strict=True)]
 
 
 def _row(case: BenchCase, threads: int, timing: Timing | None) -> BenchRow:

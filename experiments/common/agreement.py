@@ -1,4 +1,4 @@
-"""How far an emulated language model is from the digital one, on the same text."""
+"""Agreement of an emulated language model with the digital one on the same text."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,8 +12,10 @@ from models import next_token_losses
 class Agreement(NamedTuple):
     """Means over the scored positions of one window.
 
-    nll: negative log likelihood [nats per token]; top1: share of positions where the most likely token is that of the
-    reference; kl: Kullback-Leibler divergence from the reference to the model [nats per token].
+    Attributes:
+        nll: negative log likelihood [nats per token].
+        top1: share of positions where the most likely token is that of the reference.
+        kl: Kullback-Leibler divergence from the reference to the model [nats per token].
     """
 
     nll: jax.Array
@@ -22,7 +24,13 @@ class Agreement(NamedTuple):
 
 
 def agreement(logits: jax.Array, reference: jax.Array, tokens: jax.Array) -> Agreement:
-    """logits and reference logits [batch, length, vocabulary] on tokens [batch, length]."""
+    """Return the means over a batch of windows.
+
+    Args:
+        logits: of the model [batch, length, vocabulary].
+        reference: logits of the reference, of the same shape.
+        tokens: token ids [batch, length].
+    """
     model, truth = jax.nn.log_softmax(logits[:, :-1]), jax.nn.log_softmax(reference[:, :-1])
     same = jnp.argmax(model, axis=-1) == jnp.argmax(truth, axis=-1)
     return Agreement(
@@ -33,7 +41,7 @@ def agreement(logits: jax.Array, reference: jax.Array, tokens: jax.Array) -> Agr
 
 
 def scored(forward: Callable[[Any, jax.Array], jax.Array]) -> Callable[..., Agreement]:
-    """The function (params, tokens, reference logits) -> Agreement of a forward pass, ready to be emulated."""
+    """Return the function (params, tokens, reference logits) -> Agreement of a forward pass, for `optics.emulate`."""
 
     def score(params: Any, tokens: jax.Array, reference: jax.Array) -> Agreement:
         return agreement(forward(params, tokens), reference, tokens)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 import optics
-from experiments.common.measure import Result
+from experiments.common.measure import Evaluation
 from experiments.common.workload import Workload, shapes_named
 from optics.energy.bill import DRIVE_ASSUMED, RESIDENCY
 
@@ -60,7 +60,7 @@ def token_bills(
     return bills
 
 
-def observed_drive(result: Result) -> float:
+def observed_drive(result: Evaluation) -> float:
     """Return the mean drive of an observed case, over the MACs of all sites.
 
     Raises:

@@ -1,10 +1,10 @@
-"""Running one model under several cores over the same windows: each result is kept as soon as it is there."""
+"""Evaluation of one language model under several cores on the same windows of text, with a cache of the results."""
 
 import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -14,17 +14,48 @@ from tqdm import tqdm
 import models
 import optics
 from electronics import Part
-from experiments.common.agreement import agreement, scored
-from experiments.common.result_cache import Ledger
+from experiments.common.agreement import Agreement, agreement, scored
+from experiments.common.result_cache import ResultCache
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Case:
-    """One machine under test: `core` emulates it (None: plain float32), on the first `windows` windows.
+class WindowScores(TypedDict):
+    """An `Agreement` on one window, as it is stored."""
 
-    With `observed`, the first window is run with diagnostics as well.
+    nll: float
+    top1: float
+    kl: float
+
+
+class SiteFigures(TypedDict):
+    """Figures of merit of a site, one for each layer it ran in; None where one is infinite, as an exact core's SNR."""
+
+    snr_db: list[float | None]
+    enob_full_scale: list[float | None]
+    clip_rate: list[float | None]
+    rho: list[float | None]
+    mean_drive: list[float | None]
+
+
+class WindowRecord(TypedDict):
+    """What the cache holds of one window; all but the scores only where the window was run with diagnostics."""
+
+    agreement: WindowScores
+    sites: NotRequired[dict[str, SiteFigures]]
+    drives: NotRequired[dict[str, float]]
+    mean_drive: NotRequired[float]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationCase:
+    """One core to evaluate the model under.
+
+    Attributes:
+        name: key of its result.
+        core: the core that emulates the products of the model; None for plain float32.
+        windows: how many of the windows it runs on, the first ones.
+        observed: whether the first window is run with diagnostics as well.
     """
 
     name: str
@@ -34,46 +65,55 @@ class Case:
 
 
 @dataclasses.dataclass(kw_only=True)
-class Result:
-    """What one case gave: an `Agreement` as a dict for each window, and the readings of each site and layer.
+class Evaluation:
+    """The result of one case.
 
-    drives: mean drive by site, for a bill of the same model; mean_drive: over the MACs of all sites, for a bill of
-    another one (see `optics.measured_drive`).
+    Attributes:
+        windows: scores of each window.
+        sites: figures of merit by site, of the first window; empty unless the case is observed.
+        drives: mean drive by site, for a bill of the same model.
+        mean_drive: mean drive over the MACs of all sites, for a bill of another model (see `optics.measured_drive`).
     """
 
-    windows: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    sites: dict[str, dict[str, list[float | None]]] = dataclasses.field(default_factory=dict)
+    windows: list[WindowScores] = dataclasses.field(default_factory=list)
+    sites: dict[str, SiteFigures] = dataclasses.field(default_factory=dict)
     drives: dict[str, float] = dataclasses.field(default_factory=dict)
     mean_drive: float | None = None
 
 
 def measure(
-    checkpoint: models.Checkpoint, windows: np.ndarray, cases: Sequence[Case], seed: int, kept: Path
-) -> dict[str, Result]:
-    """Results by case name. windows [count, tokens]; the noise key of a window is the same for all cases.
+    checkpoint: models.Checkpoint, windows: np.ndarray, cases: Sequence[EvaluationCase], seed: int, cache_path: Path
+) -> dict[str, Evaluation]:
+    """Evaluate a model under each case and return the results by name of the case.
 
-    Each result goes to the file `kept` as soon as it is there, and is taken from it in another run.
+    Args:
+        checkpoint: the model.
+        windows: token ids [count, tokens].
+        cases: the cores. The noise key of a window is the same for all of them.
+        seed: seed of the noise.
+        cache_path: SQLite file that each result is stored in as soon as it is computed. A later call with the same
+            arguments reads it from there.
     """
-    ledger = Ledger(kept)
-    bench = _Bench(checkpoint, seed, ledger)
-    results = {case.name: Result() for case in cases}
+    cache = ResultCache(cache_path, __name__)
+    evaluator = _Evaluator(checkpoint, seed, cache)
+    results = {case.name: Evaluation() for case in cases}
     with tqdm(total=sum(case.windows for case in cases), unit="window", desc="evaluating", smoothing=0.05) as bar:
         for number in range(len(windows)):
-            bench.open(number, windows[number])
+            evaluator.open(number, windows[number])
             for case in cases:
                 if number < case.windows:
                     bar.set_postfix_str(case.name)
-                    bench.add(results[case.name], case)
+                    evaluator.add(results[case.name], case)
                     bar.update()
-    ledger.close()
+    cache.close()
     return results
 
 
-class _Bench:
+class _Evaluator:
     """The model and the compiled functions that all cases share, at one window at a time."""
 
-    def __init__(self, checkpoint: models.Checkpoint, seed: int, ledger: Ledger):
-        self.params, self.digest, self.ledger = checkpoint.params, checkpoint.sha256, ledger
+    def __init__(self, checkpoint: models.Checkpoint, seed: int, cache: ResultCache):
+        self.params, self.digest, self.cache = checkpoint.params, checkpoint.sha256, cache
         self.seed, self.key = seed, jax.random.key(seed)
         score = scored(checkpoint.forward)
         self.forward = jax.jit(checkpoint.forward)
@@ -82,61 +122,64 @@ class _Bench:
         self.observed = jax.jit(optics.emulate(score, diagnostics=True))
 
     def open(self, number: int, tokens: np.ndarray) -> None:
-        """Goes to a window; its fp32 logits are computed when they are first needed."""
+        """Go to a window; its float32 logits are computed when they are first needed."""
         self.number, self.tokens, self._reference = number, jnp.asarray(tokens[None]), None
         self.text = hashlib.sha256(tokens.tobytes()).hexdigest()
 
-    def add(self, result: Result, case: Case) -> None:
-        """Adds this window's numbers to a result, from the ledger if they are there."""
+    def add(self, result: Evaluation, case: EvaluationCase) -> None:
+        """Add the numbers of this window to a result, from the cache where it has them."""
         observe = case.observed and self.number == 0
-        core = None if case.core is None else described(case.core)
+        core = None if case.core is None else describe_core(case.core)
         description = [self.digest, self.text, self.seed, self.number, core, observe]
-        found = self.ledger.kept(description, lambda: self._run(case.core, observe))
-        result.windows.append(found["agreement"])
-        if observe:
-            result.sites, result.drives, result.mean_drive = (found[n] for n in ("sites", "drives", "mean_drive"))
+        record: WindowRecord = self.cache.get_or_compute(description, lambda: self._run(case.core, observe))
+        result.windows.append(record["agreement"])
+        if "sites" in record and "drives" in record and "mean_drive" in record:
+            result.sites, result.drives, result.mean_drive = record["sites"], record["drives"], record["mean_drive"]
 
-    def _run(self, core: Part | None, observe: bool) -> dict[str, Any]:
+    def _run(self, core: Part | None, observe: bool) -> WindowRecord:
         if core is None:
-            return {"agreement": _plain(self.compare(self.reference, self.reference, self.tokens)._asdict())}
+            return {"agreement": _scores(self.compare(self.reference, self.reference, self.tokens))}
         args = (core, jax.random.fold_in(self.key, self.number), self.params, self.tokens, self.reference)
         if not observe:
-            return {"agreement": _plain(self.emulated(*args)._asdict())}
-        score, readings = self.observed(*args)
-        if hasattr(core, "review"):
-            # The readings of a compiled run can be looked at only here.
-            core.review([], readings)
+            return {"agreement": _scores(self.emulated(*args))}
+        score, diagnostics = self.observed(*args)
+        review = getattr(core, "review", None)
+        if review is not None:
+            # The diagnostics of a compiled run are concrete only outside it.
+            review([], diagnostics)
         return {
-            "agreement": _plain(score._asdict()),
-            "sites": {name: _figures(seen) for name, seen in readings.items()},
-            "drives": {name: float(mean_drive(seen)) for name, seen in readings.items()},
-            "mean_drive": float(optics.measured_drive(readings)),
+            "agreement": _scores(score),
+            "sites": {name: _figures(seen) for name, seen in diagnostics.items()},
+            "drives": {name: float(mean_drive(seen)) for name, seen in diagnostics.items()},
+            "mean_drive": float(optics.measured_drive(diagnostics)),
         }
 
     @property
     def reference(self) -> jax.Array:
-        """fp32 logits of the window."""
+        """Float32 logits of the window."""
         if self._reference is None:
             self._reference = self.forward(self.params, self.tokens)
         return self._reference
 
 
-def _figures(seen: Diagnostics) -> dict[str, list[float | None]]:
-    """Figures of merit of a site, one for each layer it ran in; None where one is infinite, as an exact core's SNR."""
-    figures = {
-        "snr_db": seen.snr_db(),
-        "enob_full_scale": seen.enob_full_scale(),
-        "clip_rate": seen.clip_rate(),
-        "rho": seen.rho(),
-        "mean_drive": seen.mean_drive(),
+def describe_core(core: Part) -> list[Any]:
+    """Return the structure and the numbers of a core, as the description of a cached result has them."""
+    return [str(jax.tree.structure(core)), {name: float(value) for name, value in core.numbers().items()}]
+
+
+def _figures(seen: Diagnostics) -> SiteFigures:
+    return {
+        "snr_db": _by_layer(seen.snr_db()),
+        "enob_full_scale": _by_layer(seen.enob_full_scale()),
+        "clip_rate": _by_layer(seen.clip_rate()),
+        "rho": _by_layer(seen.rho()),
+        "mean_drive": _by_layer(seen.mean_drive()),
     }
-    return {name: [float(v) if np.isfinite(v) else None for v in np.ravel(value)] for name, value in figures.items()}
 
 
-def described(core: Part) -> list[Any]:
-    """A core as a ledger's description has it: its structure and its numbers."""
-    return [str(jax.tree.structure(core)), _plain(core.numbers())]
+def _by_layer(values: Any) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in np.ravel(values)]
 
 
-def _plain(numbers: dict[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in numbers.items()}
+def _scores(score: Agreement) -> WindowScores:
+    return {"nll": float(score.nll), "top1": float(score.top1), "kl": float(score.kl)}

@@ -1,4 +1,4 @@
-"""Constants changed from the command line, for all scenarios or one, as a value or with a range of its own."""
+"""Constants that are changed on the command line, for all scenarios or one, to a value or a range."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,20 @@ SOURCE = "set on the command line"
 OWN = "core"
 
 
-def changed(constants: Mapping[str, Constant], changes: Sequence[str], scenario: str) -> dict[str, Constant]:
-    """The constants of `scenario` by field, with those of `changes` in their place.
+def with_overrides(constants: Mapping[str, Constant], changes: Sequence[str], scenario: str) -> dict[str, Constant]:
+    """Return the constants of a scenario with some of them replaced.
 
-    A change reads FIELD=VALUE, which leaves no doubt about the constant, or FIELD=LOW:VALUE:HIGH; SCENARIO.FIELD=...
-    is for that scenario alone, core.FIELD=... for a core of the user's own. Raises ValueError for what cannot be read
-    and for an unknown field, naming the nearest.
+    Args:
+        constants: the scenario's own, by field.
+        changes: each FIELD=VALUE, which makes the constant exact, or FIELD=LOW:VALUE:HIGH, in SI units.
+            SCENARIO.FIELD=... applies to that scenario alone, core.FIELD=... to the user's own core.
+        scenario: name of the scenario, or OWN.
+
+    Raises:
+        ValueError: if a change cannot be read, its values are out of range, or its field is unknown. The message names
+            the nearest field.
     """
-    found = dict(constants)
+    replaced = dict(constants)
     for text in changes:
         field, value = _read(text)
         owner, _, rest = field.partition(".")
@@ -26,19 +32,20 @@ def changed(constants: Mapping[str, Constant], changes: Sequence[str], scenario:
             if owner != scenario:
                 continue
             field = rest
-        if field not in found:
-            raise ValueError(f"--set {text}: there is no constant {field!r}{nearest(field, list(found))}")
+        if field not in replaced:
+            raise ValueError(f"--set {text}: there is no constant {field!r}{nearest(field, list(replaced))}")
         low, nominal, high = value
         try:
-            found[field] = dataclasses.replace(
-                found[field], low=low, value=nominal, high=high, mark="assumed", source=SOURCE
+            replaced[field] = dataclasses.replace(
+                replaced[field], low=low, value=nominal, high=high, mark="assumed", source=SOURCE
             )
         except ValueError as error:
             raise ValueError(f"--set {text}: {error}") from None
-    return found
+    return replaced
 
 
 def _read(text: str) -> tuple[str, tuple[float, float, float]]:
+    """(field, (low, value, high)) of a change."""
     field, equals, values = text.partition("=")
     try:
         numbers = [float(value) for value in values.split(":")]

@@ -1,4 +1,4 @@
-"""What all programs leave behind: a table on the screen, and summary.json."""
+"""Output that all programs share: a table on the screen, and summary.json."""
 
 import json
 import platform
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write(summary: Mapping[str, Any], out: Path) -> None:
-    """Writes summary.json, whole or not at all."""
+    """Write summary.json atomically."""
     out.mkdir(parents=True, exist_ok=True)
     partial = out / "summary.json.partial"
     partial.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -17,7 +17,7 @@ def write(summary: Mapping[str, Any], out: Path) -> None:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the first the header, as aligned text: the first column to the left, the others to the right."""
+    """Return rows of cells as aligned text: the first row is the header, the first column is aligned to the left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -30,7 +30,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of what the numbers depend on."""
+    """Return the versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version()} | {
         name: version(name) for name in ("optical-tensor-core", "jax", "jaxlib", "numpy")
     }

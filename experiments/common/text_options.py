@@ -1,4 +1,4 @@
-"""What the programs that score a language model on a text share: options, and the model and windows behind them."""
+"""Options of the programs that score a language model on a text, and the model and windows that they name."""
 
 import dataclasses
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TypedDict
 import numpy as np
 
 import models
-from experiments.common import options
+from experiments.common.options import check_folder, check_integer, check_seed
 
 MOST_TOKENS = 10**6
 
@@ -23,7 +23,7 @@ class TextDescription(TypedDict):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OnText:
+class TextOptions:
     """A language model on windows of a text."""
 
     text: str = "owt_5"
@@ -40,15 +40,15 @@ class OnText:
     """Folder for summary.json, the figures, and the results from which an interrupted run goes on."""
 
     def check(self) -> None:
-        """Raises ValueError for a value that cannot be, naming it and what is allowed."""
+        """Raise ValueError for a value out of range, with its name and the range."""
         if self.windows < 1:
             raise ValueError(f"windows = {self.windows} must be at least 1")
         if self.window_tokens < 2:
             raise ValueError(f"window_tokens = {self.window_tokens} must be at least 2: the first token is not scored")
-        options.whole("windows", self.windows, 1, MOST_TOKENS)
-        options.whole("window_tokens", self.window_tokens, 2, MOST_TOKENS)
-        options.seed("seed", self.seed)
-        options.folder("out", self.out)
+        check_integer("windows", self.windows, 1, MOST_TOKENS)
+        check_integer("window_tokens", self.window_tokens, 2, MOST_TOKENS)
+        check_seed("seed", self.seed)
+        check_folder("out", self.out)
         models.check_text(self.text)
         if self.model is not None:
             models.check_gguf(self.model)
@@ -59,13 +59,13 @@ class OnText:
         return str(self.model or "SmolLM2-135M-Instruct")
 
     def load(self) -> tuple[models.Checkpoint, np.ndarray]:
-        """(the model, windows [count, tokens])."""
+        """Return (the model, its windows of token ids [count, tokens])."""
         text = models.load_text(self.text)
         checkpoint = models.load_gguf(models.fetch_model() if self.model is None else self.model)
         return checkpoint, models.windows(checkpoint.tokenizer.encode(text), self.windows, self.window_tokens)
 
     def described(self) -> TextDescription:
-        """The options, as a summary states them."""
+        """Return the options as a summary states them."""
         return {
             "text": self.text,
             "model": self.model_name,

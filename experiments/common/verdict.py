@@ -1,4 +1,4 @@
-"""What a core draws at 1 exaOPS on a workload: nominal, over the ranges of its constants, and what decides it."""
+"""Watts of a core at 1 exaOPS on a workload: nominal, over the ranges of its constants, and by constant."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -15,11 +15,24 @@ from optics.core.cost_component import CostComponent
 TARGET_WATTS = 10e3
 RESIDENCIES = (256, 1024, 4096, 16384, 65536)
 RELOAD_LINES = (CostComponent.WEIGHT_FETCH, CostComponent.MASK_WRITE, CostComponent.IDLE_AT_RELOAD)
-PERCENTILES = {"p05": 5, "p50": 50, "p95": 95}
+
+
+class Percentiles(TypedDict):
+    """Percentiles over the ranges of the constants."""
+
+    p05: float
+    p50: float
+    p95: float
+
+
+class Interval(Percentiles):
+    """A nominal value and its percentiles."""
+
+    nominal: float
 
 
 class ReloadCost(TypedDict):
-    """Cost of loading the masks once for `vectors_per_load` vectors."""
+    """Cost of loading the masks once per so many vectors: energy at the core, utilisation, and watts of it all."""
 
     vectors_per_load: float
     fj_per_mac: float
@@ -28,7 +41,7 @@ class ReloadCost(TypedDict):
 
 
 class SystemSize(TypedDict):
-    """The cores that do 1 exaOPS, and what surrounds them; see `optics.System`."""
+    """The system that reaches 1 exaOPS, and the core that it is built of."""
 
     cores: float
     utilisation: float
@@ -45,26 +58,26 @@ class SystemSize(TypedDict):
 
 
 class EnergyVerdict(TypedDict):
-    """Energy of a core on a workload at 1 exaOPS, with intervals and sensitivities, as summary.json states it.
+    """The energy side of a verdict, as a summary states it.
 
-    `watts_at_exaops` and each of `components` [fJ/MAC] hold "nominal", "p05", "p50" and "p95"; `tornado` [W] and
-    `sobol` are by constant, as is `constants`, the fields of each `electronics.Constant`.
+    `_choices_held`: with the constants that a designer chooses at their nominal values. tornado, sobol, break_even: by
+    constant, see `optics.Uncertainty`.
     """
 
     fj_per_mac: float
     fj_per_mac_on_core: float
     tops_per_watt: float
     joules_per_token: float
-    watts_at_exaops: dict[str, float]
-    watts_at_exaops_choices_held: dict[str, float]
+    watts_at_exaops: Interval
+    watts_at_exaops_choices_held: Interval
     probability_of_closing: float
     probability_of_closing_choices_held: float
-    components: dict[str, dict[str, float]]
+    components: dict[str, Interval]
     system: SystemSize
     reload: list[ReloadCost]
-    tornado: dict[str, dict[str, float]]
-    sobol: dict[str, dict[str, float]]
-    break_even: dict[str, float]
+    tornado: dict[str, dict[str, Any]]
+    sobol: dict[str, dict[str, Any]]
+    break_even: dict[str, Any]
     omitted: list[str]
     bill_rests_on: list[str]
     assumptions: list[str]
@@ -73,10 +86,15 @@ class EnergyVerdict(TypedDict):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A core on trial and the constants behind it.
+    """A core that a verdict is asked for, and the constants behind it.
 
-    effective_bits: the precision that the light is sized for, whatever the constants turn out to be; None where the
-    core's power is given. measured_on: the model that the core's mean drive was measured on, if it was.
+    Attributes:
+        name: the scenario, or `overrides.OWN`.
+        core: the core at the nominal constants.
+        constants: by dotted field of the core, with their ranges.
+        effective_bits: the precision that the light is sized for at any value of the constants; None where the core's
+            source power is given.
+        measured_on: the model that the core's mean drive was measured on; empty where it is assumed.
     """
 
     name: str
@@ -85,12 +103,12 @@ class Candidate:
     effective_bits: float | None
     measured_on: str = ""
 
-    def lit(self, core: optics.TensorCore) -> optics.TensorCore:
-        """A variant of the core with the light that its constants ask for."""
+    def with_source_power(self, core: optics.TensorCore) -> optics.TensorCore:
+        """Return a variant of the core with its source power set for `effective_bits`."""
         return core if self.effective_bits is None else optics.with_effective_bits(core, self.effective_bits)
 
     def at_drive(self, mean_drive: float, measured_on: str) -> "Candidate":
-        """The candidate billed for the mean drive that a model was measured to have; its range stays, and holds it."""
+        """Return the candidate billed for a measured mean drive; the range of the constant is widened to hold it."""
         constant = self.constants["source.mean_drive"]
         measured = dataclasses.replace(
             constant,
@@ -109,32 +127,38 @@ class Candidate:
 
 
 def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: int, seed: int) -> EnergyVerdict:
-    """The energy side of a verdict, as a summary states it: watts at 1 exaOPS with intervals, and what decides them."""
+    """Return watts at 1 exaOPS with intervals, and the share of each constant in them.
+
+    Args:
+        candidate: the core and the ranges of its constants.
+        workload: what the core is billed for.
+        draws: draws of all constants, a power of two.
+        sobol_draws: draws for the Sobol indices, a power of two.
+        seed: of the draws.
+    """
     bill = workload.price(candidate.core)
     on_core = optics.price(candidate.core, workload.on_core)
-    around = optics.system(candidate.core, bill, weights=workload.weights)
+    system = optics.system(candidate.core, bill, weights=workload.weights)
     over = optics.Uncertainty(
         _Components(candidate, workload), candidate.core, optics.spreads(candidate.constants), _watts
     )
     components = over.at(over.draw(draws, seed))
     watts, parts_only = _watts(components), _watts(over.at(over.draw(draws, seed, held=optics.CHOICES)))
+    nominal = float(bill.watts_at())
     return {
         "fj_per_mac": float(bill.per_mac) * 1e15,
         "fj_per_mac_on_core": float(on_core.per_mac) * 1e15,
         "tops_per_watt": float(bill.tops_per_watt),
         "joules_per_token": float(bill.total) / workload.tokens,
-        "watts_at_exaops": {"nominal": float(bill.watts_at()), **_percentiles(watts)},
-        "watts_at_exaops_choices_held": {"nominal": float(bill.watts_at()), **_percentiles(parts_only)},
+        "watts_at_exaops": {"nominal": nominal, **_percentiles(watts)},
+        "watts_at_exaops_choices_held": {"nominal": nominal, **_percentiles(parts_only)},
         "probability_of_closing": float(np.mean(watts <= TARGET_WATTS)),
         "probability_of_closing_choices_held": float(np.mean(parts_only <= TARGET_WATTS)),
         "components": {
-            name: {
-                "nominal": float(energy / bill.macs) * 1e15,
-                **{key: value * 1e15 for key, value in _percentiles(components[name]).items()},
-            }
+            name: {"nominal": float(energy / bill.macs) * 1e15, **_percentiles(components[name], 1e15)}
             for name, energy in bill.components.items()
         },
-        "system": _system(candidate, around),
+        "system": _system_size(candidate.core, system),
         "reload": [reload(candidate.core, workload, vectors) for vectors in RESIDENCIES],
         "tornado": {name: swing._asdict() for name, swing in over.tornado().items()},
         "sobol": {name: index._asdict() for name, index in over.sobol(sobol_draws, seed).items()},
@@ -147,7 +171,7 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
 
 
 def reload(core: optics.TensorCore, workload: Workload, vectors: float) -> ReloadCost:
-    """What it costs to load the masks once for so many vectors: energy at the engine, time, and watts of it all."""
+    """Return the cost of loading the masks once per `vectors` vectors."""
     core = core.replace({"vectors_per_load": vectors})
     bill = workload.price(core)
     return {
@@ -166,29 +190,29 @@ class _Components:
     workload: Workload
 
     def __call__(self, core: optics.TensorCore) -> dict[str, Any]:
-        bill = self.workload.price(self.candidate.lit(core))
+        bill = self.workload.price(self.candidate.with_source_power(core))
         return {name: energy / bill.macs for name, energy in bill.components.items()}
 
 
 def _watts(components: Mapping[str, np.ndarray]) -> np.ndarray:
     """Watts at 1 exaOPS from energies per MAC."""
-    return sum(components.values()) * optics.EXAOPS / 2
+    return np.asarray(sum(components.values())) * optics.EXAOPS / 2
 
 
-def _percentiles(values: np.ndarray) -> dict[str, float]:
-    return {name: float(np.percentile(values, share)) for name, share in PERCENTILES.items()}
+def _percentiles(values: np.ndarray, scale: float = 1.0) -> Percentiles:
+    low, middle, high = (float(np.percentile(values, share)) * scale for share in (5, 50, 95))
+    return {"p05": low, "p50": middle, "p95": high}
 
 
-def _system(candidate: Candidate, around: optics.System) -> SystemSize:
-    core = candidate.core
+def _system_size(core: optics.TensorCore, system: optics.System) -> SystemSize:
     return {
-        "cores": float(around.cores),
-        "utilisation": float(around.utilisation),
-        "resident_weights": float(around.resident_weights),
-        "passes": float(around.passes),
-        "sources": float(around.sources),
-        "converters": float(around.converters),
-        "tile_loads_per_second": float(around.loads_per_second),
+        "cores": float(system.cores),
+        "utilisation": float(system.utilisation),
+        "resident_weights": float(system.resident_weights),
+        "passes": float(system.passes),
+        "sources": float(system.sources),
+        "converters": float(system.converters),
+        "tile_loads_per_second": float(system.loads_per_second),
         "source_power_w": float(core.source.power),
         "rows": core.rows,
         "columns": core.columns,

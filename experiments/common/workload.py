@@ -1,4 +1,4 @@
-"""What a machine is asked to do: one token of a language model, in prefill or in decode, by shapes alone."""
+"""The forward pass of a language model that a core is billed for, in prefill or in decode, by shapes alone."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,12 +17,20 @@ WORD_BITS = 8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A forward pass of `config`: all positions of a prompt (prefill), or one token after it (decode).
+    """A forward pass of a model: all positions of a prompt (prefill), or one token after it (decode).
 
-    Attention is causal, as the model's own mask says: of a prompt's scores half are counted
-    (`optics.interpreter.causal`), as a kernel computes them that skips what the mask hides. Keys and values are kept in
-    words of 8 bits; a prompt's are written to main memory and read back once, a decoded token reads those of all
-    `context` tokens, itself the last.
+    Attention is causal. Of the scores of a prompt half are counted (`optics.interpreter.causal`), as in a kernel that
+    skips masked scores. Keys and values are words of 8 bits. Those of a prompt are written to main memory and read back
+    once. A decoded token reads those of all `context` tokens, itself the last.
+
+    Attributes:
+        config: the shapes of the model.
+        phase: "prefill" or "decode".
+        context: tokens of the prompt, or tokens up to and including the decoded one.
+        batch: sequences at once.
+
+    Raises:
+        ValueError: if a field is out of range.
     """
 
     config: models.LlamaConfig
@@ -51,7 +59,7 @@ class Workload:
 
     @cached_property
     def on_core(self) -> tuple[optics.Site, ...]:
-        """Those of the products that run on the core."""
+        """The products that run on the core."""
         return tuple(site for site in self.sites if site.optical)
 
     @cached_property
@@ -61,7 +69,7 @@ class Workload:
 
     @cached_property
     def memory_bits(self) -> dict[str, float]:
-        """Bits of one call to or from main memory, weights apart."""
+        """Bits of one call to or from main memory, without weights."""
         token = 2 * self.config.layers * self.config.kv_heads * self.config.head_dim * WORD_BITS
         read = self.context if self.phase == "decode" else 1
         return {
@@ -71,14 +79,17 @@ class Workload:
 
     @property
     def weights(self) -> int:
-        """Weights that stand on masks: all that multiply; an embedding that is looked up does not."""
+        """Weights on masks: all that multiply, so not an embedding that is only looked up."""
         return sum(site.rows * site.columns * site.matrices * site.executions for site in self.on_core)
 
     def price(self, core: Any, readings: Mapping[str, Any] | None = None) -> optics.Bill:
-        """The bill of one call. In decode the mask is loaded for the batch's single vectors, whatever the core says.
+        """Return the bill of one call.
 
-        readings: see `optics.price`; of a run of this model, or of none. A digital machine, which prices whole
-        products, is billed for those alone.
+        In decode the masks are loaded once per batch of single vectors, whatever `vectors_per_load` of the core is.
+
+        Args:
+            core: a `TensorCore`, or a digital machine that prices whole products and is billed for those alone.
+            readings: diagnostics or drives by site of a run of this model, see `optics.price`; None for none.
         """
         if not hasattr(core, "operation_cost"):
             return optics.price(core, self.sites)
@@ -106,7 +117,7 @@ class Workload:
 
 
 def shapes_named(name: str) -> models.LlamaConfig:
-    """The shapes of a model by name; an unknown one is a ValueError that names the nearest."""
+    """Return the shapes of a model. Raises ValueError for an unknown name, with the nearest."""
     if name not in models.CONFIGS:
         raise ValueError(f"no model {name!r}{nearest(name, list(models.CONFIGS))}")
     return models.CONFIGS[name]

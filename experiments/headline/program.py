@@ -10,9 +10,9 @@ import models
 import optics
 from electronics.digital import measured
 from experiments.common import reporting
-from experiments.common.measure import Case, measure
+from experiments.common.measure import EvaluationCase, measure
 from experiments.common.paired import digital_cases
-from experiments.common.text_options import OnText
+from experiments.common.text_options import TextOptions
 from experiments.headline import figures, report
 from experiments.headline.records import HeadlineSummary, MeasuredRunRecord, Target
 from experiments.headline.rows import ModelPricer, digital_row, light_point, optical_row
@@ -23,7 +23,7 @@ TARGET: Target = {"energy_per_mac_j": 20e-15, "watts": 10e3, "ops_per_s": optics
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HeadlineOptions(OnText):
+class HeadlineOptions(TextOptions):
     """A real language model on real text, digital against optical presets: accuracy and energy in one paired run."""
 
     presets: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
@@ -75,8 +75,8 @@ def _summary(
     light_windows = min(LIGHT_WINDOWS, options.windows)
     cases = [
         *digital_cases(options.windows),
-        *(Case(name=name, core=core, windows=options.windows, observed=True) for name, core in cores.items()),
-        *(Case(name=name, core=core, windows=light_windows) for name, (_, _, core) in lights.items()),
+        *(EvaluationCase(name=name, core=core, windows=options.windows, observed=True) for name, core in cores.items()),
+        *(EvaluationCase(name=name, core=core, windows=light_windows) for name, (_, _, core) in lights.items()),
     ]
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
 

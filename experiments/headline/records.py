@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, TypedDict
 
+from experiments.common.measure import SiteFigures
 from experiments.common.text_options import TextDescription
 
 
@@ -64,7 +65,7 @@ class SiteMedians(TypedDict, total=False):
     clip_rate: float | None
     rho: float | None
     mean_drive: float | None
-    sites: dict[str, dict[str, list[float | None]]]
+    sites: dict[str, SiteFigures]
 
 
 class DigitalRow(Accuracy, DigitalBill, SiteMedians):

@@ -8,8 +8,8 @@ import models
 import optics
 from electronics.digital import measured
 from experiments.common import billing
-from experiments.common.measure import Result
-from experiments.common.paired import stderr
+from experiments.common.measure import Evaluation
+from experiments.common.paired import standard_error
 from experiments.common.workload import Workload
 from experiments.headline.records import (
     Accuracy,
@@ -38,7 +38,7 @@ class ModelPricer:
         self.workload = Workload(config=checkpoint.config, context=window_tokens)
         self.macs_per_token = sum(site.macs for site in self.workload.sites) / window_tokens
 
-    def optical(self, core: optics.TensorCore, result: Result) -> OpticalBill:
+    def optical(self, core: optics.TensorCore, result: Evaluation) -> OpticalBill:
         """Price a core. Light is billed for the drive measured at each site.
 
         The large model is not run, so it is billed for the mean of those drives.
@@ -86,17 +86,17 @@ class ModelPricer:
         }
 
 
-def digital_row(name: str, result: Result, exact: Result, bill: DigitalBill) -> DigitalRow:
+def digital_row(name: str, result: Evaluation, exact: Evaluation, bill: DigitalBill) -> DigitalRow:
     """Return the row of a digital machine; `exact` is the same model in float32."""
     return {**_accuracy(name, result, exact), **bill, **_medians(result)}
 
 
-def optical_row(name: str, result: Result, exact: Result, bill: OpticalBill) -> OpticalRow:
+def optical_row(name: str, result: Evaluation, exact: Evaluation, bill: OpticalBill) -> OpticalRow:
     """Return the row of an optical core; `exact` is the same model in float32."""
     return {**_accuracy(name, result, exact), **bill, **_medians(result)}
 
 
-def light_point(name: str, bits: float, result: Result, exact: Result, bill: OpticalBill) -> LightPoint:
+def light_point(name: str, bits: float, result: Evaluation, exact: Evaluation, bill: OpticalBill) -> LightPoint:
     """Return a point of the curve against light: the perplexity of float32, moved by the paired difference."""
     delta = float(np.mean(_by_window(result, "nll") - _by_window(exact, "nll")[: len(result.windows)]))
     return {
@@ -110,7 +110,7 @@ def light_point(name: str, bits: float, result: Result, exact: Result, bill: Opt
     }
 
 
-def _accuracy(name: str, result: Result, exact: Result) -> Accuracy:
+def _accuracy(name: str, result: Evaluation, exact: Evaluation) -> Accuracy:
     """Means over windows; a standard error needs two windows and is None with one."""
     nll = _by_window(result, "nll")
     delta = nll - _by_window(exact, "nll")
@@ -119,13 +119,13 @@ def _accuracy(name: str, result: Result, exact: Result) -> Accuracy:
         "perplexity": math.exp(np.mean(nll)),
         "nll": float(np.mean(nll)),
         "delta_nll": float(np.mean(delta)),
-        "delta_nll_stderr": stderr(delta),
+        "delta_nll_stderr": standard_error(delta),
         "top1_agreement": float(np.mean(_by_window(result, "top1"))),
         "kl": float(np.mean(_by_window(result, "kl"))),
     }
 
 
-def _medians(result: Result) -> SiteMedians:
+def _medians(result: Evaluation) -> SiteMedians:
     if not result.sites:
         return {}
     return {
@@ -138,10 +138,10 @@ def _medians(result: Result) -> SiteMedians:
     }
 
 
-def _median(result: Result, name: str) -> float | None:
+def _median(result: Evaluation, name: str) -> float | None:
     finite = [value for site in result.sites.values() for value in site[name] if value is not None]
     return float(np.median(finite)) if finite else None
 
 
-def _by_window(result: Result, field: str) -> np.ndarray:
+def _by_window(result: Evaluation, field: str) -> np.ndarray:
     return np.array([window[field] for window in result.windows])

@@ -1,10 +1,10 @@
-"""The Pareto front of two figures of merit, of each of which less is better."""
+"""The Pareto front of two figures of merit, both to be minimised."""
 
 import numpy as np
 
 
 def pareto(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Places of the points that no other is at least as small as in both, by rising x."""
+    """Return the indices of the points that no other point equals or beats in both x and y, by rising x."""
     best, least = [], np.inf
     for place in np.lexsort((y, x)):
         if np.isfinite(x[place]) and y[place] < least:

@@ -1,4 +1,4 @@
-"""What all figures share: the style, the colours, and how they are saved."""
+"""Style, colours and file formats of all figures."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
 
-# Okabe and Ito (2008): told apart with every kind of colour vision.
+# Okabe and Ito (2008), distinct for every kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#0072B2",
     "#E69F00",
@@ -33,13 +33,13 @@ SERIES = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The project's look, for as long as the block lasts."""
+    """Apply the style of the project within the block."""
     with as_file(files("experiments.plotting") / "style.mplstyle") as path, plt.style.context(path):
         yield
 
 
 def save(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = ("png", "pdf")) -> None:
-    """Writes name.png and name.pdf, or other kinds of file, into the folder and closes the figure."""
+    """Write name.png and name.pdf, or other kinds of file, into the folder and close the figure."""
     folder.mkdir(parents=True, exist_ok=True)
     for kind in kinds:
         figure.savefig(folder / f"{name}.{kind}")
@@ -47,12 +47,12 @@ def save(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = ("png",
 
 
 def note(axes: Axes, height: float, text: str) -> None:
-    """Small print below the axes, `height` of their own height above their foot."""
+    """Write small print at `height`, a share of the height of the axes from their bottom."""
     axes.text(0, height, text, transform=axes.transAxes, fontsize=7, color="#555555", va="top")
 
 
 def plain_log(axis: Any, limits: tuple[float, float]) -> None:
-    """Numbers as people write them on a logarithmic axis, as many in a decade as there is room for."""
+    """Set round ticks in plain digits on a logarithmic axis, fewer per decade where its limits span more decades."""
     steps = next(steps for most, steps in _STEPS if limits[1] / limits[0] < most)
     decades = range(int(np.floor(np.log10(limits[0]))), int(np.ceil(np.log10(limits[1]))) + 1)
     axis.set_ticks([t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]])

@@ -1,4 +1,4 @@
-"""Where the energy goes: a bill, line by line, for each of some machines."""
+"""Waterfall charts of bills: energy per MAC, line by line, a panel per machine."""
 
 import textwrap
 from collections.abc import Mapping
@@ -7,24 +7,24 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
 from experiments.plotting import style
-from optics.core.cost_component import CostComponent
 
-KINDS: dict[str, str] = {
-    CostComponent.LASER_LIGHT: "light",
-    CostComponent.LASER_BIAS: "light",
-    CostComponent.DAC: "converters",
-    CostComponent.TIA: "converters",
-    CostComponent.ADC: "converters",
-    CostComponent.CALIBRATION: "converters",
-    CostComponent.INPUT_MOVEMENT: "data movement",
-    CostComponent.OUTPUT_MOVEMENT: "data movement",
-    CostComponent.PARTIAL_SUMS: "data movement",
-    CostComponent.WEIGHT_FETCH: "weights",
-    CostComponent.MASK_WRITE: "weights",
-    CostComponent.IDLE_AT_RELOAD: "weights",
-    CostComponent.DIGITAL_PRODUCTS: "digital",
+KINDS = {
+    "laser light": "light",
+    "laser bias": "light",
+    "DAC": "converters",
+    "TIA": "converters",
+    "ADC": "converters",
+    "calibration": "converters",
+    "input movement": "data movement",
+    "output movement": "data movement",
+    "partial sums": "data movement",
+    "weight fetch": "weights",
+    "mask write": "weights",
+    "idle at reload": "weights",
+    "digital products": "digital",
     "softmax": "digital",
     "norms": "digital",
     "activations": "digital",
@@ -32,8 +32,8 @@ KINDS: dict[str, str] = {
     "element-wise": "digital",
     "KV cache": "data movement",
     "embedding": "data movement",
-    CostComponent.HOST: "server",
-    CostComponent.POWER_CONVERSION: "server",
+    "host, network, fans": "server",
+    "power conversion": "server",
 }
 COLOURS = {
     "light": style.ORANGE,
@@ -43,19 +43,15 @@ COLOURS = {
     "digital": style.GREEN,
     "server": style.GREY,
 }
-# A caption has room for longer words than an axis.
-LABELS: dict[str, str] = {
-    CostComponent.DIGITAL_PRODUCTS: "attention (digital)",
-    CostComponent.CALIBRATION: "calibration duty",
-}
+# Names on the axis that differ from the lines of the bill.
+LABELS = {"digital products": "attention (digital)", "calibration": "calibration duty"}
 
-
-# Characters of small print beside each panel, and its line's share of the figure's height.
+# Characters of small print per panel, and the height of a line of it as a share of the figure.
 NOTE_WIDTH, LINE_HEIGHT = 42, 0.024
 
 
 class Line(NamedTuple):
-    """A line of a bill [fJ/MAC]: its value, and the 5th and 95th percentile where they are known."""
+    """A line of a bill [fJ/MAC]: its value, and its 5th and 95th percentile where they are known."""
 
     value: float
     low: float | None = None
@@ -70,10 +66,15 @@ def draw(
     totals: Mapping[str, Line] | None = None,
     note: str = "",
 ) -> None:
-    """Writes waterfall.png and .pdf: a panel for each machine; the caller sets the style.
+    """Write waterfall.png and waterfall.pdf, in the style that the caller has set.
 
-    totals: the sums of the bills, where their percentiles are known: those of lines do not add. note: small print
-    below the panels.
+    Args:
+        title: of the figure.
+        bills: lines by name, for each machine. Nothing is drawn where there is none.
+        target: marked by a vertical line [fJ/MAC].
+        out: folder of the files.
+        totals: sums of the bills where their percentiles are known, since percentiles of lines do not add.
+        note: small print below the panels.
     """
     if not bills:
         return
@@ -85,8 +86,8 @@ def draw(
         _panel(axes, machine, names, bill, target, (totals or {}).get(machine))
     panels[0, 0].invert_yaxis()
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
-    handles = [style.plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
-    # All inside the figure: what hangs over its edge moves the legend when the figure is cropped to what it holds.
+    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
+    # Text that reaches over the edge would move the legend when the figure is cropped to its contents.
     lines = textwrap.wrap(note, NOTE_WIDTH * (1 + len(bills)))
     foot = LINE_HEIGHT * len(lines)
     figure.text(0.01, 0.0, "\n".join(lines), fontsize=7, color="#555555", va="bottom")

@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from experiments.common import reporting
-from experiments.common.candidates import preset_or_file
-from experiments.common.measure import Case, Result, measure
-from experiments.common.paired import Loss
-from experiments.common.text_options import OnText, TextDescription
+from experiments.common.candidates import load_core
+from experiments.common.measure import Evaluation, EvaluationCase, measure
+from experiments.common.paired import PairedLoss
+from experiments.common.text_options import TextDescription, TextOptions
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, VERMILION
 from optics.analysis.ablation import ablations
@@ -28,7 +28,7 @@ LEAST_SHARE_DRAWN = 1e-3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class AblationOptions(OnText):
+class AblationOptions(TextOptions):
     """The loss of a language model on a core, imperfection by imperfection: each alone, and all but each."""
 
     windows: int = 2
@@ -47,16 +47,16 @@ class EffectRow(TypedDict):
     """Loss by one effect alone over fp32, and the loss saved by removing it from all effects."""
 
     effect: str
-    alone: Loss
-    saved_by_removing: Loss
+    alone: PairedLoss
+    saved_by_removing: PairedLoss
 
 
 class AblationSummary(TextDescription):
     """The content of summary.json. `everything` and `nothing` are with all effects and with none, against fp32."""
 
     core: str
-    everything: Loss
-    nothing: Loss
+    everything: PairedLoss
+    nothing: PairedLoss
     rows: list[EffectRow]
     versions: dict[str, str]
 
@@ -64,11 +64,11 @@ class AblationSummary(TextDescription):
 def main(options: AblationOptions) -> AblationSummary:
     """Run every ablation, print the table, write summary.json and the figure, and return the summary."""
     options.check()
-    core = preset_or_file(options.preset, options.core)
+    core = load_core(options.preset, options.core)
     checkpoint, windows = options.load()
-    cases = [Case(name="fp32", core=None, windows=options.windows)]
+    cases = [EvaluationCase(name="fp32", core=None, windows=options.windows)]
     cases += [
-        Case(name=f"{kind} {name}", core=core.replace({"effects": effects}), windows=options.windows)
+        EvaluationCase(name=f"{kind} {name}", core=core.replace({"effects": effects}), windows=options.windows)
         for kind, name, effects in ablations(core)
     ]
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
@@ -97,7 +97,7 @@ def main(options: AblationOptions) -> AblationSummary:
     return summary
 
 
-def _difference(result: Result, other: Result) -> Loss:
+def _difference(result: Evaluation, other: Evaluation) -> PairedLoss:
     """Difference of two machines, paired by window."""
     nll, kl = (
         np.array([a[key] - b[key] for a, b in zip(result.windows, other.windows, strict=True)]) for key in ("nll", "kl")

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from experiments.common import options as checks
 from experiments.common import reporting
 from experiments.common.billing import PHASES, TokenBill, token_bills
-from experiments.common.candidates import preset_or_file
+from experiments.common.candidates import load_core
+from experiments.common.options import check_folder, check_integer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,9 +41,9 @@ class BillSummary(TypedDict):
 
 def main(options: BillOptions) -> BillSummary:
     """Price the models, print the table and write summary.json."""
-    checks.folder("out", options.out)
-    checks.whole("batch", options.batch, 1)
-    core = preset_or_file(options.preset, options.core)
+    check_folder("out", options.out)
+    check_integer("batch", options.batch, 1)
+    core = load_core(options.preset, options.core)
     summary: BillSummary = {
         "core": options.preset if options.core is None else str(options.core),
         "context": options.context,

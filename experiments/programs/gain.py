@@ -14,8 +14,8 @@ import numpy as np
 
 import optics
 from experiments.common import reporting
-from experiments.common.measure import Case, Result, measure
-from experiments.common.text_options import OnText, TextDescription
+from experiments.common.measure import Evaluation, EvaluationCase, measure
+from experiments.common.text_options import TextDescription, TextOptions
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, GREY, VERMILION
 
@@ -26,7 +26,7 @@ WORST_DRAWN = 1e4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GainOptions(OnText):
+class GainOptions(TextOptions):
     """Perplexity against the gain before the ADC, on narrow tiles with block floating point (ABFP)."""
 
     windows: int = 2
@@ -77,9 +77,10 @@ def main(options: GainOptions) -> GainSummary:
     options.check()
     cores = {(name, gain): _core(options, effects, gain) for name, effects in SERIES.items() for gain in options.gains}
     checkpoint, windows = options.load()
-    cases = [Case(name="fp32", core=None, windows=options.windows)]
+    cases = [EvaluationCase(name="fp32", core=None, windows=options.windows)]
     cases += [
-        Case(name=f"{name}, gain {gain:g}", core=core, windows=options.windows) for (name, gain), core in cores.items()
+        EvaluationCase(name=f"{name}, gain {gain:g}", core=core, windows=options.windows)
+        for (name, gain), core in cores.items()
     ]
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
     exact = _nll(results["fp32"])
@@ -121,7 +122,7 @@ def _core(options: GainOptions, effects: tuple[str, ...], gain: float) -> optics
     )
 
 
-def _nll(result: Result) -> np.ndarray:
+def _nll(result: Evaluation) -> np.ndarray:
     return np.array([window["nll"] for window in result.windows])
 
 

@@ -5,8 +5,8 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from experiments.common import options as checks
 from experiments.common import reporting
+from experiments.common.options import check_folder, check_integer
 from experiments.common.workload import shapes_named
 from experiments.serving import figures as serve_figures
 from experiments.serving import overtake
@@ -51,8 +51,8 @@ class ServeOptions:
         """Raise ValueError for an option out of range; the message names it and the range."""
         if min(self.batches, default=0) < 1:
             raise ValueError(f"batches = {self.batches} must be whole numbers of at least 1")
-        checks.whole("batches", max(self.batches), 1, MOST_BATCH)
-        checks.folder("out", self.out)
+        check_integer("batches", max(self.batches), 1, MOST_BATCH)
+        check_folder("out", self.out)
         for name in ("ttft_limit", "tpot_limit"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)} must be above 0 s")

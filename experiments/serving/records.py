@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
+from experiments.serving.model import Range
+
 
 class RangeRecord(TypedDict):
     """A nominal value and the ends of its range."""
@@ -78,3 +80,8 @@ class ServingSummary(TypedDict):
     mix_shift: list[ShiftRecord]
     rows: list[RowRecord]
     versions: dict[str, str]
+
+
+def range_record(values: Range) -> RangeRecord:
+    """Return a range as summary.json holds it."""
+    return {"nominal": values.nominal, "low": values.low, "high": values.high}

@@ -26,7 +26,7 @@ from experiments.serving.model import (
     serve_split,
 )
 from experiments.serving.optical import OpticalSystem
-from experiments.serving.records import RangeRecord, RowRecord
+from experiments.serving.records import RowRecord, range_record
 from experiments.serving.workloads import ServingWorkload
 
 BATCHES = tuple(2**power for power in range(12))
@@ -94,20 +94,16 @@ class ServingRow:
             "batch": self.batch,
             "chips": self.chips,
             "machines": self.machines,
-            "ttft_s": _range_record(self.ttft_s),
-            "tpot_s": _range_record(self.tpot_s),
-            "tokens_per_s": _range_record(self.tokens_per_s),
-            "j_per_token": _range_record(self.j_per_token),
-            "tokens_per_s_per_kw": _range_record(self.tokens_per_s_per_kw),
+            "ttft_s": range_record(self.ttft_s),
+            "tpot_s": range_record(self.tpot_s),
+            "tokens_per_s": range_record(self.tokens_per_s),
+            "j_per_token": range_record(self.j_per_token),
+            "tokens_per_s_per_kw": range_record(self.tokens_per_s_per_kw),
             "parts": self.parts,
             "nameplate_watts": self.nameplate_watts,
             "kept": self.within_limits,
             "split": self.split,
         }
-
-
-def _range_record(values: Range) -> RangeRecord:
-    return {"nominal": values.nominal, "low": values.low, "high": values.high}
 
 
 def precision_of(system: AnyServer) -> str:

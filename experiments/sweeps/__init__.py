@@ -1,4 +1,4 @@
-"""Sweeps over cores: defined in a file or in a few lines, compiled once, kept as they go, and drawn.
+"""Sweeps over cores: defined in a file or in a few lines, compiled once, stored after every batch, and drawn.
 
 sweep = sweeps.Sweep(
     core=optics.projected_2029(),
@@ -6,18 +6,21 @@ sweep = sweeps.Sweep(
     subject=sweeps.Product(rows=1024, columns=1024, vectors=128),
     metrics=("snr_db", "fj_per_mac"),
 )
-found = sweeps.run(sweep, "runs/light")          # the same call goes on where an earlier one was
-found.estimate("snr_db").mean
+results = sweeps.run(sweep, "runs/light")        # the same call resumes an interrupted run
+results.estimate("snr_db").mean
 """
 
+import warnings
+from typing import Any
+
 from experiments.sweeps.definition.axes import Dimension, linear, listed, log, sobol, zipped
-from experiments.sweeps.definition.file import load
 from experiments.sweeps.definition.sweep import Sweep
+from experiments.sweeps.definition.toml_file import load
+from experiments.sweeps.execution.cluster import Cluster
+from experiments.sweeps.execution.results import Estimate, SweepResults
+from experiments.sweeps.execution.runner import run
+from experiments.sweeps.execution.store import StoreError
 from experiments.sweeps.plots.figures import draw
-from experiments.sweeps.running.cluster import Cluster
-from experiments.sweeps.running.results import Estimate, Run
-from experiments.sweeps.running.run import run
-from experiments.sweeps.running.store import StoreError
 from experiments.sweeps.subjects.metrics import METRICS
 from experiments.sweeps.subjects.product import Product
 from experiments.sweeps.subjects.text import Text
@@ -28,9 +31,9 @@ __all__ = [
     "Dimension",
     "Estimate",
     "Product",
-    "Run",
     "StoreError",
     "Sweep",
+    "SweepResults",
     "Text",
     "draw",
     "linear",
@@ -41,3 +44,14 @@ __all__ = [
     "sobol",
     "zipped",
 ]
+
+_RENAMED = {"Run": "SweepResults"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warnings.warn(
+        f"experiments.sweeps.{name} is now experiments.sweeps.{_RENAMED[name]}", DeprecationWarning, stacklevel=2
+    )
+    return globals()[_RENAMED[name]]

@@ -15,9 +15,9 @@ from tqdm import tqdm
 import models
 import optics
 from experiments.common.agreement import scored
-from experiments.common.measure import described
-from experiments.common.paired import stderr
-from experiments.common.result_cache import Ledger
+from experiments.common.measure import describe_core
+from experiments.common.paired import standard_error
+from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import TARGET_WATTS
 from experiments.common.workload import Workload
 from experiments.target.design_space import variant
@@ -48,7 +48,7 @@ class Testbed:
     tokens: np.ndarray
     seed: int
     loss_scale: float
-    ledger: Ledger
+    cache: ResultCache
 
     def __post_init__(self) -> None:
         if self.loss_scale <= 0:
@@ -90,7 +90,7 @@ class Testbed:
         merits = np.array([each["merit"] for each in evaluations])
         return {
             "merit": float(np.mean(merits)),
-            "merit_stderr": stderr(merits),
+            "merit_stderr": standard_error(merits),
             "kl": float(np.mean([each["kl"] for each in evaluations])),
             "keys": keys,
         }
@@ -120,7 +120,7 @@ class Testbed:
         return _evaluated_core(knobs, merit, report)
 
     def _kept(self, what: list[Any], run: Any) -> Any:
-        """Return the result from the ledger, computing and storing it first where it is absent."""
+        """Return the result from the cache, computing and storing it first where it is absent."""
         description = [
             what,
             self.checkpoint.sha256,
@@ -129,9 +129,9 @@ class Testbed:
             self.loss_scale,
             str(self.workload),
             str(self.workload.config),
-            described(self.core),
+            describe_core(self.core),
         ]
-        return self.ledger.kept(description, run)
+        return self.cache.get_or_compute(description, run)
 
 
 def search(testbed: Testbed, steps: int, grid_points: int | None) -> Descent:

@@ -16,8 +16,8 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import RegularGridInterpolator
 
 import optics
-from experiments.common.measure import Case, Result
-from experiments.common.paired import Loss, by_window, loss, stderr
+from experiments.common.measure import Evaluation, EvaluationCase
+from experiments.common.paired import PairedLoss, losses_by_window, paired_loss, standard_error
 from experiments.common.workload import Workload
 from experiments.plotting.pareto import pareto
 from experiments.target.records import InterpolatedCore, MapPoint
@@ -72,22 +72,23 @@ class DesignSpace:
             for name, share in IMPERFECTIONS.items()
         }
 
-    def cases(self, windows: int) -> list[Case]:
+    def cases(self, windows: int) -> list[EvaluationCase]:
         """Return the case of each point of the grid."""
-        return [Case(name=self._name(*key), core=core, windows=windows) for key, core in self._points.items()]
+        return [EvaluationCase(name=self._name(*key), core=core, windows=windows) for key, core in self._points.items()]
 
-    def fill(self, results: Mapping[str, Result], exact: Result) -> None:
+    def fill(self, results: Mapping[str, Evaluation], exact: Evaluation) -> None:
         """Store the results of `cases`; `exact` is the digital model on the same windows."""
         # Delta NLL is nearly proportional to KL but far noisier, so fit their ratio over the whole grid and place each
         # point by its KL. The standard error is over windows.
-        pairs = [by_window(results[self._name(*key)], exact) for key in self._points]
+        pairs = [losses_by_window(results[self._name(*key)], exact) for key in self._points]
         delta, kl = np.moveaxis(np.array(pairs), 1, 0)
         self.nll_per_kl_fitted = float(np.sum(delta * kl) / np.sum(kl**2))
-        self.nll_per_kl_stderr = stderr(np.sum(delta * kl, axis=0) / np.sum(kl**2, axis=0))
+        self.nll_per_kl_stderr = standard_error(np.sum(delta * kl, axis=0) / np.sum(kl**2, axis=0))
         # A negative ratio means that noise helps a model that cannot predict this text: the map is then one of KL.
         self.nll_per_kl = self.nll_per_kl_fitted if self.nll_per_kl_fitted > 0 else 1.0
         self.points = [
-            self._measured(key, core, loss(results[self._name(*key)], exact)) for key, core in self._points.items()
+            self._measured(key, core, paired_loss(results[self._name(*key)], exact))
+            for key, core in self._points.items()
         ]
 
     def delta_nll(self, size: int, imperfections: str, light_bits: np.ndarray, enob: np.ndarray) -> np.ndarray:
@@ -167,7 +168,7 @@ class DesignSpace:
     def _name(size: int, imperfections: str, bits: float, enob: float) -> str:
         return f"{size} rows, {bits:g} b light, {enob:g} b ADC, imperfections {imperfections}"
 
-    def _measured(self, key: tuple[int, str, float, float], core: optics.TensorCore, measured: Loss) -> MapPoint:
+    def _measured(self, key: tuple[int, str, float, float], core: optics.TensorCore, measured: PairedLoss) -> MapPoint:
         size, imperfections, bits, enob = key
         watts = self.watts(size, bits, enob, core.clock)
         return {

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from experiments.common import billing
+from experiments.common.verdict import Interval
 from experiments.plotting import style, waterfall
 from experiments.target import map_figure
 from experiments.target.design_space import IMPERFECTIONS, DesignSpace
@@ -45,7 +46,7 @@ def _bill_note(summary: TargetSummary) -> str:
     return billing.small_print(next(iter(summary["scenarios"].values()))["bill_rests_on"])
 
 
-def _total(watts: dict[str, float]) -> waterfall.Line:
+def _total(watts: Interval) -> waterfall.Line:
     """fJ/MAC of watts at 1 exaOPS."""
     return waterfall.Line(*(watts[name] / EXAOPS * 2e15 for name in ("nominal", "p05", "p95")))
 

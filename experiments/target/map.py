@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 import models
-from experiments.common.measure import Case, Result, measure
-from experiments.common.paired import digital_cases, loss
-from experiments.common.result_cache import Ledger
+from experiments.common.measure import Evaluation, EvaluationCase, measure
+from experiments.common.paired import digital_cases, paired_loss
+from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload
 from experiments.target.descent import Testbed, search
@@ -57,13 +57,15 @@ class MapMeasurement:
             "w8a8_delta_nll_from_kl": level,
             "cheapest": self._cheapest(space, {"fp32": accepted, "W8A8": level + accepted}),
             "least_loss": {how: space.least_loss(how) for how in IMPERFECTIONS},
-            "clocks": [{"clock_hz": clock, **loss(results[_clock_name(clock)], exact)} for clock in self.axes.clocks],
+            "clocks": [
+                {"clock_hz": clock, **paired_loss(results[_clock_name(clock)], exact)} for clock in self.axes.clocks
+            ],
             "fronts": {how: front([p for p in space.points if p["imperfections"] == how]) for how in IMPERFECTIONS},
         }, space
 
     def descend(self, steps: int, loss_scale: float, grid_points: int | None) -> Descent:
         """Descend from the candidate's own clock, light and ADC, on the first tokens of the last window."""
-        ledger = Ledger(self.kept)
+        cache = ResultCache(self.kept, Testbed.__module__)
         testbed = Testbed(
             core=self.candidate.core,
             workload=self.workload,
@@ -71,13 +73,13 @@ class MapMeasurement:
             tokens=self.windows[-1][:DESCENT_TOKENS],
             seed=self.seed,
             loss_scale=loss_scale,
-            ledger=ledger,
+            cache=cache,
         )
         descent = search(testbed, steps, grid_points)
-        ledger.close()
+        cache.close()
         return descent
 
-    def _results(self, cases: list[Case]) -> Mapping[str, Result]:
+    def _results(self, cases: list[EvaluationCase]) -> Mapping[str, Evaluation]:
         fp32 = digital_cases(len(self.windows))[0]
         return measure(self.checkpoint, self.windows, [fp32, *cases], self.seed, self.kept)
 
@@ -97,17 +99,17 @@ class MapMeasurement:
         for name, (imperfections, at) in interpolated.items():
             base = space.cores[at["size"], imperfections]
             core = variant(base, at["light_bits"], at["enob"], at["clock_hz"])
-            cases.append(Case(name=name, core=core, windows=len(self.windows)))
+            cases.append(EvaluationCase(name=name, core=core, windows=len(self.windows)))
         results = self._results(cases) if cases else {}
         for name, (_, at) in interpolated.items():
-            at["measured"] = loss(results[name], results["digital_fp32"])
+            at["measured"] = paired_loss(results[name], results["digital_fp32"])
         return entries
 
-    def _clock_cases(self) -> list[Case]:
+    def _clock_cases(self) -> list[EvaluationCase]:
         """Return the core in the middle of the map at each clock; the map itself is measured at one clock."""
         bits, enob = (values[len(values) // 2] for values in (self.axes.light_bits, self.axes.enob))
         return [
-            Case(
+            EvaluationCase(
                 name=_clock_name(clock),
                 core=variant(self.candidate.core, bits, enob, clock),
                 windows=len(self.windows),

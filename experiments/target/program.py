@@ -11,12 +11,12 @@ import optics
 from electronics.digital import measured
 from electronics.part import nearest
 from experiments.common import billing, reporting, verdict
-from experiments.common import options as checks
-from experiments.common.candidates import of_file, of_scenario
-from experiments.common.measure import Case, measure
+from experiments.common.candidates import file_candidate, scenario_candidate
+from experiments.common.measure import EvaluationCase, measure
+from experiments.common.options import check_integer
 from experiments.common.overrides import OWN
-from experiments.common.paired import digital_cases, loss
-from experiments.common.text_options import OnText
+from experiments.common.paired import digital_cases, paired_loss
+from experiments.common.text_options import TextOptions
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload, shapes_named
 from experiments.target import budget, figures, report
@@ -31,7 +31,7 @@ SHOWN_BILLS = ("llama-3.1-8b", "llama-3.1-70b")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TargetOptions(OnText):
+class TargetOptions(TextOptions):
     """Does 1 exaOPS in 10 kW close? Watts with their uncertainty, joined with the accuracy of a real language model."""
 
     scenarios: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
@@ -91,11 +91,11 @@ class TargetOptions(OnText):
             if value is not None and value < 1:
                 raise ValueError(f"{name} = {value} must be at least 1")
             if value is not None:
-                checks.whole(name, value, 1, MOST)
+                check_integer(name, value, 1, MOST)
         if self.grid is not None and self.grid < 2:
             raise ValueError(f"grid = {self.grid} must be at least 2 points per axis")
         if self.grid is not None:
-            checks.whole("grid", self.grid, 2, MOST_GRID)
+            check_integer("grid", self.grid, 2, MOST_GRID)
         if not 1 <= self.effective_bits <= 12:
             raise ValueError(f"effective_bits = {self.effective_bits} must be between 1 and 12")
         if self.map is not None and self.map_windows > self.windows:
@@ -106,7 +106,7 @@ class TargetOptions(OnText):
             value = getattr(self, name)
             if value < 2 or value & (value - 1):
                 raise ValueError(f"{name} = {value} must be a power of two, at least 2")
-            checks.whole(name, value, 2, MOST_DRAWS)
+            check_integer(name, value, 2, MOST_DRAWS)
         self.axes.check()
 
     @property
@@ -142,11 +142,11 @@ def main(options: TargetOptions) -> TargetSummary:
 
 def _candidates(options: TargetOptions) -> dict[str, Candidate]:
     candidates = {
-        name: of_scenario(name, options.set, options.rows, options.effective_bits)
+        name: scenario_candidate(name, options.set, options.rows, options.effective_bits)
         for name in dict.fromkeys(options.scenarios)
     }
     if options.core is not None:
-        candidates[OWN] = of_file(options.core, options.ranges, options.set)
+        candidates[OWN] = file_candidate(options.core, options.ranges, options.set)
     if not candidates:
         raise ValueError("scenarios = () leaves nothing to judge; name one, or give a core")
     return candidates
@@ -174,24 +174,26 @@ def _summary(
     """Return the summary without the map, and the candidates at their measured mean drive."""
     # The noise key of a window follows from its number, so repeated windows are the same text under other noise.
     repeated = np.tile(windows, (options.keys, 1))
-    cases = [Case(name=name, core=c.core, windows=len(repeated), observed=True) for name, c in candidates.items()]
+    cases = [
+        EvaluationCase(name=name, core=c.core, windows=len(repeated), observed=True) for name, c in candidates.items()
+    ]
     dim = {
         name: optics.with_effective_bits(c.core, FULL_SCALE_BITS, against="full scale")
         for name, c in candidates.items()
         if c.effective_bits is not None
     }
-    cases += [Case(name=f"dim {name}", core=core, windows=len(windows)) for name, core in dim.items()]
+    cases += [EvaluationCase(name=f"dim {name}", core=core, windows=len(windows)) for name, core in dim.items()]
     cases += digital_cases(len(repeated))
     results = measure(checkpoint, repeated, cases, options.seed, options.out / "results.sqlite")
     exact, workload = results["digital_fp32"], options.workload
     measured_on = f"{options.model_name}, first window of {options.text}"
     drives = {name: billing.observed_drive(results[name]) for name in candidates}
     judged = {name: c.at_drive(drives[name], measured_on) for name, c in candidates.items()}
-    digital = {"digital_w8a8": loss(results["digital_w8a8"], exact, options.keys)}
+    digital = {"digital_w8a8": paired_loss(results["digital_w8a8"], exact, options.keys)}
     scenarios: dict[str, ScenarioVerdict] = {
         name: {
             **verdict.energy(candidate, workload, options.draws, options.sobol_draws, options.seed),
-            **loss(results[name], exact, options.keys),
+            **paired_loss(results[name], exact, options.keys),
             "mean_drive": drives[name],
         }
         for name, candidate in judged.items()
@@ -200,7 +202,7 @@ def _summary(
         name: {
             "bits": FULL_SCALE_BITS,
             "watts_at_exaops": float(workload.price(billing.with_mean_drive(core, drives[name])).watts_at()),
-            **loss(results[f"dim {name}"], exact),
+            **paired_loss(results[f"dim {name}"], exact),
         }
         for name, core in dim.items()
     }

@@ -3,18 +3,18 @@
 from typing import NotRequired, TypedDict
 
 from experiments.common.billing import TokenBill
-from experiments.common.paired import Loss
+from experiments.common.paired import PairedLoss
 from experiments.common.text_options import TextDescription
 from experiments.common.verdict import EnergyVerdict
 
 
-class ScenarioVerdict(EnergyVerdict, Loss):
+class ScenarioVerdict(EnergyVerdict, PairedLoss):
     """Energy of a core at 1 exaOPS, and its loss on the language model that was run."""
 
     mean_drive: float
 
 
-class FullScaleLight(Loss):
+class FullScaleLight(PairedLoss):
     """A scenario whose light is sized for `bits` against the detector's full scale."""
 
     bits: float
@@ -28,7 +28,7 @@ class TargetMachine(TypedDict):
     fj_per_mac: float
 
 
-class MapPoint(Loss):
+class MapPoint(PairedLoss):
     """A measured point of the map; `watts` are those of the whole model at 1 exaOPS."""
 
     size: int
@@ -51,7 +51,7 @@ class InterpolatedCore(TypedDict):
     delta_nll: float
     watts: float
     watts_on_core: float
-    measured: NotRequired[Loss]
+    measured: NotRequired[PairedLoss]
 
 
 class CheapestCore(TypedDict):
@@ -63,7 +63,7 @@ class CheapestCore(TypedDict):
     core: InterpolatedCore | None
 
 
-class ClockLoss(Loss):
+class ClockLoss(PairedLoss):
     """Loss of the core in the middle of the map at another clock."""
 
     clock_hz: float
@@ -155,7 +155,7 @@ class TargetSummary(TextDescription):
     draws: int
     changes: list[str]
     scenarios: dict[str, ScenarioVerdict]
-    digital: dict[str, Loss]
+    digital: dict[str, PairedLoss]
     full_scale_light: dict[str, FullScaleLight]
     digital_watts: dict[str, float]
     map: AccuracyMap | None

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.common import reporting
-from experiments.common.paired import Loss
+from experiments.common.paired import PairedLoss
 from experiments.common.verdict import SystemSize
 from experiments.plotting import waterfall
 from experiments.target.records import (
@@ -128,7 +128,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _with_error(loss: Loss) -> str:
+def _with_error(loss: PairedLoss) -> str:
     error = loss["delta_nll_stderr"]
     return f"{loss['delta_nll']:+.3f}" + ("" if error is None else f" ± {error:.3f}")
 

@@ -22,11 +22,11 @@ from tqdm import tqdm
 
 import models
 import optics
-from experiments.common import options as checks
 from experiments.common import reporting
 from experiments.common.agreement import agreement
-from experiments.common.result_cache import Ledger
-from experiments.common.text_options import OnText
+from experiments.common.options import check_integer
+from experiments.common.result_cache import ResultCache
+from experiments.common.text_options import TextOptions
 from experiments.width import figure, report
 from experiments.width.figure import LAWS, geometric_mean
 from experiments.width.probes import (
@@ -51,7 +51,7 @@ MOST_DRAWS = 10**4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WidthOptions(OnText):
+class WidthOptions(TextOptions):
     """Photons per MAC for a fixed loss against the width of a product: does the 1/d of Optical Transformers hold?"""
 
     windows: int = 4
@@ -84,7 +84,7 @@ class WidthOptions(OnText):
             raise ValueError(f"widths = {self.widths} must be three or more different ones, between 2 and 65536")
         if self.draws < 1:
             raise ValueError(f"draws = {self.draws} must be at least 1")
-        checks.whole("draws", self.draws, 1, MOST_DRAWS)
+        check_integer("draws", self.draws, 1, MOST_DRAWS)
 
 
 def main(options: WidthOptions) -> WidthSummary:
@@ -156,25 +156,25 @@ class _Measurement:
         self.captured = jax.jit(lambda params, tokens: captured(Capture(), self.key, params, tokens)[1])
         self.diverged = jax.jit(optics.emulate(divergence, policy=_in_layers, diagnostics=True))
 
-        self.ledger = Ledger(options.out / "results.sqlite")
+        self.cache = ResultCache(options.out / "results.sqlite", __name__)
         text = hashlib.sha256(windows.tobytes()).hexdigest()
         self.described = [checkpoint.sha256, text, options.seed, options.unscored, options.snr_db, options.kl]
         runs = len(SERIES) * len(options.widths) * options.draws + len(self.kinds) * (1 + len(windows))
         self.bar = tqdm(total=runs, unit="run", desc="measuring", smoothing=0.05)
 
     def close(self) -> None:
-        """Close the progress bar and the ledger."""
+        """Close the progress bar and the cache."""
         self.bar.close()
-        self.ledger.close()
+        self.cache.close()
 
     def kept(self, compute: Callable[..., Any], *arguments: Any) -> Any:
-        """Return compute(*arguments), from the ledger where it was computed before."""
+        """Return compute(*arguments), from the cache where it was computed before."""
 
         def run() -> Any:
             self.bar.set_postfix_str(" ".join(map(str, arguments[:2])))
             return compute(*arguments)
 
-        found = self.ledger.kept([compute.__name__, arguments, self.described], run)
+        found = self.cache.get_or_compute([compute.__name__, arguments, self.described], run)
         self.bar.update()
         return found
 

@@ -15,7 +15,7 @@ import optics
 from electronics.validation import without_plausibility
 from experiments import commands
 from experiments.sweeps import program as sweep
-from experiments.sweeps.definition import file
+from experiments.sweeps.definition import toml_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -126,7 +126,7 @@ def interrupted_in_a_callback(options):
 
 @pytest.mark.parametrize("main", [interrupted, interrupted_in_a_callback])
 def test_an_interruption_inside_a_program_is_one_line(monkeypatch, capsys, main):
-    monkeypatch.setitem(commands.PROGRAMS, "sweep", (sweep.Sweep, main))
+    monkeypatch.setitem(commands.PROGRAMS, "sweep", (sweep.SweepOptions, main))
     assert commands.run(["sweep", "any.toml"]) == 130
     assert capsys.readouterr().err.strip() == "stopped; the same command goes on where this one was"
 
@@ -136,7 +136,7 @@ def test_what_python_cannot_hold_is_one_line(monkeypatch, capsys, error):
     def main(options):
         raise error
 
-    monkeypatch.setitem(commands.PROGRAMS, "sweep", (sweep.Sweep, main))
+    monkeypatch.setitem(commands.PROGRAMS, "sweep", (sweep.SweepOptions, main))
     assert commands.run(["sweep", "any.toml"]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line.startswith("error: ") and len(line) > len("error: ")
@@ -154,6 +154,13 @@ def test_a_plausibility_warning_is_one_line(tmp_path, capsys):
         "DigitalBackend.wire_length = 5 m is outside the plausible range, at most 1 m; did you mean 0.005 m (5 mm)"
         in warnings[0]
     )
+
+
+def test_run_with_a_former_name_warns_and_runs_the_program_of_the_present_one(capsys):
+    assert commands.run(["attribute", "--windows", "0"]) == 2
+    warning, error = capsys.readouterr().err.strip().splitlines()
+    assert warning == "warning: otc attribute is now otc ablation"
+    assert error.startswith("error: windows = 0 must be at least 1")
 
 
 HUGE = str(10**12)
@@ -175,7 +182,7 @@ REFUSED = [
     (["headline", "--effective-bits", "70"], "effective bits = 70.0 must be between 1 and 12"),
     (["gain", "--tile", HUGE], "rows = 1000000000000 must be a whole number <= 1048576"),
     (["gain", "--gains", "1e9"], "ADC.gain = 1000000000.0 1 is out of range"),
-    (["attribute", "--core", "FOLDER"], "a core's file ends in .toml or .json"),
+    (["ablation", "--core", "FOLDER"], "a core's file ends in .toml or .json"),
     (["target", "--draws", str(2**60)], "draws = 1152921504606846976 must be a whole number, at most"),
     (["target", "--sobol-draws", str(2**60)], "sobol_draws = 1152921504606846976 must be a whole number, at most"),
     (["target", "--keys", HUGE], "keys = 1000000000000 must be a whole number, at most"),
@@ -290,7 +297,7 @@ def test_a_sweep_that_cannot_be_meant_is_refused_before_it_begins(case, tmp_path
     path = tmp_path / "wrong.toml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ValueError) as refused:
-        file.load(path)
+        toml_file.load(path)
     assert words in str(refused.value) and "wrong.toml: " in str(refused.value)
     assert len(str(refused.value)) < 300 + len(str(path))
 
@@ -298,4 +305,4 @@ def test_a_sweep_that_cannot_be_meant_is_refused_before_it_begins(case, tmp_path
 def test_a_single_point_of_a_named_core_is_a_sweep(tmp_path):
     path = tmp_path / "one.toml"
     path.write_text("core = 'today'\non.kind = 'product'\nmetrics = ['snr_db']", encoding="utf-8")
-    assert file.load(path).points == 1
+    assert toml_file.load(path).points == 1

@@ -1,4 +1,4 @@
-"""One machine, one price: all ways to a bill, of one core, model, prompt and drive, come to the same joules."""
+"""Every way to a bill gives the same energy for one core, model, prompt and drive."""
 
 import jax
 import jax.numpy as jnp
@@ -7,11 +7,10 @@ import pytest
 import models
 import optics
 from experiments import sweeps
-from experiments.common import verdict
-from experiments.common.measure import Result
+from experiments.common import billing, verdict
+from experiments.common.measure import Evaluation
 from experiments.common.workload import Workload
 from experiments.headline.rows import LARGE, ModelPricer
-from experiments.programs import bill
 
 DRIVE, PROMPT = 0.07, 24
 
@@ -22,7 +21,7 @@ def core():
 
 
 def as_the_readme_does(core, config, tokens, batch=1):
-    """Trace, census and traffic, as the README has them, of `forward` on shapes."""
+    """Price `forward` on shapes with the steps of the README: trace, elementwise operations, memory traffic."""
 
     def forward(params, given):
         return models.forward(config, params, given)
@@ -34,21 +33,21 @@ def as_the_readme_does(core, config, tokens, batch=1):
     return optics.price(core, optics.trace(forward)(*shapes), operations=work, memory_bits=traffic)
 
 
-def test_five_ways_to_the_same_joules_per_token(core, byte_model, text_file, monkeypatch):
-    """README's, `bill`, `headline`, `target` and `sweep`, at rel 1e-5; where they say what they rest on, they agree."""
+def test_bills_of_all_programs_agree(core, byte_model, text_file, monkeypatch):
+    """README, `bill`, `headline`, `target` and `sweep` agree to 1e-5, and state the same basis."""
     checkpoint = models.load_gguf(byte_model)
     config = checkpoint.config
-    monkeypatch.setattr(bill, "shapes_named", {"tiny": config}.__getitem__)
+    monkeypatch.setattr(billing, "shapes_named", {"tiny": config}.__getitem__)
     by_hand = as_the_readme_does(core, config, PROMPT)
     expected = float(by_hand.total) / PROMPT
     found = {}
 
-    printed = bill.bills(core, ("tiny",), PROMPT, 1)[0]
+    printed = billing.token_bills(core, ("tiny",), PROMPT, 1)[0]
     found["bill"] = printed["joules_per_token"]
 
     workload = Workload(config=config, context=PROMPT)
     drives = {site.name: DRIVE for site in workload.on_core}
-    own = ModelPricer(checkpoint, PROMPT, "a text").optical(core, Result(drives=drives, mean_drive=DRIVE))
+    own = ModelPricer(checkpoint, PROMPT, "a text").optical(core, Evaluation(drives=drives, mean_drive=DRIVE))
     found["headline"] = own["energy_per_token_j"]
 
     candidate = verdict.Candidate(
@@ -75,8 +74,8 @@ def test_five_ways_to_the_same_joules_per_token(core, byte_model, text_file, mon
         assert any("drive of full scale" in text and text.endswith(f": {DRIVE}") for text in statements)
 
 
-def test_the_readmes_kilowatts_are_those_of_the_programs():
-    """Llama 3.1 70B, a prompt of 8,192 tokens, in 2029: README's way, and what headline, target and bill price."""
+def test_kilowatts_of_the_readme_are_those_of_the_programs():
+    """Llama 3.1 70B, a prompt of 8,192 tokens, projected_2029: README against headline, target and bill."""
     core = optics.projected_2029()
     by_hand = as_the_readme_does(core, models.LLAMA_3_1_70B, 8192)
     programs = Workload(config=models.LLAMA_3_1_70B, context=8192).price(core)
@@ -86,5 +85,5 @@ def test_the_readmes_kilowatts_are_those_of_the_programs():
         assert float(by_hand.components[line]) == pytest.approx(float(joules), rel=1e-6, abs=0), line
     around = optics.system(core, by_hand, weights=70e9)
     assert float(around.total_watts) == pytest.approx(float(programs.watts_at()), rel=1e-5)
-    # A bill of all scores at the drive of Gaussian inputs, as the README once printed, comes to far more.
+    # Billed for all scores, at the drive of Gaussian inputs, it would be far above this.
     assert float(programs.watts_at()) < 20e3

@@ -49,7 +49,7 @@ def test_greedy_continuation_survives_on_plenty_of_light(smollm2):
 def test_the_presets_mean_drive_is_that_of_the_model(smollm2, window):
     """0.062 on four windows of 256 tokens; one of 128 tokens is within 10 % of it. Noise of light sized for the axis's
     photons does not change what is launched: see sweeps/test_drive.py."""
-    found = drive.measured(optics.projected_2029(), smollm2.forward, [(smollm2.params, window)])
+    found = drive.measure_drive(optics.projected_2029(), smollm2.forward, [(smollm2.params, window)])
     constant = optics.constants_of("projected_2029")["source.mean_drive"]
     assert found.mean == pytest.approx(constant.value, rel=0.1)
     assert constant.low < min(found.by_site.values()) and max(found.by_site.values()) < constant.high

@@ -1,4 +1,4 @@
-"""What a sweep varies: axes over the fields of a core, alone, moved together, or sampled; dimensions are crossed."""
+"""Axes of a sweep over the fields of a core: single, varied together, or sampled. Dimensions are crossed."""
 
 import dataclasses
 import math
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import qmc
 
-from experiments.common import options
+from experiments.common.options import check_integer, check_seed, short_repr
 from optics.analysis.axis import between
 
 Value = float | int | str
@@ -15,14 +15,19 @@ SCALES = ("linear", "log")
 SAMPLED = "sobol"
 LARGEST = float(np.finfo(np.float32).max)
 MOST_POINTS = 10**6
-"""Of one axis, or draws."""
+"""The most points of one axis, and the most draws of a sample."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Dimension:
-    """One dimension of the grid of points: one axis, or several that move together, by dotted name.
+    """One dimension of the grid of points: one axis, or several that vary together.
 
-    columns: the values of each axis, all of one length. sampled: they are draws from a box and have no order.
+    Attributes:
+        columns: values of each axis by dotted name, all of one length.
+        sampled: whether the values are draws from a box, which have no order.
+
+    Raises:
+        ValueError: if there is no axis, an axis is empty, or the lengths differ.
     """
 
     columns: Mapping[str, tuple[Value, ...]]
@@ -48,7 +53,7 @@ class Dimension:
         return SAMPLED if self.sampled else next(iter(self.columns))
 
     def refuse_repeats(self) -> None:
-        """Raises ValueError where two of its points are the same."""
+        """Raise ValueError if two of its points are equal."""
         rows = list(zip(*self.columns.values(), strict=True))
         if len(set(rows)) < len(rows):
             twice = next(row for row in rows if rows.count(row) > 1)
@@ -56,32 +61,38 @@ class Dimension:
 
 
 def listed(name: str, values: Sequence[Value]) -> Dimension:
-    """An axis of the given values."""
+    """Return an axis of the given values."""
     return Dimension({name: tuple(plain(name, value) for value in values)})
 
 
 def linear(name: str, low: float, high: float, points: int) -> Dimension:
-    """An axis of `points` values, evenly spaced from `low` to `high`, both included."""
+    """Return an axis of `points` values, evenly spaced from `low` to `high`, both included."""
     return listed(name, _spaced(name, low, high, points, "linear"))
 
 
 def log(name: str, low: float, high: float, points: int) -> Dimension:
-    """An axis of `points` values above 0, of equal ratios from `low` to `high`, both included."""
+    """Return an axis of `points` positive values, of equal ratios from `low` to `high`, both included."""
     return listed(name, _spaced(name, low, high, points, "log"))
 
 
 def zipped(*dimensions: Dimension) -> Dimension:
-    """One dimension in which the axes of several, equally long, move together."""
+    """Return one dimension in which the axes of several, all of one length, vary together."""
     return Dimension(_united(dimensions))
 
 
 def sobol(points: int, bounds: Mapping[str, tuple[float, float, str]], seed: int = 0) -> Dimension:
-    """`points` draws from a box by a scrambled Sobol sequence (Owen 1998); a power of two keeps it balanced.
+    """Return draws from a box by a scrambled Sobol sequence (Owen 1998).
 
-    bounds: by axis (low, high, "linear" or "log"), even in the value or in its logarithm.
+    Args:
+        points: number of draws, a power of two, without which the sequence is not balanced.
+        bounds: (low, high, "linear" or "log") by axis, uniform in the value or in its logarithm.
+        seed: of the scrambling.
+
+    Raises:
+        ValueError: if a number is out of range or no axis is named.
     """
-    options.whole("sobol.points", points, 1, MOST_POINTS)
-    options.seed("sobol.seed", seed)
+    check_integer("sobol.points", points, 1, MOST_POINTS)
+    check_seed("sobol.seed", seed)
     if points & (points - 1):
         raise ValueError(f"sobol.points = {points} must be a power of two")
     if not bounds:
@@ -94,17 +105,17 @@ def sobol(points: int, bounds: Mapping[str, tuple[float, float, str]], seed: int
 
 
 def size(dimensions: Sequence[Dimension]) -> int:
-    """How many points the crossed dimensions have."""
+    """Return the number of points of crossed dimensions."""
     return math.prod(len(dimension) for dimension in dimensions)
 
 
 def names(dimensions: Sequence[Dimension]) -> list[str]:
-    """All axes, in order. Raises ValueError for one that is named twice."""
+    """Return the names of all axes, in order. Raises ValueError for one that is named twice."""
     return list(_united(dimensions))
 
 
 def column(dimensions: Sequence[Dimension], name: str, points: np.ndarray) -> list[Value]:
-    """The values of one axis at points by number; the last dimension turns fastest."""
+    """Return the values of one axis at points by number, of which the last dimension varies fastest."""
     indices = np.unravel_index(points, [len(dimension) for dimension in dimensions]) if dimensions else ()
     for dimension, index in zip(dimensions, indices, strict=True):
         if name in dimension.columns:
@@ -113,17 +124,17 @@ def column(dimensions: Sequence[Dimension], name: str, points: np.ndarray) -> li
 
 
 def _united(dimensions: Sequence[Dimension]) -> dict[str, tuple[Value, ...]]:
-    found: dict[str, tuple[Value, ...]] = {}
+    columns: dict[str, tuple[Value, ...]] = {}
     for dimension in dimensions:
         for name, values in dimension.columns.items():
-            if name in found:
+            if name in columns:
                 raise ValueError(f"axis {name!r} is there twice")
-            found[name] = values
-    return found
+            columns[name] = values
+    return columns
 
 
 def _spaced(name: str, low: float, high: float, points: int, scale: str) -> list[float]:
-    options.whole(f"axis {name!r}: points", points, 1, MOST_POINTS)
+    check_integer(f"axis {name!r}: points", points, 1, MOST_POINTS)
     return _even(name, low, high, scale, np.linspace(0, 1, points))
 
 
@@ -136,17 +147,17 @@ def _even(name: str, low: float, high: float, scale: str, shares: np.ndarray) ->
 def _bounds(name: str, low: float, high: float, scale: str) -> tuple[float, float]:
     for bound in (low, high):
         if isinstance(bound, bool) or not isinstance(bound, int | float) or not -LARGEST <= bound <= LARGEST:
-            raise ValueError(f"axis {name!r}: bound {options.shown(bound)} must be a finite number")
+            raise ValueError(f"axis {name!r}: bound {short_repr(bound)} must be a finite number")
         if scale == "log" and bound <= 0:
             raise ValueError(f"axis {name!r}: bound {bound!r} of a log axis must be above 0")
     return float(low), float(high)
 
 
 def plain(name: str, value: Value) -> Value:
-    """A value as JSON has it."""
-    found = value.item() if isinstance(value, np.generic) else value
-    if isinstance(found, bool) or not isinstance(found, int | float | str):
-        raise ValueError(f"axis {name!r}: {options.shown(value)} must be a number or a word")
-    if not isinstance(found, str) and not -LARGEST <= found <= LARGEST:
-        raise ValueError(f"axis {name!r}: {options.shown(value)} must be a finite number in float32")
-    return found
+    """Return a value as a Python number or word. Raises ValueError for anything else and for infinity."""
+    bare = value.item() if isinstance(value, np.generic) else value
+    if isinstance(bare, bool) or not isinstance(bare, int | float | str):
+        raise ValueError(f"axis {name!r}: {short_repr(value)} must be a number or a word")
+    if not isinstance(bare, str) and not -LARGEST <= bare <= LARGEST:
+        raise ValueError(f"axis {name!r}: {short_repr(value)} must be a finite number in float32")
+    return bare

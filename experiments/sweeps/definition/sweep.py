@@ -1,4 +1,4 @@
-"""A sweep: a core, what is varied, what is run on it, what is measured; all of it checked before anything runs."""
+"""A sweep: a core, the axes that vary it, the subject that runs on it, and the metrics. All are checked at once."""
 
 import dataclasses
 import itertools
@@ -11,29 +11,34 @@ import numpy as np
 
 import optics
 from electronics.part import nearest
-from experiments.common import options
+from experiments.common.options import check_integer, check_seed
 from experiments.sweeps.definition import axes, fields
 from experiments.sweeps.definition.axes import Dimension, Value
 from experiments.sweeps.subjects import metrics
+from experiments.sweeps.subjects.drive import Drive
 from experiments.sweeps.subjects.subject import Subject
 from experiments.sweeps.subjects.text import Text
 
 ON = "on."
 DRIVE = "source.mean_drive"
 COMPILATIONS = 32
-"""The most values that the static axes may have together: each is a compilation of its own."""
+"""The most combinations of values of the static axes, each of which is compiled separately."""
 MOST_KEYS = 10**6
 MOST_POINTS = 10**6
 MOST_TRIALS = 10**7
-"""More than these take months: they are slips of the pen."""
+"""A sweep above these limits would take months, so it is taken for a typing error."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Group:
-    """Points that share one compilation: a core and a subject with their static choices made, and the numbers left.
+    """Points that share one compilation.
 
-    points: their numbers in the sweep, in order; values: by axis, one for each of them; drives: mean drives by site,
-    once they were measured, for which the core's `source.mean_drive` is their mean.
+    Attributes:
+        core: the core with its static choices made.
+        subject: the subject with its static choices made.
+        points: numbers of the points in the sweep, in order.
+        values: values of the remaining axes, one for each point.
+        drives: mean drives by site where they were measured; `source.mean_drive` of the core is then their mean.
     """
 
     core: optics.TensorCore
@@ -42,23 +47,33 @@ class Group:
     values: Mapping[str, np.ndarray]
     drives: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
+    def with_drive(self, drive: Drive) -> "Group":
+        """Return the group with its bill and light for a mean drive that was measured on its subject."""
+        return dataclasses.replace(self, core=self.core.replace({DRIVE: drive.mean}), drives=drive.by_site)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Sweep:
-    """The points of crossed `dimensions` over `core`, each run `keys` times under noise of its own.
+    """The points of crossed dimensions over a core, each run `keys` times under different noise.
 
-    core: where a sweep starts, with what the axes leave as it is. dimensions: see `axes`; an axis is named after a
-    number of the core (`adc.enob`), one of its static choices (`rows`, `encoding.inputs`), its light (see
-    `fields.LIGHT`), or a field of the subject (`on.text`). fixed: changes to `core`, by the same names, with which the
-    axes begin, so that light fixed for a precision is sized anew at each point. subject: what is run. name: of the
-    core, for titles. metrics: names of `metrics.METRICS`. keys: draws of the noise at each point. seed: the noise of
-    draw k is the same at all points, so that differences between points are not noise. compilations: the most groups of
-    static choices.
+    Light is billed, and sized by photons per MAC, for the mean drive of the subject's own inputs. It is measured once
+    for each group, with exact arithmetic, unless the sweep sets `source.mean_drive` or varies it.
 
-    Light is billed, and sized by photons per MAC, for the mean drive of the subject's own inputs, measured once for
-    each group with exact arithmetic, unless the sweep sets `source.mean_drive` or varies it.
+    Attributes:
+        core: the core whose other fields the axes leave unchanged.
+        dimensions: axes, see `axes`. Each is named after a number of the core (`adc.enob`), one of its static choices
+            (`rows`, `encoding.inputs`), its light (see `fields.LIGHT`), or a field of the subject (`on.text`).
+        fixed: changes to `core`, by the same names, that are applied before the axes at each point. Light that is fixed
+            for a precision is therefore sized anew at each point.
+        subject: what is run.
+        name: of the core, for titles.
+        metrics: names of `metrics.METRICS`.
+        keys: draws of the noise at each point.
+        seed: of the noise. Draw k is the same at all points, so that differences between points are not noise.
+        compilations: the most groups of static choices.
 
-    Raises ValueError for what cannot be, with the axis, the value and what is allowed.
+    Raises:
+        ValueError: if an axis, value or number is out of range. The message names it and the range.
     """
 
     core: optics.TensorCore
@@ -72,11 +87,11 @@ class Sweep:
     compilations: int = COMPILATIONS
 
     def __post_init__(self) -> None:
-        options.whole("keys", self.keys, 1, MOST_KEYS)
-        options.seed("seed", self.seed)
-        options.whole("compilations", self.compilations, 1)
-        options.whole("points of all axes together", self.points, 1, MOST_POINTS)
-        options.whole("trials, points times keys,", self.trials, 1, MOST_TRIALS)
+        check_integer("keys", self.keys, 1, MOST_KEYS)
+        check_seed("seed", self.seed)
+        check_integer("compilations", self.compilations, 1)
+        check_integer("points of all axes together", self.points, 1, MOST_POINTS)
+        check_integer("trials, points times keys,", self.trials, 1, MOST_TRIALS)
         self.subject.check()
         metrics.check(self.metrics, self.subject.offered, type(self.subject).__name__.lower())
         for name in (*axes.names(self.dimensions), *self.fixed):
@@ -101,33 +116,33 @@ class Sweep:
 
     @property
     def points(self) -> int:
-        """How many points there are."""
+        """Number of points."""
         return axes.size(self.dimensions)
 
     @property
     def trials(self) -> int:
-        """How many runs there are: points times keys."""
+        """Number of runs: points times keys."""
         return self.points * self.keys
 
     @property
     def static_axes(self) -> list[str]:
-        """The axes whose values are compiled for one by one."""
+        """The axes whose values take a compilation each."""
         return [name for name in self.axes if not self._is_number(name)]
 
     @property
     def measures_drive(self) -> bool:
-        """Whether something depends on the mean drive, and the sweep does not say what it is."""
+        """Whether a metric or axis depends on the mean drive, and the sweep neither sets nor varies it."""
         given = {*self.axes, *self.fixed}
         depends = any(metrics.needs(self.metrics, source) for source in ("bill", "core"))
         return DRIVE not in given and (depends or "light.photons_per_mac" in given)
 
     def column(self, name: str) -> list[Value]:
-        """The values of an axis at all points."""
+        """Return the values of an axis at all points."""
         return axes.column(self.dimensions, name, np.arange(self.points))
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The points by what they share a compilation with, in the order in which they first come."""
+        """The points in groups that share a compilation, in the order of their first points."""
         static, points = self.static_axes, np.arange(self.points)
         rows = zip(*(self.column(name) for name in static), strict=True) if static else itertools.repeat(())
         members: dict[tuple[Value, ...], list[int]] = {}
@@ -136,7 +151,7 @@ class Sweep:
         return [self._group(dict(zip(static, row, strict=True)), np.array(of)) for row, of in members.items()]
 
     def describe(self) -> dict[str, Any]:
-        """The definition as JSON has it: two sweeps of the same description give the same rows."""
+        """Return the definition for JSON. Two sweeps of the same description give the same rows."""
         return {
             "name": self.name,
             "core": {name: _plain(leaf) for name, leaf in self.core.numbers().items()},
@@ -190,7 +205,7 @@ class Sweep:
 def _check_values(group: Group) -> None:
     """Builds the cores of a group: all at once, and one by one where that fails, to name the point."""
     try:
-        fields.applied(group.core, group.values)
+        fields.with_values(group.core, group.values)
     except ValueError:
         for row in zip(*group.values.values(), strict=True):
             _check_point(group.core, dict(zip(group.values, row, strict=True)))
@@ -199,7 +214,7 @@ def _check_values(group: Group) -> None:
 
 def _check_point(core: optics.TensorCore, point: Mapping[str, Any]) -> None:
     try:
-        fields.applied(core, point)
+        fields.with_values(core, point)
     except ValueError as error:
         stated = ", ".join(f"{name} = {value:g}" for name, value in point.items())
         raise ValueError(f"at {stated}: {error}") from None
@@ -211,10 +226,11 @@ def _numbers(name: str, values: Sequence[Value]) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-def _static(core: optics.TensorCore, name: str) -> Value:
+def _static(core: optics.TensorCore, name: str) -> Any:
+    value: Any = core
     for part in name.split("."):
-        core = getattr(core, part)
-    return core
+        value = getattr(value, part)
+    return value
 
 
 def _plain(leaf: Any) -> Any:

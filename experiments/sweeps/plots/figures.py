@@ -1,7 +1,7 @@
-"""Figures of any run: which kinds suit its axes, what goes where in them, and what the small print says.
+"""Figures of any sweep: the kinds that suit its axes, and the role of each axis in them.
 
-draw(sweeps.Run("runs/light"))                                        # all that apply
-draw(run, metrics=["kl"], x="adc.enob", by="encoding.weights")        # one of them, one's own way
+draw(sweeps.SweepResults("runs/light"))                               # all that apply
+draw(results, metrics=["kl"], x="adc.enob", by="encoding.weights")    # one of them, with chosen axes
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ import numpy as np
 
 from experiments.plotting import style
 from experiments.sweeps.definition.axes import SAMPLED
+from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.plots import fronts, labels, lines, maps
 from experiments.sweeps.plots.labels import Axis
 from experiments.sweeps.plots.view import View
-from experiments.sweeps.running.results import Run
 from experiments.sweeps.subjects.metrics import METRICS
 
 KINDS = ("lines", "map", "front", "dots", "scatter")
@@ -31,7 +31,7 @@ MOST_LINES = 8
 
 
 def draw(
-    run: Run,
+    results: SweepResults,
     *,
     metrics: Sequence[str] | None = None,
     x: str | None = None,
@@ -42,19 +42,33 @@ def draw(
     confidence: float = 0.68,
     out: str | Path | None = None,
 ) -> list[str]:
-    """Draws all figures that suit a run, or those of one kind; returns their names, each a .png, .pdf and .svg.
+    """Draw all figures that suit a sweep, or those of one kind, and return their names.
 
-    metrics: all of the run unless given. x, y, by, panel: axes by name; chosen by themselves unless given. kind: one of
-    KINDS. out: the run's folder unless given. Raises ValueError for a wrong name, or for what has nothing to be drawn.
+    Args:
+        results: the results.
+        metrics: names of metrics; all unless given.
+        x: name of the horizontal axis; chosen unless given, as are `y`, `by` and `panel`.
+        y: name of the vertical axis of a map.
+        by: name of the axis that has a line or colour for each value.
+        panel: name of the axis that has a panel for each value.
+        kind: one of KINDS; all that suit the axes unless given.
+        confidence: of intervals.
+        out: folder of the files; the run's own unless given.
+
+    Returns:
+        Names of the figures, each written as .png, .pdf and .svg.
+
+    Raises:
+        ValueError: if a name is unknown or does not fit the kind, or there is nothing to draw.
     """
     given = {role: name for role, name in (("x", x), ("y", y), ("by", by), ("panel", panel)) if name is not None}
-    chosen = [name for name in labels.checked_metrics(run, metrics) if np.any(np.isfinite(run.figures[name]))]
-    kinds = _kinds(run, given, chosen, kind)
-    folder = Path(out) if out is not None else run.path.parent
+    chosen = [name for name in labels.checked_metrics(results, metrics) if np.any(np.isfinite(results.values[name]))]
+    kinds = _kinds(results, given, chosen, kind)
+    folder = Path(out) if out is not None else results.path.parent
     written = []
     for one in kinds:
         own = {role: name for role, name in given.items() if role in ROLES[one]}
-        view = View(run, confidence, *roles(run, own, one))
+        view = View(results, confidence, *roles(results, own, one))
         for names in [front_metrics(chosen)] if one == "front" else [[metric] for metric in chosen]:
             name = "_".join([one, *names])
             with style.style():
@@ -67,23 +81,23 @@ DRAWN = {"lines": lines.lines, "map": maps.map, "front": fronts.front, "dots": f
 
 
 def front_metrics(metrics: Sequence[str]) -> list[str]:
-    """[accuracy, energy]: the first of each that are among the metrics and have a better side; shorter if one lacks."""
+    """Return [accuracy, energy]: the first metric of each that has a better side; shorter if one lacks."""
     sided = [name for name in metrics if METRICS[name].better]
     accuracy = [name for name in sided if METRICS[name].source in ("score", "readings")]
     return accuracy[:1] + [name for name in sided if METRICS[name].source == "bill"][:1]
 
 
-def _kinds(run: Run, given: Mapping[str, str], metrics: Sequence[str], kind: str | None) -> list[str]:
-    """The kinds of figure to draw. Raises ValueError for choices that none of them, or not this one, can follow."""
-    _check(run, given)
-    if run.points == 1:
+def _kinds(results: SweepResults, given: Mapping[str, str], metrics: Sequence[str], kind: str | None) -> list[str]:
+    """The kinds of figure to draw. Raises ValueError for choices that do not fit them."""
+    _check(results, given)
+    if results.points == 1:
         raise ValueError("there is nothing to draw: the sweep has a single point")
-    if not run.progress[0]:
+    if not results.progress[0]:
         raise ValueError("there is nothing to draw: no trial is done yet")
     if not metrics:
         raise ValueError("there is nothing to draw: no figure of these metrics is finite")
     if kind is None:
-        kinds = _suiting(run, given, metrics)
+        kinds = _suiting(results, given, metrics)
         unused = [role for role in given if not any(role in ROLES[one] for one in kinds)]
         if unused:
             raise ValueError(
@@ -101,22 +115,22 @@ def _kinds(run: Run, given: Mapping[str, str], metrics: Sequence[str], kind: str
     return [kind]
 
 
-def _check(run: Run, given: Mapping[str, str]) -> None:
+def _check(results: SweepResults, given: Mapping[str, str]) -> None:
     taken: dict[str, str] = {}
     for role, name in given.items():
-        labels.checked_axis(run, name)
-        of = next(d for d in run.dimensions if name in d["axes"])
+        labels.checked_axis(results, name)
+        of = next(d for d in results.dimensions if name in d["axes"])
         where = name if of["name"] == SAMPLED else of["name"]
         if where in taken:
             raise ValueError(f"{taken[where]} and {role} = {name!r} are of one dimension: give one of them")
         taken[where] = f"{role} = {name!r}"
 
 
-def _suiting(run: Run, given: Mapping[str, str], metrics: Sequence[str]) -> list[str]:
-    """The kinds that suit the axes, and what is asked of them."""
+def _suiting(results: SweepResults, given: Mapping[str, str], metrics: Sequence[str]) -> list[str]:
+    """The kinds that suit the axes and the roles that are given."""
     front = ["front"] if len(front_metrics(metrics)) == 2 else []
-    free = _dimensions(run, given)
-    if any(_sampled(run, axis.dimension) for axis in free):
+    free = _dimensions(results, given)
+    if any(_sampled(results, axis.dimension) for axis in free):
         return ["scatter", *front]
     away = [name for role, name in given.items() if role in ("by", "panel")]
     scales = [axis for axis in free if axis.numeric and axis.name not in away]
@@ -130,9 +144,9 @@ def _suiting(run: Run, given: Mapping[str, str], metrics: Sequence[str]) -> list
     return ["map", "lines", *front] if numeric[1] <= MOST_LINES else ["map", *front]
 
 
-def roles(run: Run, given: Mapping[str, str], kind: str) -> tuple[dict[str, Axis], list[Axis]]:
-    """(axes by role, those that are left over): what is given, and the rest chosen."""
-    axes = _dimensions(run, given)
+def roles(results: SweepResults, given: Mapping[str, str], kind: str) -> tuple[dict[str, Axis], list[Axis]]:
+    """Return (axes by role, those left over), with the roles that are not given chosen."""
+    axes = _dimensions(results, given)
     chosen = {role: _named(axes, name) for role, name in given.items()}
     for role, axis in chosen.items():
         if kind in ("lines", "map") and role in ("x", "y") and not axis.numeric:
@@ -140,8 +154,8 @@ def roles(run: Run, given: Mapping[str, str], kind: str) -> tuple[dict[str, Axis
                 f"{role} = {given[role]!r} has no scale for {kind}: its values are names; 'dots' shows them"
             )
     if kind in ("front", "scatter"):
-        return _coloured(run, axes, chosen, kind), []
-    if any(_sampled(run, axis.dimension) for axis in axes):
+        return _coloured(results, axes, chosen, kind), []
+    if any(_sampled(results, axis.dimension) for axis in axes):
         raise ValueError(f"sampled points have no grid for {kind}: 'scatter' and 'front' show them")
     free = [axis for axis in axes if axis not in chosen.values() and len(axis.values) > 1]
     for role in ROLES[kind]:
@@ -149,12 +163,12 @@ def roles(run: Run, given: Mapping[str, str], kind: str) -> tuple[dict[str, Axis
             chosen[role] = best
             free.remove(best)
     if missing := [role for role in ROLES[kind][: 2 if kind == "map" else 1] if role not in chosen]:
-        raise ValueError(f"{run.folder} has no axis of numbers left for {missing[0]} of {kind}")
+        raise ValueError(f"{results.folder} has no axis of numbers left for {missing[0]} of {kind}")
     return chosen, [axis for axis in axes if axis not in chosen.values()]
 
 
 def _best(free: Sequence[Axis], kind: str, role: str) -> Axis | None:
-    """The axis for a role: the longest for x and y; a second scale, else words, for `by`; then the fewest values."""
+    """The axis for a role: the longest for x and y; for `by` a numeric one, else words; else that of fewest values."""
     if role in ("x", "y"):
         fit = [axis for axis in free if axis.numeric or kind == "dots"]
         return max(fit, key=lambda axis: len(axis.values), default=None)
@@ -165,27 +179,29 @@ def _best(free: Sequence[Axis], kind: str, role: str) -> Axis | None:
     return min(few, key=lambda axis: (axis.numeric and role == "by", len(axis.values)), default=None)
 
 
-def _coloured(run: Run, axes: Sequence[Axis], roles: dict[str, Axis], kind: str) -> dict[str, Axis]:
-    """Roles in a figure of all points: the colour is the first axis's, or, beside samples, that of one not sampled."""
+def _coloured(results: SweepResults, axes: Sequence[Axis], roles: dict[str, Axis], kind: str) -> dict[str, Axis]:
+    """Roles in a figure of all points: the colour is that of the first axis, or, beside samples, of one not sampled."""
     if "by" not in roles:
-        fit = [axis for axis in axes if len(axis.values) > 1 and (kind == "front" or not _sampled(run, axis.dimension))]
+        fit = [
+            axis for axis in axes if len(axis.values) > 1 and (kind == "front" or not _sampled(results, axis.dimension))
+        ]
         fit = [axis for axis in fit if kind == "front" or len(axis.values) <= MOST_LINES]
         roles |= {"by": fit[0]} if fit else {}
     return roles
 
 
-def _dimensions(run: Run, given: Mapping[str, str]) -> list[Axis]:
-    """An axis for each dimension: the one that is asked for, else the first numeric one, else its words together."""
-    found = []
-    for number, dimension in enumerate(run.dimensions):
+def _dimensions(results: SweepResults, given: Mapping[str, str]) -> list[Axis]:
+    """An axis for each dimension: the one that is given, else the first numeric one, else its words together."""
+    axes = []
+    for number, dimension in enumerate(results.dimensions):
         asked = [name for name in dimension["axes"] if name in given.values()]
-        names = dimension["axes"] if _sampled(run, number) else asked[:1] or [None]
-        found += [labels.axis_of(run, number, name) for name in names]
-    return found
+        names = dimension["axes"] if _sampled(results, number) else asked[:1] or [None]
+        axes += [labels.axis_of(results, number, name) for name in names]
+    return axes
 
 
-def _sampled(run: Run, dimension: int) -> bool:
-    return run.dimensions[dimension]["name"] == SAMPLED
+def _sampled(results: SweepResults, dimension: int) -> bool:
+    return results.dimensions[dimension]["name"] == SAMPLED
 
 
 def _named(axes: Sequence[Axis], name: str) -> Axis:

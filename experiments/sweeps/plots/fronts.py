@@ -1,4 +1,4 @@
-"""Dots: fronts of accuracy and energy, scatters along what was sampled, and categories with their intervals."""
+"""Figures of points: fronts of accuracy and energy, scatters along sampled axes, and categories with intervals."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ from experiments.sweeps.subjects.metrics import METRICS, better_first
 INK = "#222222"
 ALIKE = 1e-3
 PARTS = 8
-"""Of the points along a sampled axis, for each of which the median is drawn."""
+"""Number of parts of the points along a sampled axis, each of which has its median drawn."""
 SPOTS = np.array([(-8, -8), (-11, 0), (0, -11), (-8, 8), (8, -8), (8, 8), (11, 0), (0, 11)])
-"""Where a letter may stand beside a point [points], first on the side that a front leaves free if less is better."""
+"""Offsets of a letter from its point [points], first those on the free side of a front of which less is better."""
 
 
 def front(view: View, accuracy: str, energy: str) -> Figure:
-    """All points by energy and accuracy, and those that none beats in both, with their ends and knee by letters."""
+    """Draw all points by energy and accuracy, and their Pareto front, with letters at its ends and its knee."""
     x, y = view.means(energy), view.means(accuracy)
     best = pareto(_coarse(better_first(energy, x)), better_first(accuracy, y))
     letters = dict(
@@ -45,16 +45,17 @@ def front(view: View, accuracy: str, energy: str) -> Figure:
     axes.plot(x[best], y[best], "o", ms=7, mfc="none", mec=INK, mew=0.9, zorder=4)
     axes.set(xlabel=labels.metric_label(energy), ylabel=lines.upright(labels.metric_label(accuracy)))
     figure.draw_without_rendering()
-    seen = axes.transData.transform(np.column_stack([x, y]))
+    positions = axes.transData.transform(np.column_stack([x, y]))
     signs = np.array([better_first(name, np.ones(())) for name in (energy, accuracy)])
     for letter, place in letters.items():
-        _letter(axes, letter, best[place], seen, SPOTS * signs)
+        _letter(axes, letter, best[place], positions, SPOTS * signs)
     return figure
 
 
 def scatter(view: View, metric: str) -> Figure:
-    """A metric against each sampled axis, or against x, with the median of each eighth of the points."""
-    along = [view.axis("x")] if view.axis("x") is not None else _drawn_along(view)
+    """Draw a metric against each sampled axis, or against x, with the median of each eighth of the points."""
+    x = view.axis("x")
+    along = [x] if x is not None else _drawn_along(view)
     values = view.means(metric)
     distinct = min(len(np.unique(view.flat(axis)[np.isfinite(values)])) for axis in along)
     median = distinct >= 4 * PARTS
@@ -71,14 +72,14 @@ def scatter(view: View, metric: str) -> Figure:
             middle = [(np.median(at[part]), np.median(values[part])) for part in parts]
             axes.plot(*zip(*middle, strict=True), color=INK, lw=1.2, zorder=4)
         axes.set_xlabel(axis.label)
-        if axes.get_subplotspec().is_first_col():
+        if lines.in_first_column(axes):
             axes.set_ylabel(lines.upright(labels.metric_label(metric)))
     return figure
 
 
 def dots(view: View, metric: str) -> Figure:
-    """A metric by category, down the panel, with its interval; colours for `by`, a panel for each of `panel`."""
-    x, by, panels = view.axis("x"), view.axis("by"), view.panels()
+    """Draw a metric with its interval by category, down the panel; colours for `by`, a panel per value of `panel`."""
+    x, by, panels = view.required("x"), view.axis("by"), view.panels()
     mean, half = view.cut(metric, ("x", "by", "panel"))
     hues = lines.colours(by)
     high = 1.3 + 0.28 * len(x.values) * max(1, 0.55 * len(hues))
@@ -101,7 +102,7 @@ def dots(view: View, metric: str) -> Figure:
 
 
 def _coarse(energy: np.ndarray) -> np.ndarray:
-    """In steps of ALIKE of itself: who saves less than that saves nothing."""
+    """Energies in relative steps of ALIKE, so that smaller savings do not count."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.sign(energy) * np.round(np.log(np.abs(energy)) / ALIKE)
 
@@ -113,7 +114,7 @@ def knee(x: np.ndarray, y: np.ndarray) -> int:
 
 
 def _points(figure: Figure, axes: Axes, by: Axis | None, view: View, x: Any, y: Any, key: bool = True) -> None:
-    """All points, coloured by an axis, with the key to the colours."""
+    """Draw all points, coloured by an axis, with the legend of the colours."""
     look = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 3}
     if by is None:
         axes.scatter(x, y, color=style.BLUE, **look)
@@ -131,7 +132,7 @@ def _points(figure: Figure, axes: Axes, by: Axis | None, view: View, x: Any, y: 
 
 
 def _scaled(scale: Any, values: np.ndarray) -> None:
-    """Energy is compared by its ratios."""
+    """Set the logarithmic scale of an energy."""
     low, high = np.nanmin(values), np.nanmax(values)
     limits = (low / (high / low) ** 0.08 / 1.01, high * (high / low) ** 0.08 * 1.01)
     scale.axes.set_xscale("log")
@@ -145,16 +146,16 @@ def _marked(x: np.ndarray, y: np.ndarray) -> list[int]:
     return sorted({0, len(x) - 1} | inner)
 
 
-def _letter(axes: Axes, letter: str, point: int, seen: np.ndarray, spots: np.ndarray) -> None:
-    """A letter beside a point, on the side where it is farthest from the others."""
+def _letter(axes: Axes, letter: str, point: int, positions: np.ndarray, spots: np.ndarray) -> None:
+    """Write a letter beside a point, on the side where it is farthest from the others."""
     scale = axes.figure.dpi / 72
-    others = np.delete(seen, point, axis=0)
+    others = np.delete(positions, point, axis=0)
     others = others[np.all(np.isfinite(others), axis=1)]
-    # Up to a letter's width free is enough: among such places the first is taken.
-    room = [min(np.hypot(*(others - seen[point] - s * scale).T).min(initial=np.inf), 8 * scale) for s in spots]
+    # More than a letter's width of room counts as that, so the first of such places is taken.
+    room = [min(np.hypot(*(others - positions[point] - s * scale).T).min(initial=np.inf), 8 * scale) for s in spots]
     axes.annotate(
         letter,
-        axes.transData.inverted().transform(seen[point]),
+        tuple(axes.transData.inverted().transform(positions[point])),
         xytext=spots[int(np.argmax(room))],
         textcoords="offset points",
         ha="center",
@@ -167,21 +168,21 @@ def _letter(axes: Axes, letter: str, point: int, seen: np.ndarray, spots: np.nda
 
 
 def _stated(view: View, point: int) -> str:
-    """The values of all axes at a point."""
+    """The values of all axes at a point, in words."""
     axes = [axis for axis in _all(view) if len(axis.values) > 1]
     return ", ".join(axis.stated(view.flat(axis)[point]) for axis in axes)
 
 
 def _all(view: View) -> list[Axis]:
     """Every axis of a sample, and one for each other dimension."""
-    found = []
-    for number, dimension in enumerate(view.run.dimensions):
+    axes = []
+    for number, dimension in enumerate(view.results.dimensions):
         names = dimension["axes"] if dimension["name"] == SAMPLED else [None]
-        found += [labels.axis_of(view.run, number, name) for name in names]
-    return found
+        axes += [labels.axis_of(view.results, number, name) for name in names]
+    return axes
 
 
 def _drawn_along(view: View) -> list[Axis]:
-    """The sampled axes; in a run without any, its axes of numbers."""
-    sampled = [axis for axis in _all(view) if view.run.dimensions[axis.dimension]["name"] == SAMPLED]
+    """The sampled axes; in a sweep without any, its axes of numbers."""
+    sampled = [axis for axis in _all(view) if view.results.dimensions[axis.dimension]["name"] == SAMPLED]
     return sampled or [axis for axis in _all(view) if axis.numeric and len(axis.values) > 1]

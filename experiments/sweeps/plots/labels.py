@@ -1,4 +1,4 @@
-"""Axes and metrics of a run in words: with their units, with the prefix that suits their values, and in their order."""
+"""Axes and metrics of a sweep in words, with units and the prefixes that suit their values, and in order."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ import optics
 from electronics import Part
 from electronics.part import nearest
 from experiments.sweeps.definition.axes import SAMPLED
-from experiments.sweeps.running.results import Run
+from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.subjects.metrics import METRICS
 
 LABELS = {
@@ -27,7 +27,7 @@ LABELS = {
 ACRONYMS = ("ADC", "DAC", "ENOB", "TIA", "RIN", "INL", "SRAM", "MAC")
 
 SERIAL = ("device", "on.data_seed")
-"""Axes whose numbers are names."""
+"""Axes whose numbers are names, without a scale."""
 
 PREFIXES = {-18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 3: "k", 6: "M", 9: "G", 12: "T"}
 
@@ -36,9 +36,16 @@ PREFIXED = ("Hz", "W", "J", "s", "m", "A", "C", "F", "S")
 
 @dataclasses.dataclass(frozen=True)
 class Axis:
-    """One dimension of a run as it is drawn: an axis, or, where axes of words move together, all of them as one.
+    """One dimension of a sweep as it is drawn: an axis, or, where axes of words vary together, all of them as one.
 
-    values: along the dimension; unit: with the prefix by which `scale` divides; along: axes that move with it.
+    Attributes:
+        name: dotted name of the axis.
+        dimension: number of the dimension.
+        values: values along the dimension.
+        text: name in words.
+        unit: unit with its prefix.
+        scale: factor of the prefix.
+        along: the axes that vary with it, in words.
     """
 
     name: str
@@ -51,12 +58,12 @@ class Axis:
 
     @cached_property
     def numeric(self) -> bool:
-        """Whether it has a scale, so that lines and maps may run along it."""
+        """Whether its values are numbers, so that it can be an axis of lines and maps."""
         return not any(isinstance(value, str) for value in self.values)
 
     @cached_property
     def order(self) -> np.ndarray:
-        """Places along the dimension, by increasing value; those of words as they stand."""
+        """Places along the dimension, by increasing value; those of words in their given order."""
         return np.argsort(self.values, kind="stable") if self.numeric else np.arange(len(self.values))
 
     @cached_property
@@ -66,12 +73,12 @@ class Axis:
 
     @cached_property
     def log(self) -> bool:
-        """Whether its values are spaced evenly in their logarithm rather than in themselves, over more than 10."""
+        """Whether its values are spaced evenly in their logarithm, over more than a factor of 10."""
         return self.numeric and log_spaced(np.array(self.ordered, float))
 
     @property
     def middle(self) -> tuple[int, str]:
-        """(place, which it is) of the value that stands for the axis where it is not drawn."""
+        """(place, description) of the value that the axis is held at where it is not drawn."""
         count = len(self.values)
         if count == 1:
             return 0, "its only value"
@@ -85,7 +92,7 @@ class Axis:
         return with_unit(self.text, self.unit)
 
     def stated(self, value: Any, named: bool = True) -> str:
-        """One of its values with its unit and, unless that is clear, its name."""
+        """Return one of its values with its unit and, if `named`, its name."""
         if isinstance(value, str):
             return f"{self.text}: {value}" if named else value
         text = f"{number(value / self.scale)} {self.unit if self.unit != '1' else ''}".strip()
@@ -93,93 +100,93 @@ class Axis:
         return f"{self.text}{joint}{text}" if named else text
 
 
-def label(run: Run, axis: str) -> str:
-    """An axis of a run as a figure states it, with its unit in brackets."""
-    return with_unit(*named(run, axis))
+def label(results: SweepResults, axis: str) -> str:
+    """Return the label of an axis, with its unit in brackets."""
+    return with_unit(*named(results, axis))
 
 
 def metric_label(name: str) -> str:
-    """A metric as a figure states it, with its unit in brackets."""
+    """Return the label of a metric, with its unit in brackets."""
     return with_unit(METRICS[name].label, METRICS[name].unit)
 
 
 def with_unit(text: str, unit: str) -> str:
-    """A label, and its unit in brackets where it has one."""
+    """Return a label, with its unit in brackets where it has one."""
     return f"{text} [{unit}]" if unit not in ("", "1") else text
 
 
-def named(run: Run, axis: str) -> tuple[str, str]:
-    """(an axis in words, its unit), the unit empty where there is none."""
+def named(results: SweepResults, axis: str) -> tuple[str, str]:
+    """Return (name of an axis in words, its unit), the unit empty where there is none."""
     if axis in LABELS:
         return LABELS[axis]
-    unit = "" if axis.startswith("on.") else _unit(run, axis)
+    unit = "" if axis.startswith("on.") else _unit(results, axis)
     text = axis.removeprefix("on.").replace(".", " ").replace("_", " ")
     text = text.removesuffix(" db") if unit == "dB" else text
     return " ".join(word.upper() if word.upper() in ACRONYMS else word for word in text.split()), unit
 
 
-def checked_axis(run: Run, name: str) -> str:
-    """The name of an axis of the run. Raises ValueError for another, with the nearest."""
-    if name not in run.axes:
-        raise ValueError(f"no axis {name!r} in {run.folder}{nearest(name, run.axes)}")
+def checked_axis(results: SweepResults, name: str) -> str:
+    """Return the name of an axis. Raises ValueError for an unknown one, with the nearest."""
+    if name not in results.axes:
+        raise ValueError(f"no axis {name!r} in {results.folder}{nearest(name, results.axes)}")
     return name
 
 
-def checked_metrics(run: Run, names: Sequence[str] | None) -> list[str]:
-    """The metrics asked for, or all of the run. Raises ValueError for one it has not, with the nearest."""
+def checked_metrics(results: SweepResults, names: Sequence[str] | None) -> list[str]:
+    """Return the metrics that are named, or all. Raises ValueError for an unknown one, with the nearest."""
     for name in names or ():
-        if name not in run.metrics:
-            raise ValueError(f"no metric {name!r} in {run.folder}{nearest(name, run.metrics)}")
-    return list(names or run.metrics)
+        if name not in results.metrics:
+            raise ValueError(f"no metric {name!r} in {results.folder}{nearest(name, results.metrics)}")
+    return list(names or results.metrics)
 
 
 def number(value: float) -> str:
-    """A number as people write it, to about three digits."""
+    """Return a number as text, to about three digits."""
     if value == 0 or (float(value).is_integer() and abs(value) < 1e6):
         return f"{value:.0f}"
     if 1e-3 <= abs(value) < 1e6:
         return f"{value:.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
-    return re.sub(r"e([+-])0*", lambda found: "e" + found[1].replace("+", ""), f"{value:.3g}")
+    return re.sub(r"e([+-])0*", lambda match: "e" + match[1].replace("+", ""), f"{value:.3g}")
 
 
 def cell(value: Any) -> str:
-    """A value of an axis in a table."""
+    """Return a value of an axis as a cell of a table."""
     return value if isinstance(value, str) else f"{value:.4g}" if abs(value) < 1e4 else number(value)
 
 
-def _unit(run: Run, axis: str) -> str:
-    """Unit of a field of the core, found in the class of the part that has it."""
+def _unit(results: SweepResults, axis: str) -> str:
+    """Unit of a field of the core, from the class of the part that has it."""
     *path, last = axis.split(".")
     part: Part = optics.today()
     for name in path:
         part = getattr(part, name, part)
-    kind: Any = getattr(optics, run.definition["transfer.kind"], type(part)) if path == ["transfer"] else type(part)
-    found = next((field for field in dataclasses.fields(kind) if field.name == last), None)
-    return found.metadata.get("unit", "") if found is not None else ""
+    kind: Any = getattr(optics, results.definition["transfer.kind"], type(part)) if path == ["transfer"] else type(part)
+    field = next((field for field in dataclasses.fields(kind) if field.name == last), None)
+    return field.metadata.get("unit", "") if field is not None else ""
 
 
-def axis_of(run: Run, dimension: int, name: str | None = None) -> Axis:
-    """A dimension of a run as it is drawn: by the axis of that name, or its first of numbers, or all of its words."""
-    names = run.dimensions[dimension]["axes"]
-    columns = {axis: run.definition["axes"][axis] for axis in names}
+def axis_of(results: SweepResults, dimension: int, name: str | None = None) -> Axis:
+    """Return a dimension as it is drawn: by the axis of that name, else its first of numbers, else all its words."""
+    names = results.dimensions[dimension]["axes"]
+    columns = {axis: results.definition["axes"][axis] for axis in names}
     scales = [axis for axis in names if axis not in SERIAL and not any(isinstance(v, str) for v in columns[axis])]
     distinct = [axis for axis in names if len(set(columns[axis])) == len(columns[axis])]
     scales = [axis for axis in scales if axis in distinct]
     asked, name = name, name or (scales[0] if scales else None)
-    # Only distinct values tell the points of a dimension apart.
-    if name in distinct:
-        text, unit = named(run, name)
+    # An axis with repeated values does not distinguish the points of its dimension.
+    if name is not None and name in distinct:
+        text, unit = named(results, name)
         values = [str(v) if name in SERIAL else v for v in columns[name]]
         prefix, scale = _prefix(unit, values)
-        sampled = run.dimensions[dimension]["name"] == SAMPLED
-        others = () if sampled else tuple(named(run, axis)[0] for axis in names if axis != name)
+        sampled = results.dimensions[dimension]["name"] == SAMPLED
+        others = () if sampled else tuple(named(results, axis)[0] for axis in names if axis != name)
         return Axis(name, dimension, tuple(values), text, prefix + unit, scale, others)
     values = tuple(", ".join(map(cell, row)) for row in zip(*columns.values(), strict=True))
-    return Axis(asked or names[0], dimension, values, _joined([named(run, axis)[0] for axis in names]))
+    return Axis(asked or names[0], dimension, values, _joined([named(results, axis)[0] for axis in names]))
 
 
 def _joined(names: Sequence[str]) -> str:
-    """Names of one part after each other, the part named once."""
+    """Names of fields of one part, with the part named once."""
     heads = {name.split(" ")[0] for name in names}
     rest = (
         [name.split(" ", 1)[1] for name in names[1:]] if len(heads) == 1 and all(" " in n for n in names) else names[1:]
@@ -188,7 +195,7 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def log_spaced(values: np.ndarray) -> bool:
-    """Whether rising values span more than a factor of 10 at about equal ratios, as 1, 3, 10, 30."""
+    """Return whether rising values span more than a factor of 10 at about equal ratios, as 1, 3, 10, 30."""
     if len(values) < 3 or values[0] <= 0 or values[-1] <= 10 * values[0]:
         return False
     ratios = values[1:] / values[:-1]
@@ -196,7 +203,7 @@ def log_spaced(values: np.ndarray) -> bool:
 
 
 def _prefix(unit: str, values: Sequence[Any]) -> tuple[str, float]:
-    """(prefix, factor) with which the largest of the values is a number of one to three digits."""
+    """(prefix, factor) with which the largest of the values has one to three digits before the point."""
     largest = max((abs(value) for value in values if not isinstance(value, str)), default=0)
     if unit.split("/")[0] not in PREFIXED or not largest:
         return "", 1.0

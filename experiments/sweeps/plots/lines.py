@@ -1,4 +1,4 @@
-"""Lines: one metric along one axis, with its confidence; and what all figures share: sheet, scales and colours."""
+"""Line figures, and the sheet, scales and colours that all figures of sweeps share."""
 
 import math
 import textwrap
@@ -21,10 +21,10 @@ from experiments.sweeps.subjects.metrics import METRICS
 
 COLUMNS = 4
 DECADES = 30
-"""The ratio from which a logarithmic metric is drawn so."""
+"""The ratio of largest to smallest value above which a metric that may span decades is drawn on a log axis."""
 MARKERS = ("o", "s", "D", "^", "v", "P")
 ORDERED = ListedColormap(style.plt.get_cmap("viridis")(np.linspace(0.0, 0.88, 256)))
-"""Viridis without its end, which is too pale for a line on white."""
+"""Viridis without its bright end, which is too pale for a line on white."""
 SMALL = 7.5
 LINE = 0.13
 """Height of a line of small print [inches]."""
@@ -33,17 +33,23 @@ LINE = 0.13
 def sheet(
     titles: Sequence[str], title: str, foot: str, together: str = "xy", wide: float = 5.4, high: float = 3.7
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel for each title, at most four in a row, and small print below them.
+    """Return (a figure, its panels), with a panel for each title, at most four in a row, and small print below.
 
-    together: which of x and y the panels share. wide, high: of a single panel [inches].
+    Args:
+        titles: of the panels.
+        title: of the figure.
+        foot: small print.
+        together: the axes that the panels share, of x and y.
+        wide: width of a single panel [inches].
+        high: height of a single panel [inches].
     """
     rows = math.ceil(len(titles) / COLUMNS)
     columns = math.ceil(len(titles) / rows)
     if len(titles) > 1:
         wide, high = 1.3 + 2.45 * columns, 1.2 + 2.3 * rows
     figure = style.plt.figure(figsize=(wide, high), layout="constrained")
-    said = [line for part in foot.splitlines() for line in textwrap.wrap(part, int((wide - 0.8) * 18))]
-    heights = [*[(high - 1.0) / rows] * rows, LINE * len(said) + 0.01]
+    note = [line for part in foot.splitlines() for line in textwrap.wrap(part, int((wide - 0.8) * 18))]
+    heights = [*[(high - 1.0) / rows] * rows, LINE * len(note) + 0.01]
     grid = figure.add_gridspec(rows + 1, columns, height_ratios=heights)
     panels: list[Axes] = []
     for number, text in enumerate(titles):
@@ -61,8 +67,8 @@ def sheet(
         panels.append(axes)
     below = figure.add_subplot(grid[rows, :])
     below.axis("off")
-    style.note(below, 1.0, "\n".join(said))
-    # Its height is that of its row already, and its width is no reason to make the panels narrower.
+    style.note(below, 1.0, "\n".join(note))
+    # Its row has its height already, and its width must not make the panels narrower.
     below.texts[-1].set_in_layout(False)
     figure.suptitle(
         textwrap.fill(title, int(wide * 11.5)), x=0.01, ha="left", fontweight="bold", fontsize=9.5, linespacing=1.3
@@ -71,26 +77,31 @@ def sheet(
 
 
 def outer_labels(panels: Sequence[Axes], x: str, y: str) -> None:
-    """The axes' labels, where the panels stand at the edge of the sheet."""
+    """Label the axes of the panels at the edges of the sheet."""
     for axes in panels:
-        place = axes.get_subplotspec()
-        if place.is_first_col():
+        if in_first_column(axes):
             axes.set_ylabel(upright(y))
         if axes.xaxis.get_tick_params()["labelbottom"]:
             axes.set_xlabel(x)
 
 
+def in_first_column(axes: Axes) -> bool:
+    """Return whether a panel is in the first column of its sheet."""
+    place = axes.get_subplotspec()
+    return place is not None and place.is_first_col()
+
+
 def upright(label: str) -> str:
-    """A label beside a panel, in lines no longer than the panel is high."""
+    """Return a label beside a panel, in lines no longer than the panel is high."""
     return textwrap.fill(label, 40)
 
 
 def scaled(scale: Any, axis: Axis, margin: float = 0.03, narrow: bool = False) -> None:
-    """The x or y axis of a panel after an axis of the run: spacing, limits, and ticks in its unit, few if `narrow`."""
+    """Set spacing, limits and ticks of the x or y axis of a panel for an axis of the sweep; few ticks if `narrow`."""
     values = np.array(axis.ordered, float)
     ends = np.log(values[[0, -1]]) if axis.log else values[[0, -1]]
     ends = ends + np.array([-margin, margin]) * (ends[1] - ends[0])
-    # A hair wider, or rounding would leave out a tick at the very end.
+    # Slightly wider, since rounding would otherwise leave out a tick at the end.
     low, high = np.exp(ends + np.array([-1e-9, 1e-9])) if axis.log else ends
     which = scale.axis_name
     if axis.log:
@@ -109,7 +120,7 @@ def scaled(scale: Any, axis: Axis, margin: float = 0.03, narrow: bool = False) -
 
 
 def metric_scaled(scale: Any, metric: str, values: np.ndarray) -> bool:
-    """The scale of a metric, logarithmic where its values span decades; whether it is."""
+    """Set the scale of a metric, logarithmic where its values span decades, and return whether it is."""
     low, high = np.nanmin(values), np.nanmax(values)
     if not logarithmic(metric, values):
         return False
@@ -121,7 +132,7 @@ def metric_scaled(scale: Any, metric: str, values: np.ndarray) -> bool:
 
 
 def log_ticks(scale: Any, limits: tuple[float, float], narrow: bool = False) -> None:
-    """Numbers on a logarithmic axis: where it is short of round ones, evenly spaced; where it is narrow, decades."""
+    """Set ticks of a logarithmic axis: evenly spaced ones where round ones are too few, decades if it is `narrow`."""
     style.plain_log(scale, limits)
     within = [tick for tick in scale.get_ticklocs() if limits[0] <= tick <= limits[1]]
     if len(within) < 3:
@@ -133,13 +144,13 @@ def log_ticks(scale: Any, limits: tuple[float, float], narrow: bool = False) -> 
 
 
 def logarithmic(metric: str, values: np.ndarray) -> bool:
-    """Whether values of a metric are better seen by their logarithm."""
+    """Return whether values of a metric are drawn on a logarithmic axis."""
     low, high = np.nanmin(values), np.nanmax(values)
     return METRICS[metric].logarithmic and low > 0 and high > DECADES * low
 
 
 def written(value: float) -> str:
-    """A number at a tick, with powers of ten as print has them."""
+    """Return a number as a tick label, with powers of ten typeset."""
     mantissa, _, power = labels.number(value).replace("-", "−").partition("e")
     if not power:
         return mantissa
@@ -147,8 +158,10 @@ def written(value: float) -> str:
 
 
 def colours(axis: Axis | None) -> list[Any]:
-    """One for each value: told apart, or, if they are many, in order from dark to bright."""
-    count = 1 if axis is None else len(axis.values)
+    """Return a colour for each value: distinct ones, or shades from dark to bright where there are many values."""
+    if axis is None:
+        return [style.SERIES[0]]
+    count = len(axis.values)
     if count <= len(style.SERIES):
         return list(style.SERIES[:count])
     shades = shading(axis)
@@ -158,14 +171,14 @@ def colours(axis: Axis | None) -> list[Any]:
 
 
 def shading(axis: Axis) -> Normalize:
-    """From values of an axis to shades."""
+    """Return the normalisation of an axis to shades."""
     if not axis.numeric:
         return Normalize(0, 1)
     return (LogNorm if axis.log else Normalize)(min(axis.values), max(axis.values))
 
 
 def colour_bar(figure: Figure, panels: Sequence[Axes], axis: Axis) -> None:
-    """The key to the shades of an axis."""
+    """Add the colour bar of an axis."""
     bar = figure.colorbar(ScalarMappable(shading(axis), ORDERED), ax=list(panels), label=upright(axis.label), pad=0.02)
     bar.ax.grid(False)
     scaled(bar.ax.yaxis, axis, margin=0.0)
@@ -173,8 +186,8 @@ def colour_bar(figure: Figure, panels: Sequence[Axes], axis: Axis) -> None:
 
 
 def lines(view: View, metric: str) -> Figure:
-    """A metric along x, a line for each value of `by`, a panel for each of `panel`."""
-    x, by, panels = view.axis("x"), view.axis("by"), view.panels()
+    """Draw a metric along x, with a line for each value of `by` and a panel for each value of `panel`."""
+    x, by, panels = view.required("x"), view.axis("by"), view.panels()
     mean, half = view.cut(metric, ("x", "by", "panel"))
     foot = view.small_print([metric], "band")
     title = view.title(METRICS[metric].label)
@@ -190,7 +203,7 @@ def lines(view: View, metric: str) -> Figure:
         sheets[0].set_ylim(*_limits(mean, half))
     outer_labels(sheets, x.label, labels.metric_label(metric))
     if by is not None:
-        _named_lines(figure, sheets, by, hues, mean[:, :, panels[0][1]])
+        _label_lines(figure, sheets, by, hues, mean[:, :, panels[0][1]])
     return figure
 
 
@@ -203,14 +216,14 @@ def _line(axes: Axes, x: np.ndarray, mean: np.ndarray, half: np.ndarray, hue: An
 
 
 def _limits(mean: np.ndarray, half: np.ndarray) -> tuple[float, float]:
-    """Of a logarithmic axis: the bands are inside, but for those that reach nothing."""
+    """Limits of a logarithmic axis that hold the bands, except where a band reaches zero."""
     low, high = np.where(np.isfinite(half), mean - half, mean), np.where(np.isfinite(half), mean + half, mean)
     least, most = max(np.nanmin(low), np.nanmin(mean) / 3), np.nanmax(high)
     return least / (most / least) ** 0.04, most * (most / least) ** 0.04
 
 
-def _named_lines(figure: Figure, sheets: Sequence[Axes], by: Axis, hues: Sequence[Any], mean: np.ndarray) -> None:
-    """Says which line is which: at their ends where there is room, else beside the panels."""
+def _label_lines(figure: Figure, sheets: Sequence[Axes], by: Axis, hues: Sequence[Any], mean: np.ndarray) -> None:
+    """Label the lines at their ends where there is room, else by a legend beside the panels."""
     if len(sheets) == 1 and (places := _ends(sheets[0], mean)) is not None:
         axes = sheets[0]
         for value, hue, (end, at) in zip(by.ordered, hues, places, strict=True):
@@ -234,7 +247,7 @@ def _named_lines(figure: Figure, sheets: Sequence[Axes], by: Axis, hues: Sequenc
 
 
 def legend(figure: Figure, by: Axis, hues: Sequence[Any], markers: Sequence[str], ls: str) -> None:
-    """The key to the colours, beside the panels."""
+    """Add the legend of the colours beside the panels."""
     keys = [
         Line2D(
             [], [], color=hue, marker=markers[number % len(markers)], ls=ls, ms=4, label=by.stated(value, named=False)
@@ -246,7 +259,7 @@ def legend(figure: Figure, by: Axis, hues: Sequence[Any], markers: Sequence[str]
 
 
 def _ends(axes: Axes, mean: np.ndarray) -> list[tuple[float, float]] | None:
-    """(height of each line's end, height of its label) as shares of the panel; None where they lie too close."""
+    """(height of each line's end, height of its label) as shares of the panel; None where they are too close."""
     last = [line[np.isfinite(line)][-1:] for line in mean.T]
     if any(not len(end) for end in last) or not np.all(np.isfinite(mean[-1])):
         return None
@@ -268,5 +281,5 @@ def _ends(axes: Axes, mean: np.ndarray) -> list[tuple[float, float]] | None:
 
 
 def _short(value: float) -> bool:
-    """Whether it is written in a few characters and means the same."""
+    """Whether a number is exact in a few characters."""
     return math.isclose(float(f"{value:.2g}"), value) or (float(value).is_integer() and abs(value) < 1e4)

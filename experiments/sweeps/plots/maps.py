@@ -1,4 +1,4 @@
-"""The map: one metric over two axes, filled, with labelled lines of equal value, a panel for each value of a third."""
+"""Maps: one metric over two axes, filled, with labelled contours, and a panel for each value of a third axis."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ PALE = 0.25
 
 
 def map(view: View, metric: str) -> Figure:
-    """A metric over x and y; grey and hatched where it is not computed yet."""
-    x, y = view.axis("x"), view.axis("y")
+    """Draw a metric over x and y; grey and hatched where it is not computed yet."""
+    x, y = view.required("x"), view.required("y")
     mean, _ = view.cut(metric, ("y", "x", "panel"))
     panels = [(text, place) for text, place in view.panels() if np.any(np.isfinite(mean[:, :, place]))]
     dotted = mean[:, :, 0].size <= MOST_DOTS
@@ -35,15 +35,15 @@ def map(view: View, metric: str) -> Figure:
     more += ["panels without any point left out"] if len(panels) < len(view.panels()) else []
     foot = view.small_print([metric], more=more)
     figure, sheets = lines.sheet([text for text, _ in panels], view.title(METRICS[metric].label), foot)
-    shown = mean[:, :, [place for _, place in panels]]
-    norm, levels = _norm(metric, shown), _levels(metric, shown)
+    field = mean[:, :, [place for _, place in panels]]
+    norm, levels = _norm(metric, field), _levels(metric, field)
     for number, axes in enumerate(sheets):
         axes.patch.set(facecolor="#ececec", hatch="////", edgecolor="#bdbdbd", linewidth=0)
         lines.scaled(axes.xaxis, x, margin=0.0, narrow=len(sheets) > 1)
         lines.scaled(axes.yaxis, y, margin=0.0)
-        _fill(axes, x, y, shown[:, :, number], norm, levels, _map_of(metric))
+        _fill(axes, x, y, field[:, :, number], norm, levels, _colour_map(metric))
         if dotted:
-            _dots(axes, x, y, shown[:, :, number])
+            _dots(axes, x, y, field[:, :, number])
     lines.outer_labels(sheets, x.label, y.label)
     _bar(figure, sheets, metric, norm, levels)
     figure.draw_without_rendering()
@@ -53,13 +53,13 @@ def map(view: View, metric: str) -> Figure:
 
 
 def _thin(axes: Axes) -> None:
-    """Takes away the labels of lines that would lie over one another or over the edge."""
-    frame, kept = axes.get_window_extent(), []
+    """Remove the labels of contours that overlap each other or the frame."""
+    frame, boxes = axes.get_window_extent(), []
     for text in [text for text in axes.texts if text.get_text()]:
         box = text.get_window_extent().padded(1)
         inside = frame.x0 < box.x0 and box.x1 < frame.x1 and frame.y0 < box.y0 and box.y1 < frame.y1
-        if inside and not any(box.overlaps(other) for other in kept):
-            kept.append(box)
+        if inside and not any(box.overlaps(other) for other in boxes):
+            boxes.append(box)
         else:
             text.remove()
 
@@ -69,7 +69,7 @@ def _fill(axes: Axes, x: Axis, y: Axis, field: np.ndarray, norm: Normalize, leve
     fine_x, fine_y, fine = _refined(x, y, field, log=isinstance(norm, LogNorm))
     if np.any(np.isfinite(fine)):
         fill = axes.contourf(fine_x, fine_y, fine, levels=_steps(norm), norm=norm, cmap=shades, extend="both")
-        # Otherwise white seams show between the shades in vector formats.
+        # Without edges of their own colour, the shades have white seams in vector formats.
         fill.set_edgecolor("face")
         inside = [level for level in levels if np.nanmin(fine) < level < np.nanmax(fine)]
         if inside:
@@ -90,13 +90,13 @@ def _contours(axes: Axes, x: np.ndarray, y: np.ndarray, field: np.ndarray, level
 
 
 def _refined(x: Axis, y: Axis, field: np.ndarray, log: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(x, y, field) on a finer grid, straight between points as the axes and the shades have it."""
+    """(x, y, field) on a finer grid, interpolated linearly on the scales of the axes and of the shades."""
     ways = [np.log if axis.log else np.asarray for axis in (y, x)]
     grid = [way(np.array(axis.ordered, float)) for way, axis in zip(ways, (y, x), strict=True)]
     fine = [np.interp(np.arange(0, len(g) - 1 + 1e-9, 1 / FINE), np.arange(len(g)), g) for g in grid]
-    found = RegularGridInterpolator(grid, np.log(field) if log else field)(tuple(np.meshgrid(*fine, indexing="ij")))
+    refined = RegularGridInterpolator(grid, np.log(field) if log else field)(tuple(np.meshgrid(*fine, indexing="ij")))
     back_y, back_x = (np.exp(f) if axis.log else f for f, axis in zip(fine, (y, x), strict=True))
-    return back_x, back_y, np.exp(found) if log else found
+    return back_x, back_y, np.exp(refined) if log else refined
 
 
 def _norm(metric: str, values: np.ndarray) -> Normalize:
@@ -114,31 +114,31 @@ def _steps(norm: Normalize) -> np.ndarray:
 
 
 def _levels(metric: str, values: np.ndarray) -> np.ndarray:
-    """Round values for the lines, some six to nine."""
+    """Round values for the contours, some six to nine."""
     low, high = np.nanmin(values), np.nanmax(values)
     if high - low <= FLAT * abs(high):
         return np.array([])
     if not lines.logarithmic(metric, values):
-        found = MaxNLocator(8).tick_values(low, high)
+        ticks = MaxNLocator(8).tick_values(low, high)
     else:
         decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         steps = next(s for most, s in ((2.5, (1, 2, 5)), (5, (1, 3)), (np.inf, (1,))) if np.log10(high / low) < most)
-        found = np.array([step * 10.0**decade for decade in decades for step in steps])
-    return found[(found > low) & (found < high)]
+        ticks = np.array([step * 10.0**decade for decade in decades for step in steps])
+    return ticks[(ticks > low) & (ticks < high)]
 
 
-def _map_of(metric: str) -> ListedColormap:
-    """Cividis, paler so that lines show on it; the better, the brighter."""
+def _colour_map(metric: str) -> ListedColormap:
+    """Cividis, blended with white so that contours show; better values are brighter."""
     name = "cividis_r" if METRICS[metric].better == "less" else "cividis"
     shades = style.plt.get_cmap(name)(np.linspace(0, 1, 256))
     return ListedColormap(PALE + (1 - PALE) * shades)
 
 
 def _bar(figure: Figure, sheets: list[Axes], metric: str, norm: Normalize, levels: np.ndarray) -> None:
-    shades = style.plt.cm.ScalarMappable(norm, _map_of(metric))
+    shades = style.plt.cm.ScalarMappable(norm, _colour_map(metric))
     bar = figure.colorbar(shades, ax=sheets, label=lines.upright(labels.metric_label(metric)), pad=0.02)
     bar.ax.grid(False)
-    ticks = levels if len(levels) else [np.mean([norm.vmin, norm.vmax])]
+    ticks = levels.tolist() or [float(norm.inverse(0.5))]
     bar.ax.yaxis.set_major_locator(FixedLocator(ticks))
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: lines.written(value)))
     bar.ax.yaxis.set_minor_formatter(NullFormatter())

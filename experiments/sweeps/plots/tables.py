@@ -1,4 +1,4 @@
-"""A run in words: what it is of and how far it is, and its points as a text table."""
+"""The results of a sweep as text: subject, progress and basis, and a table of the points."""
 
 import math
 from collections.abc import Sequence
@@ -7,24 +7,24 @@ from pathlib import Path
 import numpy as np
 
 from experiments.common import reporting
+from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.plots import labels
-from experiments.sweeps.running.results import Run
 from experiments.sweeps.subjects.metrics import METRICS
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 
 NOTHING = 1e-9
-"""A relative interval that is the rounding of equal figures."""
+"""A relative interval below this is rounding error of equal values."""
 
 
-def core(run: Run) -> str:
-    """Where the sweep starts; empty where nobody gave it a name."""
-    return Path(run.definition["name"]).stem.replace("_", " ") if run.definition.get("name") else ""
+def core(results: SweepResults) -> str:
+    """Return the name of the core; empty where it has none."""
+    return Path(results.definition["name"]).stem.replace("_", " ") if results.definition.get("name") else ""
 
 
-def subject(run: Run) -> str:
-    """What was run, in a few words; what the sweep varies of it is left out."""
-    on = {name: value for name, value in run.definition["on"].items() if f"on.{name}" not in run.axes}
+def subject(results: SweepResults) -> str:
+    """Return the subject in a few words, without the fields that the sweep varies."""
+    on = {name: value for name, value in results.definition["on"].items() if f"on.{name}" not in results.axes}
     if on["kind"] == "text":
         model = (Path(on["model"]).stem or DEFAULT_MODEL) if "model" in on else "models"
         return f"{model} on {Path(on['text']).name}" if "text" in on else model
@@ -32,31 +32,31 @@ def subject(run: Run) -> str:
     return f"{on.get('vectors', 'several')} vectors through a {size} matrix"
 
 
-def priced(run: Run) -> str:
-    """What the bill is of where that is not what was run; empty where it is."""
-    on = run.definition["on"]
-    if not on.get("priced_as") or "on.priced_as" in run.axes:
+def priced(results: SweepResults) -> str:
+    """Return the function that is billed where it is not the one that is run; else empty."""
+    on = results.definition["on"]
+    if not on.get("priced_as") or "on.priced_as" in results.axes:
         return ""
     return f"bill of {on['priced_as'].replace('_', ' ')}, prompt of {on['prompt']} tokens"
 
 
-def rests_on(run: Run) -> str:
-    """What the bills rest on, by the first group of points; empty where nothing is billed."""
-    found = [run.manifest[name] for name in run.manifest if name.startswith("bill of group ")]
-    if not found:
+def bill_statements(results: SweepResults) -> str:
+    """Return the statements of the bill of the first group of points; empty where nothing is billed."""
+    bills = [results.manifest[name] for name in results.manifest if name.startswith("bill of group ")]
+    if not bills:
         return ""
-    several = f" (the first of {len(found)} structures)" if any(other != found[0] for other in found) else ""
-    return f"bill{several}, {'; '.join(found[0])}"
+    several = f" (the first of {len(bills)} structures)" if any(other != bills[0] for other in bills) else ""
+    return f"bill{several}, {'; '.join(bills[0])}"
 
 
 def plus_minus(mean: float, half: float) -> str:
-    """A mean and half its interval, to two digits of the latter; the mean alone where that is unknown or nothing."""
+    """Return a mean and half its interval, to two digits of the latter; the mean alone if that is unknown or zero."""
     if not math.isfinite(mean):
         return "-"
     if not math.isfinite(half) or half <= NOTHING * abs(mean):
         return f"{mean:.4g}"
     largest = math.floor(math.log10(max(abs(mean), half)))
-    # Beyond this plain digits are harder to read than a power of ten.
+    # Beyond these limits a power of ten is easier to read than plain digits.
     power = 0 if -4 <= largest < 6 else largest
     mean, half = mean / 10.0**power, half / 10.0**power
     places = max(1 - math.floor(math.log10(half)), 0)
@@ -64,56 +64,62 @@ def plus_minus(mean: float, half: float) -> str:
     return f"({text})e{power}" if power else text
 
 
-def heading(run: Run) -> str:
-    """Lines: what was run, at how many points, how often, how far it is; what is measured, when and where; what the
-    bills rest on."""
-    done, trials = run.progress
-    on = run.definition["on"]
+def heading(results: SweepResults) -> str:
+    """Return lines of subject, points, draws and progress; of metrics and sessions; and of the basis of the bills."""
+    done, trials = results.progress
+    on = results.definition["on"]
     windows = f", {on['windows']} windows of {on['window_tokens']} tokens" if on["kind"] == "text" else ""
-    keys = run.definition["keys"]
+    keys = results.definition["keys"]
     draws = "1 draw of the noise" if keys == 1 else f"{keys} draws of the noise"
-    of = f", core {core(run)}" if core(run) else ""
-    first = f"{subject(run)}{windows}{of}: {run.points} points × {draws}, {done} of {trials} trials done"
-    metrics = ", ".join(METRICS[name].label for name in run.metrics)
-    bill = f"\n{text[:1].upper()}{text[1:]}" if (text := rests_on(run)) else ""
-    return f"{first}\n{metrics}; {_sessions(run)}{bill}"
+    of = f", core {core(results)}" if core(results) else ""
+    first = f"{subject(results)}{windows}{of}: {results.points} points × {draws}, {done} of {trials} trials done"
+    metrics = ", ".join(METRICS[name].label for name in results.metrics)
+    bill = f"\n{text[:1].upper()}{text[1:]}" if (text := bill_statements(results)) else ""
+    return f"{first}\n{metrics}; {_sessions(results)}{bill}"
 
 
-def table(run: Run, metrics: Sequence[str] | None = None, confidence: float = 0.68, most: int = 40) -> str:
-    """A row for each point: its axes, and of each metric the mean ± half the confidence interval.
+def table(results: SweepResults, metrics: Sequence[str] | None = None, confidence: float = 0.68, most: int = 40) -> str:
+    """Return a row per point: its axes, and the mean ± half the confidence interval of each metric.
 
-    Of more than `most` points the first and the last are shown. Raises ValueError for a metric the run has not.
+    Args:
+        results: the results.
+        metrics: names of metrics; all unless given.
+        confidence: of the intervals.
+        most: largest number of rows; of more points the first and the last are shown.
+
+    Raises:
+        ValueError: if the results lack a metric. The message names the nearest.
     """
-    metrics = labels.checked_metrics(run, metrics)
-    estimates = {name: run.estimate(name, confidence) for name in metrics}
-    axes = {name: run.axis(name).tolist() for name in run.axes}
-    shown = _shown(run.points, most)
-    header = [labels.with_unit(name, labels.named(run, name)[1]) for name in axes]
+    metrics = labels.checked_metrics(results, metrics)
+    estimates = {name: results.estimate(name, confidence) for name in metrics}
+    axes = {name: results.axis(name).tolist() for name in results.axes}
+    shown = _shown(results.points, most)
+    header = [labels.with_unit(name, labels.named(results, name)[1]) for name in axes]
     rows = [[*(header or ["point"]), *(labels.with_unit(name, METRICS[name].unit) for name in metrics)]]
     for point in shown:
         values = [labels.cell(column[point]) for column in axes.values()] or [str(point)]
         rows.append([*values, *(plus_minus(e.mean[point], e.half[point]) for e in estimates.values())])
     lines = reporting.table(rows).splitlines()
-    if hidden := run.points - len(shown):
+    if hidden := results.points - len(shown):
         # Below the header and its rule.
         lines.insert(2 + (len(shown) + 1) // 2, f"... {hidden} more; `export` writes all")
     return "\n".join(lines)
 
 
 def _shown(points: int, most: int) -> list[int]:
-    """Points by number: all, or `most` of them from both ends."""
+    """Numbers of the points shown: all, or `most` of them from both ends."""
     if points <= most:
         return list(range(points))
     return [*range((most + 1) // 2), *range(points - most // 2, points)]
 
 
-def _sessions(run: Run) -> str:
-    where = [f"{session['began'][:10]} on {session['device']}" for session in run.sessions]
+def _sessions(results: SweepResults) -> str:
+    where = [f"{session['began'][:10]} on {session['device']}" for session in results.sessions]
     distinct = list(dict.fromkeys(where))
     several = f"{len(where)} sessions, " if len(where) > 1 else ""
     return several + "; ".join(distinct[:3]) + ("; ..." if len(distinct) > 3 else "")
 
 
-def unknown(estimate_half: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Where an interval is unknown or nothing."""
-    return ~np.isfinite(estimate_half) | (estimate_half <= NOTHING * np.abs(mean))
+def unknown(half: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return where an interval is unknown or zero."""
+    return ~np.isfinite(half) | (half <= NOTHING * np.abs(mean))

@@ -1,4 +1,4 @@
-"""What a sweep can measure: name, unit, and where it comes from."""
+"""The metrics of sweeps: name, unit and source."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -17,10 +17,15 @@ Source = Literal["score", "readings", "bill", "core"]
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """label, unit: as axes of figures state them. source: "score", the subject's own comparison with the exact result;
-    "readings", what the emulation saw on the way, at the price of an exact product beside; "bill", energy; "core".
+    """One metric.
 
-    better: whether less or more of it is; logarithmic: whether its values span decades.
+    Attributes:
+        label: as axes of figures state it.
+        unit: as axes of figures state it; "1" where there is none.
+        source: "score", the subject's comparison with the exact result; "readings", diagnostics of the emulation, which
+            cost an exact product beside each emulated one; "bill", energy; "core", the core alone.
+        better: whether less or more is better; empty where neither is.
+        logarithmic: whether its values may span decades.
     """
 
     label: str
@@ -54,7 +59,7 @@ METRICS = {
 
 
 def check(names: Sequence[str], offered: Sequence[str], subject: str) -> None:
-    """Raises ValueError for an unknown metric, one named twice, none at all, or one that `subject` cannot give."""
+    """Raise ValueError for an unknown metric, one named twice, none at all, or one that `subject` does not offer."""
     if not names:
         raise ValueError(f"metrics is empty: there are {', '.join(METRICS)}")
     for name in names:
@@ -67,17 +72,17 @@ def check(names: Sequence[str], offered: Sequence[str], subject: str) -> None:
 
 
 def needs(names: Sequence[str], source: Source) -> bool:
-    """Whether one of the metrics comes from there."""
+    """Return whether one of the metrics is of a source."""
     return any(METRICS[name].source == source for name in names)
 
 
 def of_readings(names: Sequence[str], seen: Diagnostics) -> dict[str, jax.Array]:
-    """Those of the metrics that the readings hold, summed over sites and layers beforehand."""
+    """Return the metrics of diagnostics that are summed over sites and layers."""
     return {name: jnp.asarray(getattr(seen, name)()) for name in names if METRICS[name].source == "readings"}
 
 
 def of_bill(names: Sequence[str], bill: optics.Bill, tokens: int) -> dict[str, jax.Array]:
-    """Those of the metrics that the bill of one call on `tokens` tokens holds."""
+    """Return the metrics of the bill of one call on `tokens` tokens."""
     values = {
         "fj_per_mac": bill.per_mac * 1e15,
         "joules_per_token": bill.total / tokens,
@@ -88,10 +93,10 @@ def of_bill(names: Sequence[str], bill: optics.Bill, tokens: int) -> dict[str, j
 
 
 def of_core(names: Sequence[str], core: optics.TensorCore) -> dict[str, jax.Array]:
-    """Those of the metrics that follow from the core alone."""
+    """Return the metrics of the core alone."""
     return {name: jnp.asarray(optics.photons_per_mac(core)) for name in names if name == "photons_per_mac"}
 
 
 def better_first(name: str, values: np.ndarray) -> np.ndarray:
-    """The values with their sign changed where more is better, so that less always is."""
+    """Return the values with their sign changed where more is better, so that less is better."""
     return -values if METRICS[name].better == "more" else values

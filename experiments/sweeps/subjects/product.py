@@ -1,4 +1,4 @@
-"""One product of Gaussian numbers, as what a sweep runs."""
+"""One product of Gaussian numbers, as the subject of a sweep."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import optics
-from experiments.common import options
+from experiments.common.options import check_integer, check_seed
 from experiments.sweeps.subjects import drive, metrics
 from experiments.sweeps.subjects.subject import digest
 
@@ -19,9 +19,13 @@ MOST_NUMBERS = 2**32
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Product:
-    """One layer: `vectors` Gaussian vectors through a Gaussian matrix of rows x columns, drawn once with `data_seed`.
+    """Gaussian vectors through a Gaussian matrix, both clipped at four sigma. In the bill a token is a vector.
 
-    Both are cut at four sigma. A token, in its bill, is a vector.
+    Attributes:
+        rows: rows of the matrix, the length of a vector.
+        columns: columns of the matrix.
+        vectors: number of vectors.
+        data_seed: seed of vectors and matrix.
     """
 
     rows: int = 1024
@@ -40,13 +44,13 @@ class Product:
 
     def check(self) -> None:
         for name in ("rows", "columns", "vectors"):
-            options.whole(f"on.{name}", getattr(self, name), 1, MOST_SIZE)
+            check_integer(f"on.{name}", getattr(self, name), 1, MOST_SIZE)
         if self.rows * self.columns > MOST_NUMBERS or self.vectors * max(self.rows, self.columns) > MOST_NUMBERS:
             raise ValueError(
                 f"on.rows = {self.rows}, on.columns = {self.columns}, on.vectors = {self.vectors} make arrays of more "
                 f"than {MOST_NUMBERS:g} numbers"
             )
-        options.seed("on.data_seed", self.data_seed)
+        check_seed("on.data_seed", self.data_seed)
 
     def load(self) -> "LoadedProduct":
         return LoadedProduct(self)
@@ -69,10 +73,12 @@ class LoadedProduct:
         self.samples = subject.samples
         self.program = "product"
 
-    def score(self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]) -> Any:
+    def score(
+        self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]
+    ) -> dict[str, jax.Array]:
         x, w = operands
         own = jax.random.fold_in(key, number)
-        values = {}
+        values: dict[str, jax.Array] = {}
         if metrics.needs(names, "readings"):
             y, seen = core.observe(x, w, key=own)
             values |= metrics.of_readings(names, seen)
@@ -85,7 +91,7 @@ class LoadedProduct:
 
     def drive(self, core: optics.TensorCore) -> drive.Drive:
         x, w = self.operands
-        return drive.measured(core, _product, [(w, x)])
+        return drive.measure_drive(core, _product, [(w, x)])
 
     def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:
         return optics.price(core, self.sites, readings=drives), self.subject.vectors

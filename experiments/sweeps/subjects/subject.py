@@ -1,4 +1,4 @@
-"""What a sweep asks of the thing that it runs on each core, against its exact self."""
+"""The interface of a subject: what a sweep runs on each core, with its scores against exact arithmetic."""
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
@@ -11,55 +11,87 @@ from experiments.sweeps.subjects.drive import Drive
 
 
 class Subject(Protocol):
-    """What a sweep asks of the thing that it runs; its fields are static, and may be axes under the name `on.FIELD`.
+    """A subject by its description: a dataclass whose fields are static, and may be axes under the name `on.FIELD`.
 
-    offered: the metrics it gives, apart from those of bill and core; samples: how many figures one run gives of each,
-    as a text has windows.
+    Attributes:
+        offered: the metrics that it gives, apart from those of bill and core.
+        samples: number of values that one run gives of each metric, as a text has windows.
     """
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     offered: ClassVar[Sequence[str]]
 
     @property
     def samples(self) -> int: ...
 
     def check(self) -> None:
-        """Raises ValueError or FileNotFoundError for what cannot be, before anything is loaded."""
+        """Raise ValueError or FileNotFoundError for a field out of range, before anything is loaded."""
+        ...
 
     def load(self) -> "LoadedSubject":
-        """Everything that a run needs, in memory."""
+        """Return the subject with its data in memory."""
+        ...
 
     def describe(self) -> Mapping[str, Any]:
-        """The fields, as a manifest states them."""
+        """Return the fields as a manifest states them."""
+        ...
 
 
 class LoadedSubject(Protocol):
-    """A subject in memory. operands: arrays, the same for all cores; macs: of one run; samples: figures it gives.
+    """A subject with its data in memory.
 
-    program: what, beside shapes of operands, distinguishes the compiled function from that of another subject.
-    drive_of: what its mean drive is of, where its bill is of something else; else empty.
+    Attributes:
+        operands: arrays, the same for all cores.
+        macs: multiply-accumulates of one run.
+        samples: number of values that one run gives of each metric.
+        program: what distinguishes its compiled function from that of another subject, beside shapes of operands.
+        drive_of: the function that its mean drive is measured on where its bill is of another; else empty.
     """
 
-    operands: Any
-    macs: float
-    samples: int
-    program: Hashable
-    drive_of: str
+    @property
+    def operands(self) -> Any: ...
 
-    def score(self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]) -> Any:
-        """Metrics by name, each [samples], of one run on a core: the noise is that of `key` and `number`, uint32."""
+    @property
+    def macs(self) -> float: ...
+
+    @property
+    def samples(self) -> int: ...
+
+    @property
+    def program(self) -> Hashable: ...
+
+    @property
+    def drive_of(self) -> str: ...
+
+    def score(
+        self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]
+    ) -> Mapping[str, jax.Array]:
+        """Return metrics by name, each [samples], of one run on a core.
+
+        Args:
+            core: the core.
+            key: noise key of the sweep.
+            number: number of the draw, uint32, which is folded into the key.
+            operands: `operands`, or tracers in their place.
+            names: the metrics wanted.
+        """
+        ...
 
     def drive(self, core: optics.TensorCore) -> Drive:
-        """The mean drive of its inputs on the structure of a core, with exact arithmetic."""
+        """Return the mean drive of its inputs on the structure of a core, with exact arithmetic."""
+        ...
 
     def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:
-        """(the bill of a call, its tokens); drives: those that were measured by site, or none."""
+        """Return (the bill of one call, its tokens), for mean drives by site where they were measured."""
+        ...
 
     def digest(self) -> str:
-        """Of the data and the function: what results depend on beside the core."""
+        """Return a digest of the data and the function: all that results depend on beside the core."""
+        ...
 
 
 def digest(*parts: str | bytes) -> str:
-    """Of all parts of a subject's data."""
+    """Return a digest of all parts of a subject's data."""
     whole = hashlib.sha256()
     for part in parts:
         whole.update(part.encode() if isinstance(part, str) else part)

@@ -1,4 +1,4 @@
-"""A language model on windows of text, as what a sweep runs."""
+"""A language model on windows of text, as the subject of a sweep."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,25 +12,30 @@ import numpy as np
 import models
 import optics
 from electronics.part import nearest
-from experiments.common import options
 from experiments.common.agreement import Agreement, agreement
+from experiments.common.options import check_integer, short_repr
 from experiments.common.workload import Workload, shapes_named
 from experiments.sweeps.subjects import drive, metrics
 from experiments.sweeps.subjects.subject import digest
 from optics.datapath.diagnostics import total
 
-TOKENS_A_CALL = 1024
+TOKENS_PER_CALL = 1024
 MOST_TOKENS = 10**6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Text:
-    """A language model on the first windows of a text, each window of which is a sample.
+    """A language model on the first windows of a text. Each window is a sample.
 
-    Windows of up to 1,024 tokens together share a forward pass, unless something is read from its inside.
+    Windows of up to 1,024 tokens in all share a forward pass, unless a metric needs its diagnostics.
 
-    model: a GGUF file of Llama architecture; empty for SmolLM2-135M-Instruct, which is fetched. text: a named text or
-    a file. priced_as: the shapes by name whose prefill of `prompt` tokens is billed; empty for the model's own windows.
+    Attributes:
+        text: a named text or a file.
+        model: a GGUF file of Llama architecture; empty for SmolLM2-135M-Instruct, which is fetched.
+        windows: number of windows.
+        window_tokens: tokens in a window.
+        priced_as: name of the shapes whose prefill is billed; empty for the model's own windows.
+        prompt: tokens of that prefill.
     """
 
     text: str = "owt_5"
@@ -52,10 +57,10 @@ class Text:
 
     def check(self) -> None:
         for name, least in (("windows", 1), ("window_tokens", 2), ("prompt", 1)):
-            options.whole(f"on.{name}", getattr(self, name), least, MOST_TOKENS)
+            check_integer(f"on.{name}", getattr(self, name), least, MOST_TOKENS)
         for name in ("text", "model", "priced_as"):
             if not isinstance(getattr(self, name), str):
-                raise ValueError(f"on.{name} = {options.shown(getattr(self, name))} must be a word in quotes")
+                raise ValueError(f"on.{name} = {short_repr(getattr(self, name))} must be a word in quotes")
         if self.text not in models.text_names() and not Path(self.text).is_file():
             raise FileNotFoundError(
                 f"on.text = {self.text!r} is no file{nearest(self.text, list(models.text_names()))}"
@@ -75,15 +80,12 @@ class Text:
 
 
 class LoadedText:
-    """A model, its windows, and the logits [windows, tokens, vocabulary] of its exact self."""
+    """A model, its windows, and its exact logits [windows, tokens, vocabulary]."""
 
     def __init__(self, subject: Text, checkpoint: models.Checkpoint, windows: np.ndarray):
         self.subject, self.checkpoint = subject, checkpoint
         tokens = jnp.asarray(windows)
-        exact = jax.jit(
-            lambda params, tokens: jax.lax.map(lambda one: checkpoint.forward(params, one[None])[0], tokens)
-        )
-        reference = exact(checkpoint.params, tokens)
+        reference = jax.jit(self._exact)(checkpoint.params, tokens)
         nll = jnp.mean(models.next_token_losses(reference, tokens), axis=1)
         self.operands = (checkpoint.params, tokens, reference, nll)
         self._windows = windows
@@ -95,39 +97,41 @@ class LoadedText:
         self.samples = subject.windows
         self.program = ("text", str(checkpoint.config), str(config), str(self.workload))
 
-    def score(self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]) -> Any:
+    def score(
+        self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]
+    ) -> dict[str, jax.Array]:
         params, *windows = operands
-        made = core.prepare()
+        realized = core.prepare()
         observe = metrics.needs(names, "readings")
         run = optics.emulate(self._scores, diagnostics=observe)
-        together = 1 if observe else _together(self.subject.windows, self.subject.window_tokens)
+        together = 1 if observe else _windows_per_call(self.subject.windows, self.subject.window_tokens)
         calls = self.subject.windows // together
 
-        def call(turn):
-            part, tokens, reference, exact = turn
+        def call(inputs):
+            part, tokens, reference, exact = inputs
             own = jax.random.fold_in(key, number * np.uint32(calls) + part)
-            found = run(made, own, params, tokens, reference)
-            score, seen = found if observe else (found, None)
+            returned = run(realized, own, params, tokens, reference)
+            score, seen = returned if observe else (returned, None)
             values = {**score._asdict(), "delta_nll": score.nll - exact}
             if seen is not None:
                 values |= {name: v[None] for name, v in metrics.of_readings(names, total(list(seen.values()))).items()}
             return {name: value for name, value in values.items() if name in names}
 
         parts = [array.reshape(calls, together, *array.shape[1:]) for array in windows]
-        found = jax.lax.map(call, (jnp.arange(calls, dtype=jnp.uint32), *parts))
-        return {name: value.reshape(-1) for name, value in found.items()}
+        values = jax.lax.map(call, (jnp.arange(calls, dtype=jnp.uint32), *parts))
+        return {name: value.reshape(-1) for name, value in values.items()}
 
     def _exact(self, params: Any, tokens: jax.Array) -> jax.Array:
         return jax.lax.map(lambda one: self.checkpoint.forward(params, one[None])[0], tokens)
 
     def _scores(self, params: Any, tokens: jax.Array, reference: jax.Array) -> Agreement:
-        """Of windows in one forward pass, each for itself."""
+        """Agreement of each of several windows in one forward pass."""
         logits = self.checkpoint.forward(params, tokens)
         return jax.vmap(agreement)(logits[:, None], reference[:, None], tokens[:, None])
 
     def drive(self, core: optics.TensorCore) -> drive.Drive:
         params, tokens, *_ = self.operands
-        return drive.measured(core, self.checkpoint.forward, ((params, window[None]) for window in tokens))
+        return drive.measure_drive(core, self.checkpoint.forward, ((params, window[None]) for window in tokens))
 
     def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:
         own = {} if self.subject.priced_as else drives
@@ -137,7 +141,7 @@ class LoadedText:
         return digest(self.checkpoint.sha256, self._windows.tobytes())
 
 
-def _together(windows: int, tokens: int) -> int:
-    """How many windows share a forward pass: a mask is set once for all of them, while memory grows with each."""
-    most = max(TOKENS_A_CALL // tokens, 1)
+def _windows_per_call(windows: int, tokens: int) -> int:
+    """Number of windows that share a forward pass: the masks are loaded once for all, and memory grows with each."""
+    most = max(TOKENS_PER_CALL // tokens, 1)
     return max(number for number in range(1, min(most, windows) + 1) if windows % number == 0)

@@ -104,7 +104,7 @@ def test_every_number_of_a_workload_has_a_source():
         workload_named("asistant")
 
 
-def test_the_program_writes_all(tmp_path, capsys):
+def test_program_writes_summary_and_figures(tmp_path, drawn, capsys):
     arguments = [
         "serve",
         "--model",
@@ -123,9 +123,42 @@ def test_the_program_writes_all(tmp_path, capsys):
     wanted = {"prefill", "decode", "batch", "ttft_s", "tpot_s", "tokens_per_s", "j_per_token"}
     assert wanted <= set(row) and set(row["j_per_token"]) == {"nominal", "low", "high"}
     assert "watts" not in summary["assumed"]["h100"] and summary["assumed"]["groq"]
-    for name in ("serve", "serve_joules"):
-        assert (tmp_path / f"{name}.png").stat().st_size > 20_000
+    for name in ("serve", "serve_joules", "serve_shift"):
+        assert (tmp_path / f"{name}.png").is_file() and (tmp_path / f"{name}.pdf").is_file()
+    assert_latency_panels(drawn["serve"], summary)
+    assert_joule_bars(drawn["serve_joules"], summary)
+    assert drawn["serve_overtake"].axes[0].get_xlabel() == "fJ per MAC on light, at the plug"
     assert "best single machine" in capsys.readouterr().out
+
+
+def name_of(row):
+    if row["prefill"] == row["decode"]:
+        return row["decode"]
+    return f"{row['prefill']} {'/' if row['split'] else '+'} {row['decode']}"
+
+
+def assert_latency_panels(figure, summary):
+    """A panel per workload; the dots are the rows whose first token is within the limit."""
+    workloads = ("assistant", "reasoning")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [WORKLOADS[name].title for name in workloads]
+    for axes, name in zip(figure.axes, workloads, strict=True):
+        dots = [line for line in axes.lines if line.get_marker() == "." and line.get_linestyle() == "None"]
+        count = sum(len(line.get_xdata()) for line in dots)
+        rows = [row for row in summary["rows"] if row["workload"] == name]
+        assert count == sum(row["ttft_s"]["nominal"] <= WORKLOADS[name].ttft_limit for row in rows)
+        assert {"one machine", "a pair"} >= {text.get_text() for text in axes.get_legend().get_texts()}
+
+
+def assert_joule_bars(figure, summary):
+    """Bars are the least energies within the limits, in rising order, each the sum of its four parts."""
+    axes = figure.axes[0]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    totals = [sum(container[place].get_width() for container in axes.containers[:4]) for place in range(len(names))]
+    assert totals == sorted(totals)
+    rows = [row for row in summary["rows"] if row["workload"] == "assistant" and row["kept"]]
+    for name, total in zip(names, totals, strict=True):
+        own = [row["j_per_token"]["nominal"] for row in rows if name_of(row) == name]
+        assert any(total == pytest.approx(joules) for joules in own)
 
 
 def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
@@ -136,9 +169,9 @@ def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
     for shift in moved:
         if shift.sized_for == shift.run_on:
             assert shift.kept_share == pytest.approx(1)
-    resized = [s for s in moved if (s.sized_for, s.run_on) == ("reasoning", "offline")]
-    pairs = [s.kept_share for s in resized if not s.on_one_machine]
-    single = [s.kept_share for s in resized if s.on_one_machine]
+    shifted = [shift for shift in moved if (shift.sized_for, shift.run_on) == ("reasoning", "offline")]
+    pairs = [shift.kept_share for shift in shifted if not shift.on_one_machine]
+    single = [shift.kept_share for shift in shifted if shift.on_one_machine]
     assert max(pairs) < 0.5 < min(single)
 
 

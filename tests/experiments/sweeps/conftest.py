@@ -10,7 +10,7 @@ import jax
 import pytest
 
 from experiments import sweeps
-from experiments.sweeps.definition import file
+from experiments.sweeps.definition import toml_file
 
 DEFINITION = """
 core = "projected_2029"
@@ -44,9 +44,9 @@ def definition(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def whole(definition, tmp_path_factory) -> sweeps.Run:
+def whole(definition, tmp_path_factory) -> sweeps.SweepResults:
     """The sweep run in one go, in this process."""
-    return sweeps.run(file.load(definition), tmp_path_factory.mktemp("whole"), per_call=PER_CALL, progress=False)
+    return sweeps.run(toml_file.load(definition), tmp_path_factory.mktemp("whole"), per_call=PER_CALL, progress=False)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 import optics
 from experiments import sweeps
-from experiments.sweeps.definition import axes, fields, file
+from experiments.sweeps.definition import axes, fields, toml_file
 
 CORE = optics.projected_2029(rows=16, columns=8)
 
@@ -71,7 +71,7 @@ def test_what_is_set_comes_first_and_light_last():
     assert group.core.rows == 8
     for clock in (1e9, 2e9):
         here = {name: values[list(group.values["clock"]).index(clock)] for name, values in group.values.items()}
-        found = fields.applied(group.core, here)
+        found = fields.with_values(group.core, here)
         wanted = optics.with_effective_bits(CORE.replace({"rows": 8, "clock": clock}), 7.0)
         assert float(found.source.power) == pytest.approx(float(wanted.source.power), rel=1e-6, abs=0)
         assert float(found.tia.full_well) == pytest.approx(float(wanted.tia.full_well), rel=1e-6, abs=0)
@@ -164,7 +164,7 @@ def test_a_file_is_refused_by_name(case, tmp_path, assert_refused):
     assert_refused(["sweep", str(path), "--out", str(tmp_path / "run")], message)
     assert not (tmp_path / "run").exists()
     with pytest.raises(ValueError, match="wrong.toml: "):
-        file.load(path)
+        toml_file.load(path)
 
 
 def test_a_missing_file_or_text_is_refused(tmp_path, assert_refused):
@@ -205,5 +205,5 @@ def test_a_file_says_what_python_says(tmp_path):
             sweeps.sobol(4, {"mask.mismatch": (0, 0.1, "linear"), "tia.noise_density": (1e-12, 1e-11, "log")}, seed=2),
         ),
     )
-    assert file.load(path).describe() == in_python.describe() | {"name": "projected_2029"}
+    assert toml_file.load(path).describe() == in_python.describe() | {"name": "projected_2029"}
     assert in_python.points == 6 * 2 * 2 * 4

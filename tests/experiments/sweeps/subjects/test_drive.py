@@ -27,15 +27,15 @@ def given():
 def test_the_meter_reads_what_an_exact_core_does(changes):
     core = SMALL.replace(changes)
     _, seen = optics.emulate(forward, diagnostics=True)(core, jax.random.key(1), *given())
-    found = drive.measured(core, forward, [given()])
+    found = drive.measure_drive(core, forward, [given()])
     assert found.by_site == pytest.approx({name: float(each.mean_drive()) for name, each in seen.items()}, rel=1e-4)
     assert found.mean == pytest.approx(float(optics.measured_drive(seen)), rel=1e-4)
 
 
 def test_several_calls_are_one_mean():
     params, x = given()
-    parts = drive.measured(SMALL, forward, [(params, x[:4]), (params, x[4:])])
-    assert parts.mean == pytest.approx(drive.measured(SMALL, forward, [(params, x)]).mean, rel=1e-5)
+    parts = drive.measure_drive(SMALL, forward, [(params, x[:4]), (params, x[4:])])
+    assert parts.mean == pytest.approx(drive.measure_drive(SMALL, forward, [(params, x)]).mean, rel=1e-5)
 
 
 METRICS = ("launched_per_mac", "photons_per_mac", "fj_per_mac")

@@ -1,4 +1,4 @@
-"""A sweep as a short TOML file; see README.md for one. A wrong word in it is refused with the nearest right one."""
+"""Sweeps as TOML files, see README.md for one. An unknown entry is refused, and the message names the nearest."""
 
 import dataclasses
 import tomllib
@@ -8,7 +8,7 @@ from typing import Any
 
 import optics
 from electronics.part import nearest
-from experiments.common import options
+from experiments.common.options import short_repr
 from experiments.sweeps.definition import axes
 from experiments.sweeps.definition.axes import Dimension
 from experiments.sweeps.definition.sweep import Sweep
@@ -22,9 +22,11 @@ SPACINGS = {"linear": axes.linear, "log": axes.log}
 
 
 def load(file: str | Path) -> Sweep:
-    """The sweep that a file defines; its own paths are relative to the working folder.
+    """Return the sweep that a file defines. Paths in it are relative to the working folder.
 
-    Raises ValueError or FileNotFoundError that names the file and what is wrong in it.
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file cannot be read as a sweep. The message names the file and the entry.
     """
     if Path(file).is_dir():
         raise ValueError(f"{file} is a folder; a sweep is a .toml file")
@@ -52,7 +54,7 @@ def _sweep(tables: Mapping[str, Any]) -> Sweep:
         subject=_subject(tables.get("on", {})),
         **plain,
     )
-    # One point of a core that is named is a measurement; without either there is nothing to run.
+    # A named core without axes is one point. A file with neither is an oversight.
     if not sweep.dimensions and "core" not in tables:
         raise ValueError("nothing is varied: give at least one axis in [axes], [[zip]] or [sobol], or a core")
     return sweep
@@ -60,7 +62,7 @@ def _sweep(tables: Mapping[str, Any]) -> Sweep:
 
 def _core(name: Any) -> optics.TensorCore:
     if not isinstance(name, str):
-        raise ValueError(f"core = {options.shown(name)} must be the name of a preset or device, or a file in quotes")
+        raise ValueError(f"core = {short_repr(name)} must be the name of a preset or device, or a file in quotes")
     return optics.serialise.load(name) if name.endswith((".toml", ".json")) else optics.preset(name)
 
 
@@ -74,14 +76,16 @@ def _subject(table: Any) -> Subject:
 
 
 def _dimensions(tables: Mapping[str, Any]) -> list[Dimension]:
-    found = [_axis(name, values) for name, values in _flat("axes", tables.get("axes", {})).items()]
+    dimensions = [_axis(name, values) for name, values in _flat("axes", tables.get("axes", {})).items()]
     if isinstance(tables.get("zip"), Mapping):
         raise ValueError("zip is a list of tables: write [[zip]], in double brackets")
     for number, table in enumerate(_list("zip", tables.get("zip", []))):
-        found.append(axes.zipped(*(_axis(name, values) for name, values in _flat(f"zip {number + 1}", table).items())))
+        dimensions.append(
+            axes.zipped(*(_axis(name, values) for name, values in _flat(f"zip {number + 1}", table).items()))
+        )
     if "sobol" in tables:
-        found.append(_sobol(_table("sobol", tables["sobol"])))
-    return found
+        dimensions.append(_sobol(_table("sobol", tables["sobol"])))
+    return dimensions
 
 
 def _axis(name: str, values: Any) -> Dimension:
@@ -122,14 +126,14 @@ def _spacing(name: str, values: Mapping[str, Any]) -> tuple[str, Sequence[float]
 
 def _flat(what: str, table: Any, path: str = "") -> dict[str, Any]:
     """Fields by dotted name: `adc.enob = 7` is the table {adc: {enob: 7}} unless it stands in quotes."""
-    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, value in _table(what, table).items():
         whole = f"{path}{name}"
         if isinstance(value, Mapping) and not {*SPACINGS, "points"} & set(value):
-            found |= _flat(what, value, f"{whole}.")
+            fields |= _flat(what, value, f"{whole}.")
         else:
-            found[whole] = value
-    return found
+            fields[whole] = value
+    return fields
 
 
 def _known(where: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None:
@@ -140,11 +144,11 @@ def _known(where: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None
 
 def _table(what: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ValueError(f"{what} = {options.shown(value)} must be a table")
+        raise ValueError(f"{what} = {short_repr(value)} must be a table")
     return value
 
 
 def _list(what: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError(f"{what} = {options.shown(value)} must be a list, in brackets")
+        raise ValueError(f"{what} = {short_repr(value)} must be a list, in brackets")
     return value

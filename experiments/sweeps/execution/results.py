@@ -1,8 +1,9 @@
-"""What a run has found, read from its file while it goes on or after: rows, means with errors, labelled arrays."""
+"""Results of a sweep, read from its file during or after the run: rows, means with errors, labelled arrays."""
 
 import csv
 import json
 import sqlite3
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,24 +12,37 @@ import numpy as np
 from scipy.stats import t as student
 
 from electronics.part import nearest
-from experiments.common import options
-from experiments.sweeps.running.store import FILE, quoted
+from experiments.common.options import check_confidence
+from experiments.sweeps.execution.store import FILE, quoted
 from experiments.sweeps.subjects.metrics import METRICS
 
 SUFFIXES = (".csv", ".parquet", ".nc")
 
 
 class Estimate(NamedTuple):
-    """Of one metric at every point: mean, half the width of its confidence interval (NaN where only one figure is
-    there), and how many independent figures it rests on."""
+    """A metric at every point.
+
+    Attributes:
+        mean: mean [points].
+        half: half the width of its confidence interval; NaN where there is only one value.
+        count: number of independent values behind it.
+    """
 
     mean: np.ndarray
     half: np.ndarray
     count: np.ndarray
 
 
-class Run:
-    """A run's folder, for reading. Raises FileNotFoundError or ValueError where there is no run in it."""
+class SweepResults:
+    """The results in a run's folder, for reading.
+
+    Args:
+        folder: the folder, or its results.sqlite.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is not that of a sweep.
+    """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
@@ -60,7 +74,7 @@ class Run:
 
     @property
     def points(self) -> int:
-        """How many points the sweep has."""
+        """Number of points of the sweep."""
         return int(np.prod([d["points"] for d in self.dimensions], dtype=int))
 
     @property
@@ -70,43 +84,52 @@ class Run:
 
     @cached_property
     def progress(self) -> tuple[int, int]:
-        """(trials that are done, trials in all) when it was first asked."""
+        """(trials that are done, trials in all), read once."""
         return self._read("SELECT coalesce(sum(done), 0), count(*) FROM trials")[0]
 
     @cached_property
     def sessions(self) -> list[dict[str, Any]]:
-        """The processes that worked on the run: when, with what code, where."""
+        """The processes that worked on the run, each with its times, code and machine."""
         rows = self._read("SELECT began, ended, session FROM sessions ORDER BY session_id")
         return [{"began": began, "ended": ended, **json.loads(session)} for began, ended, session in rows]
 
     def axis(self, name: str) -> np.ndarray:
-        """The values of an axis at all points. Raises ValueError for another name, with the nearest."""
+        """Return the values of an axis at all points. Raises ValueError for an unknown name, with the nearest."""
         _check("axis", name, self.axes)
         return np.array([value for (value,) in self._read(f"SELECT {quoted(name)} FROM points ORDER BY point")])
 
     @cached_property
-    def figures(self) -> dict[str, np.ndarray]:
-        """Every metric [points, keys, samples]; NaN where a trial is not done yet."""
+    def values(self) -> dict[str, np.ndarray]:
+        """Values of every metric [points, keys, samples]; NaN where a trial is not done yet."""
         names = ", ".join(map(quoted, self.metrics))
         rows = self._read(f"SELECT point, key, sample, {names} FROM results")
         table = np.array(rows, np.float64).reshape(-1, 3 + len(self.metrics))
         places = tuple(table[:, :3].astype(int).T)
         samples = int(table[:, 2].max()) + 1 if len(table) else 1
-        found = {name: np.full((self.points, self.definition["keys"], samples), np.nan) for name in self.metrics}
+        values = {name: np.full((self.points, self.definition["keys"], samples), np.nan) for name in self.metrics}
         for column, name in enumerate(self.metrics, start=3):
-            found[name][places] = table[:, column]
-        return found
+            values[name][places] = table[:, column]
+        return values
+
+    @property
+    def figures(self) -> dict[str, np.ndarray]:
+        """The former name of `values`."""
+        warnings.warn("SweepResults.figures is now SweepResults.values", DeprecationWarning, stacklevel=2)
+        return self.values
 
     def estimate(self, metric: str, confidence: float = 0.68) -> Estimate:
-        """Mean of a metric at every point and its confidence interval by Student's t.
+        """Return the mean of a metric at every point and its confidence interval by Student's t.
 
-        Draws of the noise are averaged within a sample, as a window of text, and the interval is over samples; where
-        there is only one sample, it is over the draws. As all points share draws and samples, differences between
-        points are surer than these intervals say.
+        Draws of the noise are averaged within a sample, such as a window of text, and the interval is over samples.
+        Where there is only one sample, it is over the draws. All points share draws and samples, so differences between
+        points are more certain than these intervals.
+
+        Raises:
+            ValueError: if the metric is unknown, or the confidence not between 0 and 1.
         """
         _check("metric", metric, self.metrics)
-        options.confidence(confidence)
-        values = self.figures[metric]
+        check_confidence(confidence)
+        values = self.values[metric]
         with np.errstate(invalid="ignore", divide="ignore"):
             by_sample = _mean(values, axis=1) if values.shape[2] > 1 else values[:, :, 0]
             count = np.sum(~np.isnan(by_sample), axis=1)
@@ -116,21 +139,21 @@ class Run:
         return Estimate(mean, half, count)
 
     def rows(self, confidence: float = 0.68) -> list[dict[str, Any]]:
-        """One row a point: its axes, and of each metric the mean and half the confidence interval (None if unknown)."""
+        """Return a row per point: its axes, and mean and half the confidence interval of each metric, if known."""
         axes = {name: self.axis(name).tolist() for name in self.axes}
-        found = {name: self.estimate(name, confidence) for name in self.metrics}
+        estimates = {name: self.estimate(name, confidence) for name in self.metrics}
         return [
             {name: values[point] for name, values in axes.items()}
             | {
                 key: _known(value[point])
-                for name, estimate in found.items()
+                for name, estimate in estimates.items()
                 for key, value in ((name, estimate.mean), (f"{name}_half", estimate.half))
             }
             for point in range(self.points)
         ]
 
     def columns(self) -> dict[str, np.ndarray]:
-        """All figures as a table, a row for each draw of the noise and sample: axes, key, sample, metrics."""
+        """Return all values as columns of a table, a row per draw and sample: axes, key, sample, metrics."""
         axes = "".join(f"points.{quoted(name)}, " for name in self.axes)
         metrics = "".join(f", results.{quoted(name)}" for name in self.metrics)
         rows = self._read(
@@ -142,7 +165,7 @@ class Run:
         return {name: np.array(column) for name, column in zip(names, values, strict=True)}
 
     def labelled(self) -> Any:
-        """All figures as an `xarray.Dataset` over the dimensions of the sweep, key and sample; needs xarray."""
+        """Return all values as an `xarray.Dataset` over the dimensions of the sweep, key and sample; needs xarray."""
         import xarray
 
         names = [d["name"] for d in self.dimensions]
@@ -157,12 +180,12 @@ class Run:
                 values.reshape(*self.shape, *values.shape[1:]),
                 {"long_name": METRICS[name].label, "units": METRICS[name].unit},
             )
-            for name, values in self.figures.items()
+            for name, values in self.values.items()
         }
         return xarray.Dataset(data, coordinates)
 
     def export(self, file: str | Path) -> None:
-        """Writes all figures to a .csv or .parquet table, or a .nc file (NetCDF) of labelled arrays."""
+        """Write all values to a .csv or .parquet table, or a .nc file (NetCDF) of labelled arrays."""
         file = Path(file)
         if file.suffix not in SUFFIXES:
             raise ValueError(f"{file}: an export ends in {', '.join(SUFFIXES)}")
@@ -182,7 +205,7 @@ class Run:
                 writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
 
     def _read(self, query: str) -> list[tuple[Any, ...]]:
-        # Without a write-ahead log nobody is at work on the file, and it may stand where nothing can be written.
+        # Without a write-ahead log no process works on the file; immutable, it can be read from a read-only folder.
         idle = not self.path.with_name(f"{self.path.name}-wal").exists()
         database = sqlite3.connect(f"{self.path.absolute().as_uri()}?{'immutable=1' if idle else 'mode=ro'}", uri=True)
         try:
@@ -197,7 +220,7 @@ def _check(kind: str, name: str, names: list[str]) -> None:
 
 
 def _mean(values: np.ndarray, axis: int) -> np.ndarray:
-    """Mean of what is there, without NumPy's warning where nothing is."""
+    """Mean of the values that are not NaN, without NumPy's warning where all are."""
     return np.nansum(values, axis=axis) / np.sum(~np.isnan(values), axis=axis)
 
 

@@ -1,4 +1,4 @@
-"""What a run was begun with, and what differs now: definition, code, versions, device."""
+"""The definition, code, versions and device of a run, and how those of another differ."""
 
 import json
 import platform
@@ -10,35 +10,36 @@ from typing import Any
 import jax
 
 from experiments.common import reporting
-from experiments.common.result_cache import source_digest
+from experiments.common.source_closure import is_ours, source_digest
+from experiments.sweeps.execution import engine
+from experiments.sweeps.subjects.subject import Subject
 
-COMPUTING = (
-    "electronics",
-    "optics",
-    "models",
-    "experiments/common/agreement.py",
-    "experiments/common/workload.py",
-    "experiments/sweeps/definition/fields.py",
-    "experiments/sweeps/running/engine.py",
-    "experiments/sweeps/subjects",
-)
 SHOWN_DIFFERENCES = 4
 SHOWN_CHARACTERS = 60
 
 
-def code() -> dict[str, str]:
-    """What the bits of a result depend on beside the definition: sources, versions, and the kind of device."""
+def computing_modules(subject: Subject) -> list[str]:
+    """Return the modules whose import closure the results of a subject depend on: the engine's and its own.
+
+    A subject from outside this project is identified by its `digest` alone.
+    """
+    module = type(subject).__module__
+    return [engine.__name__, *([module] if is_ours(module) else [])]
+
+
+def code(subject: Subject) -> dict[str, str]:
+    """Return what results depend on to the last bit beside the definition: source, versions and kind of device."""
     return {
-        "source": source_digest(COMPUTING)[:16],
+        "source": source_digest(*computing_modules(subject))[:16],
         **reporting.versions(),
         "device": jax.devices()[0].device_kind,
     }
 
 
-def session() -> dict[str, Any]:
-    """One process at work on a run."""
+def session(code: Mapping[str, str]) -> dict[str, Any]:
+    """Return the description of this process, whose `code` is given, as the list of sessions has it."""
     return {
-        **code(),
+        **code,
         "git": revision(),
         "host": platform.node(),
         "machine": platform.machine(),
@@ -48,19 +49,19 @@ def session() -> dict[str, Any]:
 
 
 def revision() -> str:
-    """The revision of the checkout that this code stands in, marked where it was changed since; else "unknown"."""
+    """Return the Git revision of this code, with a mark where files were changed since, or "unknown"."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        found = subprocess.run(
+        described = subprocess.run(
             command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    return found.stdout.strip() or "unknown"
+    return described.stdout.strip() or "unknown"
 
 
 def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Where two nested descriptions differ, one line each."""
+    """Return a line for each entry in which two nested descriptions differ."""
     before, after = _flat(was), _flat(now)
     return [
         f"{name} was {_short(before.get(name))} and is {_short(after.get(name))}"
@@ -69,8 +70,8 @@ def differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def some(lines: list[str]) -> str:
-    """The first few of the differences in one sentence."""
+def shortened(lines: list[str]) -> str:
+    """Return the first few differences in one sentence."""
     rest = len(lines) - SHOWN_DIFFERENCES
     return "; ".join(lines[:SHOWN_DIFFERENCES]) + (f"; and {rest} more" if rest > 0 else "")
 
@@ -78,10 +79,10 @@ def some(lines: list[str]) -> str:
 def _flat(tree: Any, path: str = "") -> dict[str, Any]:
     if not isinstance(tree, Mapping):
         return {path: tree}
-    found: dict[str, Any] = {}
+    entries: dict[str, Any] = {}
     for name, inner in tree.items():
-        found |= _flat(inner, f"{path}.{name}" if path else name)
-    return found
+        entries |= _flat(inner, f"{path}.{name}" if path else name)
+    return entries
 
 
 def _short(value: Any) -> str:

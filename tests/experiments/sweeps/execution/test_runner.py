@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from experiments import sweeps
-from experiments.common.result_cache import Ledger
-from experiments.sweeps.definition import file
-from experiments.sweeps.running import store
-from experiments.sweeps.running.store import FILE
+from experiments.common.result_cache import ResultCache
+from experiments.sweeps.definition import toml_file
+from experiments.sweeps.execution import store
+from experiments.sweeps.execution.store import FILE
 
 PER_CALL = 8
 TIMEOUT = 240
@@ -57,7 +57,7 @@ def test_eight_devices_give_the_same_bits(definition, start, tmp_path):
     """Of one structure and without readings, as each of the eight compiles for itself."""
     one, text = tmp_path / "one.toml", definition.read_text(encoding="utf-8")
     one.write_text(text.replace("rows = [8, 16]", "").replace('"snr_db", ', ""), encoding="utf-8")
-    alone = sweeps.run(file.load(one), tmp_path / "alone", per_call=PER_CALL, progress=False)
+    alone = sweeps.run(toml_file.load(one), tmp_path / "alone", per_call=PER_CALL, progress=False)
     out = finish(start(tmp_path / "eight", flags="--xla_force_host_platform_device_count=8", of=one))
     assert rows(tmp_path / "eight") == rows(alone.folder)
     assert "60 trials" in out and "8 device(s)" in out
@@ -80,7 +80,7 @@ def test_two_processes_on_one_file_share_the_work(whole, start, tmp_path):
     for process in both:
         finish(process)
     assert rows(tmp_path) == rows(whole.folder)
-    assert sum(session.get("trials", 0) for session in sweeps.Run(tmp_path).sessions) == 120
+    assert sum(session.get("trials", 0) for session in sweeps.SweepResults(tmp_path).sessions) == 120
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
@@ -107,7 +107,7 @@ def test_ten_kills_lose_and_double_nothing(whole, start, tmp_path):
 def finished(folder):
     """Trials that are done, as another process sees them."""
     try:
-        return sweeps.Run(folder).progress[0]
+        return sweeps.SweepResults(folder).progress[0]
     except (FileNotFoundError, ValueError, sqlite3.Error, KeyError):
         return 0
 
@@ -151,7 +151,7 @@ def test_a_file_that_cannot_grow_keeps_what_it_has(whole, definition, tmp_path, 
 
     monkeypatch.setattr(store.Store, "complete", limited)
     with pytest.raises(sweeps.StoreError, match="the disk may be full"):
-        sweeps.run(file.load(definition), tmp_path, per_call=8, progress=False)
+        sweeps.run(toml_file.load(definition), tmp_path, per_call=8, progress=False)
     kept, _, left = rows(tmp_path)
     assert len(kept) == 40 * 200 and left == 80
 
@@ -161,27 +161,27 @@ def test_a_changed_definition_is_refused_with_the_difference(whole, definition, 
     text = definition.read_text(encoding="utf-8")
     changed.write_text(text.replace("points = 6", "points = 7").replace("seed = 3", "seed = 4"), encoding="utf-8")
     with pytest.raises(ValueError, match="holds another sweep") as refused:
-        sweeps.run(file.load(changed), whole.folder, progress=False)
+        sweeps.run(toml_file.load(changed), whole.folder, progress=False)
     assert "axes.adc.enob was [5.0, 6.0" in str(refused.value)
     assert "seed was 3 and is 4" in str(refused.value)
 
 
 def test_the_file_of_another_program_is_refused(definition, tmp_path):
-    Ledger(tmp_path / FILE).put("headline", 1)
+    ResultCache(tmp_path / FILE, "experiments.common.measure").put("headline", 1)
     with pytest.raises(ValueError, match="is the file of another program"):
-        sweeps.run(file.load(definition), tmp_path, progress=False)
+        sweeps.run(toml_file.load(definition), tmp_path, progress=False)
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / FILE).write_text("no database at all " * 100, encoding="utf-8")
     with pytest.raises(sweeps.StoreError, match="is no file of a sweep"):
-        sweeps.run(file.load(definition), tmp_path / "deep", progress=False)
+        sweeps.run(toml_file.load(definition), tmp_path / "deep", progress=False)
 
 
 def test_other_code_is_refused_unless_mixed(definition, tmp_path, monkeypatch):
-    sweep = file.load(definition)
+    sweep = toml_file.load(definition)
     begun = store.Store(tmp_path)
     begun.begin(sweep)
     begun.close()
-    monkeypatch.setattr("experiments.sweeps.running.manifest.source_digest", lambda places: "another one")
+    monkeypatch.setattr("experiments.sweeps.execution.manifest.source_digest", lambda *modules: "another one")
     with pytest.raises(ValueError, match=r"other code or on another device: source was .* --mixed"):
         sweeps.run(sweep, tmp_path, progress=False)
     begun = store.Store(tmp_path)
@@ -190,7 +190,7 @@ def test_other_code_is_refused_unless_mixed(definition, tmp_path, monkeypatch):
 
 
 def test_another_layout_is_refused(whole, definition):
-    sweep = file.load(definition)
+    sweep = toml_file.load(definition)
     with sqlite3.connect(whole.folder / FILE) as database:
         database.execute("UPDATE trials SET done = 0 WHERE point = 0 AND key = 0")
         database.execute("DELETE FROM results WHERE point = 0 AND key = 0")
@@ -202,31 +202,31 @@ def test_another_layout_is_refused(whole, definition):
 
 
 def test_claims_of_the_living_are_kept_and_those_of_the_dead_void(definition, tmp_path):
-    sweep = file.load(definition)
+    sweep = toml_file.load(definition)
     first, second = store.Store(tmp_path), store.Store(tmp_path)
     first.begin(sweep)
     second.begin(sweep)
     taken = first.claim(0, 50)
-    second.void_claims_of_the_dead()
+    second.release_stale_claims()
     rest = second.claim(0, 50)
     assert len(taken[0]) == 50 and len(rest[0]) == 10
     assert not set(zip(*taken, strict=True)) & set(zip(*rest, strict=True))
     # As the operating system does when a process ends.
     first._lock.release()
-    second.void_claims_of_the_dead()
+    second.release_stale_claims()
     assert second.claim(0, 50) == taken
     second.close()
 
 
 def test_claims_of_a_process_whose_last_write_failed_are_void(definition, tmp_path):
     """It has taken its lock away, but had no room to give back its claims."""
-    sweep = file.load(definition)
+    sweep = toml_file.load(definition)
     ended, second = store.Store(tmp_path), store.Store(tmp_path)
     ended.begin(sweep)
     second.begin(sweep)
     taken = ended.claim(0, 50)
     ended._lock.release()
     ended._lock_file.unlink()
-    second.void_claims_of_the_dead()
+    second.release_stale_claims()
     assert second.claim(0, 50) == taken
     second.close()

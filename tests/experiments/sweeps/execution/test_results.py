@@ -55,15 +55,15 @@ def test_a_product_is_what_the_core_says(run):
 
 
 def test_draws_of_the_noise_differ_and_are_those_of_all_points(run):
-    errors = run.figures["relative_error"][:, :, 0]
+    errors = run.values["relative_error"][:, :, 0]
     assert all(len(set(row)) == 4 for row in errors)
-    assert (run.figures["fj_per_mac"].std(axis=1) == 0).all()
+    assert (run.values["fj_per_mac"].std(axis=1) == 0).all()
 
 
 def test_estimates_by_hand(run):
     found = run.estimate("snr_db", 0.9)
     for point in range(6):
-        values = run.figures["snr_db"][point, :, 0]
+        values = run.values["snr_db"][point, :, 0]
         low, high = stats.t.interval(0.9, 3, np.mean(values), stats.sem(values))
         assert found.mean[point] == pytest.approx((low + high) / 2)
         assert found.half[point] == pytest.approx((high - low) / 2)
@@ -135,7 +135,7 @@ def test_a_language_model_is_scored_as_by_hand(byte_model, text_file, tmp_path):
         metrics=("nll", "delta_nll", "kl", "top1", "joules_per_token"),
         seed=3,
     )
-    found = sweeps.run(sweep, tmp_path, progress=False).figures
+    found = sweeps.run(sweep, tmp_path, progress=False).values
     model = models.load_gguf(byte_model)
     tokens = models.windows(model.tokenizer.encode(models.load_text(text_file)), 2, 24)
     exact = log_softmax(model.forward(model.params, jnp.asarray(tokens)))
@@ -168,7 +168,7 @@ def test_texts_are_an_axis_and_share_a_compilation(byte_model, text_file, tmp_pa
     )
     found = sweeps.run(sweep, tmp_path / "run", progress=False)
     assert found.sessions[-1]["compilations"] == 1
-    nll = found.figures["nll"].mean(axis=(1, 2)).reshape(2, 2)
+    nll = found.values["nll"].mean(axis=(1, 2)).reshape(2, 2)
     assert abs(nll[0] - nll[1]).min() > 0.01
     text_file.write_text("Another text under the same name, and long enough for two windows. " * 4, encoding="utf-8")
     database = sqlite3.connect(found.path)
@@ -185,7 +185,7 @@ def test_readings_of_a_language_model(byte_model, text_file, tmp_path):
     sweep = sweeps.Sweep(
         core=optics.projected_2029(rows=64, columns=64), subject=subject, metrics=("snr_db", "kl", "enob_full_scale")
     )
-    found = sweeps.run(sweep, tmp_path, progress=False).figures
+    found = sweeps.run(sweep, tmp_path, progress=False).values
     model = models.load_gguf(byte_model)
     tokens = models.windows(model.tokenizer.encode(models.load_text(text_file)), 2, 24)
     emulated = optics.emulate(model.forward, diagnostics=True)
@@ -203,7 +203,7 @@ def test_a_run_in_the_making_can_be_read(run, tmp_path):
         copy.execute("UPDATE trials SET done = 0 WHERE point > 2")
         copy.execute("DELETE FROM results WHERE point > 2")
     copy.close()
-    half = sweeps.Run(tmp_path)
+    half = sweeps.SweepResults(tmp_path)
     assert half.progress == (12, 24)
     assert np.isnan(half.estimate("snr_db").mean[3:]).all()
     np.testing.assert_array_equal(half.estimate("snr_db").mean[:3], run.estimate("snr_db").mean[:3])

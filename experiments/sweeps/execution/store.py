@@ -1,8 +1,8 @@
-"""The one file of a run: definition, points, who is at which trial, and results, in SQLite.
+"""The SQLite file of a run: definition, points, claims of processes on trials, and results.
 
-Every change is a transaction, so whatever ends a process, the file holds the batches that were finished and no part of
-another. Processes on one machine share the file: each claims trials before it runs them, and holds a lock of the
-operating system for as long as it lives, by which the others know whose claims are void.
+Every change is a transaction, so the file holds whole batches however a process ends. Processes on one machine share
+the file. Each claims trials before it runs them and holds a lock of the operating system for as long as it lives. A
+claim without a lock is stale.
 """
 
 import json
@@ -18,22 +18,22 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from experiments.sweeps.definition.sweep import Sweep
-from experiments.sweeps.running import manifest
+from experiments.sweeps.execution import manifest
 
 FILE = "results.sqlite"
 WORKER = ".worker-"
-# Primary result codes; the bits above them say more.
+# Primary result codes of SQLite, the low 8 bits of an extended code.
 DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 FOREIGN = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 PATIENCE_SECONDS = 60.0
 
 
 class StoreError(OSError):
-    """The file cannot be written; what is in it is whole."""
+    """The file cannot be written; its contents are intact."""
 
 
 class Store:
-    """The file of a run, open for one process at work on it."""
+    """The file of a run, opened by one process that works on it."""
 
     def __init__(self, folder: Path):
         self.folder, self.path = folder, folder / FILE
@@ -41,17 +41,22 @@ class Store:
         self._lock: FileLock | None = None
         folder.mkdir(parents=True, exist_ok=True)
         with self._guarded():
-            # Transactions are begun by hand.
+            # Without an isolation level the module begins no transaction by itself.
             self._database = sqlite3.connect(self.path, timeout=PATIENCE_SECONDS, isolation_level=None)
             self._database.execute("PRAGMA journal_mode=WAL")
 
     def begin(self, sweep: Sweep, mixed: bool = False) -> None:
-        """Makes the file for a sweep, or takes up the run that is in it.
+        """Create the tables for a sweep, or resume the run that is in the file.
 
-        Raises ValueError where that is of another sweep, and, unless `mixed`, where it was begun with other code or on
-        another kind of device, whose results have other bits.
+        Args:
+            sweep: the sweep.
+            mixed: whether to resume a run that was begun with other code or on another kind of device, whose results
+                differ in their last bits.
+
+        Raises:
+            ValueError: if the file is of another program or another sweep, or, unless `mixed`, of other code.
         """
-        definition, code = sweep.describe(), manifest.code()
+        definition, code = sweep.describe(), manifest.code(sweep.subject)
         with self._transaction():
             tables = [name for (name,) in self._database.execute("SELECT name FROM sqlite_master").fetchall()]
             if not tables:
@@ -59,49 +64,43 @@ class Store:
             elif "manifest" not in tables:
                 raise ValueError(f"{self.path} is the file of another program: give another folder")
             self._refuse_another(definition, code, mixed)
-            self._described = manifest.session()
+            self._described = manifest.session(code)
             self._session = self._database.execute(
                 "INSERT INTO sessions (began, session) VALUES (?, ?)", (_now(), json.dumps(self._described))
             ).lastrowid
-            # Within a transaction, as its release is: nobody sees the lock's file without the lock.
-            self._lock = FileLock(self._lock_file)
-            self._lock.acquire(timeout=PATIENCE_SECONDS)
-        self.void_claims_of_the_dead()
+            # Within a transaction, as its release is: no other process sees the lock's file without the lock.
+            lock = self._lock = FileLock(self._lock_file)
+            lock.acquire(timeout=PATIENCE_SECONDS)
+        self.release_stale_claims()
 
-    def keep_layout(self, layout: Mapping[str, int]) -> dict[str, int]:
-        """The layout that the run keeps: this one, unless it has one already."""
-        return self.keep("layout", layout)
-
-    def keep(self, name: str, value: Any) -> Any:
-        """The entry of that name that the run keeps in its manifest: this one, unless it has one already."""
+    def set_default(self, name: str, value: Any) -> Any:
+        """Return an entry of the manifest, which is set to `value` where there is none yet."""
         with self._transaction():
             self._put_new(name, value)
-        return self.given(name)
+        return self.entry(name)
 
-    def given(self, name: str) -> Any | None:
-        """An entry of the manifest: "definition", "code", "layout"; None where there is none yet."""
+    def entry(self, name: str) -> Any | None:
+        """Return an entry of the manifest, as "definition", "code" or "layout"; None where there is none yet."""
         row = self._database.execute("SELECT value FROM manifest WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
 
-    def vouch(self, group: int, digest: str) -> None:
-        """Notes what data a group runs on; ValueError where the run began with other data."""
+    def check_data(self, group: int, digest: str) -> None:
+        """Raise ValueError unless a group still has the data, by digest, that the run began with."""
         name = f"data of group {group}"
-        with self._transaction():
-            self._put_new(name, digest)
-        if self.given(name) != digest:
+        if self.set_default(name, digest) != digest:
             raise ValueError(
                 f"{self.folder} was begun with another model or text under the same name: give another folder"
             )
 
     def free_group(self) -> int | None:
-        """The group of the first trial that is neither done nor claimed; None where there is no such trial."""
+        """Return the group of the first trial that is neither done nor claimed; None where there is no such trial."""
         row = self._database.execute(
             "SELECT part FROM trials WHERE done = 0 AND worker IS NULL ORDER BY trial LIMIT 1"
         ).fetchone()
         return None if row is None else row[0]
 
     def claim(self, group: int, most: int) -> tuple[list[int], list[int]]:
-        """(points, keys) of up to `most` trials of a group, from now on this process's own."""
+        """Claim up to `most` trials of a group for this process and return their (points, keys)."""
         with self._transaction():
             taken = self._database.execute(
                 "UPDATE trials SET worker = ? WHERE trial IN (SELECT trial FROM trials "
@@ -111,10 +110,10 @@ class Store:
         taken.sort()
         return [point for _, point, _ in taken], [key for _, _, key in taken]
 
-    def void_claims_of_the_dead(self) -> None:
-        """Frees what processes have claimed that are no more: whose lock is free, or gone.
+    def release_stale_claims(self) -> None:
+        """Release the claims of processes that have ended: those whose lock is free or whose lock file is absent.
 
-        The lock is gone and the claim is not where the process ended in order but its last write had no room.
+        The lock file is absent where a process ended normally but could not write its last transaction.
         """
         with self._transaction():
             files = list(self.folder.glob(f"{WORKER}*"))
@@ -133,16 +132,16 @@ class Store:
                 "UPDATE trials SET worker = NULL WHERE worker = ? AND done = 0", [(worker,) for worker in dead]
             )
 
-    def complete(self, points: np.ndarray, keys: np.ndarray, found: Mapping[str, np.ndarray]) -> None:
-        """Stores the results of claimed trials, each metric [trials, samples], in one transaction."""
-        samples = next(iter(found.values())).shape[1]
-        marks = ", ".join("?" * (3 + len(found)))
+    def complete(self, points: np.ndarray, keys: np.ndarray, metrics: Mapping[str, np.ndarray]) -> None:
+        """Store the results of claimed trials, each metric [trials, samples], in one transaction."""
+        samples = next(iter(metrics.values())).shape[1]
+        marks = ", ".join("?" * (3 + len(metrics)))
         rows = [
-            (int(point), int(key), sample, *(float(values[i, sample]) for values in found.values()))
+            (int(point), int(key), sample, *(float(values[i, sample]) for values in metrics.values()))
             for i, (point, key) in enumerate(zip(points, keys, strict=True))
             for sample in range(samples)
         ]
-        columns = ", ".join(("point", "key", "sample", *map(quoted, found)))
+        columns = ", ".join(("point", "key", "sample", *map(quoted, metrics)))
         with self._transaction():
             self._database.executemany(f"INSERT INTO results ({columns}) VALUES ({marks})", rows)
             self._database.executemany(
@@ -151,9 +150,9 @@ class Store:
             )
             self._database.execute("UPDATE sessions SET ended = ? WHERE session_id = ?", (_now(), self._session))
 
-    def note(self, more: Mapping[str, Any]) -> None:
-        """Adds to what the manifest says of this process."""
-        self._described |= more
+    def update_session(self, entries: Mapping[str, Any]) -> None:
+        """Add entries to the description of this process."""
+        self._described |= entries
         with self._transaction():
             self._database.execute(
                 "UPDATE sessions SET session = ?, ended = ? WHERE session_id = ?",
@@ -161,12 +160,12 @@ class Store:
             )
 
     def done(self) -> int:
-        """How many trials are finished, by whomever."""
+        """Return the number of trials that are done, by any process."""
         return self._database.execute("SELECT count(*) FROM trials WHERE done = 1").fetchone()[0]
 
     def close(self) -> None:
-        """Gives back what this process has claimed and not finished, and folds the write-ahead log into the file."""
-        # A full disk must not hide why the run ended; claims without their lock are void in any case.
+        """Release this process's unfinished claims and fold the write-ahead log into the file."""
+        # An error of a full disk here would hide why the run ended; claims without a lock are stale in any case.
         with suppress(StoreError, sqlite3.Error), self._transaction():
             self._database.execute("UPDATE trials SET worker = NULL WHERE worker = ? AND done = 0", (self._worker,))
         self._database.close()
@@ -197,14 +196,15 @@ class Store:
         self._put_new("code", code)
 
     def _refuse_another(self, definition: Mapping[str, Any], code: Mapping[str, str], mixed: bool) -> None:
-        if found := manifest.differences(self.given("definition"), definition):
+        if changes := manifest.differences(self.entry("definition") or {}, definition):
             raise ValueError(
-                f"{self.folder} holds another sweep: {manifest.some(found)}. Give another folder, or delete that one"
+                f"{self.folder} holds another sweep: {manifest.shortened(changes)}. Give another folder, or "
+                "delete that one"
             )
-        if not mixed and (found := manifest.differences(self.given("code"), code)):
+        if not mixed and (changes := manifest.differences(self.entry("code") or {}, code)):
             raise ValueError(
-                f"{self.folder} was begun with other code or on another device: {manifest.some(found)}. Its rows would "
-                "not match: finish it as it was begun, give another folder, or go on with --mixed"
+                f"{self.folder} was begun with other code or on another device: {manifest.shortened(changes)}. "
+                "Its rows would not match: finish it as it was begun, give another folder, or go on with --mixed"
             )
 
     def _put_new(self, name: str, value: Any) -> None:
@@ -228,7 +228,7 @@ class Store:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Turns what SQLite says into a message that a user can act on."""
+        """Turn an error of SQLite into a message that a user can act on."""
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -243,7 +243,7 @@ class Store:
 
 
 def quoted(name: str) -> str:
-    """A column's name in SQL."""
+    """Return the name of a column in SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -1,4 +1,4 @@
-"""Several processes or hosts as one machine, on JAX's own runtime: one leads and keeps the file, all compute."""
+"""Several processes or hosts as one machine, on JAX's own runtime: all compute, and the leader owns the file."""
 
 import dataclasses
 import json
@@ -15,9 +15,12 @@ LOST_AFTER_SECONDS = 30
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """Where to meet: the address HOST:PORT of process 0, how many processes there are, and which this one is.
+    """Coordinates of the processes; on a cluster that JAX knows (Slurm, Open MPI, Cloud TPU, Kubernetes) all None.
 
-    On a cluster that JAX knows (Slurm, Open MPI, Cloud TPU, Kubernetes) all three may be left out.
+    Attributes:
+        coordinator: address HOST:PORT of process 0.
+        processes: number of processes.
+        process: number of this process.
     """
 
     coordinator: str | None = None
@@ -25,7 +28,11 @@ class Cluster:
     process: int | None = None
 
     def join(self) -> None:
-        """Waits for all processes; call it before anything else of JAX. A lost one ends the others."""
+        """Wait for all processes, before any other use of JAX. A process that is lost ends the others.
+
+        Raises:
+            ValueError: if some of the three fields are given and others not, or `process` is out of range.
+        """
         given = [value is not None for value in dataclasses.astuple(self)]
         if any(given) and not all(given):
             raise ValueError("coordinator, processes and process belong together: give all three, or none")
@@ -36,13 +43,13 @@ class Cluster:
         )
 
 
-def leads() -> bool:
-    """Whether this process keeps the file."""
+def is_leader() -> bool:
+    """Return whether this process owns the file."""
     return jax.process_index() == 0
 
 
-def told(message: Any | None) -> Any:
-    """What the leader says, anything that JSON can hold, on all processes; the others say None."""
+def broadcast(message: Any | None) -> Any:
+    """Return the leader's message, anything that JSON can hold, on all processes; the others pass None."""
     if jax.process_count() == 1:
         return message
     data = np.frombuffer(json.dumps(message).encode(), np.uint8)
@@ -51,8 +58,13 @@ def told(message: Any | None) -> Any:
     return json.loads(np.asarray(multihost_utils.broadcast_one_to_all(buffer)).tobytes())
 
 
-def gathered(parts: Any, devices: int) -> Any:
-    """Arrays [trials, ...], whole and on the host, from those of each local device, in the order of all devices."""
+def gather(parts: Any, devices: int) -> Any:
+    """Return arrays [trials, ...] on the host, joined from those of each device in the order of all devices.
+
+    Args:
+        parts: a tree of arrays for each local device.
+        devices: number of devices of all processes.
+    """
     mesh = Mesh(np.array(jax.devices()), (TRIALS,))
 
     def gather(*of_devices):
