@@ -50,6 +50,7 @@ def compiled_quickly() -> Iterator[None]:
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("page", [p for p in (README, *GUIDE) if blocks(p, "python")], ids=name_of)
 def test_python_blocks_run_in_order(page, tmp_path, monkeypatch, compiled_quickly):
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""`otc attribute`: one-at-a-time and leave-one-out ablation of every nonideality of a core, on a language model."""
+"""`otc ablation`: one-at-a-time and leave-one-out ablation of every nonideality of a core, on a language model."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -43,7 +43,8 @@ class Source(Part):
         Args:
             drive: signed drive; the sign selects the rail.
             full_scale: drive that full power represents.
-            gain, offset: of the sources of the two rails, [2, rows].
+            gain: of the sources of the two rails, [2, rows].
+            offset: of the sources of the two rails, [2, rows].
             rails: light sources per input, 1 or 2.
         """
         below = drive < 0

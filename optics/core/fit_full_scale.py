@@ -125,7 +125,9 @@ def fit_ranges(
     steps as leading axis. Clipping, rounding and noise of the ADC are off while the sample runs.
 
     Args:
-        fun, weights, policy: as for `emulate`.
+        fun: as for `emulate`.
+        weights: as for `emulate`.
+        policy: as for `emulate`.
         loading: full scale of each column as a multiple of its rms, but at most the largest magnitude on the sample;
             None for that largest magnitude.
         fixed_inputs: whether full drive represents the largest input of the site, instead of that of each vector.

@@ -178,7 +178,9 @@ def load(
     call. Jit the returned function for a large model.
 
     Args:
-        fun, weights, policy: as for `emulate`.
+        fun: as for `emulate`.
+        weights: as for `emulate`.
+        policy: as for `emulate`.
         diagnostics: keep the matrices as well, which `emulate(..., diagnostics=True)` needs.
 
     Returns:
