@@ -1,8 +1,7 @@
 """A matrix product of any size: digital scales, signs, bit slices and tiles around the analogue path.
 
-The methods of `TiledMatmul` are in the order of the light. Between `_integrate_and_convert`, which calls the analogue
-path, and the digital sum nothing else happens to an output. What is done for speed is explained in
-docs/architecture.md.
+The methods of `TiledMatmul` are in the order of the light. `_integrate_and_convert` calls the analogue path, and its
+callers add the converted outputs digitally. What is done for speed is explained in docs/architecture.md.
 """
 
 from functools import partial
