@@ -46,8 +46,8 @@ class ReceiverObservation(NamedTuple):
 
     def joined(self, other: "ReceiverObservation") -> "ReceiverObservation":
         """The observations of two parts of a product as one."""
-        added = jax.tree.map(jnp.add, self, other)
-        return added._replace(peak=jnp.maximum(self.peak, other.peak))
+        join = (jnp.maximum if name == "peak" else jnp.add for name in self._fields)
+        return ReceiverObservation(*(f(a, b) for f, a, b in zip(join, self, other, strict=True)))
 
     def over_column_tiles(self) -> "ReceiverObservation":
         """The observations stacked by column tile as one: sums, and columns side by side."""
