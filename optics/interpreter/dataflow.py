@@ -1,4 +1,4 @@
-"""Where each value of a jaxpr comes from: weights, data, captured arrays, or weights that data select."""
+"""The origin of each value of a jaxpr: weights, data, captured arrays, or weights selected by data."""
 
 import enum
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ class Mark(enum.Enum):
     DATA: an argument that holds no weights. CAPTURED: a concrete array that the function captures; together with
     weights it is a mask, a permutation or a scale of them. ACTIVATION: a captured tracer, or a product of captured
     arrays with weights. SELECTED: an element-wise, gathered or sliced selection by data. BRANCHED: a branch of a
-    `cond` that data select, or a `while` whose turns data decide.
+    `cond` that data select, or a `while` whose number of steps depends on data.
     """
 
     DATA = enum.auto()
@@ -91,7 +91,7 @@ def selected(index: Origin, value: Origin) -> Origin:
 
 
 def branched(index: Origin, value: Origin) -> Origin:
-    """Origin of the output `value` of a branch that `index` selects, or of a loop whose turns `index` decides."""
+    """Origin of the output `value` of a branch selected by `index`, or of a loop whose number of steps `index` sets."""
     return value if index.is_constant else join(value, Origin(marks=frozenset({Mark.BRANCHED})))
 
 
@@ -168,7 +168,7 @@ def bodies(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Body]:
 
 
 def _settled(jaxpr, fixed, carry, xs) -> Body:
-    """The body of a loop once another turn no longer changes the origins of what it carries."""
+    """The body of a loop once another step no longer changes the origins of the carried values."""
     while True:
         body = Body(jaxpr, [*fixed, *carry, *xs])
         after = [join(a, b) for a, b in zip(carry, body.outputs()[: len(carry)], strict=True)]

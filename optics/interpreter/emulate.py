@@ -1,4 +1,4 @@
-"""Emulation as a transformation: a function's products with weights are replaced by the core's, the rest stands."""
+"""Emulation as a transformation: products with weights run on a core, all other equations run unchanged."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -33,23 +33,33 @@ def emulate(
     policy: Policy = stationary,
     diagnostics: bool = False,
 ) -> Callable:
-    """fun with its products done on a core: returns run(core, key, *args, **kwargs).
+    """Transform `fun` so that its products with weights run on a core.
 
-    `weights` numbers the arguments whose arrays stand on the mask. Each `dot_general` with an operand that derives
-    from them alone becomes `core.matmul`; captured concrete arrays may mask, permute or scale the weights. A complex
-    product becomes the real product of its parts. Other products stay digital, unless `policy` puts the products of
-    two activations on the core too; `optics.report` lists all with the reason, and a `DigitalProductWarning` names
-    those that are digital for another reason than the policy. Goes through jit, scan, while, cond, checkpoint,
-    custom_jvp and custom_vjp (whose derivative rules are kept, evaluated on exact residuals). Python bools, ints and
-    strings among the arguments are part of `fun`. `run` is an ordinary JAX function: jit it, vmap it over cores or
-    keys, differentiate it in weights and core alike.
+    Each `dot_general` with an operand that derives from the weights alone becomes `core.matmul`. Captured concrete
+    arrays may mask, permute or scale the weights. A complex product becomes the real product of its parts. All other
+    products stay digital: `optics.report` lists them with the reason, and a `DigitalProductWarning` names those that
+    stay digital for a reason other than the policy. The transformation enters jit, scan, while, cond, checkpoint,
+    custom_jvp and custom_vjp; the custom derivative rules are evaluated on exact residuals. Python bools, ints and
+    strings among the arguments are part of `fun`.
 
-    Randomness: each site folds its index into `key`, each turn of a loop its number, so the same key gives the same
-    result; under a vmap that does not map the key, all members see the same noise. With `diagnostics`, run returns
-    (result, {site name: diagnostics}), stacked over the turns of a scan.
+    Each site folds its index into the key, and each step of a loop its number, so the same key gives the same result.
+    Under a vmap that does not map the key, all members see the same noise.
 
-    Raises ValueError, before anything is compiled, for weights that are not finite (seen only outside a trace), for
-    a product with a dimension of 0, and for a product of weights inside a primitive that cannot be entered.
+    Args:
+        fun: any JAX function.
+        weights: the number of the argument whose arrays stand on the mask, or the numbers of several.
+        policy: which sites run on the core; `everything` adds the products of two activations.
+        diagnostics: whether to return what was observed at each site.
+
+    Returns:
+        run(core, key, *args, **kwargs), an ordinary JAX function: jit it, vmap it over cores or keys, differentiate it
+        in the weights and in the numbers of the core. With `diagnostics` it returns (result, {site name: diagnostics}),
+        stacked over the steps of a scan.
+
+    Raises:
+        ValueError: from `run`, before anything is compiled, for weights that are not finite (checked only outside a
+            trace), for a product with a dimension of 0, and for a product of weights inside a primitive that cannot
+            be entered.
     """
 
     def run(core: Core, key: jax.Array, *args: Any, **kwargs: Any) -> Any:
@@ -168,7 +178,7 @@ class Runner:
         return emulated(core, key, *values)
 
     def scan(self, eqn, plans, core, key, values):
-        """Each turn has a key of its own, its number folded in."""
+        """Fold the number of each step into its key."""
         loop = _jax.scan(eqn)
         first_slice = loop.consts + loop.carry
         fixed, start, xs = values[: loop.consts], values[loop.consts : first_slice], values[first_slice:]
@@ -176,17 +186,17 @@ class Runner:
         loop_key = _loop_key(key, plans)
         inside = {site.name for site in plans[0].all_sites()}
 
-        def body(carried, turn):
-            number, slices = turn
+        def body(carried, step):
+            number, slices = step
             here = at_scan_step(core, number, inside)
             outs, seen = self(plans[0], here, jax.random.fold_in(loop_key, number), [*fixed, *carried, *slices])
             return outs[: loop.carry], (outs[loop.carry :], seen)
 
-        turns = jnp.arange(loop.length, dtype=jnp.uint32)
+        steps = jnp.arange(loop.length, dtype=jnp.uint32)
         last, (ys, seen) = jax.lax.scan(
             body,
             start,
-            (turns, xs),
+            (steps, xs),
             loop.length,
             reverse=loop.reverse,
             unroll=loop.unroll,
@@ -194,7 +204,7 @@ class Runner:
         return [*last, *ys], seen
 
     def while_loop(self, eqn, plans, core, key, values):
-        """As scan, with readings summed over the turns; those of the loop's test cannot leave it."""
+        """As `scan`, with diagnostics summed over the steps; those of the loop's test are dropped."""
         loop = _jax.while_loop(eqn)
         first_carried = loop.test_consts + loop.body_consts
         test_fixed, fixed = values[: loop.test_consts], values[loop.test_consts : first_carried]
@@ -202,26 +212,26 @@ class Runner:
 
         loop_key = _loop_key(key, plans)
 
-        def turn_of(plan, part, turn, constants, carried):
-            turn_key = jax.random.fold_in(jax.random.fold_in(loop_key, turn), part)
-            return self(plan, core, turn_key, [*constants, *carried])
+        def run_step(plan, part, step, constants, carried):
+            step_key = jax.random.fold_in(jax.random.fold_in(loop_key, step), part)
+            return self(plan, core, step_key, [*constants, *carried])
 
         def test(state):
-            turn, carried, _ = state
-            return turn_of(plans[0], 0, turn, test_fixed, carried)[0][0]
+            step, carried, _ = state
+            return run_step(plans[0], 0, step, test_fixed, carried)[0][0]
 
         def body(state):
-            turn, carried, sums = state
-            outs, seen = turn_of(plans[1], 1, turn, fixed, carried)
-            return turn + 1, outs, {site: _joined(sums[site], seen[site]) for site in sums}
+            step, carried, sums = state
+            outs, seen = run_step(plans[1], 1, step, fixed, carried)
+            return step + 1, outs, {site: _joined(sums[site], seen[site]) for site in sums}
 
         first = jnp.uint32(0)
-        _, shapes = jax.eval_shape(lambda carried: turn_of(plans[1], 1, first, fixed, carried), start)
+        _, shapes = jax.eval_shape(lambda carried: run_step(plans[1], 1, first, fixed, carried), start)
         _, last, seen = jax.lax.while_loop(test, body, (first, start, _zeros(shapes)))
         return last, seen
 
     def cond(self, eqn, plans, core, key, values):
-        """The branches not taken read zero."""
+        """Run the branch taken; the diagnostics of the others are zero."""
         index, args = values[0], values[1:]
         shapes: SiteDiagnostics = {}
         for plan in plans:
@@ -238,7 +248,7 @@ class Runner:
 
 
 def _joined(a: Any, b: Any) -> Any:
-    """Readings of two turns as one: their sums, unless they know better."""
+    """Diagnostics of two steps as those of one: the sums of their leaves, unless they merge by other rules."""
     return a.joined(b) if isinstance(a, MergeableDiagnostics) else jax.tree.map(jnp.add, a, b)
 
 

@@ -1,4 +1,4 @@
-"""What a function does beside its products: element-wise work, counted from its jaxpr. Never runs the function."""
+"""Element-wise operations of a function, counted from its jaxpr. The function is never run."""
 
 import math
 import warnings
@@ -55,7 +55,7 @@ def count_elementwise_ops(fun: Callable, *, causal: bool | None = None) -> Calla
     The name is the outermost `jax.named_scope`; operations under none are "element-wise". An addition, a
     multiplication or a comparison of two numbers is one operation, a special function (exp, a division, ...) four, a
     reduction one for each number that goes in; to move data or draw random bits counts nothing here. Of a `cond` all
-    branches are counted, a `while` for one turn. Numbers that a mask hides are not counted, as the scores that a causal
+    branches are counted, a `while` for one step. Numbers that a mask hides are not counted, as the scores that a causal
     attention does not see; `causal` is that of `optics.trace`. A primitive that is not known counts one for each number
     that comes out, with a warning that names it. Works on `jax.ShapeDtypeStruct` as well as on arrays.
     """
@@ -97,9 +97,9 @@ def _visit(body: Body, outer: str, times: int, found: Counter[str], hidden: bool
     for number, eqn in enumerate(body.jaxpr.eqns):
         name = outer or _jax.scope(eqn)
         inner = body.inner.get(number, [])
-        turns = times * _jax.steps(eqn)
+        steps = times * _jax.steps(eqn)
         for each in inner:
-            _visit(each, name, turns, found, hidden)
+            _visit(each, name, steps, found, hidden)
         if not inner and (count := _operations(eqn)):
             # A whole number where nothing is hidden, and nearly so where something is.
             share = body.counted.get(number, 1.0) if hidden else 1.0

@@ -13,7 +13,7 @@ class Site:
 
     index: order of appearance; path: where its weights stand in the weight tree; stationary: one operand is made of
     weights, masked or permuted at most by captured arrays; weights_first: that operand is the first one; optical: it
-    runs on the core; bounded: False inside a `while`, whose number of turns is unknown: one is counted. kind: the
+    runs on the core; bounded: False inside a `while`, whose number of steps is unknown; one is counted. kind: the
     name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an operand
     that holds no data; selected: data select the weights among several, so that `load` cannot put them on the mask;
     conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made of

@@ -1,5 +1,6 @@
 """What `optics.emulate` and `optics.price` ask of a core. A core of one's own needs no base class of this module."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
@@ -218,7 +219,12 @@ def at_site(core: Core, name: str) -> Core:
 
 def at_scan_step(core: CoreT, step: jax.Array, names: set[str]) -> CoreT:
     """The core in one step of the scan that contains the sites `names`."""
-    return core.at_scan_step(step, names) if isinstance(core, PerStepCore) else core
+    if isinstance(core, PerStepCore):
+        return core.at_scan_step(step, names)
+    if hasattr(core, "turn"):
+        warnings.warn("a core's method `turn` is now `at_scan_step`", DeprecationWarning, stacklevel=2)
+        return core.turn(step, names)  # pyright: ignore[reportAttributeAccessIssue] the name of version 0.1
+    return core
 
 
 def index_scan(by_site: Mapping[str, Any], step: jax.Array, names: set[str]) -> dict[str, Any]:

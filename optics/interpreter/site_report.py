@@ -42,7 +42,7 @@ class Report:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one call, a `while` for one turn, of a `cond` all branches."""
+        """Multiply-accumulates of one call: one step of a `while`, all branches of a `cond`."""
         return sum(row.site.macs for row in self.rows)
 
     @property
@@ -95,7 +95,7 @@ def report(sites: Sequence[Site]) -> Report:
 def _note(site: Site) -> str:
     notes = []
     if not site.bounded:
-        notes.append("in a `while`, whose number of turns is unknown; one turn is counted")
+        notes.append("in a `while`, whose number of steps is unknown; one step is counted")
     if site.conditional:
         notes.append("in a branch of a `cond`; all branches are counted")
     if site.optical and site.stationary and site.selected:

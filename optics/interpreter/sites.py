@@ -1,4 +1,4 @@
-"""Finding the products of a function: which there are, which of them go on the core, and what each is called."""
+"""Find the products of a function, decide which of them run on the core, and name them."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -43,9 +43,9 @@ class _Planner:
         for number, eqn in enumerate(body.jaxpr.eqns):
             origins = env.read(eqn.invars)
             kind = _jax.kind(eqn)
-            turns = executions * _jax.steps(eqn)
+            steps = executions * _jax.steps(eqn)
             where = {"bounded": bounded and kind != "while_loop", "conditional": conditional or kind == "cond"}
-            if plans := tuple(self.visit(each, turns, **where) for each in bodies(eqn, origins)):
+            if plans := tuple(self.visit(each, steps, **where) for each in bodies(eqn, origins)):
                 inner[number] = plans
             elif kind == "other" and any(o.is_masked_weights for o in origins) and _jax.contains_product(eqn):
                 raise ValueError(

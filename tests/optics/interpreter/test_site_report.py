@@ -241,7 +241,7 @@ def test_a_report_prints_sites_shares_and_what_is_assumed():
     assert " ".join(lines[1].split()) == "000 weights 16x16 dot_general 8 x 16 x 16 1 2.05e+03 25.0% core"
     assert lines[4].endswith("captured array") and "75.0% core" in lines[5]
     assert report.notes == (
-        "000 weights 16x16: in a `while`, whose number of turns is unknown; one turn is counted",
+        "000 weights 16x16: in a `while`, whose number of steps is unknown; one step is counted",
         "001 weights 16x16: in a branch of a `cond`; all branches are counted",
         "002 weights 16x16: data choose its weights, so `optics.load` does not keep them on the mask",
     )
