@@ -35,7 +35,7 @@ test-newest-jax:
 lint: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m basedpyright
+	$(RUN) -m basedpyright --pythonpath $(RUN)
 
 docs: $(READY_TO_DEVELOP)
 	$(RUN) -m mkdocs build --strict

@@ -13,6 +13,7 @@ import yaml
 import models
 import optics
 from electronics import Part
+from experiments import sweeps
 from experiments.commands import PROGRAMS
 from experiments.sweeps.definition import toml_file
 
@@ -217,3 +218,10 @@ def test_functions_and_fields_that_a_page_names_exist(page):
     for name in named:
         if not name.startswith(("core.", "jax.", "jnp.")) and not name.endswith((".json", ".py")):
             assert name in known, name
+
+
+@pytest.mark.parametrize("package", [optics, sweeps], ids=lambda package: package.__name__)
+def test_changelog_names_every_renamed_name(package):
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    for old, new in package._RENAMED.items():
+        assert re.search(rf"^\|.*`{package.__name__}\.{old}`.*\|.*`{package.__name__}\.{new}`", text, re.MULTILINE), old
