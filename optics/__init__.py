@@ -26,7 +26,7 @@ from optics.core.fit_full_scale import FixedRangeCore, fit_ranges
 from optics.core.preload import PreloadedCore, load
 from optics.core.tensor_core import PreloadedMatrix, TensorCore
 from optics.datapath.diagnostics import Diagnostics
-from optics.datapath.full_scale import SiteRange
+from optics.datapath.site_range import SiteRange
 from optics.energy.bill import EXAOPS, Bill, price
 from optics.energy.light_budget import measured_drive, photons_per_mac, with_effective_bits, with_photons_per_mac
 from optics.energy.system import System, system

@@ -51,7 +51,7 @@ class ADC(Part):
     def full_scale(self, rms: Number) -> Number:
         """Largest input that does not clip, for an expected rms, both in units of one full product: 1 + loading x rms.
 
-        The 1 is for the vectors and columns that one outlier rules, as in a language model's massive activations:
+        The 1 covers vectors and columns dominated by one outlier, as in a language model's massive activations:
         their product is no sum of many terms.
         """
         return 1 / self.gain + (self.loading / self.gain) * rms

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from optics import checks
 from optics.core.tensor_core import RealizedCore, TensorCore
-from optics.datapath.full_scale import SiteRange
+from optics.datapath.site_range import SiteRange
 from optics.interpreter.emulate import emulate
 from optics.interpreter.plan import Policy, Site, stationary
 from optics.interpreter.protocols import Core, PerSiteCore, PerStepCore, PreparableCore, ReviewingCore, index_scan

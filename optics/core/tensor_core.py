@@ -12,9 +12,9 @@ from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation, draw_variation
 from optics.core import cost, counting
 from optics.datapath.diagnostics import Diagnostics, ProductObservation
-from optics.datapath.full_scale import SiteRange
 from optics.datapath.loading import Weights, load_weights
 from optics.datapath.product import TiledMatmul
+from optics.datapath.site_range import SiteRange
 from optics.interpreter.plan import Site
 from optics.interpreter.protocols import Core, ObservableCore, PreparableCore, ReviewingCore
 
@@ -24,7 +24,7 @@ class TensorCore(Architecture):
 
     Its fields are those of `optics.components.architecture.Architecture`. A product passes through
     `optics.datapath.product` and `optics.datapath.analog`, see docs/architecture.md; `optics.core.cost` prices it.
-    Satisfies the protocols of `optics.interpreter.protocols` but for those of cores that differ between sites.
+    Satisfies the protocols of `optics.interpreter.protocols`, except those of cores that differ between sites.
     """
 
     def prepare(self) -> "RealizedCore":
@@ -38,8 +38,9 @@ class TensorCore(Architecture):
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [..., rows] @ w [rows, columns] -> [..., columns] as this core computes it, float32.
 
-        Products larger than the core are tiled: each tile converts its own partial sums, which are added digitally.
-        The gradient passes roundings straight through and noise by reparametrisation.
+        Products larger than the core are tiled. Each tile, or each group of `accumulate` tiles along the rows, converts
+        its own partial sums, which are added digitally. The gradient passes roundings
+        straight through and noise by reparametrisation.
 
         Raises:
             ValueError: for shapes that do not fit, a dimension of 0, a dtype other than float32, and, outside of a
@@ -93,14 +94,14 @@ class TensorCore(Architecture):
 class RealizedCore(PreparableCore, ObservableCore, ReviewingCore, Core):
     """A core with the variation of its device drawn, ready for many products.
 
-    `range` holds the full scales of a calibrated site, or is None.
+    `site_range` holds the full scales of a calibrated site, or is None.
     """
 
-    def __init__(self, core: TensorCore, variation: DeviceVariation, range: SiteRange | None = None):
-        self.core, self.variation, self.range = core, variation, range
+    def __init__(self, core: TensorCore, variation: DeviceVariation, site_range: SiteRange | None = None):
+        self.core, self.variation, self.site_range = core, variation, site_range
 
     def tree_flatten(self):
-        return (self.core, self.variation, self.range), None
+        return (self.core, self.variation, self.site_range), None
 
     @classmethod
     def tree_unflatten(cls, _, children) -> "RealizedCore":
@@ -172,7 +173,7 @@ def _multiply(
     realized: RealizedCore, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool
 ) -> tuple[jax.Array, ProductObservation | None]:
     weights = load_weights(realized.core, realized.variation, w, observe)
-    return TiledMatmul(realized.core, realized.variation, realized.range)(x, weights, key, observe)
+    return TiledMatmul(realized.core, realized.variation, realized.site_range)(x, weights, key, observe)
 
 
 @jax.jit
@@ -186,7 +187,7 @@ def _load(realized: RealizedCore, w: jax.Array) -> tuple[RealizedCore, Weights]:
 
 @jax.jit
 def _multiply_loaded(realized: RealizedCore, x: jax.Array, weights: Weights, key: jax.Array) -> jax.Array:
-    return TiledMatmul(realized.core, realized.variation, realized.range)(x, weights, key)[0]
+    return TiledMatmul(realized.core, realized.variation, realized.site_range)(x, weights, key)[0]
 
 
 def _as_outputs(y: jax.Array, x: jax.Array) -> jax.Array:

@@ -19,8 +19,8 @@ from optics.components.device import DeviceVariation
 from optics.components.signal import Signal, safe_sqrt
 from optics.constants import photon_energy
 from optics.datapath.diagnostics import SymbolObservation
-from optics.datapath.full_scale import SiteRange
 from optics.datapath.inter_symbol import apply_isi, with_previous
+from optics.datapath.site_range import SiteRange
 from optics.datapath.weight_plane import WeightPlane
 
 # Streams of random numbers per symbol, and per conversion.
@@ -168,10 +168,10 @@ class AnalogPath:
         products = apply_isi(relative, isi) * plane.inverse_scale
         current = photocurrent._replace(differential=products, scale=jnp.ones((1, 1)))
         value = core.detector.subtract(current, variation.output_gain, variation.imbalance)
-        value, variance = self._with_shot_noise(value, current, on_pixels, mean_square, plane, streams)
+        value, variance = self._with_receiver_variance(value, current, on_pixels, mean_square, plane, streams)
         return Charge(photocurrent.differential[1:], relative[1:] * plane.inverse_scale, value, variance), current
 
-    def _with_shot_noise(
+    def _with_receiver_variance(
         self,
         value: jax.Array,
         current: Signal,

@@ -19,13 +19,13 @@ from optics.components.encoding import bit_slices
 from optics.datapath import tiling
 from optics.datapath.analog import STREAMS, AnalogPath, SourceDrive
 from optics.datapath.diagnostics import FEWEST_ELECTRONS, ProductObservation, ReceiverObservation, SymbolObservation
-from optics.datapath.full_scale import SiteRange
 from optics.datapath.loading import Weights, is_nonzero, largest, scale_or_one
+from optics.datapath.site_range import SiteRange
 from optics.datapath.tiling import Tiles
 from optics.datapath.weight_plane import WeightPlane
 
 # Outputs of a part of a product, and what was observed of it if anything is.
-Part = tuple[jax.Array, ReceiverObservation | None]
+PartialProduct = tuple[jax.Array, ReceiverObservation | None]
 
 
 class EncodedInputs(NamedTuple):
@@ -114,7 +114,7 @@ class TiledMatmul:
 
     def _sum_over_slices(
         self, tiles: Tiles, inputs: EncodedInputs, weights: Weights, key: jax.Array, observe: bool
-    ) -> Part:
+    ) -> PartialProduct:
         """Each input slice times each weight slice, added digitally with their factors."""
         pairs = [(a, b) for a in range(len(inputs.drives)) for b in range(weights.factors.shape[0])]
         if len(pairs) == 1:
@@ -128,7 +128,7 @@ class TiledMatmul:
             return self._over_tiles(tiles, drive, planes, pair_key, factor, observe)
 
         keys = jax.random.split(key, len(pairs))
-        return tiling.sum_over(one_pair, jnp.asarray(pairs), factors, keys, combine=_add_parts)
+        return tiling.sum_over(one_pair, jnp.asarray(pairs), factors, keys, combine=_add_partial_products)
 
     def _over_tiles(
         self,
@@ -138,7 +138,7 @@ class TiledMatmul:
         key: jax.Array,
         factor: jax.Array | None,
         observe: bool,
-    ) -> Part:
+    ) -> PartialProduct:
         """All tiles of one pair of slices: column tiles side by side, groups of row tiles added digitally."""
         groups, symbols = tiles.groups, tiles.accumulated
         streams = noise.streams(key, (tiles.column_tiles, groups, symbols + 1, STREAMS))
@@ -150,7 +150,7 @@ class TiledMatmul:
                 group_planes = tile_planes.at(number * groups + place)
                 convert = remat_stage(partial(self._integrate_and_convert, factor=factor, observe=observe))
                 converted = convert(group_drives, group_planes, group_streams, calibrated)
-                return converted if so_far is None else _add_parts(so_far, converted)
+                return converted if so_far is None else _add_partial_products(so_far, converted)
 
             y, observed = tiling.fold(group, jnp.arange(groups), drives, column_streams)
             if self._column_has_one_scale:
@@ -169,7 +169,7 @@ class TiledMatmul:
         calibrated: jax.Array,
         factor: jax.Array | None,
         observe: bool,
-    ) -> Part:
+    ) -> PartialProduct:
         """A group of row tiles: symbols whose charges add on the receivers, and one conversion, [vectors, width]."""
         drives, planes, streams, calibrated = materialize((drives, planes, streams, calibrated), self.core.clock > 0)
         integrate = partial(self.analog.integrate, observe=observe)
@@ -244,7 +244,7 @@ def _observe_receivers(
     )
 
 
-def _add_parts(a: Part, b: Part) -> Part:
+def _add_partial_products(a: PartialProduct, b: PartialProduct) -> PartialProduct:
     """Outputs and observations of two parts of a product as one."""
     (y, observed), (z, more) = a, b
     return y + z, None if observed is None or more is None else observed.joined(more)

@@ -167,7 +167,8 @@ _INTRODUCTION = """The model (`experiments.serving.model`) has nine
 numbers fitted to the speed of GPUs, four to their power, and one or two for each other maker; none of them has seen
 a row that it is tested on. Rows marked *fit* gave the values that ship, rows marked *test* none. Twice more the model
 is fitted without the rows that it then predicts: without all rows of a system and a model, whoever published them, and
-without every fifth row. Rows set *apart* are not of this model, for the reason they give, and count nowhere."""
+without every fifth row. Rows marked *apart* are outside the model for the reason stated, and no
+median includes them."""
 
 _CAVEATS = """What to know before quoting these numbers:
 

@@ -128,7 +128,7 @@ def _united(dimensions: Sequence[Dimension]) -> dict[str, tuple[Value, ...]]:
     for dimension in dimensions:
         for name, values in dimension.columns.items():
             if name in columns:
-                raise ValueError(f"axis {name!r} is there twice")
+                raise ValueError(f"axis {name!r} is listed twice")
             columns[name] = values
     return columns
 

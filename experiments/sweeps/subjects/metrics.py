@@ -66,9 +66,9 @@ def check(names: Sequence[str], offered: Sequence[str], subject: str) -> None:
         if name not in METRICS:
             raise ValueError(f"no metric {name!r}{nearest(name, list(METRICS))}")
         if METRICS[name].source in ("score", "readings") and name not in offered:
-            raise ValueError(f"metric {name!r} cannot be had from {subject}, which gives {', '.join(offered)}")
+            raise ValueError(f"metric {name!r} is not offered by {subject}, which offers {', '.join(offered)}")
     if twice := [name for name in set(names) if list(names).count(name) > 1]:
-        raise ValueError(f"metric {twice[0]!r} is there twice")
+        raise ValueError(f"metric {twice[0]!r} is listed twice")
 
 
 def needs(names: Sequence[str], source: Source) -> bool:

@@ -17,7 +17,7 @@ import optics
 from electronics import IntegerCore
 from optics.components.modulation import LED, ElectroAbsorption, Laser, MachZehnder, Straight
 from optics.core.tensor_core import RealizedCore
-from optics.datapath.full_scale import SiteRange
+from optics.datapath.site_range import SiteRange
 
 ROWS, COLUMNS, VECTORS, KEYS = 32, 16, 8, 96
 # Photons per MAC: shot noise decides, all noise counts, converters and imperfections are left.

@@ -100,7 +100,7 @@ REFUSED = {
     "a word for a number": ({"dimensions": (axes.listed("adc.enob", ["high"]),)}, "'high' must be a number"),
     "a number for a word": ({"dimensions": (axes.listed("encoding.inputs", [3]),)}, "Encoding.inputs = 3 is none of"),
     "half a row": ({"dimensions": (axes.listed("rows", [1.5]),)}, "rows = 1.5 must be a whole number"),
-    "the same axis twice": ({"dimensions": (axes.listed("clock", [1e9]),) * 2}, "axis 'clock' is there twice"),
+    "the same axis twice": ({"dimensions": (axes.listed("clock", [1e9]),) * 2}, "axis 'clock' is listed twice"),
     "the same point twice": ({"dimensions": (axes.listed("clock", [1e9, 1e9]),)}, "has 1000000000.0 twice"),
     "light set twice": (
         {"dimensions": (axes.listed("source.power", [1e-3]),), "fixed": {"light.effective_bits": 7}},
@@ -111,9 +111,9 @@ REFUSED = {
         "'clock' is both set and an axis",
     ),
     "an unknown metric": ({"metrics": ("snr",)}, "did you mean 'snr_db'?"),
-    "a metric of a language model": ({"metrics": ("delta_nll",)}, "cannot be had from product"),
+    "a metric of a language model": ({"metrics": ("delta_nll",)}, "is not offered by product"),
     "no metric": ({"metrics": ()}, "metrics is empty"),
-    "a metric twice": ({"metrics": ("snr_db", "snr_db")}, "metric 'snr_db' is there twice"),
+    "a metric twice": ({"metrics": ("snr_db", "snr_db")}, "metric 'snr_db' is listed twice"),
     "no key": ({"keys": 0}, "keys = 0 must be a whole number, at least 1"),
     "a subject of nothing": ({"subject": sweeps.Product(rows=0)}, "on.rows = 0 must be a whole number, at least 1"),
     "a window of one token": (
