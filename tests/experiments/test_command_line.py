@@ -142,6 +142,7 @@ def test_what_python_cannot_hold_is_one_line(monkeypatch, capsys, error):
     assert line.startswith("error: ") and len(line) > len("error: ")
 
 
+@pytest.mark.filterwarnings("always::electronics.PlausibilityWarning")
 def test_a_plausibility_warning_is_one_line(tmp_path, capsys):
     with without_plausibility():
         optics.serialise.save(optics.today().replace({"digital.wire_length": 5.0}), tmp_path / "core.toml")
