@@ -154,14 +154,15 @@ def test_gradient_reaches_the_hardware_through(name):
     )
 
     @jax.jit
-    def loss(power):
+    @jax.value_and_grad
+    def loss_and_gradient(power):
         core = dataclasses.replace(still, source=dataclasses.replace(still.source, power=power))
         out, exact = run(core, KEY, PARAMS, X), FORWARDS[name](PARAMS, X)
         return sum(jnp.sum((a - b) ** 2) for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(exact), strict=True))
 
     at = jnp.float32(still.source.power)
-    difference = (loss(at * 1.01) - loss(at * 0.99)) / (0.02 * at)
-    gradient = float(jax.grad(loss)(at))
+    difference = (loss_and_gradient(at * 1.01)[0] - loss_and_gradient(at * 0.99)[0]) / (0.02 * at)
+    gradient = float(loss_and_gradient(at)[1])
     assert gradient == pytest.approx(float(difference), rel=0.05)
     assert gradient < 0
 
@@ -176,7 +177,9 @@ def errors(run, core, *args, key=KEY):
     return [
         np.ravel(np.asarray(a, np.float64) - np.asarray(b, np.float64))
         for a, b in zip(
-            jax.tree.leaves(run(core, key, *args)), jax.tree.leaves(run(optics.ideal(), key, *args)), strict=True
+            jax.tree.leaves(run(core, key, *args)),
+            jax.tree.leaves(run(NoisyProduct(0.0), key, *args)),
+            strict=True,
         )
     ]
 
@@ -201,8 +204,8 @@ def test_noise_differs_between_sites_turns_keys_and_vmapped_members():
         return [x @ w, x @ w, *turns, *members, *both]
 
     run = jax.jit(optics.emulate(forward))
-    found = errors(run, thermal_only(), w, x)
-    found += errors(run, thermal_only(), w, x, key=jax.random.key(9))
+    found = errors(run, NoisyProduct(1.0), w, x)
+    found += errors(run, NoisyProduct(1.0), w, x, key=jax.random.key(9))
     assert all(np.std(each) > 0 for each in found)
     pairs = [(i, j) for i in range(len(found)) for j in range(i)]
     # 120 pairs at five standard errors: below 1e-4 for a right program.
@@ -320,7 +323,7 @@ def test_a_transformer_of_others_runs_unmodified():
         return eqx.combine(params, rest)(x)
 
     x = jax.random.normal(jax.random.key(5), (10, 32))
-    assert_close(jax.jit(optics.emulate(forward))(optics.ideal(), KEY, params, x), forward(params, x), 1e-5)
+    assert_close(jax.jit(optics.emulate(forward))(NoisyProduct(0.0), KEY, params, x), forward(params, x), 1e-5)
     sites = optics.trace(forward)(params, x)
     stationary = [(site.path, site.rows, site.columns, site.vectors) for site in sites if site.stationary]
     assert stationary == [
@@ -364,7 +367,7 @@ def test_what_cannot_be_emulated_is_refused_before_it_compiles(call, message):
 def test_a_module_with_functions_in_it_needs_no_taking_apart():
     mlp = eqx.nn.MLP(16, 8, 32, 2, key=jax.random.key(6))
     run = optics.emulate(lambda mlp, x: jax.vmap(mlp)(x))
-    assert_close(run(optics.ideal(), KEY, mlp, X), jax.vmap(mlp)(X), 1e-6)
+    assert_close(run(NoisyProduct(0.0), KEY, mlp, X), jax.vmap(mlp)(X), 1e-6)
     assert_close(eqx.filter_jit(run)(optics.ideal(), KEY, mlp, X), jax.vmap(mlp)(X), 1e-6)
     assert [site.path for site in optics.trace(lambda mlp, x: jax.vmap(mlp)(x))(mlp, X)] == [
         f"layers.{i}.weight" for i in range(3)
