@@ -187,6 +187,7 @@ def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int) -> I
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
 
 
 def machine() -> MachineRecord:
