@@ -85,8 +85,9 @@ def numbers(out: Path) -> Iterator[tuple[str, Any]]:
     summary = out / "summary.json"
     if summary.exists():
         yield from flat(json.loads(summary.read_text(encoding="utf-8")), "")
+    # Other programs cache their results under that name, by digest of the code.
     store = out / "results.sqlite"
-    if store.exists():
+    if store.exists() and out.name.startswith("sweep"):
         with sqlite3.connect(store) as database:
             for row in database.execute("SELECT * FROM results ORDER BY point, key, sample"):
                 yield f"results/{row[:3]}", row[3:]
