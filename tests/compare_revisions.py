@@ -62,7 +62,19 @@ PROGRAMS = {
     "sweep_text": ["sweep", "text.toml", "--no-figures"],
 }
 # Keys of a summary that say when, where and with what it was made.
-CIRCUMSTANCES = ("versions", "git", "revision", "sessions", "session", "seconds", "out", "folder", "code", "source")
+CIRCUMSTANCES = (
+    "versions",
+    "git",
+    "revision",
+    "sessions",
+    "session",
+    "seconds",
+    "peak_bytes_of_this_process",
+    "out",
+    "folder",
+    "code",
+    "source",
+)
 
 
 def run(tree: Path, name: str, folder: Path) -> Path:
