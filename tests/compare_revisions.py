@@ -57,7 +57,7 @@ PROGRAMS = {
     "bill": ["bill"],
     "serve": ["serve"],
     "headline": ["headline", "--windows", "1", "--light"],
-    "width": ["width", "--windows", "1", "--window-tokens", "16", "--widths", "64", "128", "--draws", "1"],
+    "width": ["width", "--windows", "1", "--window-tokens", "16", "--widths", "64", "128", "256", "--draws", "1"],
     "sweep_product": ["sweep", "product.toml", "--no-figures"],
     "sweep_text": ["sweep", "text.toml", "--no-figures"],
 }
