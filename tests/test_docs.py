@@ -23,6 +23,18 @@ README = ROOT / "README.md"
 GUIDE = sorted((DOCS / "guide").glob("*.md"))
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 MOST_WORDS_OF_README = 700
+# Numbers that the blocks of a page print: pattern, and the bounds of a right one.
+NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
+PRINTED = {
+    "README.md": [(rf"{NUMBER} fJ/MAC", 1000, 2000)],
+    "docs/guide/emulate.md": [(rf"relative error {NUMBER}", 0, 0.3)],
+    "docs/guide/price.md": [(rf"{NUMBER} fJ/MAC, ", 1000, 2000)],
+    "docs/guide/gradients.md": [(rf"source power = {NUMBER} per watt", -1e9, 0)],
+}
+SAID = {
+    "docs/guide/emulate.md": ["000 weights 64x32  dot_general"],
+    "docs/guide/price.md": ["'digital products'"],
+}
 LINK = re.compile(r"\]\((?!https?:)([^)]+)\)")
 
 
@@ -53,9 +65,16 @@ def compiled_quickly() -> Iterator[None]:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("page", [p for p in (README, *GUIDE) if blocks(p, "python")], ids=name_of)
-def test_python_blocks_run_in_order(page, tmp_path, monkeypatch, compiled_quickly):
+def test_python_blocks_run_in_order_and_print_what_they_should(page, tmp_path, monkeypatch, capsys, compiled_quickly):
     monkeypatch.chdir(tmp_path)
-    run_blocks(page)
+    space, printed = run_blocks(page), capsys.readouterr().out
+    for text, least, most in PRINTED.get(name_of(page), ()):
+        assert least < float(re.search(text, printed)[1]) < most, text
+    for name, value in space.items():
+        if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.numpy.floating):
+            assert jax.numpy.isfinite(value).all(), name
+    for text in SAID.get(name_of(page), ()):
+        assert text in printed
 
 
 def test_only_readme_and_guide_hold_python():
