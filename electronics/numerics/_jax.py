@@ -5,6 +5,12 @@ from functools import partial
 from typing import Any
 
 import jax
+from jax._src import core as jax_core
+from jax._src import linear_util
+from jax._src.api_util import debug_info, flatten_fun_nokwargs
+from jax._src.interpreters import ad as ad_rules
+from jax._src.interpreters import mlir as mlir_rules
+from jax._src.interpreters import partial_eval
 from jax.core import Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
@@ -43,6 +49,101 @@ def _shape(function, a, b, **keywords):
 
 def _batched(function, arguments, axes, **keywords):
     return jax.vmap(partial(function, **keywords), in_axes=axes)(*arguments), 0
+
+
+def _call_primitive(name: str) -> Any:
+    """A primitive that calls a function, with the rules of JAX's own `closed_call`."""
+    primitive = jax_core.ClosedCallPrimitive(name)
+    primitive.def_impl(jax_core.call_impl)
+
+    def transpose(cotangents, *args, call_jaxpr, **params):
+        jaxpr = partial_eval.convert_constvars_jaxpr(call_jaxpr.jaxpr)
+        ad_rules.call_transpose_fancy(primitive, cotangents, *call_jaxpr.consts, *args, call_jaxpr=jaxpr, **params)
+
+    ad_rules.fancy_transposes[primitive] = transpose
+    partial_eval.partial_eval_jaxpr_custom_rules[primitive] = partial(
+        partial_eval.closed_call_partial_eval_custom_rule, "call_jaxpr", lambda *args: args[-2:]
+    )
+    partial_eval.dce_rules[primitive] = partial_eval.dce_jaxpr_closed_call_rule
+    return primitive
+
+
+def _bind_call(primitive: Any, function: Callable, operands: tuple[Any, ...]) -> Any:
+    flat, structure = jax.tree.flatten(operands)
+    wrapped = linear_util.wrap_init(function, debug_info=debug_info(primitive.name, function, operands, {}))
+    flat_function, out_structure = flatten_fun_nokwargs(wrapped, structure)
+    results = primitive.bind(*flat, subfuns=(flat_function,))
+    return jax.tree.unflatten(out_structure(), results)
+
+
+def _lower_call(name: str, attributes: dict[str, str]) -> Callable:
+    def lower(ctx, *args, call_jaxpr, **_):
+        jaxpr = partial_eval.close_jaxpr(call_jaxpr) if isinstance(call_jaxpr, jax_core.Jaxpr) else call_jaxpr
+        results, _ = mlir_rules.call_lowering(
+            name,
+            jaxpr,
+            None,
+            ctx.module_context,
+            ctx.avals_in,
+            ctx.avals_out,
+            ctx.tokens_in.subset([]),
+            *args,
+            dim_var_values=ctx.dim_var_values,
+            const_lowering=ctx.const_lowering,
+            attributes={word: mlir_rules.ir.StringAttr.get(value) for word, value in attributes.items()},
+        )
+        return results
+
+    return lower
+
+
+_apart = _call_primitive("apart")
+mlir.register_lowering(_apart, _lower_call("apart", {}))
+mlir.register_lowering(_apart, _lower_call("apart", {"inlineable": "false"}), platform="cpu")
+
+
+def call_apart(function: Callable, *operands: Any) -> Any:
+    """function(*operands), which XLA's CPU compiler does not inline; on other platforms an ordinary call."""
+    return _bind_call(_apart, function, operands)
+
+
+_branch = _call_primitive("branch")
+
+
+def call_branch(acts: Any, compute: Callable, otherwise: Callable) -> Any:
+    """compute() if `acts`, else otherwise(): a conditional on CPUs, and a selection from both results elsewhere."""
+    return _bind_call(_branch, lambda acts: jax.lax.cond(acts, compute, otherwise), (acts,))
+
+
+def _lower_as_selection(ctx, *args, call_jaxpr, **_):
+    jaxpr = call_jaxpr if isinstance(call_jaxpr, jax_core.Jaxpr) else call_jaxpr.jaxpr
+    consts = () if isinstance(call_jaxpr, jax_core.Jaxpr) else call_jaxpr.consts
+    function = partial(_with_selections, jaxpr, consts)
+    return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
+
+
+mlir.register_lowering(_branch, _lower_as_selection)
+mlir.register_lowering(_branch, _lower_call("branch", {}), platform="cpu")
+
+
+def _with_selections(jaxpr: Any, consts: Any, *args: Any) -> list[Any]:
+    """Evaluate a jaxpr with a selection from the results of all branches in place of each of its conditionals."""
+    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args), strict=True))
+
+    def read(atom: Any) -> Any:
+        return atom.val if isinstance(atom, jax_core.Literal) else values[atom]
+
+    for equation in jaxpr.eqns:
+        operands = [read(atom) for atom in equation.invars]
+        if equation.primitive.name == "cond":
+            which, *operands = operands
+            results = [_with_selections(b.jaxpr, b.consts, *operands) for b in equation.params["branches"]]
+            found = [jax.lax.select_n(which, *each) for each in zip(*results, strict=True)]
+        else:
+            found = equation.primitive.bind(*operands, **equation.primitive.get_bind_params(equation.params))
+            found = found if equation.primitive.multiple_results else [found]
+        values.update(zip(equation.outvars, found, strict=True))
+    return [read(atom) for atom in jaxpr.outvars]
 
 
 def unsharded(array: jax.Array) -> jax.Array:

@@ -50,8 +50,7 @@ def _dot(a: jax.Array, b: jax.Array, *, contracted: tuple[int, int]) -> jax.Arra
     first, second = contracted
     if first == 0:
         # XLA's CPU product takes twice as long when it transposes its first operand itself.
-        word = jax.lax.bitcast_convert_type(a[0, 0], jnp.uint16)
-        a, first = fusion_barrier(jnp.transpose, word.astype(jnp.int32) > -1, a), 1
+        a, first = fusion_barrier(jnp.transpose, a), 1
     return jax.lax.dot_general(a, b, (((first,), (second,)), ((), ())), preferred_element_type=jnp.float32)
 
 

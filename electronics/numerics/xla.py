@@ -2,7 +2,7 @@
 
 XLA's CPU compiler fuses as much as it can. A fusion that contains the neighbours of a value, or slices of a loop's
 stacks, is not vectorised and recomputes the neighbours of neighbours, which is up to ten times as slow
-(docs/performance.md). Operands and results of a conditional are stored in memory, so a conditional ends a fusion.
+(docs/performance.md). Operands and results of a call that is not inlined are stored in memory, so it ends a fusion.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+
+from electronics.numerics._jax import call_apart, call_branch
 
 Tree = TypeVar("Tree")
 # Largest number of elements of an array that `materialize` stores: arrays of vectors or of columns, not of both.
@@ -33,36 +35,30 @@ remat_stage = partial(
 def skip_unless(acts: ArrayLike, compute: Callable[[], Tree], otherwise: Callable[[], Tree]) -> Tree:
     """compute() where `acts` is true at run time, else the cheaper otherwise(): an effect that is off is skipped.
 
-    `acts` may be traced, so that a sweep over the strength of an effect compiles once.
+    `acts` may be traced, so that a sweep over the strength of an effect compiles once. CPUs skip what does not act.
+    Accelerators compute both and select, as the host would have to read the predicate of a conditional.
     """
-    return jax.lax.cond(acts, compute, otherwise)
+    return call_branch(jnp.asarray(acts), compute, otherwise)
 
 
-def fusion_barrier(function: Callable[..., Tree], true: ArrayLike, *operands: object) -> Tree:
-    """function(*operands), not fused with what comes before or after.
+def fusion_barrier(function: Callable[..., Tree], *operands: object) -> Tree:
+    """function(*operands), not fused with what comes before or after on CPUs.
 
     Args:
         function: of the operands.
-        true: a predicate that is true at run time, but that the compiler cannot know.
         operands: pytrees of arrays.
     """
-    shapes = jax.eval_shape(function, *operands)
-    return jax.lax.cond(true, function, lambda *_: jax.tree.map(_zeros, shapes), *operands)
+    return call_apart(function, *operands)
 
 
-def _zeros(of: jax.ShapeDtypeStruct) -> jax.Array:
-    # Where axes of a mesh are explicit, both branches need the same sharding.
-    return jnp.zeros(of.shape, of.dtype, device=of.sharding)
-
-
-def materialize(tree: Tree, true: ArrayLike) -> Tree:
-    """The tree with its small arrays stored in memory, for a predicate as that of `fusion_barrier`.
+def materialize(tree: Tree) -> Tree:
+    """The tree with its small arrays stored in memory on CPUs.
 
     For slices of a loop's stacks, which XLA otherwise slices again for each element that is computed from them.
     """
     leaves, structure = jax.tree.flatten(tree)
     small = [number for number, leaf in enumerate(leaves) if leaf.size <= _SMALL]
     values = [leaves[number] for number in small]
-    for number, value in zip(small, fusion_barrier(lambda *v: v, true, *values), strict=True):
+    for number, value in zip(small, fusion_barrier(lambda *v: v, *values), strict=True):
         leaves[number] = value
     return jax.tree.unflatten(structure, leaves)

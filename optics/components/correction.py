@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from electronics.numerics.xla import skip_unless
 from electronics.part import Number, Part, number
 from optics.components.signal import neighbour_exchange
 
@@ -92,4 +93,4 @@ def _undo_crosstalk(
 
     measured = (jnp.asarray(to_earlier) != 0) | (jnp.asarray(to_later) != 0)
     # A loop, because XLA would fuse three written-out steps and recompute every step for each neighbour of the next.
-    return jax.lax.cond(measured, lambda: jax.lax.fori_loop(0, _STEPS, step, values), lambda: values)
+    return skip_unless(measured, lambda: jax.lax.fori_loop(0, _STEPS, step, values), lambda: values)

@@ -53,8 +53,8 @@ def draw_variation(core: Architecture) -> DeviceVariation:
     """
     rows, columns, on = core.rows, core.columns, core.effects
     key = jax.random.key(jnp.asarray(core.device).astype(jnp.uint32))
-    channel_key, pixel_key = jax.random.split(key)
-    channels = jax.random.normal(channel_key, (8 * rows + 4 * columns,), jnp.float32)
+    channel_stream, pixel_stream = noise.streams(key, (2,))
+    channels = noise.normal(channel_stream, (8 * rows + 4 * columns,))
     source_gain, source_offset, source_drift, field = channels[: 8 * rows].reshape(4, 2, rows)
     output_gain, imbalance, adc_offset, output_drift = channels[8 * rows :].reshape(4, 1, columns)
     pixel_spread = on.mask_mismatch * core.mask.mismatch
@@ -67,12 +67,7 @@ def draw_variation(core: Architecture) -> DeviceVariation:
         source_offset=on.source_mismatch * core.source.offset_mismatch * source_offset,
         # Cosine of a uniform angle: the direction of a vector of two Gaussian numbers.
         phase=field[:1] / jnp.hypot(field[:1], field[1:]),
-        # The only pattern as large as the mask, so it is skipped at run time where there is no mismatch.
-        pixel_gain=jax.lax.cond(
-            jnp.asarray(pixel_spread) > 0,
-            lambda: at_least(1 + pixel_spread * noise.normal(noise.streams(pixel_key), (2, rows, columns)), 0.0),
-            lambda: jnp.ones((2, rows, columns), jnp.float32),
-        ),
+        pixel_gain=at_least(1 + pixel_spread * noise.normal(pixel_stream, (2, rows, columns)), 0.0),
         output_gain=(1 + on.detector_mismatch * core.detector.gain_mismatch * output_gain)
         * (1 + on.drift * drift.rms(drift.receiver_rate) * output_drift),
         imbalance=on.detector_mismatch * core.detector.imbalance * imbalance,

@@ -85,10 +85,8 @@ class WeightMask(Part):
             around = sum(beside for axis in (0, 1) for beside in neighbours(light, axis))
             return settled + full_scale * (blur * (around / 4 - light))
 
-        settled = fusion_barrier(
-            settle, jnp.asarray(unsettled_share) > -1, written, unsettled_share, full_scale, per_full_scale
-        )
-        return fusion_barrier(blur_pixels, jnp.asarray(blur) > -1, settled, blur, full_scale, per_full_scale)
+        settled = fusion_barrier(settle, written, unsettled_share, full_scale, per_full_scale)
+        return fusion_barrier(blur_pixels, settled, blur, full_scale, per_full_scale)
 
     def max_transmission(self, share: Number) -> Number:
         """Modulated light through a clear pixel, as a share of the incident light."""

@@ -120,6 +120,13 @@ class Laser(Transfer):
         there = at_least(slope - 2 * r * moved, 1 - 2 * r)
         return within(on_chord + (moved * (0.5 / (1 - r))) * (slope + there), 0, 1)
 
+    @property
+    def dark(self) -> jax.Array:
+        """As `Transfer.dark`: at v = 0, s = 1 and the shift alone is left."""
+        r, moved = self.rollover, self.bias_error * (1 / (1 - self.threshold))
+        there = at_least(1 - 2 * r * moved, 1 - 2 * r)
+        return within((moved * (0.5 / (1 - r))) * (1 + there), 0, 1).reshape(1, 1)
+
 
 class LED(Transfer):
     """Light-emitting diode: cubic polynomial without threshold, as fitted in the digital twin of Microsoft's AOC."""

@@ -73,8 +73,7 @@ def nearest_neighbour_crosstalk(
     def mixed(values, to_earlier, to_later, scale, inverse):
         return values + neighbour_exchange(values * inverse, to_earlier, to_later, axis) * scale
 
-    # The barrier's predicate must be true when the program runs: shares are above -1, also measured ones.
-    return fusion_barrier(mixed, jnp.asarray(to_earlier) > -1, values, to_earlier, to_later, scale, inverse)
+    return fusion_barrier(mixed, values, to_earlier, to_later, scale, inverse)
 
 
 def neighbour_exchange(values: Number, to_earlier: Number, to_later: Number, axis: int) -> jax.Array:

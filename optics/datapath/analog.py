@@ -137,7 +137,7 @@ class AnalogPath:
             drawn = scale * noise.gaussian(streams[0], variance)
             return with_previous(drive + drawn + drive * shared, 0.0)
 
-        return skip_unless(from_dac + intensity > 0, remat_stage(noisy), lambda: with_previous(drive, 0.0))
+        return remat_stage(noisy)()
 
     def _emit(self, drive: jax.Array, scale: jax.Array, nonzero: jax.Array, variation: DeviceVariation) -> Signal:
         """Light of each input; none for a vector of zeros."""
@@ -272,9 +272,8 @@ class AnalogPath:
 
     def _receiver_noise(self, variance: jax.Array, converter_variance: Number, streams: jax.Array) -> jax.Array:
         """Noise of light and amplifier, and of the converter, in units of one full product."""
-        on, shape = self.on, variance.shape
-        any_noise = on.shot + on.thermal + on.jitter + on.adc_noise > 0
-        drawn = skip_unless(any_noise, lambda: noise.normal(streams[0], shape), lambda: jnp.zeros(shape, jnp.float32))
+        shape = variance.shape
+        drawn = noise.normal(streams[0], shape)
         if self.core.adc.noise == "logistic":
             # A logistic distribution of scale s has variance (pi s)^2 / 3.
             return (

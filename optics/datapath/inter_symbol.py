@@ -29,7 +29,7 @@ def apply_isi(values: jax.Array, share: jax.Array) -> jax.Array:
 def _apply_isi_jvp(primals, tangents):
     values, share = primals
     # Without the barrier the transpose pads inside a fusion, see `electronics.numerics.xla`.
-    moved = fusion_barrier(_linear_isi, share > -1, tangents[0], share)
+    moved = fusion_barrier(_linear_isi, tangents[0], share)
     return apply_isi(values, share), moved + tangents[1] * (values[:-1] - values[1:])
 
 

@@ -171,7 +171,7 @@ class TiledMatmul:
         observe: bool,
     ) -> PartialProduct:
         """A group of row tiles: symbols whose charges add on the receivers, and one conversion, [vectors, width]."""
-        drives, planes, streams, calibrated = materialize((drives, planes, streams, calibrated), self.core.clock > 0)
+        drives, planes, streams, calibrated = materialize((drives, planes, streams, calibrated))
         integrate = partial(self.analog.integrate, observe=observe)
         charge, symbols = tiling.sum_over(integrate, drives, planes, streams[:-1])
         y, received, full_scale = remat_stage(self.analog.convert)(charge, drives, planes, streams[-1], calibrated)
@@ -251,7 +251,7 @@ def _add_partial_products(a: PartialProduct, b: PartialProduct) -> PartialProduc
 
 
 def _at(tree, number):
-    return jax.tree.map(lambda array: array[number], tree)
+    return jax.tree.map(lambda array: tiling.slice_at(array, number), tree)
 
 
 class _PlaneStack:
@@ -268,4 +268,6 @@ class _PlaneStack:
 
     def at(self, group: jax.Array) -> WeightPlane:
         """The planes of one group, with arrays [accumulated, ...]."""
-        return jax.tree.map(lambda a, tile: a[group].reshape(self.symbols, *tile.shape[2:]), self.stacked, self.planes)
+        return jax.tree.map(
+            lambda a, tile: tiling.slice_at(a, group).reshape(self.symbols, *tile.shape[2:]), self.stacked, self.planes
+        )

@@ -98,11 +98,18 @@ def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: Any) 
 
     # Each result is written to its place at once. A stack of results would have to be transposed afterwards.
     def place(joined, number):
-        y, rest = product(*jax.tree.map(lambda array: array[number], stacked))
+        y, rest = product(*jax.tree.map(lambda array: slice_at(array, number), stacked))
         return jax.lax.dynamic_update_slice(joined, y, (0, number * width)), rest
 
     start = jnp.zeros((vectors, count * width), shape.dtype)
     return jax.lax.scan(place, start, jnp.arange(count))
+
+
+def slice_at(array: jax.Array, number: int | jax.Array) -> jax.Array:
+    """array[number], for a number that is not negative: JAX would otherwise emit five operations for its sign."""
+    if array.shape[0] == 1:
+        return array[0]
+    return jax.lax.dynamic_index_in_dim(array, number, keepdims=False, allow_negative_indices=False)
 
 
 def each(function: Callable[..., Tree], *stacked: Any, axes: int) -> Tree:
