@@ -7,6 +7,7 @@ from typing import Any
 
 import gguf
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -57,9 +58,16 @@ def random_params() -> Callable[[models.LlamaConfig], dict[str, Any]]:
     """Parameters with norms that are not all one, so that a forgotten norm weight shows."""
 
     def make(config: models.LlamaConfig) -> dict[str, Any]:
+        # Drawn by NumPy: `models.initialise` takes seconds to compile.
         noise = np.random.default_rng(1)
-        params = jax.jit(models.initialise, static_argnums=0)(config, jax.random.key(0))
-        return jax.tree.map(lambda leaf: leaf + 0.2 * noise.normal(size=leaf.shape).astype(np.float32), params)
+
+        def leaf(path, shape):
+            norm = path[-1].key.endswith("norm")
+            fan_in = 1 if norm else shape.shape[-1 if path[-1].key == "embedding" else -2]
+            drawn = norm + (0.2**2 + (not norm) / fan_in) ** 0.5 * noise.normal(size=shape.shape)
+            return jnp.asarray(drawn, jnp.float32)
+
+        return jax.tree.map_with_path(leaf, models.parameter_shapes(config))
 
     return make
 

@@ -20,6 +20,7 @@ from optics.components.signal import Signal, safe_sqrt
 from optics.constants import photon_energy
 from optics.datapath.diagnostics import SymbolObservation
 from optics.datapath.inter_symbol import apply_isi, with_previous
+from optics.datapath.operating_point import OperatingPoint
 from optics.datapath.site_range import SiteRange
 from optics.datapath.weight_plane import WeightPlane
 
@@ -72,6 +73,7 @@ class AnalogPath:
 
     def __init__(self, core: Architecture, variation: DeviceVariation, site_range: SiteRange | None):
         self.core, self.variation, self.site_range, self.on = core, variation, site_range, core.effects
+        self.point = OperatingPoint.of(core)
         self.multiply = bfloat16_product if core.rounds_light else product
 
     def integrate(
@@ -103,7 +105,7 @@ class AnalogPath:
         A dark vector precedes the others, for ISI. The total is summed over the rows where the plane is factored.
         """
         core, crosstalk = self.core, self.on.input_crosstalk
-        noisy = self._with_source_noise(drive.analogue, drive.scale, streams)
+        noisy = remat_stage(self._with_source_noise)(drive.analogue, drive.scale, streams)
         scale, nonzero = with_previous(drive.scale, 1.0), with_previous(drive.nonzero, 0.0)
 
         def coherent() -> Signal:
@@ -122,26 +124,18 @@ class AnalogPath:
         DAC noise and the intensity noise of each laser are drawn per source and symbol, so all columns share them. The
         noise of a laser behind all sources is drawn per symbol.
         """
-        core, on = self.core, self.on
-        intensity = on.rin * core.source.intensity_variance(core.tia.noise_bandwidth(core.clock))
-        common, own = core.source.rin_in_common * intensity, (1 - core.source.rin_in_common) * intensity
-        from_dac = on.dac_noise * core.dac.noise_variance()
-
-        def noisy() -> jax.Array:
-            square = (drive * inverse(scale)) ** 2
-            variance = from_dac + own * square
-            if core.rounds_light:
-                # Rounding the light to bfloat16 adds this variance, so it is not drawn again.
-                variance = at_least(variance - BFLOAT16_VARIANCE * square, 0.0)
-            shared = noise.scaled(noise.normal(streams[1], (drive.shape[0], 1)), common)
-            drawn = scale * noise.gaussian(streams[0], variance)
-            return with_previous(drive + drawn + drive * shared, 0.0)
-
-        return remat_stage(noisy)()
+        square = (drive * inverse(scale)) ** 2
+        variance = self.point.dac_noise + self.point.intensity_own * square
+        if self.core.rounds_light:
+            # Rounding the light to bfloat16 adds this variance, so it is not drawn again.
+            variance = at_least(variance - BFLOAT16_VARIANCE * square, 0.0)
+        shared = noise.scaled(noise.normal(streams[1], (drive.shape[0], 1)), self.point.intensity_common)
+        drawn = scale * noise.gaussian(streams[0], variance)
+        return with_previous(drive + drawn + drive * shared, 0.0)
 
     def _emit(self, drive: jax.Array, scale: jax.Array, nonzero: jax.Array, variation: DeviceVariation) -> Signal:
         """Light of each input; none for a vector of zeros."""
-        offset = variation.source_offset + self.on.linearisation * self.core.transfer.dark
+        offset = variation.source_offset + self.point.dark
         light = self.core.source.emit(drive, scale, variation.source_gain, offset, self.core.encoding.sources)
         return light.apply_linear(lambda value: value * nonzero)
 
@@ -159,8 +153,7 @@ class AnalogPath:
         streams: jax.Array,
     ) -> tuple[Charge, Signal]:
         """Mask, fan-in and detectors: light on the pixels -> (charge, photocurrent that it came from)."""
-        core = self.core
-        isi = self.on.memory * core.tia.isi_share(core.clock)
+        core, isi = self.core, self.point.isi
         # ISI is linear, so it acts on the total light, which has fewer elements than the outputs.
         on_diodes = plane.propagate(on_pixels._replace(total=apply_isi(on_pixels.total, isi)), self.multiply)
         photocurrent = core.detector.detect(on_diodes, core.source.wavelength)
@@ -181,17 +174,15 @@ class AnalogPath:
         streams: jax.Array,
     ) -> tuple[jax.Array, jax.Array]:
         """(charge, variance of its shot and thermal noise); photo-electrons that are counted are in the charge."""
-        core, on = self.core, self.on
-        bandwidth = core.tia.noise_bandwidth(core.clock)
-        thermal = on.thermal * core.tia.noise_variance(bandwidth, core.unit_current)
+        core, point = self.core, self.point
         if core.detector.counting == "poisson":
             value = value + self._counted_fluctuation(current, streams)
-            return value, jnp.broadcast_to(jnp.asarray(thermal), value.shape)
+            return value, jnp.broadcast_to(jnp.asarray(point.thermal), value.shape)
         current = current._replace(total=current.total + plane.light_margin(on_pixels.total[1:], mean_square))
         # `on.shot` scales the bandwidth, so that each output is multiplied by a single factor.
         diodes = 1 + core.encoding.balanced
-        shot = core.detector.shot_variance(current, diodes, on.shot * bandwidth, core.unit_current)
-        return value, shot + thermal
+        shot = core.detector.shot_variance(current, diodes, self.on.shot * point.bandwidth, point.unit_current)
+        return value, shot + point.thermal
 
     def _counted_fluctuation(self, current: Signal, streams: jax.Array) -> jax.Array:
         """Counted photo-electrons less their mean, in units of one full product, [vectors, width]."""
@@ -244,11 +235,11 @@ class AnalogPath:
         """
         core, on, symbols = self.core, self.on, drives.scale.shape[0]
         full_scale = self._full_scale(drives, planes, calibrated)
-        well = core.tia.largest_current(core.clock) * inverse(core.unit_current)
+        well = self.point.full_well
         amplified = charge.value + on.saturation * (within(charge.value, -well, well) - charge.value)
         variance = charge.variance + on.jitter * core.adc.jitter_variance(core.clock / symbols) * amplified**2
-        variance += on.thermal * core.tia.reset_variance(core.clock, core.unit_current)
-        converter_variance = on.adc_noise * core.adc.noise_variance() * full_scale**2
+        variance += self.point.reset
+        converter_variance = self.point.adc_noise * full_scale**2
         offset = self.variation.adc_offset[:, : amplified.shape[1]] * full_scale
         received = amplified + self._receiver_noise(variance, converter_variance, streams) + offset
         codes = core.adc.convert(received, full_scale, on.adc_rounding, on.adc_clipping)

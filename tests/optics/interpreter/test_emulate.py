@@ -83,8 +83,8 @@ def assert_close(a, b, tolerance=1e-5):
         assert np.linalg.norm(np.asarray(left, np.float64) - np.asarray(right, np.float64)) / scale < tolerance
 
 
-# Forms in which the core itself passes through a rule of JAX; the others differ in the interpreter alone.
-WITH_A_REAL_CORE = ["plain", "einsum", "scan", "while", "cond", "checkpoint", "custom vjp", "custom jvp", "attention"]
+# A real core passes through the same rules of JAX as the small one, so it is tested in one form of each kind.
+WITH_A_REAL_CORE = ["plain", "scan", "while", "checkpoint"]
 
 
 @jax.tree_util.register_dataclass
@@ -131,7 +131,7 @@ def test_emulate_every_form_gives_the_digital_result_and_noise_moves_it(name, ex
     [pytest.param(name, NoisyProduct(0.0), id=name) for name in REVERSIBLE]
     + [
         pytest.param(name, optics.ideal(), id=f"{name}, on a real core")
-        for name in ("plain", "scan", "cond", "checkpoint", "custom vjp", "custom jvp")
+        for name in ("scan", "checkpoint")
     ],
 )
 def test_gradient_through_an_exact_core_is_the_functions_own(name, core):
@@ -146,25 +146,41 @@ def test_gradient_through_an_exact_core_is_the_functions_own(name, core):
     assert_close(loss(lambda p, x: run(core, KEY, p, x))(PARAMS, X), loss(FORWARDS[name])(PARAMS, X), 1e-4)
 
 
-@pytest.mark.parametrize("name", ["plain", "custom vjp", "custom jvp", "scan", "checkpoint", "cond"])
-def test_gradient_reaches_the_hardware_through(name):
+STILL = optics.today(effective_bits=4).replace(
+    {f"effects.{effect}": 0.0 for effect in ("dac_rounding", "weight_rounding", "adc_rounding", "adc_clipping")}
+)
+
+
+def with_power(power):
+    return dataclasses.replace(STILL, source=dataclasses.replace(STILL.source, power=power))
+
+
+@pytest.mark.parametrize(
+    ("name", "core", "at", "sign"),
+    [
+        pytest.param(name, NoisyProduct, 0.1, 1, id=name)
+        for name in ("plain", "custom vjp", "custom jvp", "scan", "checkpoint", "cond")
+    ]
+    + [
+        pytest.param(name, with_power, STILL.source.power, -1, id=f"{name}, on a real core")
+        for name in ("scan", "checkpoint")
+    ],
+)
+def test_gradient_reaches_the_hardware_through(name, core, at, sign):
+    """More noise costs accuracy, and more light gains it."""
     run = optics.emulate(FORWARDS[name])
-    still = optics.today(effective_bits=4).replace(
-        {f"effects.{effect}": 0.0 for effect in ("dac_rounding", "weight_rounding", "adc_rounding", "adc_clipping")}
-    )
 
     @jax.jit
     @jax.value_and_grad
-    def loss_and_gradient(power):
-        core = dataclasses.replace(still, source=dataclasses.replace(still.source, power=power))
-        out, exact = run(core, KEY, PARAMS, X), FORWARDS[name](PARAMS, X)
+    def loss_and_gradient(number):
+        out, exact = run(core(number), KEY, PARAMS, X), FORWARDS[name](PARAMS, X)
         return sum(jnp.sum((a - b) ** 2) for a, b in zip(jax.tree.leaves(out), jax.tree.leaves(exact), strict=True))
 
-    at = jnp.float32(still.source.power)
+    at = jnp.float32(at)
     difference = (loss_and_gradient(at * 1.01)[0] - loss_and_gradient(at * 0.99)[0]) / (0.02 * at)
     gradient = float(loss_and_gradient(at)[1])
     assert gradient == pytest.approx(float(difference), rel=0.05)
-    assert gradient < 0
+    assert sign * gradient > 0
 
 
 def test_checkpoint_is_emitted_again():
