@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.xla import skip_unless
+from electronics.numerics.xla import fusion_barrier, skip_unless
 from electronics.part import Number, Part, number
 from optics.components.signal import neighbour_exchange
 
@@ -88,9 +88,15 @@ def _undo_crosstalk(
 ) -> jax.Array:
     """Solve `nearest_neighbour_crosstalk(solution) = values` along the last axis, by fixed-point steps."""
 
-    def step(_, solution):
+    def step(solution, values, to_earlier, to_later, scale, inverse):
         return values - neighbour_exchange(solution * inverse, to_earlier, to_later, axis=-1) * scale
 
     measured = (jnp.asarray(to_earlier) != 0) | (jnp.asarray(to_later) != 0)
-    # A loop, because XLA would fuse three written-out steps and recompute every step for each neighbour of the next.
-    return skip_unless(measured, lambda: jax.lax.fori_loop(0, _STEPS, step, values), lambda: values)
+    def solve():
+        solution = values
+        for _ in range(_STEPS):
+            # Fused, every step would be recomputed for each neighbour of the next.
+            solution = fusion_barrier(step, solution, values, to_earlier, to_later, scale, inverse)
+        return solution
+
+    return skip_unless(measured, solve, lambda: values)

@@ -9,7 +9,6 @@ from jax.ad_checkpoint import checkpoint_name
 
 from electronics.numerics.bfloat16 import bfloat16_words
 from electronics.numerics.bounds import at_least, inverse
-from electronics.numerics.matmul import product
 from electronics.part import Number
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
@@ -83,7 +82,8 @@ class WeightPlane(NamedTuple):
         """Light on the pixels [vectors, height] with its total summed over the rows where the plane is factored."""
         if not isinstance(self.total_power, LightFactors):
             return light
-        return light._replace(total=product(light.total, self.total_power.rows))
+        # A sum and not a matrix product, so that it can be fused with the light that it sums.
+        return light._replace(total=jnp.sum(light.total * self.total_power.rows.T, axis=1, keepdims=True))
 
     def propagate(self, light: Signal, multiply: Callable[[jax.Array, jax.Array], jax.Array]) -> Signal:
         """Light from `sum_light` -> light on the diodes [vectors, width], through mask and fan-in.
