@@ -9,7 +9,7 @@ READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: demo test test-slow test-newest-jax lint docs clean
+.PHONY: demo test test-optimised test-slow test-newest-jax lint docs clean
 
 demo: $(READY)
 	$(VENV)/bin/otc headline
@@ -18,8 +18,12 @@ test: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .
 	$(RUN) -m pytest -n auto --dist loadfile
 
+# As users compile: the program of a product is three times as dear, so `make test` does without.
+test-optimised: $(READY_TO_DEVELOP)
+	TESTS_OPTIMISED=1 $(RUN) -m pytest -n auto --dist loadfile $(TESTS)
+
 test-slow: $(READY_TO_DEVELOP)
-	$(RUN) -m pytest -m slow
+	TESTS_OPTIMISED=1 $(RUN) -m pytest -m slow
 
 # The newest release of JAX, beyond the bound of pyproject.toml: the interpreter first, as it uses internals of JAX.
 test-newest-jax:

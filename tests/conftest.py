@@ -1,5 +1,6 @@
-"""The strictest JAX there is, and what several rooms' tests share: a tiny model, its GGUF file, the real model."""
+"""The strictest JAX there is, compiled quickly, and what several rooms' tests share: a tiny model, the real model."""
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,16 @@ import pytest
 
 import models
 
+# Compilation is three quarters of the suite's time, and without LLVM's optimisations and with the plainer of XLA's two
+# emitters it takes a quarter. Tests are of the mathematics, which neither changes; `make test-optimised` runs them as
+# users compile. Modules with the marker `optimised` do so always, but for the emitter.
+QUICK = os.environ.get("TESTS_OPTIMISED", "") != "1"
+if QUICK:
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+    # The variable for programs that tests start, the setting for this process.
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    jax.config.update("jax_disable_most_optimizations", True)
+
 # What one test compiled the next need not: the programs compile the same functions for each of theirs.
 _COMPILED = tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True)
 jax.config.update("jax_compilation_cache_dir", _COMPILED.name)
@@ -23,11 +34,13 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _programs_of_one_module() -> Iterator[None]:
+def _programs_of_one_module(request) -> Iterator[None]:
     """A module's compiled programs go when it ends.
 
     Each holds memory maps, of which Linux gives a process 65,530; a process without any left aborts while it compiles.
     """
+    quick = QUICK and request.node.get_closest_marker("optimised") is None
+    jax.config.update("jax_disable_most_optimizations", quick)
     yield
     jax.clear_caches()
 

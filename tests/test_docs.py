@@ -55,17 +55,9 @@ def run_blocks(page: Path) -> dict:
     return space
 
 
-@pytest.fixture
-def compiled_quickly() -> Iterator[None]:
-    """Compilation is nearly all of the time of a block; without most optimizations it takes half as long."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("page", [p for p in (README, *GUIDE) if blocks(p, "python")], ids=name_of)
-def test_python_blocks_run_in_order_and_print_what_they_should(page, tmp_path, monkeypatch, capsys, compiled_quickly):
+def test_python_blocks_run_in_order_and_print_what_they_should(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     space, printed = run_blocks(page), capsys.readouterr().out
     for text, least, most in PRINTED.get(name_of(page), ()):

@@ -126,8 +126,12 @@ mlir.register_lowering(_branch, _lower_as_selection)
 mlir.register_lowering(_branch, _lower_call("branch", {}), platform="cpu")
 
 
+# Primitives that call one jaxpr, which may hold conditionals and loops of its own.
+_CALLS = ("jit", "closed_call", "remat2", "apart", "branch")
+
+
 def _with_selections(jaxpr: Any, consts: Any, *args: Any) -> list[Any]:
-    """Evaluate a jaxpr with a selection from the results of all branches in place of each of its conditionals."""
+    """Evaluate a jaxpr with a selection from the results of all branches in place of each conditional, and no loop."""
     values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args), strict=True))
 
     def read(atom: Any) -> Any:
@@ -139,8 +143,15 @@ def _with_selections(jaxpr: Any, consts: Any, *args: Any) -> list[Any]:
             which, *operands = operands
             results = [_with_selections(b.jaxpr, b.consts, *operands) for b in equation.params["branches"]]
             found = [jax.lax.select_n(which, *each) for each in zip(*results, strict=True)]
+        elif equation.primitive.name in _CALLS:
+            inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
+            closed = inner if isinstance(inner, jax_core.ClosedJaxpr) else partial_eval.close_jaxpr(inner)
+            found = _with_selections(closed.jaxpr, closed.consts, *operands)
         else:
-            found = equation.primitive.bind(*operands, **equation.primitive.get_bind_params(equation.params))
+            params = equation.primitive.get_bind_params(equation.params)
+            if equation.primitive.name == "scan":
+                params["unroll"] = params["length"]
+            found = equation.primitive.bind(*operands, **params)
             found = found if equation.primitive.multiple_results else [found]
         values.update(zip(equation.outvars, found, strict=True))
     return [read(atom) for atom in jaxpr.outvars]

@@ -10,6 +10,7 @@ import math
 import jax
 import jax.numpy as jnp
 
+from electronics.numerics.bounds import choose
 from electronics.part import Number
 
 LARGEST = 2**32
@@ -62,7 +63,7 @@ def _gaussian(variance, word):
 def _gaussian_jvp(primals, tangents):
     variance, word = primals
     samples = _gaussian(variance, word)
-    slope = jnp.where(variance > 0, samples / jnp.where(variance > 0, 2 * variance, 1.0), 0.0)
+    slope = choose(variance > 0, samples / choose(variance > 0, 2 * variance, 1.0), 0.0)
     return samples, slope * tangents[0]
 
 
@@ -76,7 +77,7 @@ def scaled(samples: jax.Array, variance: Number) -> jax.Array:
 def _scaled_jvp(primals, tangents):
     samples, variance = primals
     root = jnp.sqrt(variance)
-    slope = jnp.where(variance > 0, 0.5 / jnp.where(variance > 0, root, 1.0), 0.0)
+    slope = choose(variance > 0, 0.5 / choose(variance > 0, root, 1.0), 0.0)
     return samples * root, tangents[0] * root + samples * (slope * tangents[1])
 
 

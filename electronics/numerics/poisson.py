@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics.numerics import noise
+from electronics.numerics.bounds import choose
 
 # Above this mean float32 does not resolve the terms of the rejection test. Counts are then Gaussian up to a skewness of
 # 1/32, which the Cornish-Fisher term adds.
@@ -27,15 +28,15 @@ def fluctuation(mean: jax.Array, stream: jax.Array) -> jax.Array:
     """
     key = jax.random.wrap_key_data(stream, impl="threefry2x32")
     count_key, normal_key = jax.random.split(key)
-    few = jnp.where(mean > LARGEST_COUNTED, 0.0, mean)
+    few = choose(mean > LARGEST_COUNTED, 0.0, mean)
     counted = jax.random.poisson(count_key, few, dtype=jnp.int32).astype(jnp.float32) - few
     normal = noise.normal(noise.streams(normal_key), mean.shape)
-    return jnp.where(mean > LARGEST_COUNTED, jnp.sqrt(mean) * normal + (normal**2 - 1) / 6, counted)
+    return choose(mean > LARGEST_COUNTED, jnp.sqrt(mean) * normal + (normal**2 - 1) / 6, counted)
 
 
 @fluctuation.defjvp
 def _fluctuation_jvp(primals, tangents):
     mean, _ = primals
     found = fluctuation(*primals)
-    slope = jnp.where(mean > 0, found / jnp.where(mean > 0, 2 * mean, 1.0), 0.0)
+    slope = choose(mean > 0, found / choose(mean > 0, 2 * mean, 1.0), 0.0)
     return found, slope * tangents[0]

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.xla import fusion_barrier, skip_unless
+from electronics.numerics.bounds import choose
+from electronics.numerics.xla import skip_unless
 from electronics.part import Number, Part, number
 from optics.components.signal import neighbour_exchange
 
@@ -54,7 +55,7 @@ class Correction(Part):
         if jnp.ndim(gain) == 0:
             return gain
         plus, minus = (rail.reshape((1,) * (code.ndim - 1) + (-1,)) for rail in gain[:, : code.shape[-1]])
-        return jnp.where(code < 0, minus, plus)
+        return choose(code < 0, minus, plus)
 
     def undo_receiver_errors(self, codes: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
         """Converted outputs [vectors, columns] -> outputs without offset and gain error of the receivers.
@@ -88,15 +89,10 @@ def _undo_crosstalk(
 ) -> jax.Array:
     """Solve `nearest_neighbour_crosstalk(solution) = values` along the last axis, by fixed-point steps."""
 
-    def step(solution, values, to_earlier, to_later, scale, inverse):
+    def step(_, solution):
         return values - neighbour_exchange(solution * inverse, to_earlier, to_later, axis=-1) * scale
 
     measured = (jnp.asarray(to_earlier) != 0) | (jnp.asarray(to_later) != 0)
-    def solve():
-        solution = values
-        for _ in range(_STEPS):
-            # Fused, every step would be recomputed for each neighbour of the next.
-            solution = fusion_barrier(step, solution, values, to_earlier, to_later, scale, inverse)
-        return solution
 
-    return skip_unless(measured, solve, lambda: values)
+    # A loop, because XLA would fuse three written-out steps and recompute every step for each neighbour of the next.
+    return skip_unless(measured, lambda: jax.lax.fori_loop(0, _STEPS, step, values), lambda: values)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.bounds import inverse
+from electronics.numerics.bounds import choose, inverse
 from electronics.part import Number, Part, number
 from optics.components.signal import Signal, nearest_neighbour_crosstalk, neighbours, safe_sqrt
 from optics.constants import transmission
@@ -50,7 +50,7 @@ class FreeSpace(Part):
 
         Holds for incoherent inputs, whose powers add; `interfere` treats coherent ones, and this then changes nothing.
         """
-        share = jnp.where(self.interferes(crosstalk), 0.0, crosstalk)
+        share = choose(self.interferes(crosstalk), 0.0, crosstalk)
         # The transpose of crosstalk between the sources: light given to the later row passes that row's pixels.
         to_earlier, to_later = share * self.input_crosstalk_later, share * self.input_crosstalk_earlier
         return nearest_neighbour_crosstalk(plane, to_earlier, to_later, axis=0)

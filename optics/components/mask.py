@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.bounds import inverse
+from electronics.numerics.bounds import choose, inverse
 from electronics.numerics.rounding import straight_through
 from electronics.numerics.xla import fusion_barrier
 from electronics.part import Number, Part, number
@@ -41,7 +41,7 @@ class WeightMask(Part):
         """Weights within full_scale, with nonzero magnitudes below the smallest step raised to it."""
         least = self.smallest_step * jax.lax.stop_gradient(full_scale)
         constant = jax.lax.stop_gradient(weight)
-        raised = jnp.where(jnp.abs(constant) < least, jnp.sign(constant) * least, constant)
+        raised = choose(jnp.abs(constant) < least, jnp.sign(constant) * least, constant)
         return straight_through(weight, raised, full_scale, share)
 
     def pedestal(self, share: Number) -> Number:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from electronics.numerics.bounds import at_least, at_most, inverse, within
+from electronics.numerics.bounds import at_least, at_most, choose, inverse, within
 from electronics.part import Number, Part, count, number
 from optics.components.signal import safe_sqrt
 
@@ -67,7 +67,7 @@ class Transfer(Part):
         wanted = jnp.abs(drive) * inverse(scale)
         above_dark = self.linearised(wanted) - self.dark.reshape((1,) * drive.ndim)
         residual = (above_dark - wanted) * scale
-        return jnp.where(drive < 0, -residual, residual)
+        return choose(drive < 0, -residual, residual)
 
 
 class Straight(Transfer):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from electronics.numerics.bounds import choose
 from electronics.numerics.xla import fusion_barrier
 from electronics.part import Number
 
@@ -45,14 +46,16 @@ class Signal(NamedTuple):
 def safe_sqrt(variance: Number) -> jax.Array:
     """Square root whose gradient at 0 is 0 instead of infinite."""
     positive = jnp.asarray(variance) > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, variance, 1.0)), 0.0)
+    return choose(positive, jnp.sqrt(choose(positive, variance, 1.0)), 0.0)
 
 
 def neighbours(values: Number, axis: int) -> tuple[jax.Array, jax.Array]:
     """The values one place earlier and one place later along `axis`; 0 beyond the ends."""
     values = jnp.asarray(values)
     axis = axis % values.ndim
-    padded = jnp.pad(values, [(int(d == axis),) * 2 for d in range(values.ndim)])
+    padded = jax.lax.pad(
+        values, jnp.zeros((), values.dtype), [(int(d == axis),) * 2 + (0,) for d in range(values.ndim)]
+    )
     count = values.shape[axis]
     return (
         jax.lax.slice_in_dim(padded, 0, count, axis=axis),

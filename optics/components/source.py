@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.bounds import at_least, inverse
+from electronics.numerics.bounds import at_least, choose, inverse
 from electronics.part import Number, Part, number
 from optics.components.signal import Signal
 
@@ -48,14 +48,14 @@ class Source(Part):
             rails: light sources per input, 1 or 2.
         """
         below = drive < 0
-        modulated = drive * jnp.where(below, gain[1:], gain[:1])
+        modulated = drive * choose(below, gain[1:], gain[:1])
         light = Signal(modulated, jnp.abs(modulated) * inverse(full_scale), full_scale, self.power)
         if rails == 1:
             extra = at_least(offset[:1], -light.total)
             return light.plus(extra, extra)
-        driven = at_least(jnp.where(below, offset[1:], offset[:1]), -light.total)
-        undriven = at_least(jnp.where(below, offset[:1], offset[1:]), 0)
-        return light.plus(jnp.where(below, undriven - driven, driven - undriven), driven + undriven)
+        driven = at_least(choose(below, offset[1:], offset[:1]), -light.total)
+        undriven = at_least(choose(below, offset[:1], offset[1:]), 0)
+        return light.plus(choose(below, undriven - driven, driven - undriven), driven + undriven)
 
     def intensity_variance(self, bandwidth: Number) -> Number:
         """Relative variance of the power from relative intensity noise in `bandwidth` [Hz]: 10**(RIN / 10) B."""

@@ -108,15 +108,13 @@ class AnalogPath:
         noisy = remat_stage(self._with_source_noise)(drive.analogue, drive.scale, streams)
         scale, nonzero = with_previous(drive.scale, 1.0), with_previous(drive.nonzero, 0.0)
 
-        def coherent() -> Signal:
-            light = self._emit(noisy, scale, nonzero, variation)
-            light = core.space.interfere(light, crosstalk, variation.phase, core.encoding.sources)
-            return plane.sum_light(light)
+        light = remat_stage(self._emit)(noisy, scale, nonzero, variation)
 
-        def incoherent() -> Signal:
-            return plane.sum_light(self._emit(noisy, scale, nonzero, variation))
+        def interfering() -> Signal:
+            return core.space.interfere(light, crosstalk, variation.phase, core.encoding.sources)
 
-        return skip_unless(core.space.interferes(crosstalk), remat_stage(coherent), remat_stage(incoherent))
+        light = skip_unless(core.space.interferes(crosstalk), remat_stage(interfering), lambda: light)
+        return plane.sum_light(light)
 
     def _with_source_noise(self, drive: jax.Array, scale: jax.Array, streams: jax.Array) -> jax.Array:
         """Drive [vectors, height] with DAC and intensity noise, after a row of zeros: [1 + vectors, height].

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from electronics.numerics.bounds import choose
 from electronics.numerics.xla import fusion_barrier
 
 
@@ -21,7 +22,7 @@ def apply_isi(values: jax.Array, share: jax.Array) -> jax.Array:
 
     A value that is not finite leaves nothing to the next vector, so that a NaN stays in its row.
     """
-    before = jnp.where(jnp.isfinite(values[:-1]), values[:-1], 0.0)
+    before = choose(jnp.isfinite(values[:-1]), values[:-1], 0.0)
     return values[1:] + share * (before - values[1:])
 
 

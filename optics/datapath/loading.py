@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from electronics.numerics.bounds import choose
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
 from optics.components.encoding import bit_slices, recombined
@@ -71,7 +72,7 @@ def largest(values: jax.Array, axis: int) -> jax.Array:
 
 def scale_or_one(scale: jax.Array) -> jax.Array:
     """The scale, or 1 where it counts as zero."""
-    return jnp.where(scale > SMALLEST, scale, 1.0)
+    return choose(scale > SMALLEST, scale, 1.0)
 
 
 def is_nonzero(scale: jax.Array) -> jax.Array:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics.numerics import noise
-from electronics.numerics.bounds import inverse, within
+from electronics.numerics.bounds import choose, inverse, within
 from electronics.numerics.xla import materialize, remat_stage
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
@@ -94,7 +94,7 @@ class TiledMatmul:
                 drives.append(self._drive(one.code, exact, scale, is_nonzero(in_vector)))
                 factors.append(jnp.asarray(one.factor, jnp.float32))
                 gain = core.correction.drive_gain(one.code, on.correction)
-                uncorrected = one.code / jnp.where(gain > 0, gain, 1.0)
+                uncorrected = one.code / choose(gain > 0, gain, 1.0)
                 sums = sums + one.factor * jnp.sum(uncorrected, axis=2, keepdims=True)
         return EncodedInputs(tuple(drives), tuple(factors), sums)
 

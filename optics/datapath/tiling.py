@@ -42,7 +42,7 @@ def fit(rows: int, columns: int, most_rows: int, most_columns: int, accumulate: 
 
 def cut_inputs(x: jax.Array, tiles: Tiles) -> jax.Array:
     """x [vectors, rows] -> [row_tiles, vectors, height]."""
-    x = jnp.pad(x, ((0, 0), (0, tiles.row_tiles * tiles.height - x.shape[1])))
+    x = _padded(x, 0, tiles.row_tiles * tiles.height - x.shape[1])
     return x.reshape(x.shape[0], tiles.row_tiles, tiles.height).swapaxes(0, 1)
 
 
@@ -50,8 +50,12 @@ def cut_weights(w: jax.Array, tiles: Tiles) -> jax.Array:
     """w [rows, columns] -> [column_tiles, row_tiles, height, width]."""
     row_pad = tiles.row_tiles * tiles.height - w.shape[0]
     column_pad = tiles.column_tiles * tiles.width - w.shape[1]
-    w = jnp.pad(w, ((0, row_pad), (0, column_pad)))
+    w = _padded(w, row_pad, column_pad)
     return w.reshape(tiles.row_tiles, tiles.height, tiles.column_tiles, tiles.width).transpose(2, 0, 1, 3)
+
+
+def _padded(matrix: jax.Array, rows: int, columns: int) -> jax.Array:
+    return jnp.pad(matrix, ((0, rows), (0, columns))) if rows or columns else matrix
 
 
 def active_rows(rows: int, tiles: Tiles) -> jax.Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from electronics.numerics.bfloat16 import bfloat16_words
-from electronics.numerics.bounds import at_least, inverse
+from electronics.numerics.bounds import at_least, choose, inverse
 from electronics.part import Number
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
@@ -184,6 +184,6 @@ def _factored(core: Architecture, total: jax.Array) -> jax.Array | LightFactors:
     rows, columns = jnp.sum(total, axis=1, keepdims=True), jnp.sum(total, axis=0, keepdims=True)
     columns = checkpoint_name(columns, SUMS)
     whole = jnp.sum(columns)
-    shares = columns / jnp.where(whole > 0, whole, 1.0)
+    shares = columns / choose(whole > 0, whole, 1.0)
     residual = checkpoint_name(safe_sqrt(jnp.sum((total - rows * shares) ** 2, axis=0, keepdims=True)), SUMS)
     return LightFactors(rows, shares, residual)

@@ -1,11 +1,10 @@
 """A tiny model that reads bytes, as a GGUF file, and a text for it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gguf
-import jax
 import pytest
 from matplotlib.figure import Figure
 from tokenizers.pre_tokenizers import ByteLevel
@@ -73,15 +72,6 @@ def drawn(monkeypatch) -> dict[str, Figure]:
 
     monkeypatch.setattr(style, "save", keep)
     return figures
-
-
-@pytest.fixture
-def unoptimised() -> Iterator[None]:
-    """XLA compiles without most optimisations: `otc attribute` on a tiny model takes 19 s of CPU instead of 33 s."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture

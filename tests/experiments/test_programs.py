@@ -10,7 +10,6 @@ from experiments.plotting.style import BLUE, VERMILION
 from experiments.programs import ablation, gain
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_gain_recovers_what_a_full_range_loses(given, drawn, capsys):
     """The range of 16 rows at 4 bits has steps of 2.3 products: gain 1 reads little, gain 4 a good deal more."""
     summary = gain.main(gain.GainOptions(**given, gains=(1.0, 4.0), tile=16, bits=4))
@@ -57,7 +56,6 @@ def noisy_adc(tmp_path):
     return tmp_path / "core.toml"
 
 
-@pytest.mark.usefixtures("unoptimised")
 def test_ablation_ranks_every_effect_alone_and_removed(given, noisy_adc, drawn, capsys):
     summary = ablation.main(ablation.AblationOptions(**given, core=noisy_adc))
     assert summary == json.loads((given["out"] / "summary.json").read_text(encoding="utf-8"))

@@ -8,6 +8,9 @@ import models
 import optics
 from experiments.sweeps.subjects import drive
 
+# A forward pass of the real model takes minutes where nothing is optimised.
+pytestmark = pytest.mark.optimised
+
 
 @pytest.fixture(scope="module")
 def window(smollm2):

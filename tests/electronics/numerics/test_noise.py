@@ -13,6 +13,8 @@ from scipy import special, stats
 
 from electronics.numerics import noise
 
+pytestmark = pytest.mark.optimised
+
 SHAPE = (10_000, 10_000)
 COUNT = SHAPE[0] * SHAPE[1]
 BAR = 5.0

@@ -12,6 +12,13 @@ import optics
 KEY = jax.random.key(3)
 
 
+def assert_same_numbers(found, expected):
+    """To the last bit; where nothing is optimised, XLA rounds two programs with the same operations differently."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    last_digits = 2e-6 * np.max(np.abs(expected)) if jax.config.read("jax_disable_most_optimizations") else 0.0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=last_digits)
+
+
 def core(**structure) -> optics.TensorCore:
     return optics.today(rows=32, columns=16).replace({"device": 5, "source.gain_mismatch": 0.05} | structure)
 
@@ -48,7 +55,7 @@ def test_a_matrix_that_was_loaded_gives_the_same_numbers(name):
     x, w = noise.normal(size=(5, 70)).astype(np.float32), noise.normal(size=(70, 20)).astype(np.float32)
     w[:, 3] = 0
     one = core(**STRUCTURES[name])
-    np.testing.assert_array_equal(one.load(w).matmul(x, key=KEY), one.matmul(x, w, key=KEY))
+    assert_same_numbers(one.load(w).matmul(x, key=KEY), one.matmul(x, w, key=KEY))
 
 
 def test_a_function_whose_weights_were_loaded_gives_the_same_numbers(params):
@@ -59,7 +66,7 @@ def test_a_function_whose_weights_were_loaded_gives_the_same_numbers(params):
     assert paths == {"layers", "out"}
     assert len(loaded.sites) == 2
     for with_mask, without in zip(run(loaded, KEY, params, x), run(core(), KEY, params, x), strict=True):
-        np.testing.assert_array_equal(with_mask, without)
+        assert_same_numbers(with_mask, without)
 
 
 def test_only_the_shapes_of_the_data_matter_and_not_the_batch(params):
@@ -67,7 +74,7 @@ def test_only_the_shapes_of_the_data_matter_and_not_the_batch(params):
     shapes = optics.load(forward)(core(), params, jax.ShapeDtypeStruct((1, 40), jnp.float32))
     x = jax.random.normal(jax.random.key(1), (6, 40))
     run = jax.jit(optics.emulate(forward))
-    np.testing.assert_array_equal(run(loaded, KEY, params, x)[0], run(shapes, KEY, params, x)[0])
+    assert_same_numbers(run(loaded, KEY, params, x)[0], run(shapes, KEY, params, x)[0])
 
 
 def test_what_stands_on_the_mask_is_not_looked_at_again(params):
@@ -77,7 +84,7 @@ def test_what_stands_on_the_mask_is_not_looked_at_again(params):
     loaded = optics.load(forward)(core(), params, x)
     others = jax.tree.map(lambda w: 2 * w, params)
     first, second = run(loaded, KEY, params, x), run(loaded, KEY, others, x)
-    np.testing.assert_array_equal(first[0], second[0])
+    assert_same_numbers(first[0], second[0])
     assert np.any(first[1] != second[1])
 
 
@@ -89,7 +96,7 @@ def test_a_loaded_core_keeps_its_ranges(params):
     ranged = optics.FixedRangeCore(core(), optics.fit_ranges(model)(core(), KEY, params, x))
     run = jax.jit(optics.emulate(model))
     loaded = optics.load(model)(ranged, params, x)
-    np.testing.assert_array_equal(run(loaded, KEY, params, x), run(ranged, KEY, params, x))
+    assert_same_numbers(run(loaded, KEY, params, x), run(ranged, KEY, params, x))
 
 
 STACK = jax.random.normal(jax.random.key(8), (2, 40, 24)) / 6
@@ -121,7 +128,7 @@ def test_load_leaves_weights_that_data_select_to_each_call(name):
     assert (site.optical, site.stationary, site.selected) == (True, True, True)
     for index in (jnp.int32(0), jnp.int32(1)):
         found = run(loaded, KEY, STACK, DATA, index)
-        np.testing.assert_array_equal(found, run(core(), KEY, STACK, DATA, index))
+        assert_same_numbers(found, run(core(), KEY, STACK, DATA, index))
         ideal = run(optics.ideal(core()), KEY, STACK, DATA, index)
         np.testing.assert_allclose(ideal, forward(STACK, DATA, index), rtol=1e-4, atol=1e-5)
     assert not np.allclose(*(forward(STACK, DATA, jnp.int32(i)) for i in (0, 1)))
@@ -149,7 +156,7 @@ def test_load_evaluates_weights_that_no_data_select(name):
     loaded = optics.load(forward)(core(), STACK, DATA)
     assert len(loaded.sites) == 1
     run = optics.emulate(forward)
-    np.testing.assert_array_equal(run(loaded, KEY, STACK, DATA), run(core(), KEY, STACK, DATA))
+    assert_same_numbers(run(loaded, KEY, STACK, DATA), run(core(), KEY, STACK, DATA))
 
 
 def test_load_does_not_evaluate_what_is_made_of_data():
@@ -160,7 +167,7 @@ def test_load_does_not_evaluate_what_is_made_of_data():
 
     loaded = optics.load(forward)(core(), STACK, jax.ShapeDtypeStruct(DATA.shape, jnp.float32))
     run = optics.emulate(forward)
-    np.testing.assert_array_equal(run(loaded, KEY, STACK, DATA), run(core(), KEY, STACK, DATA))
+    assert_same_numbers(run(loaded, KEY, STACK, DATA), run(core(), KEY, STACK, DATA))
 
 
 def test_readings_of_a_loaded_core_are_of_the_weights_that_were_loaded(params):
@@ -175,10 +182,10 @@ def test_readings_of_a_loaded_core_are_of_the_weights_that_were_loaded(params):
     loaded = optics.load(model, diagnostics=True)(core(), params, x)
     y, seen = look(loaded, KEY, others, x)
     again, truth = look(core(), KEY, params, x)
-    np.testing.assert_array_equal(y, again)
+    assert_same_numbers(y, again)
     for found, expected in zip(jax.tree.leaves(seen), jax.tree.leaves(truth), strict=True):
-        np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(y, jax.jit(optics.emulate(model))(loaded, KEY, others, x))
+        assert_same_numbers(found, expected)
+    assert_same_numbers(y, jax.jit(optics.emulate(model))(loaded, KEY, others, x))
 
 
 def test_readings_of_a_core_that_was_loaded_without_its_matrices_are_refused(params):
@@ -194,7 +201,7 @@ def test_load_takes_arrays_by_keyword_as_data():
 
     loaded = optics.load(forward)(core(), STACK, x=DATA)
     run = optics.emulate(forward)
-    np.testing.assert_array_equal(run(loaded, KEY, STACK, x=2 * DATA), run(core(), KEY, STACK, x=2 * DATA))
+    assert_same_numbers(run(loaded, KEY, STACK, x=2 * DATA), run(core(), KEY, STACK, x=2 * DATA))
 
 
 def test_a_loaded_function_keeps_its_python_numbers():
@@ -203,7 +210,7 @@ def test_a_loaded_function_keeps_its_python_numbers():
     loaded = optics.load(forward)(core(), STACK, DATA, 0)
     assert len(loaded.sites) == 1
     run = optics.emulate(forward)
-    np.testing.assert_array_equal(run(loaded, KEY, STACK, DATA, 0), run(core(), KEY, STACK, DATA, 0))
+    assert_same_numbers(run(loaded, KEY, STACK, DATA, 0), run(core(), KEY, STACK, DATA, 0))
     with pytest.raises(ValueError, match="argument 2 was 0 when the weights were loaded and is 1 in this call"):
         run(loaded, KEY, STACK, DATA, 1)
     with pytest.raises(ValueError, match="argument 2 was 0 when the weights were loaded and is an array in this call"):

@@ -129,10 +129,7 @@ def test_emulate_every_form_gives_the_digital_result_and_noise_moves_it(name, ex
 @pytest.mark.parametrize(
     ("name", "core"),
     [pytest.param(name, NoisyProduct(0.0), id=name) for name in REVERSIBLE]
-    + [
-        pytest.param(name, optics.ideal(), id=f"{name}, on a real core")
-        for name in ("scan", "checkpoint")
-    ],
+    + [pytest.param(name, optics.ideal(), id=f"{name}, on a real core") for name in ("scan", "checkpoint")],
 )
 def test_gradient_through_an_exact_core_is_the_functions_own(name, core):
     """Custom rules included: `custom vjp` triples, `custom jvp` doubles, and both must still do so."""
@@ -233,7 +230,8 @@ def test_same_key_gives_the_same_noise_and_a_site_added_behind_leaves_it():
     longer = jax.jit(optics.emulate(lambda w, x: (x @ w, x @ w.T)))
     core = optics.today()
     np.testing.assert_array_equal(run(core, KEY, W, X), run(core, KEY, W, X))
-    np.testing.assert_array_equal(run(core, KEY, W, X), longer(core, KEY, W, X)[0])
+    # Another program may round differently; other noise differs a thousand times as much.
+    np.testing.assert_allclose(run(core, KEY, W, X), longer(core, KEY, W, X)[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["plain", "scan", "cond"])
@@ -261,7 +259,7 @@ def test_changing_a_leaf_compiles_nothing():
         return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, p["stack"])[0]
 
     run = jax.jit(optics.emulate(forward))
-    core = optics.today()
+    core = optics.today(rows=32, columns=32)
     keys = [jax.random.key(seed) for seed in range(2)]
     as_array = {name: jnp.float32(value) for name, value in core.numbers().items()}
     before = len(COMPILED)
@@ -273,7 +271,8 @@ def test_changing_a_leaf_compiles_nothing():
         run(core.replace({name: as_array[name]}), keys[0], PARAMS, X)
     for changes in ({"adc.enob": 6}, {"adc.bits": 9.0}, {"mask.bits": np.float64(5)}):
         run(core.replace(changes), keys[1], PARAMS, X)
-    for other in (optics.projected_2029(), optics.physical_limit(), optics.ideal(core)):
+    sizes = {"rows": 32, "columns": 32}
+    for other in (optics.projected_2029(**sizes), optics.physical_limit(**sizes), optics.ideal(core)):
         run(other, keys[1], PARAMS, X)
     assert (traces, len(COMPILED) - before) == (1, 0)
 

@@ -31,6 +31,7 @@ def test_gpu_rows_are_predicted_within_15_percent(group):
         assert median_error(each.in_energy for each in found) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GPU_GROUPS)
 def test_they_are_without_any_row_of_their_system_and_model(group, held_out):
     found = [each for row, each in held_out.items() if row.group == group]

@@ -84,10 +84,11 @@ def test_two_processes_on_one_file_share_the_work(whole, start, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_ten_kills_lose_and_double_nothing(whole, start, tmp_path):
+@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.slow)])
+def test_kills_lose_and_double_nothing(kills, whole, start, tmp_path):
     """Each process is killed at a moment drawn within some seconds of its first result, or of its start."""
     moments, done = random.Random(5), 0
-    for number in range(10):
+    for number in range(kills):
         process = start(tmp_path)
         until = time.monotonic() + 60
         # Every other one is killed early: while it loads, compiles, or opens the file.
