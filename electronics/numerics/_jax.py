@@ -14,6 +14,7 @@ from jax._src.interpreters import partial_eval
 from jax.core import Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
+from jaxlib.mlir import ir
 
 
 def bilinear(name: str, function: Callable[..., jax.Array], to_first: Callable, to_second: Callable) -> Callable:
@@ -61,9 +62,8 @@ def _call_primitive(name: str) -> Any:
         ad_rules.call_transpose_fancy(primitive, cotangents, *call_jaxpr.consts, *args, call_jaxpr=jaxpr, **params)
 
     ad_rules.fancy_transposes[primitive] = transpose
-    partial_eval.partial_eval_jaxpr_custom_rules[primitive] = partial(
-        partial_eval.closed_call_partial_eval_custom_rule, "call_jaxpr", lambda *args: args[-2:]
-    )
+    rule: Any = partial(partial_eval.closed_call_partial_eval_custom_rule, "call_jaxpr", lambda *args: args[-2:])
+    partial_eval.partial_eval_jaxpr_custom_rules[primitive] = rule
     partial_eval.dce_rules[primitive] = partial_eval.dce_jaxpr_closed_call_rule
     return primitive
 
@@ -90,7 +90,7 @@ def _lower_call(name: str, attributes: dict[str, str]) -> Callable:
             *args,
             dim_var_values=ctx.dim_var_values,
             const_lowering=ctx.const_lowering,
-            attributes={word: mlir_rules.ir.StringAttr.get(value) for word, value in attributes.items()},
+            attributes={word: ir.StringAttr.get(value) for word, value in attributes.items()},
         )
         return results
 

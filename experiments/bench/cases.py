@@ -1,6 +1,7 @@
 """Cases of the benchmark: the same work done digitally and on a core, as pairs of functions without arguments."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,7 +17,6 @@ from optics.datapath import tiling
 
 KEY = 5
 SCENARIOS = ("today", "projected_2029", "physical_limit")
-SWEEP_POINTS = 8
 FLOORS = {"floor": floors.floor, "bare": floors.bare}
 
 
@@ -28,6 +28,8 @@ class BenchCase:
         kind: "product" of [vectors, rows] @ [rows, columns]; its "floor" and its "bare" emulation, see
             `experiments.bench.floors`; a "sweep" of such a product over cores; SmolLM2's "forward" pass or "gradient"
             on `batch` windows of `tokens`.
+        points: cores of a sweep.
+        loaded: whether the weights are on the mask before a forward pass; a gradient and a sweep load them anyway.
         preset: preset of the core.
         tile_rows: rows of the core.
         light: how shot noise is computed, see `optics.Photodetector`.
@@ -39,6 +41,8 @@ class BenchCase:
     tile_rows: int = 1024
     light: str = "factored"
     arithmetic: str = "float32"
+    points: int = 8
+    loaded: bool = True
     rows: int = 0
     columns: int = 0
     vectors: int = 0
@@ -50,9 +54,10 @@ class BenchCase:
         """The work, however it is done."""
         exact = ", exact shot noise" if self.light == "exact" else ""
         if self.kind in ("forward", "gradient"):
-            return f"SmolLM2 {self.kind}, {self.batch} x {self.tokens} tokens{exact}"
+            loads = ", weights not loaded" if self.kind == "forward" and not self.loaded else ""
+            return f"SmolLM2 {self.kind}, {self.batch} x {self.tokens} tokens{loads}{exact}"
         shape = f"{self.rows} -> {self.columns}, {self.vectors} vector{'s' if self.vectors != 1 else ''}"
-        many = f"{SWEEP_POINTS} cores, " if self.kind == "sweep" else ""
+        many = f"{self.points} cores, " if self.kind == "sweep" else ""
         return f"{many}{shape}, tiles of {self.tile_rows}{exact}"
 
     @property
@@ -76,13 +81,27 @@ class BenchCase:
         })  # fmt: skip
 
 
-class Pair(NamedTuple):
-    """Two functions that do the same work, the peak memory of each [bytes], and the call that loads the weights."""
+class Compiled(NamedTuple):
+    """A compiled function of its arguments.
 
-    digital: Callable[[], Any]
-    emulated: Callable[[], Any]
-    digital_bytes: int
-    emulated_bytes: int
+    Attributes:
+        call: without arguments.
+        peak_bytes: arguments, results and temporaries.
+        compile_s: tracing, lowering and compiling.
+        lines: of its program in StableHLO.
+    """
+
+    call: Callable[[], Any]
+    peak_bytes: int
+    compile_s: float
+    lines: int
+
+
+class Pair(NamedTuple):
+    """Two functions that do the same work, and the call that loads the weights."""
+
+    digital: Compiled
+    emulated: Compiled
     load: Callable[[], Any] | None
 
 
@@ -96,9 +115,8 @@ def _product(case: BenchCase) -> Pair:
     x, w = operands(case)
     core = case.core()
     loaded = core.load(w)
-    digital, digital_bytes = _compiled(product, x, w)
-    emulated, emulated_bytes = _compiled(_through, loaded, jax.random.key(KEY), x)
-    return Pair(digital, emulated, digital_bytes, emulated_bytes, lambda: core.load(w))
+    emulated = _compiled(_through, loaded, jax.random.key(KEY), x)
+    return Pair(_compiled(product, x, w), emulated, lambda: core.load(w))
 
 
 def _through(loaded: optics.PreloadedMatrix, key: jax.Array, x: jax.Array) -> jax.Array:
@@ -109,12 +127,11 @@ def _floor(case: BenchCase) -> Pair:
     x, w = operands(case)
     tiles = tiling.fit(case.rows, case.columns, case.tile_rows, case.columns)
     planes = tiling.cut_weights(w, tiles)[0]
-    digital, digital_bytes = _compiled(product, x, w)
-    emulated, emulated_bytes = _compiled(
+    emulated = _compiled(
         lambda x, planes, key, numbers: FLOORS[case.kind](x, planes, key, numbers, tiles),
         x, jax.jit(floors.load)(planes), jax.random.key(KEY), floors.Numbers(),
     )  # fmt: skip
-    return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
+    return Pair(_compiled(product, x, w), emulated, None)
 
 
 def operands(case: BenchCase) -> tuple[jax.Array, jax.Array]:
@@ -126,15 +143,15 @@ def operands(case: BenchCase) -> tuple[jax.Array, jax.Array]:
 def _sweep(case: BenchCase) -> Pair:
     """A product on several cores of different ENOB, one after the other: each loads its own mask."""
     x, w = operands(case)
-    enob = np.linspace(5, 9, SWEEP_POINTS, dtype=np.float32)
+    enob = np.linspace(5, 9, case.points, dtype=np.float32)
     cores = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(case.core().replace({"adc.enob": b}) for b in enob))
-    key, xs = jax.random.key(KEY), jnp.stack([x * jnp.float32(1 + number) for number in range(SWEEP_POINTS)])
-    digital, digital_bytes = _compiled(lambda xs, w: jax.lax.map(lambda x: product(x, w), xs), xs, w)
-    emulated, emulated_bytes = _compiled(
+    key, xs = jax.random.key(KEY), jnp.stack([x * jnp.float32(1 + number) for number in range(case.points)])
+    digital = _compiled(lambda xs, w: jax.lax.map(lambda x: product(x, w), xs), xs, w)
+    emulated = _compiled(
         lambda cores, key, xs, w: jax.lax.map(lambda point: point[0].matmul(point[1], w, key=key), (cores, xs)),
         cores, key, xs, w,
     )  # fmt: skip
-    return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
+    return Pair(digital, emulated, None)
 
 
 def _forward(case: BenchCase) -> Pair:
@@ -143,11 +160,13 @@ def _forward(case: BenchCase) -> Pair:
     def logits(params, tokens):
         return models.forward(checkpoint.config, params, tokens)
 
-    core, load = case.core(), jax.jit(optics.load(logits))
+    core, key, digital = case.core(), jax.random.key(KEY), _compiled(logits, checkpoint.params, tokens)
+    if not case.loaded:
+        return Pair(digital, _compiled(optics.emulate(logits), core, key, checkpoint.params, tokens), None)
+    load = jax.jit(optics.load(logits))
     loaded = load(core, checkpoint.params, tokens)
-    digital, digital_bytes = _compiled(logits, checkpoint.params, tokens)
-    emulated, emulated_bytes = _compiled(optics.emulate(logits), loaded, jax.random.key(KEY), checkpoint.params, tokens)
-    return Pair(digital, emulated, digital_bytes, emulated_bytes, lambda: load(core, checkpoint.params, tokens))
+    emulated = _compiled(optics.emulate(logits), loaded, key, checkpoint.params, tokens)
+    return Pair(digital, emulated, lambda: load(core, checkpoint.params, tokens))
 
 
 def _gradient(case: BenchCase) -> Pair:
@@ -158,12 +177,12 @@ def _gradient(case: BenchCase) -> Pair:
         return jnp.mean(models.next_token_losses(models.forward(checkpoint.config, params, tokens), tokens))
 
     on_light = optics.emulate(loss)
-    digital, digital_bytes = _compiled(jax.grad(loss), checkpoint.params, tokens)
-    emulated, emulated_bytes = _compiled(
+    digital = _compiled(jax.grad(loss), checkpoint.params, tokens)
+    emulated = _compiled(
         lambda core, key, params, tokens: jax.grad(lambda p: on_light(core, key, p, tokens))(params),
         case.core(), jax.random.key(KEY), checkpoint.params, tokens,
     )  # fmt: skip
-    return Pair(digital, emulated, digital_bytes, emulated_bytes, None)
+    return Pair(digital, emulated, None)
 
 
 def _model(case: BenchCase) -> tuple[models.Checkpoint, jax.Array]:
@@ -173,14 +192,18 @@ def _model(case: BenchCase) -> tuple[models.Checkpoint, jax.Array]:
     return dataclasses.replace(checkpoint, params=params), jnp.asarray(words, jnp.int32)
 
 
-def _compiled(fun: Callable, *args: Any) -> tuple[Callable[[], Any], int]:
-    """(compiled fun of these arguments, its peak bytes: arguments, results and temporaries).
+def _compiled(fun: Callable, *args: Any) -> Compiled:
+    """The function compiled for these arguments.
 
-    Unused arguments do not count: the compiled program of a preloaded core does not read the weights.
+    Unused arguments do not count as memory: the program of a preloaded core does not read the weights.
     """
-    run = jax.jit(fun)
-    memory = run.lower(*args).compile().memory_analysis()
+    start = time.perf_counter()
+    lowered = jax.jit(fun).lower(*args)
+    run = lowered.compile()
+    compile_s = time.perf_counter() - start
+    memory = run.memory_analysis()
     if memory is None:
         raise RuntimeError("this backend does not report the memory of compiled programs")
     peak = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    return lambda: run(*args), peak - memory.alias_size_in_bytes
+    lines = lowered.as_text().count("\n")
+    return Compiled(lambda: run(*args), peak - memory.alias_size_in_bytes, compile_s, lines)

@@ -78,7 +78,7 @@ def bare(x: jax.Array, planes: Planes, key: jax.Array, numbers: Numbers, tiles: 
         value = product(light, plane.weights) * inverse * plane.inverse
         full = 1 + (loading * norm) * plane.rms
         # The barrier materialises the noise in memory, which speeds up the loop over the outputs.
-        drawn = fusion_barrier(lambda stream: noise.normal(stream, value.shape), scale[0, 0] > -1, streams[1])
+        drawn = fusion_barrier(lambda stream: noise.normal(stream, value.shape), streams[1])
         spread = jnp.sqrt((shot * sums) * plane.light + variance * full**2)
         received = within(value + drawn * spread, -full, full)
         step = full * (1 / codes)

@@ -27,8 +27,10 @@ LARGEST_SIZE = 2**20
 ROOT = Path(__file__).parents[2]
 Kind = Literal["product", "floor", "bare", "sweep", "forward", "gradient"]
 Arithmetic = Literal["float32", "bfloat16"]
-# Environment of both sides of a timing. The loop over receivers is bound by its dependency chain, so wide vectors help
-# it. A C library that returns memory to the system would have its pages zeroed again in every call.
+Settings = Literal["none", "tuned"]
+Platform = Literal["cpu", "gpu", "tpu"]
+# Environment of both sides of a tuned timing. The loop over receivers is bound by its dependency chain, so wide vectors
+# help it. A C library that returns memory to the system would have its pages zeroed again in every call.
 VECTORS_OF_512_BITS = "--xla_cpu_prefer_vector_width=512"
 KEEPING_MEMORY = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -47,10 +49,16 @@ class BenchOptions:
 
     only: tuple[Kind, ...] = ("product", "floor", "bare", "sweep", "forward", "gradient")
     """Kinds of work that are timed."""
+    platform: Platform = "cpu"
+    """Where both sides run; threads and settings are of CPUs."""
+    gpu_check: bool = False
+    """The cases of the table of GPUs in docs/performance.md instead: some minutes on one GPU."""
     threads: tuple[int, ...] = (1, 2)
     """Numbers of threads, each in a process of its own."""
     arithmetic: tuple[Arithmetic, ...] = ("float32", "bfloat16")
     """Arithmetic of the emulated products; the digital side is always float32."""
+    settings: Settings = "none"
+    """Environment of both sides: "none", or "tuned" with vectors of 512 bits and memory that is kept."""
     preset: str = "today"
     """Preset of the core, all of its noise and imperfections on."""
     rounds: int = 15
@@ -83,6 +91,8 @@ class BenchOptions:
 
     def cases(self) -> list[BenchCase]:
         """Return the cases to time, in the order of the table."""
+        if self.gpu_check:
+            return self._gpu_cases()
         products = [
             BenchCase(kind="product", preset=self.preset, rows=rows, columns=columns, vectors=vectors, tile_rows=tile)
             for rows, columns in self.shapes
@@ -96,14 +106,26 @@ class BenchOptions:
             if (case.rows, case.columns, case.vectors) == (1024, 4096, 512)
         ]
         emulated.append(BenchCase(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512))
-        emulated.append(BenchCase(kind="forward", preset=self.preset, batch=4, tokens=512))
+        for batch, loaded in ((1, False), (1, True), (4, True)):
+            emulated.append(BenchCase(kind="forward", preset=self.preset, batch=batch, tokens=512, loaded=loaded))
         emulated.append(BenchCase(kind="gradient", preset=self.preset, batch=1, tokens=512))
         emulated = [dataclasses.replace(case, arithmetic=name) for name in self.arithmetic for case in emulated]
         return [case for case in emulated + floors if case.kind in self.only]
 
+    def _gpu_cases(self) -> list[BenchCase]:
+        cases = [
+            BenchCase(kind="product", preset=self.preset, rows=4096, columns=4096, vectors=4096),
+            BenchCase(kind="forward", preset=self.preset, batch=4, tokens=512),
+            BenchCase(kind="gradient", preset=self.preset, batch=1, tokens=512),
+            BenchCase(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512, points=64),
+        ]
+        return [dataclasses.replace(case, arithmetic=name) for name in self.arithmetic for case in cases]
+
 
 def main(options: BenchOptions) -> BenchSummary:
     """Run the benchmark, print the table, write summary.json and the figure, and return the summary."""
+    if options.gpu_check:
+        options = dataclasses.replace(options, platform="gpu", threads=(os.cpu_count() or 1,))
     options.check()
     cache = ResultCache(options.out / "timings.sqlite", "experiments.bench.worker")
     rows = [row for threads in dict.fromkeys(options.threads) for row in _rows(options, threads, cache)]
@@ -113,7 +135,9 @@ def main(options: BenchOptions) -> BenchSummary:
         "preset": options.preset,
         "rounds": options.rounds,
         "machine": machine(),
-        "environment": {"XLA_FLAGS": VECTORS_OF_512_BITS, **KEEPING_MEMORY},
+        "platform": options.platform,
+        "settings": options.settings,
+        "environment": _environment(options.settings),
         "versions": reporting.versions(),
         "aihwkit": aihwkit.settings(),
         "rows": rows,
@@ -127,13 +151,20 @@ def main(options: BenchOptions) -> BenchSummary:
 def _rows(options: BenchOptions, threads: int, cache: ResultCache) -> list[BenchRow]:
     """Return the rows of one number of threads, timing the cases that the cache lacks."""
     cases = options.cases()
-    described = [{"case": dataclasses.asdict(case), "threads": threads, "rounds": options.rounds} for case in cases]
+    common = {
+        "threads": threads,
+        "rounds": options.rounds,
+        "settings": options.settings,
+        "platform": options.platform,
+    }
+    described = [{"case": dataclasses.asdict(case), **common} for case in cases]
     missing = [number for number, what in enumerate(described) if cache.get(what) is None]
     if missing:
         short = ("product", *FLOORS)
         rounds = [options.rounds if cases[number].kind in short else LONG_ROUNDS for number in missing]
         progress = tqdm(missing, desc=f"{threads} thread{'s' if threads > 1 else ''}", unit="case")
-        for number, row in zip(progress, _timed([cases[n] for n in missing], rounds, threads), strict=True):
+        timings = _timed([cases[n] for n in missing], rounds, threads, options)
+        for number, row in zip(progress, timings, strict=True):
             cache.put(described[number], row)
     return [_row(case, threads, cache.get(what)) for case, what in zip(cases, described, strict=True)]
 
@@ -151,13 +182,19 @@ def _row(case: BenchCase, threads: int, timing: Timing | None) -> BenchRow:
     }
 
 
-def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int) -> Iterator[Timing]:
+def _environment(settings: Settings) -> dict[str, str]:
+    """What the settings add to the environment of a timing."""
+    return {"XLA_FLAGS": VECTORS_OF_512_BITS, **KEEPING_MEMORY} if settings == "tuned" else {}
+
+
+def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int, options: BenchOptions) -> Iterator[Timing]:
     """Yield the timings of the cases as a process of `threads` threads finishes them.
 
     Raises:
         ChildProcessError: if the process ends before all are timed.
     """
-    flags = [os.environ.get("XLA_FLAGS", ""), VECTORS_OF_512_BITS]
+    added = _environment(options.settings)
+    flags = [os.environ.get("XLA_FLAGS", ""), added.get("XLA_FLAGS", "")]
     if threads == 1:
         flags.append("--xla_cpu_multi_thread_eigen=false")
     process = subprocess.Popen(
@@ -168,9 +205,10 @@ def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int) -> I
         text=True,
         env={
             **os.environ,
-            **KEEPING_MEMORY,
+            **added,
+            "JAX_PLATFORMS": "cuda" if options.platform == "gpu" else options.platform,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
-            "XLA_FLAGS": " ".join(flags).strip(),
+            "XLA_FLAGS": " ".join(filter(None, flags)),
             "OMP_NUM_THREADS": str(threads),
         },
     )
@@ -201,7 +239,7 @@ def machine() -> MachineRecord:
 
 
 def _print_report(summary: BenchSummary, out: Path) -> None:
-    header = ["case", "threads", "digital", "emulated", "ratio", "quartiles", "memory", "load"]
+    header = ["case", "threads", "digital", "emulated", "ratio", "quartiles", "memory", "load", "compile", "lines"]
     rows = [
         [
             row["case"],
@@ -212,6 +250,8 @@ def _print_report(summary: BenchSummary, out: Path) -> None:
             f"{row['ratio_quartiles'][0]:.2f}-{row['ratio_quartiles'][2]:.2f}",
             f"{row['peak_bytes_ratio']:.2f}",
             _load(row),
+            f"{row['digital_compile_s']:.2g} / {row['emulated_compile_s']:.2g} s",
+            f"{row['emulated_lines']:,}",
         ]
         for row in summary["rows"]
     ]
@@ -221,9 +261,11 @@ def _print_report(summary: BenchSummary, out: Path) -> None:
             cells.append(f"{row['aihwkit_ratio']:.2f}" if "aihwkit_ratio" in row else "")
     print(reporting.table([header, *rows]))
     print(
-        f"\n{summary['preset']}, all noise and imperfections on; {summary['machine']['cpu']}. ratio and memory are "
-        "emulated / digital float32;\n"
-        "quartiles are those of the ratio; load is what putting the weights on the mask takes, once. bfloat16: what "
+        f"\n{summary['preset']}, all noise and imperfections on; {summary['machine']['cpu']}; settings: "
+        f"{summary['settings']}. ratio and memory are emulated / digital float32;\n"
+        "quartiles are those of the ratio; load is what putting the weights on the mask takes, once; compile is "
+        "tracing, lowering and\ncompiling, digital / emulated; lines are those of the emulated program in StableHLO. "
+        "bfloat16: what "
         "the emulation\nmultiplies light in, else float32. floor: a float32 product with one rounding and one sample "
         "of noise for each number\nconverted, and nothing else; bare: and with noise that follows the light, scales "
         "and clipping, by hand; no emulator of\nsuch noise in float32 takes less here."

@@ -7,6 +7,8 @@ class Timing(TypedDict):
     """Timings of a case [s], peak memory [bytes], and ratios emulated / digital of neighbouring calls.
 
     Quartiles are lower quartile, median, upper quartile. `load_s` is None where weights are loaded in every call.
+    `digital_compile_s` and `emulated_compile_s` take tracing, lowering and compiling together; `emulated_lines` is the
+    length of the emulated program in StableHLO. `tokens_per_s` is None where the work has no tokens.
     """
 
     digital_s: float
@@ -19,6 +21,11 @@ class Timing(TypedDict):
     digital_bytes: int
     emulated_bytes: int
     load_s: float | None
+    digital_compile_s: float
+    emulated_compile_s: float
+    digital_lines: int
+    emulated_lines: int
+    tokens_per_s: float | None
     aihwkit_s: NotRequired[float]
     aihwkit_ratio: NotRequired[float]
 
@@ -48,6 +55,8 @@ class BenchSummary(TypedDict):
     preset: str
     rounds: int
     machine: MachineRecord
+    platform: str
+    settings: str
     environment: dict[str, str]
     versions: dict[str, str]
     aihwkit: str | None

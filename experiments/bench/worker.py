@@ -39,7 +39,7 @@ def quartiles(values: Sequence[float] | np.ndarray) -> list[float]:
 def measured(case: BenchCase, rounds: int) -> Timing:
     """Time a case; ratios are those of neighbouring calls."""
     both: Pair = pair(case)
-    functions = {"digital": both.digital, "emulated": both.emulated}
+    functions = {"digital": both.digital.call, "emulated": both.emulated.call}
     other = aihwkit.layer(case)
     if other is not None:
         functions |= {"torch": other.digital, "aihwkit": other.emulated}
@@ -52,10 +52,15 @@ def measured(case: BenchCase, rounds: int) -> Timing:
         "emulated_quartiles_s": quartiles(seconds["emulated"]),
         "ratio": quartiles(ratios)[1],
         "ratio_quartiles": quartiles(ratios),
-        "peak_bytes_ratio": both.emulated_bytes / both.digital_bytes,
-        "digital_bytes": both.digital_bytes,
-        "emulated_bytes": both.emulated_bytes,
+        "peak_bytes_ratio": both.emulated.peak_bytes / both.digital.peak_bytes,
+        "digital_bytes": both.digital.peak_bytes,
+        "emulated_bytes": both.emulated.peak_bytes,
         "load_s": None if both.load is None else quartiles(timed({"load": both.load}, 3)["load"])[1],
+        "digital_compile_s": both.digital.compile_s,
+        "emulated_compile_s": both.emulated.compile_s,
+        "digital_lines": both.digital.lines,
+        "emulated_lines": both.emulated.lines,
+        "tokens_per_s": case.batch * case.tokens / quartiles(seconds["emulated"])[1] if case.tokens else None,
     }
     if other is not None:
         row["aihwkit_s"] = quartiles(seconds["aihwkit"])[1]

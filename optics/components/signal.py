@@ -53,9 +53,8 @@ def neighbours(values: Number, axis: int) -> tuple[jax.Array, jax.Array]:
     """The values one place earlier and one place later along `axis`; 0 beyond the ends."""
     values = jnp.asarray(values)
     axis = axis % values.ndim
-    padded = jax.lax.pad(
-        values, jnp.zeros((), values.dtype), [(int(d == axis),) * 2 + (0,) for d in range(values.ndim)]
-    )
+    width = [(int(d == axis), int(d == axis), 0) for d in range(values.ndim)]
+    padded = jax.lax.pad(values, jnp.zeros((), values.dtype), width)
     count = values.shape[axis]
     return (
         jax.lax.slice_in_dim(padded, 0, count, axis=axis),

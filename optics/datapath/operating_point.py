@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from electronics.numerics.bounds import inverse
 from electronics.part import Number
@@ -46,7 +47,7 @@ class OperatingPoint(NamedTuple):
             intensity_common=core.source.rin_in_common * intensity,
             intensity_own=(1 - core.source.rin_in_common) * intensity,
             dac_noise=on.dac_noise * core.dac.noise_variance(),
-            dark=on.linearisation * core.transfer.dark,
+            dark=jnp.asarray(on.linearisation * core.transfer.dark),
             bandwidth=bandwidth,
             isi=on.memory * tia.isi_share(core.clock),
             unit_current=unit_current,
