@@ -13,6 +13,9 @@ import pytest
 
 import models
 
+# A forward pass of the real model takes minutes where nothing is optimised.
+pytestmark = pytest.mark.optimised
+
 
 @pytest.fixture(scope="module")
 def perplexity(smollm2):

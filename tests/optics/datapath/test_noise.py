@@ -12,6 +12,9 @@ import pytest
 import optics
 from optics import Effects
 
+# Samples by the million take longer where nothing is optimised than their programs take to compile.
+pytestmark = pytest.mark.optimised
+
 CHARGE, PLANCK, LIGHT = 1.602176634e-19, 6.62607015e-34, 299792458.0
 DRAWS, COLUMNS = 8192, 8
 TOLERANCE = 5 * np.sqrt(2 / DRAWS)
