@@ -5,6 +5,8 @@ NEWEST_VENV ?= .venv-newest-jax
 RUN := $(VENV)/bin/python
 MADE := $(VENV)/.made
 READY := $(VENV)/.ready
+# Programs that tests compiled; what a week has not used goes.
+COMPILED ?= $(VENV)/compiled-by-tests
 READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
@@ -16,7 +18,8 @@ demo: $(READY)
 
 test: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .
-	$(RUN) -m pytest -n auto --dist loadfile
+	@mkdir -p $(COMPILED) && find $(COMPILED) -type f -mtime +7 -delete
+	TESTS_COMPILED=$(abspath $(COMPILED)) $(RUN) -m pytest -n auto --dist loadfile
 
 # As users compile: the program of a product is three times as dear, so `make test` does without.
 test-optimised: $(READY_TO_DEVELOP)

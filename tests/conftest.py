@@ -24,7 +24,8 @@ if QUICK:
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     jax.config.update("jax_disable_most_optimizations", True)
 
-# What one test compiled no other need compile, in this process or in another, whose variable names the same folder.
+# What one test compiled no other need compile, in this process or in another, whose variable names the same folder. The
+# Makefile names one that stays, so that a second run compiles only what has changed.
 COMPILED = "TESTS_COMPILED"
 if COMPILED not in os.environ:
     _FOLDER = tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True)

@@ -17,24 +17,28 @@ def window(smollm2):
     return models.windows(smollm2.tokenizer.encode(models.load_text("owt_5")), 1, 128)
 
 
-def test_ideal_core_gives_the_digital_logits(smollm2, window):
+@pytest.fixture(scope="module")
+def run(smollm2):
+    """The logits on a core."""
+    return jax.jit(optics.emulate(smollm2.forward))
+
+
+def test_ideal_core_gives_the_digital_logits(smollm2, window, run):
     """Not one product is rounded otherwise than in digital: at 1,536 rows in parts the massive activation of token 1,
     which is what is left of numbers a thousand times larger, would move by 1e-3."""
     digital = np.asarray(jax.jit(smollm2.forward)(smollm2.params, window), np.float64)
-    run = jax.jit(optics.emulate(smollm2.forward))
     emulated = np.asarray(run(optics.ideal(), jax.random.key(0), smollm2.params, window), np.float64)
     assert np.linalg.norm(emulated - digital) / np.linalg.norm(digital) < 1e-5
 
 
-def test_light_costs_accuracy_the_less_of_it_there_is(smollm2, window):
-    def loss(params, tokens):
-        return models.next_token_losses(smollm2.forward(params, tokens), tokens).mean()
+def test_light_costs_accuracy_the_less_of_it_there_is(smollm2, window, run):
+    def loss(logits):
+        return float(models.next_token_losses(logits, window).mean())
 
-    run = jax.jit(optics.emulate(loss))
     key = jax.random.key(0)
-    digital = float(jax.jit(loss)(smollm2.params, window))
+    digital = loss(jax.jit(smollm2.forward)(smollm2.params, window))
     cores = (optics.today(effective_bits=bits) for bits in (5, 6, 8))
-    lost = [float(run(core, key, smollm2.params, window)) - digital for core in cores]
+    lost = [loss(run(core, key, smollm2.params, window)) - digital for core in cores]
     assert lost == sorted(lost, reverse=True)
     assert lost[0] > 0.5
     assert lost[-1] < 0.3

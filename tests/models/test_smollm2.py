@@ -32,7 +32,9 @@ def perplexity(smollm2):
     return measure
 
 
-@pytest.mark.parametrize(("text", "truth"), [("owt_5", 31.447447), ("wikipedia_5", 28.734692)])
+@pytest.mark.parametrize(
+    ("text", "truth"), [("owt_5", 31.447447), pytest.param("wikipedia_5", 28.734692, marks=pytest.mark.slow)]
+)
 def test_perplexity_is_that_of_transformers(smollm2, perplexity, text, truth):
     assert perplexity(smollm2.params, text, 8) == pytest.approx(truth, abs=0.01)
 

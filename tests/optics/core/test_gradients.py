@@ -73,7 +73,7 @@ STRUCTURES = {
     "bfloat16": {"arithmetic": "bfloat16"},
 }  # fmt: skip
 # Half a minute each; the others are slow together, and run by `make test-slow`.
-QUICK = ("rails", "both offset", "input slices", "accumulated tiles")
+QUICK = ("rails", "both offset", "accumulated tiles")
 
 
 def rich(changes=None):
@@ -207,7 +207,7 @@ SLICED = {
 }
 
 
-@pytest.mark.parametrize("cases, slices", [(ROUNDINGS, 1), (SLICED, 2)])
+@pytest.mark.parametrize("cases, slices", [(ROUNDINGS, 1), pytest.param(SLICED, 2, marks=pytest.mark.slow)])
 def test_gradient_in_bits_is_that_of_a_variance_that_falls_four_times_per_bit(cases, slices):
     """Bennett (1948): the loss is c / (levels - 1)^2, so d loss / d b = -2 ln 2 levels / (levels - 1) loss a digit.
 

@@ -84,7 +84,7 @@ def test_two_processes_on_one_file_share_the_work(whole, start, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-@pytest.mark.parametrize("kills", [4, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_kills_lose_and_double_nothing(kills, whole, start, tmp_path):
     """Each process is killed at a moment drawn within some seconds of its first result, or of its start."""
     moments, done = random.Random(5), 0
