@@ -5,7 +5,7 @@ NEWEST_VENV ?= .venv-newest-jax
 RUN := $(VENV)/bin/python
 MADE := $(VENV)/.made
 READY := $(VENV)/.ready
-# Programs that tests compiled; what a week has not used goes.
+# Programs that tests compiled; those older than a week go.
 COMPILED ?= $(VENV)/compiled-by-tests
 READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
