@@ -25,7 +25,7 @@ def streams(key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
     """Independent streams of samples, uint32 [*shape, 2], from a JAX key.
 
     Both words of the key pass triple32 before they meet the place, twice, so that keys that differ in one bit have
-    unrelated streams. `jax.random.bits` would be a loop on CPUs, and a third of the program of a small product.
+    unrelated streams. `jax.random.bits` would be a loop on CPUs, of a dozen kernels to compile in each product.
     """
     data = jax.random.key_data(key).reshape(-1)
     first = _triple32(data[0] ^ jnp.uint32(0x9E3779B9))
