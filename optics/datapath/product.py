@@ -144,13 +144,11 @@ class TiledMatmul:
         streams = noise.streams(key, (tiles.column_tiles, groups, symbols + 1, STREAMS))
         drives = jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), drive)
         tile_planes = _PlaneStack(planes, tiles)
-        single = tiles.column_tiles * groups == 1
 
         def column_tile(number, column_streams, calibrated):
             def group(so_far, place, group_drives, group_streams):
                 group_planes = tile_planes.at(number * groups + place)
-                convert = partial(self._integrate_and_convert, factor=factor, observe=observe)
-                convert = convert if single else remat_stage(convert)
+                convert = remat_stage(partial(self._integrate_and_convert, factor=factor, observe=observe))
                 converted = convert(group_drives, group_planes, group_streams, calibrated)
                 return converted if so_far is None else _add_partial_products(so_far, converted)
 
