@@ -21,7 +21,7 @@ test: $(READY_TO_DEVELOP)
 	@mkdir -p $(COMPILED) && find $(COMPILED) -type f -mtime +7 -delete
 	TESTS_COMPILED=$(abspath $(COMPILED)) $(RUN) -m pytest -n auto --dist loadfile
 
-# As users compile: the program of a product is three times as dear, so `make test` does without.
+# As users compile; `make test` leaves optimisations out, because compilation is most of its time.
 test-optimised: $(READY_TO_DEVELOP)
 	TESTS_OPTIMISED=1 $(RUN) -m pytest -n auto --dist loadfile $(TESTS)
 

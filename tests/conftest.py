@@ -50,6 +50,15 @@ def _programs_of_one_module(request) -> Iterator[None]:
     jax.clear_caches()
 
 
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """The programs of this test are compiled with LLVM's optimisations, as tests of the last bit need."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
+
+
 @pytest.fixture(scope="session")
 def config() -> models.LlamaConfig:
     """Grouped queries, heads wider than the residual stream, Llama 3.1 scaling, untied head."""

@@ -76,12 +76,16 @@ def _bind_call(primitive: Any, function: Callable, operands: tuple[Any, ...]) ->
     return jax.tree.unflatten(out_structure(), results)
 
 
+def _closed(jaxpr: Any) -> Any:
+    """The jaxpr as a closed one: transformations leave either kind in an equation."""
+    return partial_eval.close_jaxpr(jaxpr) if isinstance(jaxpr, jax_core.Jaxpr) else jaxpr
+
+
 def _lower_call(name: str, attributes: dict[str, str]) -> Callable:
     def lower(ctx, *args, call_jaxpr, **_):
-        jaxpr = partial_eval.close_jaxpr(call_jaxpr) if isinstance(call_jaxpr, jax_core.Jaxpr) else call_jaxpr
         results, _ = mlir_rules.call_lowering(
             name,
-            jaxpr,
+            _closed(call_jaxpr),
             None,
             ctx.module_context,
             ctx.avals_in,
@@ -116,9 +120,7 @@ def call_branch(acts: Any, compute: Callable, otherwise: Callable) -> Any:
 
 
 def _lower_as_selection(ctx, *args, call_jaxpr, **_):
-    jaxpr = call_jaxpr if isinstance(call_jaxpr, jax_core.Jaxpr) else call_jaxpr.jaxpr
-    consts = () if isinstance(call_jaxpr, jax_core.Jaxpr) else call_jaxpr.consts
-    function = partial(_with_selections, jaxpr, consts)
+    function = partial(with_selections, _closed(call_jaxpr))
     return mlir.lower_fun(function, multiple_results=True)(ctx, *args)
 
 
@@ -130,9 +132,10 @@ mlir.register_lowering(_branch, _lower_call("branch", {}), platform="cpu")
 _CALLS = ("jit", "closed_call", "remat2", "apart", "branch")
 
 
-def _with_selections(jaxpr: Any, consts: Any, *args: Any) -> list[Any]:
-    """Evaluate a jaxpr with a selection from the results of all branches in place of each conditional, and no loop."""
-    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*consts, *args), strict=True))
+def with_selections(closed: Any, *args: Any) -> list[Any]:
+    """Evaluate a closed jaxpr with a selection from all branches in place of each conditional, and without loops."""
+    jaxpr = closed.jaxpr
+    values = dict(zip((*jaxpr.constvars, *jaxpr.invars), (*closed.consts, *args), strict=True))
 
     def read(atom: Any) -> Any:
         return atom.val if isinstance(atom, jax_core.Literal) else values[atom]
@@ -141,12 +144,11 @@ def _with_selections(jaxpr: Any, consts: Any, *args: Any) -> list[Any]:
         operands = [read(atom) for atom in equation.invars]
         if equation.primitive.name == "cond":
             which, *operands = operands
-            results = [_with_selections(b.jaxpr, b.consts, *operands) for b in equation.params["branches"]]
+            results = [with_selections(branch, *operands) for branch in equation.params["branches"]]
             found = [jax.lax.select_n(which, *each) for each in zip(*results, strict=True)]
         elif equation.primitive.name in _CALLS:
             inner = equation.params.get("jaxpr", equation.params.get("call_jaxpr"))
-            closed = inner if isinstance(inner, jax_core.ClosedJaxpr) else partial_eval.close_jaxpr(inner)
-            found = _with_selections(closed.jaxpr, closed.consts, *operands)
+            found = with_selections(_closed(inner), *operands)
         else:
             params = equation.primitive.get_bind_params(equation.params)
             if equation.primitive.name == "scan":

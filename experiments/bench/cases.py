@@ -28,12 +28,12 @@ class BenchCase:
         kind: "product" of [vectors, rows] @ [rows, columns]; its "floor" and its "bare" emulation, see
             `experiments.bench.floors`; a "sweep" of such a product over cores; SmolLM2's "forward" pass or "gradient"
             on `batch` windows of `tokens`.
-        points: cores of a sweep.
-        loaded: whether the weights are on the mask before a forward pass; a gradient and a sweep load them anyway.
         preset: preset of the core.
         tile_rows: rows of the core.
         light: how shot noise is computed, see `optics.Photodetector`.
         arithmetic: arithmetic of the emulated product, see `optics.TensorCore`.
+        points: cores of a sweep.
+        loaded: whether the weights are on the mask before a forward pass; a gradient and a sweep load them anyway.
     """
 
     kind: str

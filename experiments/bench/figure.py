@@ -48,7 +48,8 @@ def _panel(axes: Axes, rows: Sequence[BenchRow], works: Sequence[str], title: st
         axes.errorbar(middle, places, xerr=[middle - low, high - middle], lw=1, color=colour, ecolor=colour, **mark)
     # Names stand above the panel, since the marks may overlap.
     for place, (way, (colour, _)) in zip((0.42, 0.62, 0.86, 1.0), WAYS.items(), strict=True):
-        axes.text(place, 1.02, way, color=colour, ha="right", va="bottom", transform=axes.transAxes)
+        if any(row["way"] == way for row in rows):
+            axes.text(place, 1.02, way, color=colour, ha="right", va="bottom", transform=axes.transAxes)
     axes.axvline(1, color=style.GREY, lw=1)
     axes.text(1, len(works) - 0.55, " digital", color=style.GREY, ha="left", va="bottom")
     axes.set_xscale("log")

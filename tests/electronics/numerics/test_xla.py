@@ -90,7 +90,7 @@ def test_accelerators_select_without_a_conditional_or_a_loop():
 @pytest.mark.parametrize("share", [0.3, 0.0])
 def test_the_selection_of_accelerators_is_what_a_cpu_computes(share):
     jaxpr = jax.make_jaxpr(skipped)(X, jnp.float32(0.3))
-    (found,) = _jax._with_selections(jaxpr.jaxpr, jaxpr.consts, X, jnp.float32(share))
+    (found,) = _jax.with_selections(jaxpr, X, jnp.float32(share))
     assert_same(found, in_a_loop(X, jnp.float32(share)) if share else jnp.cos(X))
 
 

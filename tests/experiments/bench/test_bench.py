@@ -44,6 +44,19 @@ def test_a_row_has_times_their_ratio_and_the_memory(out):
     assert (out / "bench.png").is_file() and (out / "bench.pdf").is_file()
 
 
+def test_tuned_settings_keep_memory_and_have_wide_vectors():
+    environment = bench._environment("tuned")
+    assert environment["MALLOC_MMAP_MAX_"] == "0"
+    assert environment["XLA_FLAGS"] == bench.VECTORS_OF_512_BITS
+
+
+def test_the_cases_of_a_gpu_are_one_of_each_kind_in_either_arithmetic():
+    cases = bench.BenchOptions(gpu_check=True).cases()
+    assert [case.kind for case in cases] == ["product", "forward", "gradient", "sweep"] * 2
+    assert [case.arithmetic for case in cases] == ["float32"] * 4 + ["bfloat16"] * 4
+    assert (cases[0].rows, cases[0].columns, cases[0].vectors, cases[3].points) == (4096, 4096, 4096, 64)
+
+
 def test_figure_has_a_line_per_work_and_a_mark_per_way(out, drawn, tmp_path):
     summary = json.loads((out / "summary.json").read_text())
     figure.draw(summary, tmp_path)
