@@ -10,6 +10,7 @@ from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
 from optics.components.encoding import bit_slices, recombined
 from optics.datapath import tiling
+from optics.datapath.units import relative_to
 from optics.datapath.weight_plane import SUMS, WeightCodes, WeightPlane, make_plane
 
 # A vector or column whose largest magnitude is at most this counts as zero, so that the inverse of its scale, and
@@ -32,6 +33,10 @@ class Weights(NamedTuple):
     sums: jax.Array
     nonzero: jax.Array
 
+    def at_fixed_scale(self) -> "Weights":
+        """The weights with a scale that has no gradient, see `optics.datapath.units`."""
+        return self._replace(planes=self.planes._replace(scale=jax.lax.stop_gradient(self.planes.scale)))
+
 
 def load_weights(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool = False) -> Weights:
     """Load w [rows, columns] onto the mask of one device; `keep_exact` makes diagnostics possible.
@@ -49,16 +54,19 @@ def _load(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exa
     ws = tiling.cut_weights(w, tiles)
     in_tile = largest(ws, axis=2)
     in_column = jnp.broadcast_to(jnp.max(in_tile, axis=1, keepdims=True), in_tile.shape)
-    scale = scale_or_one(in_column if encoding.scales == "vector" else in_tile)
+    unit = scale = scale_or_one(in_column if encoding.scales == "vector" else in_tile)
+    if encoding.scales == "vector":
+        ws, scale = relative_to(ws, unit), jax.lax.stop_gradient(unit)
     factor, part = encoding.weight_part(ws, scale, tiling.active_rows(rows, tiles)[None, :, :, None])
     slices = bit_slices(factor, part, scale, encoding.weight_slices, core.mask.bits, core.effects.weight_rounding)
     codes = [WeightCodes(one.code, scale, is_nonzero(in_column), one.exact) for one in slices]
+    planes = tiling.each(
+        lambda tile: make_plane(core, variation, tile, keep_exact),
+        jax.tree.map(lambda *by_slice: jnp.stack(by_slice), *codes),
+        axes=3,
+    )
     return Weights(
-        planes=tiling.each(
-            lambda tile: make_plane(core, variation, tile, keep_exact),
-            jax.tree.map(lambda *by_slice: jnp.stack(by_slice), *codes),
-            axes=3,
-        ),
+        planes=planes._replace(scale=jnp.broadcast_to(unit, planes.scale.shape)),
         factors=jnp.stack([jnp.asarray(one.factor, jnp.float32) for one in slices]),
         sums=jnp.sum(recombined(slices), axis=2, keepdims=True),
         nonzero=is_nonzero(largest(w, axis=0)),

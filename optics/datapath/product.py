@@ -22,6 +22,7 @@ from optics.datapath.diagnostics import FEWEST_ELECTRONS, ProductObservation, Re
 from optics.datapath.loading import Weights, is_nonzero, largest, scale_or_one
 from optics.datapath.site_range import SiteRange
 from optics.datapath.tiling import Tiles
+from optics.datapath.units import in_units_of, relative_to
 from optics.datapath.weight_plane import WeightPlane
 
 # Outputs of a part of a product, and what was observed of it if anything is.
@@ -58,14 +59,20 @@ class TiledMatmul:
         tiles = tiling.fit(x.shape[1], columns, core.rows, core.columns, core.accumulate)
         active = tiling.active_rows(x.shape[1], tiles)
         xs = tiling.cut_inputs(x, tiles)
-        in_vector = jnp.broadcast_to(largest(x, axis=1), (*xs.shape[:2], 1))
+        in_vector = jnp.broadcast_to(remat_stage(partial(largest, axis=1))(x), (*xs.shape[:2], 1))
         scale = self._input_scale(in_vector, xs)
+        units = (scale[0], _of_columns(weights.planes.scale)[:, :columns])
+        if self._column_has_one_scale:
+            xs, scale = relative_to(xs, scale), jax.lax.stop_gradient(scale)
+            weights = weights.at_fixed_scale()
         inputs = remat_stage(self._encode)(xs, scale, in_vector, active[:, None, :])
         y, receivers = self._sum_over_slices(tiles, inputs, weights, key, observe)
         y = y[:, :columns]
         if core.encoding.inputs == "offset" or core.encoding.weights == "offset":
             offsets = self._offsets(inputs.sums, scale, weights, active)[:, :columns]
             y = y - offsets * is_nonzero(in_vector[0]) * weights.nonzero
+        if self._column_has_one_scale:
+            y = in_units_of(y, *units)
         if receivers is None:
             return y, None
         return y, ProductObservation(
@@ -248,6 +255,11 @@ def _add_partial_products(a: PartialProduct, b: PartialProduct) -> PartialProduc
     """Outputs and observations of two parts of a product as one."""
     (y, observed), (z, more) = a, b
     return y + z, None if observed is None or more is None else observed.joined(more)
+
+
+def _of_columns(plane_scale: jax.Array) -> jax.Array:
+    """Scale of the first slice and row tile, [slices, column tiles, row tiles, 1, width] -> [1, all columns]."""
+    return plane_scale[0, :, 0, 0].reshape(1, -1)
 
 
 def _at(tree, number):
