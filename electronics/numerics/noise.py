@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics.numerics.bounds import choose
+from electronics.numerics.xla import fusion_barrier
 from electronics.part import Number
 
 LARGEST = 2**32
@@ -63,8 +64,12 @@ def _gaussian(variance, word):
 def _gaussian_jvp(primals, tangents):
     variance, word = primals
     samples = _gaussian(variance, word)
-    slope = choose(variance > 0, samples / choose(variance > 0, 2 * variance, 1.0), 0.0)
-    return samples, slope * tangents[0]
+
+    def moved(samples, variance, tangent):
+        return choose(variance > 0, samples / choose(variance > 0, 2 * variance, 1.0), 0.0) * tangent
+
+    # Behind a barrier: XLA would otherwise draw the samples again for each part that the variance comes from.
+    return samples, fusion_barrier(moved, samples, variance, tangents[0])
 
 
 @jax.custom_jvp
@@ -77,8 +82,12 @@ def scaled(samples: jax.Array, variance: Number) -> jax.Array:
 def _scaled_jvp(primals, tangents):
     samples, variance = primals
     root = jnp.sqrt(variance)
-    slope = choose(variance > 0, 0.5 / choose(variance > 0, root, 1.0), 0.0)
-    return samples * root, tangents[0] * root + samples * (slope * tangents[1])
+
+    def moved(samples, root, tangent):
+        return samples * (choose(root > 0, 0.5 / choose(root > 0, root, 1.0), 0.0) * tangent)
+
+    # The barrier as in `_gaussian_jvp`.
+    return samples * root, tangents[0] * root + fusion_barrier(moved, samples, root, tangents[1])
 
 
 def logistic(stream: jax.Array, shape: tuple[int, ...]) -> jax.Array:

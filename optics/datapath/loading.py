@@ -1,11 +1,13 @@
 """Loading a matrix onto the mask: scales, signs, bit slices and tiles, and the plane of each tile."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.bounds import choose
+from electronics.numerics.bounds import at_least, choose, inverse
+from electronics.numerics.xla import remat_stage
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
 from optics.components.encoding import bit_slices, recombined
@@ -52,7 +54,7 @@ def _load(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exa
     rows, columns = w.shape
     tiles = tiling.fit(rows, columns, core.rows, core.columns, core.accumulate)
     ws = tiling.cut_weights(w, tiles)
-    in_tile = largest(ws, axis=2)
+    in_tile = largest(ws, 2)
     in_column = jnp.broadcast_to(jnp.max(in_tile, axis=1, keepdims=True), in_tile.shape)
     unit = scale = scale_or_one(in_column if encoding.scales == "vector" else in_tile)
     if encoding.scales == "vector":
@@ -69,13 +71,28 @@ def _load(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exa
         planes=planes._replace(scale=jnp.broadcast_to(unit, planes.scale.shape)),
         factors=jnp.stack([jnp.asarray(one.factor, jnp.float32) for one in slices]),
         sums=jnp.sum(recombined(slices), axis=2, keepdims=True),
-        nonzero=is_nonzero(largest(w, axis=0)),
+        nonzero=is_nonzero(largest(w, 0)),
     )
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
 def largest(values: jax.Array, axis: int) -> jax.Array:
-    """Largest magnitude along `axis`, which stays as an axis of length 1."""
+    """Largest magnitude along `axis`, which stays as an axis of length 1; equal ones share its gradient."""
     return jnp.max(jnp.abs(values), axis=axis, keepdims=True)
+
+
+@largest.defjvp
+def _largest_jvp(axis, primals, tangents):
+    values, found = primals[0], largest(*primals, axis)
+
+    # A gradient so keeps the values and what was found, in place of three arrays of the size of the values.
+    @remat_stage
+    def moved(values, found, tangent):
+        is_largest = jnp.abs(values) == found
+        share = inverse(at_least(jnp.sum(is_largest.astype(jnp.float32), axis=axis, keepdims=True), 1.0))
+        return jnp.sum(choose(is_largest, jnp.sign(values) * share, 0.0) * tangent, axis=axis, keepdims=True)
+
+    return found, moved(values, found, tangents[0])
 
 
 def scale_or_one(scale: jax.Array) -> jax.Array:

@@ -59,7 +59,7 @@ class TiledMatmul:
         tiles = tiling.fit(x.shape[1], columns, core.rows, core.columns, core.accumulate)
         active = tiling.active_rows(x.shape[1], tiles)
         xs = tiling.cut_inputs(x, tiles)
-        in_vector = jnp.broadcast_to(remat_stage(partial(largest, axis=1))(x), (*xs.shape[:2], 1))
+        in_vector = jnp.broadcast_to(largest(x, 1), (*xs.shape[:2], 1))
         scale = self._input_scale(in_vector, xs)
         units = (scale[0], _of_columns(weights.planes.scale)[:, :columns])
         if self._column_has_one_scale:
@@ -85,7 +85,7 @@ class TiledMatmul:
         """Scale: the input that full drive represents, [row tiles, vectors, 1]."""
         if self.site_range is not None and self.site_range.input_scale is not None:
             return jnp.broadcast_to(self.site_range.input_scale, in_vector.shape)
-        return scale_or_one(largest(xs, axis=2) if self.core.encoding.scales == "tile" else in_vector)
+        return scale_or_one(largest(xs, 2) if self.core.encoding.scales == "tile" else in_vector)
 
     def _encode(self, xs: jax.Array, scale: jax.Array, in_vector: jax.Array, active: jax.Array) -> EncodedInputs:
         """Signs, digital correction, bit slices and DAC: inputs [row tiles, vectors, height] -> drives."""

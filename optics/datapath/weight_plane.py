@@ -169,8 +169,10 @@ def _transmissions(
 
     if core.encoding.pixels == 1:
         return rail(levels, variation.pixel_gain[0]), None
-    plus, minus = jnp.maximum(levels, 0), jnp.maximum(-levels, 0)
-    return rail(plus, variation.pixel_gain[0]), rail(minus, variation.pixel_gain[1])
+    # As max(l, 0) and max(-l, 0), whose gradients take four times as long.
+    half = 0.5 * levels
+    magnitude = jnp.abs(half)
+    return rail(magnitude + half, variation.pixel_gain[0]), rail(magnitude - half, variation.pixel_gain[1])
 
 
 def _factored(core: Architecture, total: jax.Array) -> jax.Array | LightFactors:
@@ -181,9 +183,10 @@ def _factored(core: Architecture, total: jax.Array) -> jax.Array | LightFactors:
     """
     if core.detector.needs_exact_light or min(total.shape) < FEWEST_FACTORED:
         return total
-    rows, columns = jnp.sum(total, axis=1, keepdims=True), jnp.sum(total, axis=0, keepdims=True)
-    columns = checkpoint_name(columns, SUMS)
+    rows = checkpoint_name(jnp.sum(total, axis=1, keepdims=True), SUMS)
+    columns = checkpoint_name(jnp.sum(total, axis=0, keepdims=True), SUMS)
     whole = jnp.sum(columns)
     shares = columns / choose(whole > 0, whole, 1.0)
-    residual = checkpoint_name(safe_sqrt(jnp.sum((total - rows * shares) ** 2, axis=0, keepdims=True)), SUMS)
+    error = checkpoint_name(total - rows * shares, SUMS)
+    residual = checkpoint_name(safe_sqrt(jnp.sum(error**2, axis=0, keepdims=True)), SUMS)
     return LightFactors(rows, shares, residual)
