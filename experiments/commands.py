@@ -11,6 +11,7 @@ import tyro
 from electronics import PlausibilityWarning
 from experiments import INTERRUPTED
 from experiments.bench import program as bench
+from experiments.common.compiled import keep_compiled_programs
 from experiments.headline import program as headline
 from experiments.programs import ablation, bill, gain
 from experiments.serving import program as serve
@@ -57,6 +58,7 @@ def run(arguments: Sequence[str]) -> int:
         options = tyro.extras.subcommand_cli_from_dict(
             {name: kind for name, (kind, _) in PROGRAMS.items()}, args=_renamed(arguments), prog="otc"
         )
+        keep_compiled_programs()
         with warnings.catch_warnings():
             _show_in_one_line(PlausibilityWarning)
             next(main for kind, main in PROGRAMS.values() if kind is type(options))(options)

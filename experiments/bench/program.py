@@ -208,6 +208,8 @@ def _timed(cases: Sequence[BenchCase], rounds: Sequence[int], threads: int, opti
             **added,
             "JAX_PLATFORMS": "cuda" if options.platform == "gpu" else options.platform,
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+            # Times of compilation are true only of programs that are compiled.
+            "JAX_ENABLE_COMPILATION_CACHE": "false",
             "XLA_FLAGS": " ".join(filter(None, flags)),
             "OMP_NUM_THREADS": str(threads),
         },

@@ -2,7 +2,8 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -18,6 +19,10 @@ from experiments.common.agreement import Agreement, agreement, scored
 from experiments.common.result_cache import ResultCache
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
+
+# Windows that a core runs before the next core is loaded. Their float32 logits are kept meanwhile, 100 MB each of 512
+# tokens of SmolLM2.
+_WINDOWS_PER_LOAD = 8
 
 
 class WindowScores(TypedDict):
@@ -98,19 +103,33 @@ def measure(
     evaluator = _Evaluator(checkpoint, seed, cache)
     results = {case.name: Evaluation() for case in cases}
     with tqdm(total=sum(case.windows for case in cases), unit="window", desc="evaluating", smoothing=0.05) as bar:
-        for number in range(len(windows)):
-            evaluator.open(number, windows[number])
+        for first in range(0, len(windows), _WINDOWS_PER_LOAD):
+            block = [evaluator.window(*each) for each in enumerate(windows[first : first + _WINDOWS_PER_LOAD], first)]
             for case in cases:
-                if number < case.windows:
-                    bar.set_postfix_str(case.name)
-                    evaluator.add(results[case.name], case)
+                bar.set_postfix_str(case.name)
+                evaluator.unload()
+                for window in block[: max(case.windows - first, 0)]:
+                    evaluator.add(results[case.name], case, window)
                     bar.update()
     cache.close()
     return results
 
 
+class _Window:
+    """One window, and its float32 logits from when they are first needed."""
+
+    def __init__(self, number: int, tokens: np.ndarray, forward: Callable[[jax.Array], jax.Array]):
+        self.number, self.tokens = number, jnp.asarray(tokens[None])
+        self.text, self._forward = hashlib.sha256(tokens.tobytes()).hexdigest(), forward
+
+    @cached_property
+    def reference(self) -> jax.Array:
+        """Float32 logits of the window."""
+        return self._forward(self.tokens)
+
+
 class _Evaluator:
-    """The model and the compiled functions that all cases share, at one window at a time."""
+    """The model and the compiled functions that all cases share."""
 
     def __init__(self, checkpoint: models.Checkpoint, seed: int, cache: ResultCache):
         self.params, self.digest, self.cache = checkpoint.params, checkpoint.sha256, cache
@@ -118,31 +137,38 @@ class _Evaluator:
         score = scored(checkpoint.forward)
         self.forward = jax.jit(checkpoint.forward)
         self.compare = jax.jit(agreement)
+        self.load = jax.jit(optics.load(score))
         self.emulated = jax.jit(optics.emulate(score))
         self.observed = jax.jit(optics.emulate(score, diagnostics=True))
+        self.unload()
 
-    def open(self, number: int, tokens: np.ndarray) -> None:
-        """Go to a window; its float32 logits are computed when they are first needed."""
-        self.number, self.tokens, self._reference = number, jnp.asarray(tokens[None]), None
-        self.text = hashlib.sha256(tokens.tobytes()).hexdigest()
+    def window(self, number: int, tokens: np.ndarray) -> _Window:
+        return _Window(number, tokens, partial(self.forward, self.params))
 
-    def add(self, result: Evaluation, case: EvaluationCase) -> None:
-        """Add the numbers of this window to a result, from the cache where it has them."""
-        observe = case.observed and self.number == 0
+    def unload(self) -> None:
+        """Forget the weights on the mask of the last case."""
+        self._loaded: optics.PreloadedCore | None = None
+
+    def add(self, result: Evaluation, case: EvaluationCase, window: _Window) -> None:
+        """Add the numbers of a window to a result, from the cache where it has them."""
+        observe = case.observed and window.number == 0
         core = None if case.core is None else describe_core(case.core)
-        description = [self.digest, self.text, self.seed, self.number, core, observe]
-        record: WindowRecord = self.cache.get_or_compute(description, lambda: self._run(case.core, observe))
+        description = [self.digest, window.text, self.seed, window.number, core, observe]
+        record: WindowRecord = self.cache.get_or_compute(description, lambda: self._run(case.core, window, observe))
         result.windows.append(record["agreement"])
         if "sites" in record and "drives" in record and "mean_drive" in record:
             result.sites, result.drives, result.mean_drive = record["sites"], record["drives"], record["mean_drive"]
 
-    def _run(self, core: Part | None, observe: bool) -> WindowRecord:
+    def _run(self, core: Part | None, window: _Window, observe: bool) -> WindowRecord:
+        call = (self.params, window.tokens, window.reference)
         if core is None:
-            return {"agreement": _scores(self.compare(self.reference, self.reference, self.tokens))}
-        args = (core, jax.random.fold_in(self.key, self.number), self.params, self.tokens, self.reference)
+            return {"agreement": _scores(self.compare(window.reference, window.reference, window.tokens))}
+        key = jax.random.fold_in(self.key, window.number)
         if not observe:
-            return {"agreement": _scores(self.emulated(*args))}
-        score, diagnostics = self.observed(*args)
+            if self._loaded is None and isinstance(core, optics.TensorCore):
+                self._loaded = self.load(core, *call)
+            return {"agreement": _scores(self.emulated(self._loaded or core, key, *call))}
+        score, diagnostics = self.observed(core, key, *call)
         review = getattr(core, "review", None)
         if review is not None:
             # The diagnostics of a compiled run are concrete only outside it.
@@ -153,13 +179,6 @@ class _Evaluator:
             "drives": {name: float(mean_drive(seen)) for name, seen in diagnostics.items()},
             "mean_drive": float(optics.measured_drive(diagnostics)),
         }
-
-    @property
-    def reference(self) -> jax.Array:
-        """Float32 logits of the window."""
-        if self._reference is None:
-            self._reference = self.forward(self.params, self.tokens)
-        return self._reference
 
 
 def describe_core(core: Part) -> list[Any]:

@@ -59,8 +59,9 @@ class TiledMatmul:
         tiles = tiling.fit(x.shape[1], columns, core.rows, core.columns, core.accumulate)
         active = tiling.active_rows(x.shape[1], tiles)
         xs = tiling.cut_inputs(x, tiles)
-        in_vector = jnp.broadcast_to(largest(x, 1), (*xs.shape[:2], 1))
-        scale = self._input_scale(in_vector, xs)
+        in_tile = largest(xs, 2)
+        in_vector = jnp.broadcast_to(jnp.max(in_tile, axis=0, keepdims=True), in_tile.shape)
+        scale = self._input_scale(in_vector, in_tile)
         units = (scale[0], _of_columns(weights.planes.scale)[:, :columns])
         if self._column_has_one_scale:
             xs, scale = relative_to(xs, scale), jax.lax.stop_gradient(scale)
@@ -81,11 +82,11 @@ class TiledMatmul:
             receivers=receivers,
         )
 
-    def _input_scale(self, in_vector: jax.Array, xs: jax.Array) -> jax.Array:
+    def _input_scale(self, in_vector: jax.Array, in_tile: jax.Array) -> jax.Array:
         """Scale: the input that full drive represents, [row tiles, vectors, 1]."""
         if self.site_range is not None and self.site_range.input_scale is not None:
             return jnp.broadcast_to(self.site_range.input_scale, in_vector.shape)
-        return scale_or_one(largest(xs, 2) if self.core.encoding.scales == "tile" else in_vector)
+        return scale_or_one(in_tile if self.core.encoding.scales == "tile" else in_vector)
 
     def _encode(self, xs: jax.Array, scale: jax.Array, in_vector: jax.Array, active: jax.Array) -> EncodedInputs:
         """Signs, digital correction, bit slices and DAC: inputs [row tiles, vectors, height] -> drives."""

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from electronics.numerics.bounds import inverse
 from electronics.numerics.matmul import product
+from electronics.numerics.xla import remat_stage
 
 
 @jax.custom_jvp
@@ -45,6 +46,7 @@ def _in_units_of_jvp(primals, tangents):
     return y, tangents[0] + y * by_x + y * by_w
 
 
+@remat_stage
 def _scaled(values: jax.Array, factors: jax.Array) -> jax.Array:
     """values x factors without leading axes of length 1.
 

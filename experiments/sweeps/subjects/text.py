@@ -106,6 +106,9 @@ class LoadedText:
         run = optics.emulate(self._scores, diagnostics=observe)
         together = 1 if observe else _windows_per_call(self.subject.windows, self.subject.window_tokens)
         calls = self.subject.windows // together
+        if calls > 1:
+            first = [jax.ShapeDtypeStruct((together, *array.shape[1:]), array.dtype) for array in windows[:2]]
+            realized = optics.load(self._scores, diagnostics=observe)(realized, params, *first)
 
         def call(inputs):
             part, tokens, reference, exact = inputs

@@ -303,3 +303,16 @@ def test_what_is_too_small_counts_as_empty_and_a_nan_stays_in_its_row():
         y = core.matmul(x.at[1, 0].set(bad), jnp.ones((2, 1)), key=jax.random.key(0))[:, 0]
         assert np.isnan(y[1])
         np.testing.assert_allclose(y[jnp.array([0, 2])], [3, 4], atol=1.0)
+
+
+def test_what_the_gradient_of_a_product_keeps_is_bounded():
+    """Inputs and drives; products and outputs, these twice; weights, plane and the error of its light."""
+    vectors, rows, columns = 192, 256, 128
+    core = optics.preset("today", rows=rows, columns=columns).prepare()
+    x, w = jnp.ones((vectors, rows)), jnp.ones((rows, columns))
+    pull_back = jax.vjp(lambda x, w: core.matmul(x, w, key=jax.random.key(0)), x, w)[1]
+    kept = sum(leaf.size for leaf in jax.tree.leaves(pull_back))
+    device = sum(leaf.size for leaf in jax.tree.leaves(core))
+    # 5 % are for arrays of one axis.
+    arrays = 2 * vectors * rows + 3 * vectors * columns + 3 * rows * columns
+    assert kept < 1.05 * (arrays + device)

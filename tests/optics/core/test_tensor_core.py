@@ -217,7 +217,7 @@ def test_gradient_in_the_hardware_is_a_finite_difference(squared_error, name):
     assert gradient != 0
 
 
-def test_readings_are_those_of_the_errors_that_were_made(operands):
+def test_readings_are_those_of_the_errors_that_were_made(operands, optimised):
     x, w = operands
     core = small(optics.today())
     y, seen = core.observe(x, w, key=KEY)
