@@ -19,6 +19,7 @@ KINDS = {
     "ADC": "converters",
     "calibration": "converters",
     "input movement": "data movement",
+    "patch movement": "data movement",
     "output movement": "data movement",
     "partial sums": "data movement",
     "weight fetch": "weights",

@@ -16,6 +16,7 @@ class CostComponent(enum.StrEnum):
     TIA = "TIA"
     ADC = "ADC"
     INPUT_MOVEMENT = "input movement"
+    PATCH_MOVEMENT = "patch movement"
     OUTPUT_MOVEMENT = "output movement"
     PARTIAL_SUMS = "partial sums"
     WEIGHT_FETCH = "weight fetch"

@@ -159,8 +159,7 @@ class _Loader(_Constants):
     def product(self, site, eqn, core, key, values):
         if not site.optical or not site.stationary or site.matrices > 1 or site.selected:
             return _nothing(eqn), {}
-        _, w = products.as_matrices(eqn, values, site.weights_first)
-        matrix = w[0].T
+        matrix = products.weight_matrices(eqn, values, site.weights_first)[0].T
         site_core = at_site(core, site.name)
         if not isinstance(site_core, LoadableCore):
             raise TypeError(f"a core with a method 'load' is needed to load weights; got {site_core!r}")

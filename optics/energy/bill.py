@@ -161,7 +161,8 @@ def price(
         }
         times = float(site.matrices * site.executions)
         here = _driven(core, drives.get(site.name))
-        _add(components, {name: times * energy for name, energy in here.cost(**shape).items()})
+        energies = _with_patches(here.cost(**shape), site.repeated)
+        _add(components, {name: times * energy for name, energy in energies.items()})
         if isinstance(here, IlluminatedCore):
             driven += float(site.macs) * here.source.mean_drive
         if isinstance(core, TimedCore):
@@ -236,6 +237,15 @@ def _rests_on(
         RESIDENCY: any(site.stationary for site in on_core) and isinstance(core, ReloadedCore),
     }
     return tuple(t for t, holds in measured.items() if holds), tuple(t for t, holds in assumed.items() if holds)
+
+
+def _with_patches(energies: Mapping[str, Number], repeated: float) -> Mapping[str, Number]:
+    """The energies with the movement of what patches repeat on a line of its own."""
+    moved = energies.get(CostComponent.INPUT_MOVEMENT)
+    if not repeated or moved is None:
+        return energies
+    parts = {CostComponent.INPUT_MOVEMENT: (1 - repeated) * moved, CostComponent.PATCH_MOVEMENT: repeated * moved}
+    return {**energies, **parts}
 
 
 def _add(components: dict[str, Number], more: Mapping[str, Number]) -> None:

@@ -62,6 +62,28 @@ class Ragged(NamedTuple):
     group_dimensions: Sequence[int]
 
 
+class ConvolutionNumbers(NamedTuple):
+    """How a convolution's kernels meet its input, by spatial dimension, and where each dimension stands in its arrays.
+
+    Attributes:
+        strides, padding, input_dilation, kernel_dilation: as `jax.lax.conv_general_dilated` has them.
+        feature_groups, batch_groups: parts of the channels, or of the images, that meet kernels of their own.
+        input_layout: dimensions of the input's images, channels and sizes.
+        kernel_layout: of the kernel's outputs, channels and extents.
+        out_layout: of the output's images, channels and positions.
+    """
+
+    strides: Sequence[int]
+    padding: Sequence[tuple[int, int]]
+    input_dilation: Sequence[int]
+    kernel_dilation: Sequence[int]
+    feature_groups: int
+    batch_groups: int
+    input_layout: Sequence[int]
+    kernel_layout: Sequence[int]
+    out_layout: Sequence[int]
+
+
 class Scan(NamedTuple):
     """A scan of `length` steps over `body`, whose inputs are `consts` constants, `carry` carried values, and slices."""
 
@@ -191,9 +213,20 @@ def ragged(eqn: JaxprEqn) -> Ragged:
     return Ragged(Contraction(*numbers.dot_dimension_numbers), numbers.rhs_group_dimensions)
 
 
-def kernel_columns(eqn: JaxprEqn) -> int:
-    """The dimension of a convolution's kernel that counts its outputs."""
-    return eqn.params["dimension_numbers"].rhs_spec[0]
+def convolution(eqn: JaxprEqn) -> ConvolutionNumbers:
+    """The parameters of a "convolution"."""
+    p, layout = eqn.params, eqn.params["dimension_numbers"]
+    return ConvolutionNumbers(
+        strides=p["window_strides"],
+        padding=p["padding"],
+        input_dilation=p["lhs_dilation"],
+        kernel_dilation=p["rhs_dilation"],
+        feature_groups=p["feature_group_count"],
+        batch_groups=p["batch_group_count"],
+        input_layout=layout.lhs_spec,
+        kernel_layout=layout.rhs_spec,
+        out_layout=layout.out_spec,
+    )
 
 
 def solves_on_the_left(eqn: JaxprEqn) -> bool:

@@ -13,6 +13,7 @@ from optics.interpreter.plan import Plan, Policy, Site, stationary
 from optics.interpreter.protocols import (
     CallCheckingCore,
     Core,
+    LoadableCore,
     MergeableDiagnostics,
     ObservableCore,
     ReviewingCore,
@@ -111,23 +112,30 @@ class Runner:
         return getattr(self, _jax.kind(eqn))(eqn, plan.inner[number], core, key, values)
 
     def product(self, site: Site, eqn: JaxprEqn, core: Core, key: jax.Array, values):
-        """The dot_general of a site as one or several matrix products on the core."""
-        x, w = products.as_matrices(eqn, values, site.weights_first)
+        """The product or the convolution of a site as one or several matrix products on the core."""
+        w = products.weight_matrices(eqn, values, site.weights_first)
+        multiply = self.multiplier(at_site(core, site.name), site, w)
+
+        def products_of(x: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+            if site.matrices == 1:
+                y, seen = multiply(x[0], w[0].T, key=key)
+                return y[None], seen
+            y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, jax.random.split(key, site.matrices))
+            return y, _folded(seen)
+
         site_key = jax.random.fold_in(key, site.index)
-        multiply = self.multiplier(at_site(core, site.name))
-        if site.matrices == 1:
-            y, seen = multiply(x[0], w[0].T, key=site_key)
-            y = y[None]
-        else:
-            keys = jax.random.split(site_key, site.matrices)
-            y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, keys)
-            seen = _folded(seen)
-        y = products.from_matrices(eqn, y, site.weights_first)
+        y, seen = products.evaluate(eqn, values, site.weights_first, site_key, products_of, _joined)
         return [y], ({site.index: seen} if self.diagnostics else {})
 
-    def multiplier(self, core: Core) -> Callable[..., tuple[jax.Array, Any]]:
-        """A function of (x, w, key) that returns the core's product and, with diagnostics, what it observed."""
+    def multiplier(self, core: Core, site: Site, w: jax.Array) -> Callable[..., tuple[jax.Array, Any]]:
+        """A function of (x, w, key) that returns the core's product and, with diagnostics, what it observed.
+
+        The kernels w [1, columns, rows] of a convolution are loaded here, once for the blocks of its positions.
+        """
         if not self.diagnostics:
+            if site.kind == "conv_general_dilated" and site.matrices == 1 and isinstance(core, LoadableCore):
+                loaded = core.load(w[0].T)
+                return lambda x, w, *, key: (loaded.matmul(x, key=key), ())
             return lambda x, w, *, key: (core.matmul(x, w, key=key), ())
         if not isinstance(core, ObservableCore):
             raise TypeError(f"diagnostics need a core with a method 'observe'; got {core!r}")

@@ -11,6 +11,7 @@ CONSTANTS = "captured arrays alone"
 SELECTED = "chosen by data"
 CAPTURED = "captured array"
 UNKNOWN = "unknown primitive"
+IMAGE_OF_WEIGHTS = "image of weights, kernel of data"
 # Reasons that follow from the policy, or from there being no weights.
 EXPECTED = frozenset({"", POLICY, ACTIVATIONS, CONSTANTS})
 WORTH_A_WARNING = 0.01

@@ -17,9 +17,10 @@ class Site:
     name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an operand
     that holds no data; selected: data select the weights among several, so that `load` cannot put them on the mask;
     conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made of
-    captured arrays, so that no argument is its input. share: the share of the MACs of a product of two activations
-    that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says so,
-    "causal=True" where the caller of `trace` did, "" where nobody does.
+    captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
+    an element of the input, as in the patches of a convolution. share: the share of the MACs of a product of two
+    activations that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says
+    so, "causal=True" where the caller of `trace` did, "" where nobody does.
 
     Sites of ragged, sparse and triangular products, of products of weights that data select, and of primitives that
     are not known and take weights (these have no MACs) are numbered after all others.
@@ -36,6 +37,7 @@ class Site:
     weights_first: bool
     optical: bool
     bounded: bool
+    repeated: float = 0.0
     share: float = 1.0
     hidden_by: str = ""
     kind: str = "dot_general"

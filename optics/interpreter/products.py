@@ -1,13 +1,13 @@
 """Each kind of product: its size from the shapes of its operands, and a dot_general as matrix products."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from optics.interpreter import _jax
+from optics.interpreter import _jax, convolution
 from optics.interpreter._jax import JaxprEqn
 
 
@@ -38,32 +38,72 @@ def sizes(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     return found
 
 
+def repeated(eqn: JaxprEqn) -> float:
+    """The share of the elements of a convolution's patches that repeat an element of its input; 0 for other products.
+
+    Zeros of the padding count as repeated, since they are moved to the DACs like any other.
+    """
+    if _jax.kind(eqn) != "convolution":
+        return 0.0
+    shape = convolution.Geometry.of(eqn)
+    return max(0.0, 1 - math.prod(_jax.shape(eqn.invars[0])) / max(shape.rows * shape.vectors * shape.groups, 1))
+
+
 def is_complex(eqn: JaxprEqn) -> bool:
     """Whether an operand of a product is complex."""
     return any(jnp.issubdtype(_jax.dtype(eqn.invars[side]), jnp.complexfloating) for side in operands(eqn))
 
 
-def as_matrices(eqn: JaxprEqn, values: Sequence[jax.Array], weights_first: bool) -> tuple[jax.Array, jax.Array]:
-    """The inputs [matrices, vectors, rows] of a "product" and its weights [matrices, columns, rows], in float32.
+def weight_matrices(eqn: JaxprEqn, values: Sequence[jax.Array], weights_first: bool) -> jax.Array:
+    """The weights [matrices, columns, rows] of a "product" or of a "convolution", in float32.
 
-    The weights are the first or the second operand. Complex operands become the real matrices of `sizes`.
+    They are the first or the second operand. Complex ones become the real matrices of `sizes`.
     """
-    contract, batch = _jax.contraction(eqn)
-    left, right = (_matrices(value, contract[side], batch[side]) for side, value in enumerate(values))
-    x, w = (right, left) if weights_first else (left, right)
+    if _jax.kind(eqn) == "convolution":
+        w = convolution.weights(eqn, values[1])
+    else:
+        w = _operand_matrices(eqn, values, 0 if weights_first else 1)
     if is_complex(eqn):
-        x = jnp.concatenate([x.real, x.imag], axis=2)
         to_real, to_imag = jnp.concatenate([w.real, -w.imag], axis=2), jnp.concatenate([w.imag, w.real], axis=2)
         w = jnp.concatenate([to_real, to_imag], axis=1)
-    return x.astype(jnp.float32), w.astype(jnp.float32)
+    return w.astype(jnp.float32)
 
 
-def from_matrices(eqn: JaxprEqn, y: jax.Array, weights_first: bool) -> jax.Array:
-    """The output of a "product" from y [matrices, vectors, columns], in the output's shape and dtype."""
-    y = _as_complex(y) if is_complex(eqn) else y
+def evaluate(
+    eqn: JaxprEqn,
+    values: Sequence[jax.Array],
+    weights_first: bool,
+    key: jax.Array,
+    multiply: convolution.Multiply,
+    join: Callable[[Any, Any], Any],
+) -> tuple[jax.Array, Any]:
+    """(the output of a "product" or of a "convolution", what was observed), by products with its weights.
+
+    Args:
+        eqn, values, weights_first: as for `weight_matrices`.
+        key: of the site.
+        multiply: products of inputs [matrices, vectors, rows] in float32 with the weights.
+        join: joins what was observed of two parts of a convolution.
+    """
+
+    def typed(x: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+        if is_complex(eqn):
+            x = jnp.concatenate([x.real, x.imag], axis=2)
+        y, seen = multiply(x.astype(jnp.float32), key)
+        y = _as_complex(y) if is_complex(eqn) else y
+        return _as_dtype(y, _jax.dtype(eqn.outvars[0])), seen
+
+    if _jax.kind(eqn) == "convolution":
+        return convolution.convolve(eqn, values[0], key, typed, join)
+    y, seen = typed(_operand_matrices(eqn, values, 1 if weights_first else 0), key)
     y = y.swapaxes(1, 2) if weights_first else y
-    out = eqn.outvars[0]
-    return _as_dtype(y.reshape(_jax.shape(out)), _jax.dtype(out))
+    return y.reshape(_jax.shape(eqn.outvars[0])), seen
+
+
+def _operand_matrices(eqn: JaxprEqn, values: Sequence[jax.Array], side: int) -> jax.Array:
+    """An operand of a "product" as [matrices, free, contracted]."""
+    contract, batch = _jax.contraction(eqn)
+    return _matrices(values[side], contract[side], batch[side])
 
 
 def _dot_general(eqn: JaxprEqn, weights_first: bool) -> Sizes:
@@ -76,10 +116,9 @@ def _dot_general(eqn: JaxprEqn, weights_first: bool) -> Sizes:
 
 
 def _convolution(eqn: JaxprEqn, weights_first: bool) -> Sizes:
-    kernel, out = _jax.shape(eqn.invars[1]), _jax.shape(eqn.outvars[0])
-    columns = kernel[_jax.kernel_columns(eqn)]
-    rows = math.prod(kernel) // max(columns, 1)
-    return Sizes(rows=rows, columns=columns, vectors=math.prod(out) // max(columns, 1), matrices=1)
+    """Of patches with kernels, whichever of the two holds the weights."""
+    shape = convolution.Geometry.of(eqn)
+    return Sizes(rows=shape.rows, columns=shape.columns, vectors=shape.vectors, matrices=shape.groups)
 
 
 def _ragged(eqn: JaxprEqn, weights_first: bool) -> Sizes:

@@ -79,7 +79,10 @@ class LoadableCore(Protocol):
     """A core on whose mask weights can stay for many products."""
 
     def load(self, w: jax.Array) -> Any:
-        """w [rows, columns] on the mask; the attribute `weights` of the result is a pytree."""
+        """w [rows, columns] on the mask.
+
+        The attribute `weights` of the result is a pytree, and its method matmul(x, key=key) multiplies with them.
+        """
         ...
 
 

@@ -14,7 +14,6 @@ from optics.interpreter.plan import Plan, Policy, Site, stationary
 
 # Why a product of weights stays digital, by kind.
 _NOT_ON_CORES = {
-    "convolution": "convolution",
     "triangular": "triangular solve",
     "ragged": "ragged product",
     "sparse": "sparse product",
@@ -94,11 +93,12 @@ class _Planner:
             optical=False,
             bounded=bounded,
             kind=_jax.name(eqn),
-            reason=_reason(kind, pair, stands is not None),
+            reason=_reason(kind, pair, stands),
             weights="+".join(weights.names),
             selected=bool(weights.marks & {Mark.BRANCHED, Mark.SELECTED}),
             conditional=conditional,
             captured=captured,
+            repeated=products.repeated(eqn),
         )
 
     def number(self, late: bool) -> int:
@@ -113,7 +113,8 @@ class _Planner:
         """The site with its final index, on the core if it is a product that cores do and the policy says so."""
         if site.index < 0:
             return dataclasses.replace(site, index=self.count - site.index - 1)
-        if site.kind != "dot_general" or not self.policy(site):
+        on_cores = site.kind == "dot_general" or site.kind == "conv_general_dilated" and not site.weights_first
+        if not on_cores or not self.policy(site):
             return site
         if 0 in (site.rows, site.columns, site.vectors, site.matrices):
             raise ValueError(
@@ -134,11 +135,13 @@ def _weight_operand(pair: Sequence[Origin]) -> int | None:
     return masked[0] if len(masked) == 1 else None
 
 
-def _reason(kind: str, pair: Sequence[Origin], stationary: bool) -> str:
-    """Why a product is digital, unless the policy puts it on a core."""
-    if kind == "other" or stationary and kind in _NOT_ON_CORES:
+def _reason(kind: str, pair: Sequence[Origin], stands: int | None) -> str:
+    """Why a product whose operand `stands` is of weights is digital, unless the policy puts it on a core."""
+    if kind == "other" or stands is not None and kind in _NOT_ON_CORES:
         return _NOT_ON_CORES[kind]
-    if stationary:
+    if kind == "convolution" and stands == 0:
+        return notices.IMAGE_OF_WEIGHTS
+    if stands is not None:
         return notices.POLICY
     of_data = [origin for origin in pair if origin.marks & {Mark.DATA, Mark.SELECTED}]
     others = [origin for origin in pair if origin not in of_data]

@@ -412,3 +412,20 @@ def test_bills_of_cores_that_differ_in_numbers_stack():
     stacked = jax.tree.map(lambda *leaves: jnp.stack(list(map(jnp.asarray, leaves))), *bills)
     np.testing.assert_allclose(stacked.mean_drive, [0.1, 0.2], rtol=1e-6)
     assert stacked.basis[0].endswith("not measured on this function")
+
+
+def test_patches_of_a_convolution_move_elements_again():
+    """The bill of a convolution is that of the product of its patches, with what they repeat on a line of its own."""
+    kernel, images = jnp.ones((3, 3, 4, 6)), jnp.ones((2, 8, 8, 4))
+
+    def convolved(w, x):
+        return jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    core = optics.today()
+    lines = optics.price(core, optics.trace(convolved)(kernel, images)).components
+    of_product = optics.price(core, product(36, 6, 2 * 6 * 6)).components
+    once = 2 * 8 * 8 * 4 / (2 * 6 * 6 * 36)
+    moved = float(of_product["input movement"])
+    assert float(lines["input movement"]) == pytest.approx(once * moved)
+    assert float(lines["patch movement"]) == pytest.approx((1 - once) * moved)
+    assert float(sum(lines.values())) == pytest.approx(float(sum(of_product.values())))

@@ -48,7 +48,11 @@ def test_weights_combined_with_captured_arrays_run_on_the_core(name):
 
 
 DIGITAL = {
-    "convolution": (lambda w, x: lax.conv(x[None, None], w[:, None, :3, :3], (1, 1), "VALID"), (), "convolution"),
+    "image of weights": (
+        lambda w, x: lax.conv(w[:, None], x[None, None, :3, :3], (1, 1), "VALID"),
+        (),
+        "image of weights, kernel of data",
+    ),
     "ragged product": (lambda w, x, sizes: lax.ragged_dot(x, w, sizes), (shape(2, dtype=jnp.int32),), "ragged product"),
     "triangular solve": (lambda w, x: jax.scipy.linalg.solve_triangular(w[0], x.T), (), "triangular solve"),
     "captured array": (lambda w, x: (x + w[0, :1]) @ MASK, (), "captured array"),

@@ -96,13 +96,23 @@ def test_loops_multiply_and_unknown_turns_are_marked():
     assert (site.executions, site.bounded) == (1, False)
 
 
-def test_a_convolution_is_billed_as_digital():
+def test_a_convolution_is_a_product_of_patches_with_kernels():
     def forward(kernel, image):
         return jax.lax.conv(image, kernel, (1, 1), "VALID")
 
+    (site,) = optics.trace(forward)(shape(8, 3, 5, 5), shape(2, 3, 16, 16))
+    assert (site.optical, site.stationary, site.macs) == (True, True, 2 * 12 * 12 * 8 * 3 * 25)
+    assert (site.rows, site.columns, site.vectors, site.matrices) == (3 * 25, 8, 2 * 12 * 12, 1)
+    assert site.repeated == 1 - 2 * 3 * 16 * 16 / (75 * 288)
+
+
+def test_a_convolution_whose_image_is_weights_stays_digital():
+    def forward(image, kernel):
+        return jax.lax.conv(image, kernel, (1, 1), "VALID")
+
     with pytest.warns(UserWarning, match="nothing runs on the core"):
-        (site,) = optics.trace(forward)(shape(8, 3, 5, 5), shape(2, 3, 16, 16))
-    assert (site.optical, site.stationary, site.macs) == (False, True, 2 * 12 * 12 * 8 * 3 * 25)
+        (site,) = optics.trace(forward)(shape(2, 3, 16, 16), shape(8, 3, 5, 5))
+    assert (site.optical, site.reason) == (False, "image of weights, kernel of data")
 
 
 def test_a_product_where_nobody_can_look_is_an_error():
