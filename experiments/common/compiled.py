@@ -15,7 +15,8 @@ _CPU = Path("/proc/cpuinfo")
 
 def keep_compiled_programs() -> None:
     """Let JAX keep what it compiles for this kind of processor, unless it has been told where or not to."""
-    if jax.config.read("jax_compilation_cache_dir") or not jax.config.read("jax_enable_compilation_cache"):
+    settings = jax.config.values
+    if settings["jax_compilation_cache_dir"] or not settings["jax_enable_compilation_cache"]:
         return
     jax.config.update("jax_compilation_cache_dir", str(cache_folder() / f"compiled-for-{_processor()}"))
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
