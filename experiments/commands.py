@@ -11,7 +11,7 @@ import tyro
 from electronics import PlausibilityWarning
 from experiments import INTERRUPTED
 from experiments.bench import program as bench
-from experiments.common.compiled import keep_compiled_programs
+from experiments.compiled import keep_compiled_programs
 from experiments.headline import program as headline
 from experiments.programs import ablation, bill, gain
 from experiments.serving import program as serve

@@ -22,6 +22,7 @@ from optics.components.mask import WeightMask
 from optics.components.modulation import LED, ElectroAbsorption, Laser, MachZehnder, Straight
 from optics.components.nonidealities import Effects
 from optics.components.source import Source
+from optics.core.by_site import DIGITAL, CoresBySite, SiteRule
 from optics.core.fit_full_scale import FixedRangeCore, fit_ranges
 from optics.core.preload import PreloadedCore, load
 from optics.core.tensor_core import PreloadedMatrix, TensorCore
@@ -37,6 +38,7 @@ from optics.interpreter.plan import Site, everything, stationary
 from optics.interpreter.site_report import Report, report
 from optics.interpreter.sites import trace
 from optics.presets import serialise
+from optics.presets.by_site_file import load_by_site
 from optics.presets.devices import DEVICES, device
 from optics.presets.presets import (
     PRESETS,
@@ -53,6 +55,7 @@ from optics.presets.presets import (
 __all__ = [
     "CHOICES",
     "DEVICES",
+    "DIGITAL",
     "EXAOPS",
     "LED",
     "PRESETS",
@@ -60,6 +63,7 @@ __all__ = [
     "Bill",
     "Calibration",
     "CalibrationSchedule",
+    "CoresBySite",
     "Correction",
     "Diagnostics",
     "DigitalProductWarning",
@@ -77,6 +81,7 @@ __all__ = [
     "PreloadedMatrix",
     "Report",
     "Site",
+    "SiteRule",
     "SiteRange",
     "Source",
     "Spread",
@@ -99,6 +104,7 @@ __all__ = [
     "from_constants",
     "ideal",
     "load",
+    "load_by_site",
     "measured_drive",
     "photons_per_mac",
     "physical_limit",

@@ -2,13 +2,16 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, TypeVar
 
 import optics
 from experiments.common.measure import Evaluation
 from experiments.common.workload import Workload, shapes_named
 from optics.energy.bill import DRIVE_ASSUMED, RESIDENCY
 
+# What a program runs or prices: one core, or a core for each site.
+Machine = optics.TensorCore | optics.CoresBySite
+MachineT = TypeVar("MachineT", bound=Machine)
 PHASES: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
 
 
@@ -26,12 +29,12 @@ class TokenBill(TypedDict):
 
 
 def token_bills(
-    core: optics.TensorCore, shapes: Sequence[str], context: int, batch: int, measured_on: str = ""
+    core: Machine, shapes: Sequence[str], context: int, batch: int, measured_on: str = ""
 ) -> list[TokenBill]:
     """Price one token of each model on a core, in prefill and in decode.
 
     Args:
-        core: the core that the products with weights run on.
+        core: what the products with weights run on.
         shapes: names of models in `models.CONFIGS`.
         context: tokens of the prompt, and tokens before a decoded one.
         batch: sequences at once.
@@ -82,9 +85,11 @@ def billed_drive(bill: optics.Bill) -> float:
     return float(bill.mean_drive)
 
 
-def with_mean_drive(core: optics.TensorCore, mean_drive: float) -> optics.TensorCore:
+def with_mean_drive(core: MachineT, mean_drive: float) -> MachineT:
     """Return `core` billed for a mean drive that was measured on another function, at sites without readings."""
-    return core.replace({"source.mean_drive": mean_drive})
+    changed = core.replace({"source.mean_drive": mean_drive})
+    assert isinstance(changed, type(core))
+    return changed
 
 
 def statements(bill: optics.Bill, measured_on: str = "") -> list[str]:

@@ -9,7 +9,9 @@ import numpy as np
 import optics
 from electronics import Constant
 from experiments.common import overrides
+from experiments.common.billing import Machine
 from experiments.common.verdict import Candidate
+from experiments.common.workload import Workload
 
 
 def scenario_candidate(name: str, settings: Sequence[str], size: int, effective_bits: float) -> Candidate:
@@ -29,6 +31,26 @@ def scenario_candidate(name: str, settings: Sequence[str], size: int, effective_
 def load_core(preset: str, file: Path | None) -> optics.TensorCore:
     """Return the core in a file where there is one, else the preset or device of that name."""
     return optics.preset(preset) if file is None else optics.serialise.load(file)
+
+
+def load_machine(preset: str, file: Path | None, cores: Path | None) -> Machine:
+    """Return the design in the file `cores` where there is one, else what `load_core` gives.
+
+    Raises:
+        ValueError: where both files are given, and for a file that is wrong.
+    """
+    if cores is None:
+        return load_core(preset, file)
+    if file is not None:
+        raise ValueError(f"core = {file} and cores = {cores}: give one of them")
+    return optics.load_by_site(cores)
+
+
+def check_design(machine: Machine, workloads: Sequence[Workload]) -> None:
+    """Raise ValueError where a rule of a design by site fits none of the sites of a workload."""
+    if isinstance(machine, optics.CoresBySite):
+        for workload in workloads:
+            machine.assign(workload.sites)
 
 
 def file_candidate(file: Path, ranges: str, settings: Sequence[str]) -> Candidate:

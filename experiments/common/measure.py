@@ -58,13 +58,13 @@ class EvaluationCase:
 
     Attributes:
         name: key of its result.
-        core: the core that emulates the products of the model; None for plain float32.
+        core: what emulates the products of the model, one core or one for each site; None for plain float32.
         windows: how many of the windows it runs on, the first ones.
         observed: whether the first window is run with diagnostics as well.
     """
 
     name: str
-    core: Part | None
+    core: Part | optics.CoresBySite | None
     windows: int
     observed: bool = False
 
@@ -159,13 +159,13 @@ class _Evaluator:
         if "sites" in record and "drives" in record and "mean_drive" in record:
             result.sites, result.drives, result.mean_drive = record["sites"], record["drives"], record["mean_drive"]
 
-    def _run(self, core: Part | None, window: _Window, observe: bool) -> WindowRecord:
+    def _run(self, core: Part | optics.CoresBySite | None, window: _Window, observe: bool) -> WindowRecord:
         call = (self.params, window.tokens, window.reference)
         if core is None:
             return {"agreement": _scores(self.compare(window.reference, window.reference, window.tokens))}
         key = jax.random.fold_in(self.key, window.number)
         if not observe:
-            if self._loaded is None and isinstance(core, optics.TensorCore):
+            if self._loaded is None and isinstance(core, optics.TensorCore | optics.CoresBySite):
                 self._loaded = self.load(core, *call)
             return {"agreement": _scores(self.emulated(self._loaded or core, key, *call))}
         score, diagnostics = self.observed(core, key, *call)
@@ -181,7 +181,7 @@ class _Evaluator:
         }
 
 
-def describe_core(core: Part) -> list[Any]:
+def describe_core(core: Part | optics.CoresBySite) -> list[Any]:
     """Return the structure and the numbers of a core, as the description of a cached result has them."""
     return [str(jax.tree.structure(core)), {name: float(value) for name, value in core.numbers().items()}]
 

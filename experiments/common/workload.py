@@ -88,10 +88,11 @@ class Workload:
         In decode the masks are loaded once per batch of single vectors, whatever `vectors_per_load` of the core is.
 
         Args:
-            core: a `TensorCore`, or a digital machine that prices whole products and is billed for those alone.
+            core: a `TensorCore`, `CoresBySite`, or a digital machine that prices whole products and is billed for those
+                alone.
             readings: diagnostics or drives by site of a run of this model, see `optics.price`; None for none.
         """
-        if not hasattr(core, "operation_cost"):
+        if not isinstance(core, optics.CoresBySite) and not hasattr(core, "operation_cost"):
             return optics.price(core, self.sites)
         if self.phase == "decode":
             core = core.replace({"vectors_per_load": float(self.batch)})

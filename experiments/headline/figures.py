@@ -67,7 +67,7 @@ def _perplexity_energy(summary: HeadlineSummary, out: Path) -> None:
         -0.17,
         "Large markers: all windows; small ones: other light levels (effective bits), paired difference on "
         f"{summary['light_curve']['windows']} windows.\n"
-        "Filled: all products, attention (digital) included; open: those done with light alone.\n"
+        "Filled: all products, digital ones included; open: those done with light alone.\n"
         "Digital machines: at the wall, at the utilisation they reach; B200 at FP4, though drawn at W8A8's perplexity."
         + "".join(f"\n{line}" for line in [_bill_note(optical_rows(summary["rows"]))] if line),
     )

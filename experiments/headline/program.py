@@ -10,12 +10,14 @@ import models
 import optics
 from electronics.digital import measured
 from experiments.common import reporting
+from experiments.common.billing import Machine
+from experiments.common.candidates import check_design
 from experiments.common.measure import EvaluationCase, measure
 from experiments.common.paired import digital_cases
 from experiments.common.text_options import TextOptions
 from experiments.headline import figures, report
 from experiments.headline.records import HeadlineSummary, MeasuredRunRecord, Target
-from experiments.headline.rows import ModelPricer, digital_row, light_point, optical_row
+from experiments.headline.rows import LARGE, ModelPricer, digital_row, light_point, optical_row
 from optics.energy.bill import OMITTED
 
 LIGHT_WINDOWS = 4
@@ -28,6 +30,8 @@ class HeadlineOptions(TextOptions):
 
     presets: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
     """Optical presets or devices to run beside fp32 and W8A8: today, projected_2029, lumai_tetra, ... (README)."""
+    cores: Path | None = None
+    """A design with a core for each site, .toml, as one more row (docs/guide/cores.md)."""
     effective_bits: float = 7.0
     """Bits against the product's own rms that size the light of the presets."""
     light: tuple[float, ...] = (6.0, 8.0)
@@ -46,7 +50,9 @@ class HeadlineOptions(TextOptions):
 def main(options: HeadlineOptions) -> HeadlineSummary:
     """Run the comparison, print the table, write summary.json and the figures, and return the summary."""
     options.check()
-    cores = {name: _core(name, options.effective_bits) for name in dict.fromkeys(options.presets)}
+    cores: dict[str, Machine] = {name: _core(name, options.effective_bits) for name in dict.fromkeys(options.presets)}
+    if options.cores is not None:
+        cores[options.cores.name] = optics.load_by_site(options.cores)
     checkpoint, windows = options.load()
     summary = _summary(options, checkpoint, windows, cores)
     reporting.write(summary, options.out)
@@ -64,11 +70,11 @@ def _summary(
     options: HeadlineOptions,
     checkpoint: models.Checkpoint,
     windows: np.ndarray,
-    cores: Mapping[str, optics.TensorCore],
+    cores: Mapping[str, Machine],
 ) -> HeadlineSummary:
     lights = {
         f"{name} at {bits:g} bits": (name, bits, _core(name, bits))
-        for name in cores
+        for name in options.presets
         for bits in options.light
         if name != "ideal" and name not in optics.DEVICES and bits != options.effective_bits
     }
@@ -78,9 +84,10 @@ def _summary(
         *(EvaluationCase(name=name, core=core, windows=options.windows, observed=True) for name, core in cores.items()),
         *(EvaluationCase(name=name, core=core, windows=light_windows) for name, (_, _, core) in lights.items()),
     ]
-    results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
-
     pricer = ModelPricer(checkpoint, options.window_tokens, f"{options.model_name}, first window of {options.text}")
+    for machine in cores.values():
+        check_design(machine, (pricer.workload, LARGE))
+    results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
     exact = results["digital_fp32"]
     rows = [
         digital_row("digital_fp32", exact, exact, pricer.digital("h100_bf16")),
@@ -102,7 +109,9 @@ def _summary(
             for name, c in measured.ENERGY_PER_MAC.items()
         },
         "measured_runs": [MeasuredRunRecord(**dataclasses.asdict(run)) for run in measured.MEASURED_RUNS],
-        "assumptions": {name: [str(c) for c in optics.assumptions(name)] for name in cores if name != "ideal"},
+        "assumptions": {
+            name: [str(c) for c in optics.assumptions(name)] for name in options.presets if name != "ideal"
+        },
         "omitted_from_bill": list(OMITTED),
         "versions": reporting.versions(),
     }

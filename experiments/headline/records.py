@@ -34,7 +34,7 @@ class LargeModelBill(TypedDict):
 
 
 class OpticalBill(_Bill):
-    """Bill of an optical core. `components` are in J per MAC."""
+    """Bill of an optical core. `components` are in J per MAC, `source_power_w` is of the first core of a design."""
 
     optical: Literal[True]
     energy_per_mac_on_core_j: float

@@ -30,7 +30,7 @@ def print_report(summary: HeadlineSummary, out: Path) -> None:
     print(reporting.table([HEADER, *(_cells(row) for row in summary["rows"])]))
     print(
         "SNR: against the product's own rms; ENOB FS: against the ADC's full scale; medians over sites and layers.\n"
-        "fJ/MAC: all products, attention (digital) included; on core: those done with light alone.\n"
+        "fJ/MAC: all products, digital ones included; on core: those done with light alone.\n"
         "Digital rows: fp32 is priced as BF16 on an H100, W8A8 as FP8 on an H200.\n"
         f"kW: at 1 exaOPS, where the target is {summary['target']['watts'] / 1e3:g} kW, "
         f"{summary['target']['energy_per_mac_j'] * 1e15:g} fJ/MAC."

@@ -38,14 +38,16 @@ class ModelPricer:
         self.workload = Workload(config=checkpoint.config, context=window_tokens)
         self.macs_per_token = sum(site.macs for site in self.workload.sites) / window_tokens
 
-    def optical(self, core: optics.TensorCore, result: Evaluation) -> OpticalBill:
-        """Price a core. Light is billed for the drive measured at each site.
+    def optical(self, core: billing.Machine, result: Evaluation) -> OpticalBill:
+        """Price a core, or a core for each site. Light is billed for the drive measured at each site.
 
         The large model is not run, so it is billed for the mean of those drives.
         """
         bill = self.workload.price(core, result.drives)
         large = LARGE.price(billing.with_mean_drive(core, billing.observed_drive(result)))
-        on_core = optics.price(core, self.workload.on_core, readings=result.drives)
+        first, on_core = core, self._bill_on_core(core, result)
+        if isinstance(first, optics.CoresBySite):
+            first = first.assign(self.workload.sites).machine
         per_mac = {name: float(energy / bill.macs) for name, energy in bill.components.items()}
         total = sum(per_mac.values())
         return {
@@ -58,7 +60,7 @@ class ModelPricer:
             "energy_source": "emulated core",
             "optical": True,
             "energy_per_mac_on_core_j": float(on_core.per_mac),
-            "source_power_w": float(core.source.power),
+            "source_power_w": float(first.source.power),
             "core_seconds_per_token": float(bill.core_seconds / self.workload.tokens),
             "billed_mean_drive": billing.billed_drive(bill),
             "bill_rests_on": billing.statements(bill),
@@ -70,6 +72,14 @@ class ModelPricer:
                 "components": {name: float(energy / large.macs) for name, energy in large.components.items()},
             },
         }
+
+    def _bill_on_core(self, core: billing.Machine, result: Evaluation) -> optics.Bill:
+        """The bill of the products that run on light alone."""
+        sites = self.workload.on_core
+        if isinstance(core, optics.CoresBySite):
+            design = core.assign(self.workload.sites)
+            return optics.price(design, [site for site in sites if design.takes(site)], readings=result.drives)
+        return optics.price(core, sites, readings=result.drives)
 
     def digital(self, machine: str) -> DigitalBill:
         """Price a digital machine at the utilisation that it reaches."""

@@ -45,7 +45,7 @@ COLOURS = {
     "server": style.GREY,
 }
 # Names on the axis that differ from the lines of the bill.
-LABELS = {"digital products": "attention (digital)", "calibration": "calibration duty"}
+LABELS = {"calibration": "calibration duty"}
 
 # Characters of small print per panel, and the height of a line of it as a share of the figure.
 NOTE_WIDTH, LINE_HEIGHT = 42, 0.024

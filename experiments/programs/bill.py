@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from experiments.common import reporting
 from experiments.common.billing import PHASES, TokenBill, token_bills
-from experiments.common.candidates import load_core
+from experiments.common.candidates import load_machine
 from experiments.common.options import check_folder, check_integer
 
 
@@ -19,6 +19,8 @@ class BillOptions:
     """Optical preset or device."""
     core: Path | None = None
     """A core of your own instead, .toml or .json."""
+    cores: Path | None = None
+    """A design with a core for each site instead, .toml (docs/guide/cores.md)."""
     shapes: tuple[str, ...] = ("llama-3.1-8b", "llama-3.1-70b")
     """Models by name; their shapes alone are used."""
     context: int = 8192
@@ -43,9 +45,10 @@ def main(options: BillOptions) -> BillSummary:
     """Price the models, print the table and write summary.json."""
     check_folder("out", options.out)
     check_integer("batch", options.batch, 1)
-    core = load_core(options.preset, options.core)
+    core = load_machine(options.preset, options.core, options.cores)
+    own = options.cores or options.core
     summary: BillSummary = {
-        "core": options.preset if options.core is None else str(options.core),
+        "core": options.preset if own is None else str(own),
         "context": options.context,
         "batch": options.batch,
         "bills": token_bills(core, options.shapes, options.context, options.batch),

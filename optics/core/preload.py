@@ -12,31 +12,34 @@ import jax
 import jax.numpy as jnp
 
 from optics import checks
+from optics.core.by_site import AssignedCores, CoreOfStep, CoresBySite
 from optics.core.fit_full_scale import FixedRangeCore
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.loading import Weights
 from optics.interpreter import _jax, products
 from optics.interpreter._jax import JaxprEqn
-from optics.interpreter.emulate import Runner
+from optics.interpreter.emulate import Runner, assigned
 from optics.interpreter.plan import Policy, Site, stationary
 from optics.interpreter.protocols import (
+    AssigningCore,
     CallCheckingCore,
     Core,
     LoadableCore,
-    PerSiteCore,
     PerStepCore,
+    PlacingCore,
     PreparableCore,
     ReviewingCore,
     at_scan_step,
     at_site,
     index_scan,
+    prepared,
 )
 from optics.interpreter.sites import plan_call
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class PreloadedCore(PreparableCore, PerSiteCore, PerStepCore, CallCheckingCore, ReviewingCore, Core):
+class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, CallCheckingCore, ReviewingCore):
     """A core with the weights of a function on its mask: a pytree, to be jitted.
 
     Weights passed to the function are ignored at the sites that are loaded. A sweep over the core has to load for each
@@ -48,9 +51,17 @@ class PreloadedCore(PreparableCore, PerSiteCore, PerStepCore, CallCheckingCore, 
         fixed: arguments that are part of the function.
     """
 
-    core: RealizedCore | FixedRangeCore
+    core: RealizedCore | FixedRangeCore | AssignedCores
     sites: dict[str, "LoadedSite"]
     fixed: "Fixed"
+
+    def assign(self, sites: Sequence[Site]) -> "PreloadedCore":
+        """Itself: its cores were assigned when the weights were loaded."""
+        return self
+
+    def takes(self, site: Site) -> bool:
+        """Whether the site runs on a core."""
+        return not isinstance(self.core, AssignedCores) or self.core.takes(site)
 
     def prepare(self) -> "PreloadedCore":
         """Itself: its device was drawn when the weights were loaded."""
@@ -58,8 +69,11 @@ class PreloadedCore(PreparableCore, PerSiteCore, PerStepCore, CallCheckingCore, 
 
     def at(self, name: str) -> Core:
         """The core of a site, with its weights on the mask; a core that loads in each call at sites not loaded."""
-        core = self.core.at(name) if isinstance(self.core, FixedRangeCore) else self.core
-        return _LoadedSiteCore(core, self.sites[name], name) if name in self.sites else core
+        core = at_site(self.core, name)
+        if name not in self.sites:
+            return core
+        assert isinstance(core, RealizedCore)
+        return _LoadedSiteCore(core, self.sites[name], name)
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
@@ -161,6 +175,8 @@ class _Loader(_Constants):
             return _nothing(eqn), {}
         matrix = products.weight_matrices(eqn, values, site.weights_first)[0].T
         site_core = at_site(core, site.name)
+        if isinstance(site_core, CoreOfStep):
+            return _nothing(eqn), {}
         if not isinstance(site_core, LoadableCore):
             raise TypeError(f"a core with a method 'load' is needed to load weights; got {site_core!r}")
         weights = site_core.load(matrix).weights
@@ -173,8 +189,8 @@ def load(
     """Return a function of (core, *args) that loads the weights of `fun` onto the mask of the core.
 
     Rounding, and all that mask and optics do to the weights, is then done once instead of in each call. Products of
-    several matrices, in a `while` or a `cond`, of two activations, and of weights that data select are loaded in each
-    call. Jit the returned function for a large model.
+    several matrices, in a `while` or a `cond`, of two activations, of weights that data select, and of sites whose core
+    differs between the steps of a scan are loaded in each call. Jit the returned function for a large model.
 
     Args:
         fun: as for `emulate`.
@@ -190,15 +206,20 @@ def load(
         ValueError: as `emulate`.
     """
 
-    def loaded(core: TensorCore | RealizedCore | FixedRangeCore, *args: Any, **kwargs: Any) -> PreloadedCore:
-        checks.has(core, "prepare")
+    def loaded(
+        core: TensorCore | RealizedCore | FixedRangeCore | CoresBySite, *args: Any, **kwargs: Any
+    ) -> PreloadedCore:
+        checks.has(core, "matmul")
         checks.finite_weights(weights, args)
         plan, inputs, _, fixed = plan_call(fun, weights, policy, args, kwargs)
-        prepared = core.prepare()
+        chosen, plan = assigned(core, plan)
+        checks.has(chosen, "prepare")
+        realized = prepared(chosen)
+        assert isinstance(realized, RealizedCore | FixedRangeCore | AssignedCores)
         values = [jnp.zeros(v.shape, v.dtype) if isinstance(v, jax.ShapeDtypeStruct) else v for v in inputs]
-        _, found = _Loader(diagnostics)(plan, prepared, jax.random.key(0), values)
+        _, found = _Loader(diagnostics)(plan, realized, jax.random.key(0), values)
         sites = {site.name: found[site.index] for site in plan.all_sites() if site.index in found}
-        return PreloadedCore(prepared, sites, Fixed(tuple(fixed.items())))
+        return PreloadedCore(realized, sites, Fixed(tuple(fixed.items())))
 
     return loaded
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -14,14 +14,16 @@ from electronics.part import Number, nearest
 from optics import checks
 from optics.core.cost_component import CostComponent
 from optics.energy.light_budget import mean_drive
-from optics.interpreter.plan import Site
+from optics.interpreter.plan import Site, without_core
 from optics.interpreter.protocols import (
+    AssigningCore,
     HostedCore,
     IlluminatedCore,
     MemoryPricer,
     OperationPricer,
     Overhead,
     PricedCore,
+    PricedDesign,
     ReloadedCore,
     TimedCore,
 )
@@ -108,7 +110,7 @@ class Bill:
 
 
 def price(
-    core: PricedCore,
+    core: PricedCore | AssigningCore,
     sites: Sequence[Site],
     *,
     readings: Mapping[str, Any] | None = None,
@@ -124,7 +126,8 @@ def price(
     knows beforehand, for one, with a warning.
 
     Args:
-        core: a `TensorCore`, or any machine with `cost` and `digital_cost`.
+        core: a `TensorCore`, or any machine with `cost` and `digital_cost`; or `CoresBySite`, whose first core serves
+            digital products, element-wise operations, main memory and host.
         sites: what `optics.trace` found.
         readings: by site name, the `Diagnostics` that `emulate(..., diagnostics=True)` returned of the same function,
             whose leading axes are summed, or mean drives as fractions of full scale.
@@ -138,20 +141,27 @@ def price(
         TypeError: where `core` prices nothing.
         ValueError: where there is no product to price, or readings belong to none of the sites.
     """
-    checks.has(core, "cost")
+    found = core.assign(sites) if isinstance(core, AssigningCore) else core
+    design = found if isinstance(found, PricedDesign) else None
+    machine = core if design is None else design.machine
+    checks.has(machine, "cost")
+    assert isinstance(machine, PricedCore)
+    if design is not None:
+        sites = [site if any(on for on, _ in design.shares(site.name)) else without_core(site) for site in sites]
     for given, method in ((operations, "operation_cost"), (memory_bits, "memory_cost")):
         if given:
-            checks.has(core, method)
+            checks.has(machine, method)
     if not sites:
         raise ValueError("there is no product to price: `sites` is empty")
     if not all(site.bounded for site in sites):
         warnings.warn("a `while` loop is billed for a single turn", stacklevel=2)
     drives = _drives(sites, readings or {})
     components: dict[str, Number] = {}
-    seconds = loads = driven = 0.0
-    for site in sites:
-        if not site.optical:
-            _add(components, {CostComponent.DIGITAL_PRODUCTS: core.digital_cost(float(site.macs))})
+    seconds = loads = driven = optical_macs = 0.0
+    for site, on, share in _placed(sites, design, machine):
+        if on is None:
+            digital = machine.digital_cost(share * float(site.macs))
+            _add(components, {CostComponent.DIGITAL_PRODUCTS: digital})
             continue
         shape = {
             "rows": site.rows,
@@ -159,31 +169,31 @@ def price(
             "vectors": float(site.vectors),
             "resident": site.stationary,
         }
-        times = float(site.matrices * site.executions)
-        here = _driven(core, drives.get(site.name))
+        times = share * float(site.matrices * site.executions)
+        optical_macs += share * float(site.macs)
+        here = _driven(on, drives.get(site.name))
         energies = _with_patches(here.cost(**shape), site.repeated)
         _add(components, {name: times * energy for name, energy in energies.items()})
         if isinstance(here, IlluminatedCore):
-            driven += float(site.macs) * here.source.mean_drive
-        if isinstance(core, TimedCore):
-            seconds += times * core.time(**shape)
-            loads += times * core.loads(**shape)
-    if operations and isinstance(core, OperationPricer):
-        _add(components, {name: core.operation_cost(count) for name, count in operations.items()})
-    if memory_bits and isinstance(core, MemoryPricer):
-        _add(components, {name: core.memory_cost(bits) for name, bits in memory_bits.items()})
-    if isinstance(core, HostedCore):
-        _add_overhead(components, core.overhead)
-    optical_macs = float(sum(site.macs for site in sites if site.optical))
-    measured, assumed = _rests_on(core, sites, drives)
+            driven += share * float(site.macs) * here.source.mean_drive
+        if isinstance(on, TimedCore):
+            seconds += times * on.time(**shape)
+            loads += times * on.loads(**shape)
+    if operations and isinstance(machine, OperationPricer):
+        _add(components, {name: machine.operation_cost(count) for name, count in operations.items()})
+    if memory_bits and isinstance(machine, MemoryPricer):
+        _add(components, {name: machine.memory_cost(bits) for name, bits in memory_bits.items()})
+    if isinstance(machine, HostedCore):
+        _add_overhead(components, machine.overhead)
+    measured, assumed = _rests_on(machine, sites, drives)
     return Bill(
         components=components,
         macs=float(sum(site.macs for site in sites)),
         optical_macs=optical_macs,
         core_seconds=seconds,
         loads=loads,
-        mean_drive=driven / optical_macs if optical_macs and isinstance(core, IlluminatedCore) else None,
-        vectors_per_load=core.vectors_per_load if isinstance(core, ReloadedCore) else None,
+        mean_drive=driven / optical_macs if optical_macs and isinstance(machine, IlluminatedCore) else None,
+        vectors_per_load=machine.vectors_per_load if isinstance(machine, ReloadedCore) else None,
         measured=measured,
         assumed=assumed,
         omitted=(
@@ -192,6 +202,20 @@ def price(
             *OMITTED,
         ),
     )
+
+
+def _placed(
+    sites: Sequence[Site], design: PricedDesign | None, machine: PricedCore
+) -> Iterator[tuple[Site, PricedCore | None, float]]:
+    """Each site with the cores that it runs on, None for digital, and the share of its executions on each."""
+    for site in sites:
+        if not site.optical:
+            yield site, None, 1.0
+        elif design is None:
+            yield site, machine, 1.0
+        else:
+            for core, share in design.shares(site.name):
+                yield site, core, share
 
 
 def _written(value: float) -> str:

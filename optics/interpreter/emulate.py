@@ -9,8 +9,9 @@ import jax.numpy as jnp
 from optics import checks
 from optics.interpreter import _jax, products
 from optics.interpreter._jax import JaxprEqn, Literal
-from optics.interpreter.plan import Plan, Policy, Site, stationary
+from optics.interpreter.plan import Plan, Policy, Site, stationary, without_core
 from optics.interpreter.protocols import (
+    AssigningCore,
     CallCheckingCore,
     Core,
     LoadableCore,
@@ -66,6 +67,7 @@ def emulate(
     def run(core: Core, key: jax.Array, *args: Any, **kwargs: Any) -> Any:
         checks.has(core, "observe" if diagnostics else "matmul")
         plan, inputs, tree, fixed = plan_call(fun, weights, policy, args, kwargs)
+        core, plan = assigned(core, plan)
         checks.finite_weights(weights, args)
         if isinstance(core, CallCheckingCore):
             core.check_call(fixed)
@@ -78,6 +80,14 @@ def emulate(
         return (result, named) if diagnostics else result
 
     return run
+
+
+def assigned(core: Core, plan: Plan) -> tuple[Core, Plan]:
+    """The core that has seen the sites, and the plan with those digital that it does not take."""
+    if not isinstance(core, AssigningCore):
+        return core, plan
+    found = core.assign(plan.all_sites())
+    return found, plan.each(lambda site: without_core(site) if site.optical and not found.takes(site) else site)
 
 
 class Runner:

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 
-from optics.interpreter.plan import Site
+from optics.interpreter.plan import BY_SITE, Site
 
 POLICY = "policy"
 ACTIVATIONS = "made of data"
@@ -13,7 +13,7 @@ CAPTURED = "captured array"
 UNKNOWN = "unknown primitive"
 IMAGE_OF_WEIGHTS = "image of weights, kernel of data"
 # Reasons that follow from the policy, or from there being no weights.
-EXPECTED = frozenset({"", POLICY, ACTIVATIONS, CONSTANTS})
+EXPECTED = frozenset({"", POLICY, BY_SITE, ACTIVATIONS, CONSTANTS})
 WORTH_A_WARNING = 0.01
 NAMED = 4
 

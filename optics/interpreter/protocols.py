@@ -65,6 +65,37 @@ class PerSiteCore(Protocol):
         ...
 
 
+class PlacingCore(Core, PerSiteCore, Protocol):
+    """A core that leaves sites digital."""
+
+    def takes(self, site: Site) -> bool:
+        """Whether the site runs on a core; else it is digital."""
+        ...
+
+
+@runtime_checkable
+class PricedDesign(Protocol):
+    """What `price` needs of a design of several cores."""
+
+    @property
+    def machine(self) -> "PricedCore":
+        """The core whose host and digital arithmetic serve all sites."""
+        ...
+
+    def shares(self, name: str) -> Sequence[tuple[Any, float]]:
+        """The cores that a site runs on, None for digital, and the share of its executions on each."""
+        ...
+
+
+@runtime_checkable
+class AssigningCore(Protocol):
+    """A core that gives each site a core of its own, once it has seen all sites of the function."""
+
+    def assign(self, sites: Sequence[Site]) -> PlacingCore:
+        """The cores of these sites, a `PricedDesign` where they have a price."""
+        ...
+
+
 @runtime_checkable
 class PerStepCore(Protocol):
     """A core that differs between the steps of a scan."""

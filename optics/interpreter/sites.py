@@ -1,6 +1,7 @@
 """Find the products of a function, decide which of them run on the core, and name them."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ _NOT_ON_CORES = {
 def plan_jaxpr(closed: ClosedJaxpr, origins: Sequence[Origin], policy: Policy = stationary) -> Plan:
     """The plan of a function's jaxpr, given the origin of each input."""
     planner = _Planner(policy)
-    found = planner.visit(Body(closed, origins), executions=1, bounded=True, conditional=False)
+    found = planner.visit(Body(closed, origins), lengths=(), bounded=True, conditional=False)
     return found.each(planner.placed)
 
 
@@ -34,7 +35,7 @@ class _Planner:
         self.policy = policy
         self.count = self.late = 0
 
-    def visit(self, body: Body, executions: int, bounded: bool, conditional: bool) -> Plan:
+    def visit(self, body: Body, lengths: tuple[int, ...], bounded: bool, conditional: bool) -> Plan:
         env = environment(body.jaxpr, body.consts, body.origins)
         sites: dict[int, Site] = {}
         inner: dict[int, tuple[Plan, ...]] = {}
@@ -42,16 +43,16 @@ class _Planner:
         for number, eqn in enumerate(body.jaxpr.eqns):
             origins = env.read(eqn.invars)
             kind = _jax.kind(eqn)
-            steps = executions * _jax.steps(eqn)
+            within = (*lengths, _jax.steps(eqn)) if kind == "scan" else lengths
             where = {"bounded": bounded and kind != "while_loop", "conditional": conditional or kind == "cond"}
-            if plans := tuple(self.visit(each, steps, **where) for each in bodies(eqn, origins)):
+            if plans := tuple(self.visit(each, within, **where) for each in bodies(eqn, origins)):
                 inner[number] = plans
             elif kind == "other" and any(o.is_masked_weights for o in origins) and _jax.contains_product(eqn):
                 raise ValueError(
                     f"a product of weights stands inside the primitive {_jax.name(eqn)!r}, which optics.emulate "
                     "does not enter; move it out, or keep these weights out of the `weights` argument"
                 )
-            elif site := self.site(eqn, origins, executions, **where):
+            elif site := self.site(eqn, origins, lengths, **where):
                 sites[number] = site
             env.follow(eqn)
             if any(origin.is_constant for origin in env.read(eqn.outvars)):
@@ -59,7 +60,7 @@ class _Planner:
         return Plan(body.jaxpr, body.consts, sites, inner, frozenset(constant))
 
     def site(
-        self, eqn: JaxprEqn, origins: Sequence[Origin], executions: int, bounded: bool, conditional: bool
+        self, eqn: JaxprEqn, origins: Sequence[Origin], lengths: tuple[int, ...], bounded: bool, conditional: bool
     ) -> Site | None:
         """The site of a product, or of an unknown primitive that takes weights and data.
 
@@ -87,7 +88,7 @@ class _Planner:
             columns=sizes.columns,
             vectors=sizes.vectors,
             matrices=sizes.matrices,
-            executions=executions,
+            executions=math.prod(lengths),
             stationary=stands is not None,
             weights_first=stands == 0,
             optical=False,
@@ -99,6 +100,7 @@ class _Planner:
             conditional=conditional,
             captured=captured,
             repeated=products.repeated(eqn),
+            scan_lengths=lengths,
         )
 
     def number(self, late: bool) -> int:

@@ -40,7 +40,7 @@ def assert_waterfall(figure, summary):
     assert bars[-1] == pytest.approx(scenario["fj_per_mac"], rel=1e-4)
     assert sorted(bars[:-1]) == pytest.approx(sorted(line["nominal"] for line in scenario["components"].values()))
     labels = [label.get_text() for label in axes.get_yticklabels()]
-    assert labels[-1] == "total" and {"ADC", "attention (digital)", "KV cache"} <= set(labels)
+    assert labels[-1] == "total" and {"ADC", "digital products", "KV cache"} <= set(labels)
     assert axes.get_title(loc="left") == "projected 2029"
 
 

@@ -217,11 +217,12 @@ def test_gradient_in_the_hardware_is_a_finite_difference(squared_error, name):
     assert gradient != 0
 
 
-def test_readings_are_those_of_the_errors_that_were_made(operands, optimised):
+def test_readings_are_those_of_the_errors_that_were_made(operands):
     x, w = operands
     core = small(optics.today())
     y, seen = core.observe(x, w, key=KEY)
-    np.testing.assert_array_equal(y, core.matmul(x, w, key=KEY))
+    # The same draw: two programs differ in the last bits, and a noise of their own would be 1e4 times as large.
+    np.testing.assert_allclose(y, core.matmul(x, w, key=KEY), rtol=1e-5, atol=1e-5)
     exact = np.asarray(x, np.float64) @ np.asarray(w, np.float64)
     error = np.asarray(y, np.float64) - exact
     assert float(seen.snr_db()) == pytest.approx(10 * np.log10(np.sum(exact**2) / np.sum(error**2)), abs=0.01)

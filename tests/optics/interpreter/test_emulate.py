@@ -281,7 +281,7 @@ def test_readings_are_stacked_over_scans_and_summed_over_whiles():
     run = jax.jit(optics.emulate(FORWARDS["nested scan"], diagnostics=True))
     out, seen = run(core, KEY, PARAMS, X)
     assert [(name, reading.signal.shape) for name, reading in seen.items()] == [("000 stack 16x16", (2, 3))]
-    np.testing.assert_array_equal(out, emulated("nested scan")(core, KEY, PARAMS, X))
+    np.testing.assert_allclose(out, emulated("nested scan")(core, KEY, PARAMS, X), rtol=1e-5, atol=1e-6)
     _, seen = jax.jit(optics.emulate(FORWARDS["while"], diagnostics=True))(core, KEY, PARAMS, X)
     assert float(seen["000 w 16x16"].outputs) == 4 * 6 * 16
     _, seen = jax.jit(optics.emulate(FORWARDS["cond"], diagnostics=True))(core, KEY, PARAMS, X)
