@@ -22,6 +22,7 @@ from optics.components.mask import WeightMask
 from optics.components.modulation import LED, ElectroAbsorption, Laser, MachZehnder, Straight
 from optics.components.nonidealities import Effects
 from optics.components.source import Source
+from optics.core.attention import AttentionOnLight
 from optics.core.by_site import DIGITAL, CoresBySite, SiteRule
 from optics.core.fit_full_scale import FixedRangeCore, fit_ranges
 from optics.core.preload import PreloadedCore, load
@@ -34,7 +35,7 @@ from optics.energy.system import System, system
 from optics.interpreter.emulate import emulate
 from optics.interpreter.notices import DigitalProductWarning, WeightsArgumentWarning
 from optics.interpreter.op_count import UnknownPrimitiveWarning, count_elementwise_ops
-from optics.interpreter.plan import Site, everything, stationary
+from optics.interpreter.plan import Policy, Site, everything, stationary
 from optics.interpreter.site_report import Report, report
 from optics.interpreter.sites import trace
 from optics.presets import serialise
@@ -60,6 +61,7 @@ __all__ = [
     "LED",
     "PRESETS",
     "Ablation",
+    "AttentionOnLight",
     "Bill",
     "Calibration",
     "CalibrationSchedule",
@@ -76,6 +78,7 @@ __all__ = [
     "Laser",
     "MachZehnder",
     "Photodetector",
+    "Policy",
     "PlausibilityWarning",
     "PreloadedCore",
     "PreloadedMatrix",

@@ -6,7 +6,7 @@ from typing import Literal, TypedDict, TypeVar
 
 import optics
 from experiments.common.measure import Evaluation
-from experiments.common.workload import Workload, shapes_named
+from experiments.common.workload import Attention, Workload, shapes_named
 from optics.energy.bill import DRIVE_ASSUMED, RESIDENCY
 
 # What a program runs or prices: one core, or a core for each site.
@@ -29,7 +29,12 @@ class TokenBill(TypedDict):
 
 
 def token_bills(
-    core: Machine, shapes: Sequence[str], context: int, batch: int, measured_on: str = ""
+    core: Machine,
+    shapes: Sequence[str],
+    context: int,
+    batch: int,
+    measured_on: str = "",
+    attention: Attention = "digital",
 ) -> list[TokenBill]:
     """Price one token of each model on a core, in prefill and in decode.
 
@@ -39,6 +44,7 @@ def token_bills(
         context: tokens of the prompt, and tokens before a decoded one.
         batch: sequences at once.
         measured_on: the function that the core's mean drive was measured on, where `with_mean_drive` set it.
+        attention: where attention runs.
 
     Returns:
         The bills, model by model.
@@ -46,7 +52,9 @@ def token_bills(
     bills: list[TokenBill] = []
     for name in shapes:
         for phase in PHASES:
-            workload = Workload(config=shapes_named(name), phase=phase, context=context, batch=batch)
+            workload = Workload(
+                config=shapes_named(name), phase=phase, context=context, batch=batch, attention=attention
+            )
             bill = workload.price(core)
             bills.append(
                 {

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ import optics
 from electronics import Part
 from experiments.common.agreement import Agreement, agreement, scored
 from experiments.common.result_cache import ResultCache
+from experiments.common.workload import Attention, attention_policy
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
 
@@ -61,12 +62,14 @@ class EvaluationCase:
         core: what emulates the products of the model, one core or one for each site; None for plain float32.
         windows: how many of the windows it runs on, the first ones.
         observed: whether the first window is run with diagnostics as well.
+        attention: where the attention of the model runs.
     """
 
     name: str
     core: Part | optics.CoresBySite | None
     windows: int
     observed: bool = False
+    attention: Attention = "digital"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -128,18 +131,24 @@ class _Window:
         return self._forward(self.tokens)
 
 
+class _Programs(NamedTuple):
+    """Loading a core, a run on it, and a run with diagnostics."""
+
+    load: Callable[..., optics.PreloadedCore]
+    emulated: Callable[..., Any]
+    observed: Callable[..., Any]
+
+
 class _Evaluator:
     """The model and the compiled functions that all cases share."""
 
     def __init__(self, checkpoint: models.Checkpoint, seed: int, cache: ResultCache):
         self.params, self.digest, self.cache = checkpoint.params, checkpoint.sha256, cache
         self.seed, self.key = seed, jax.random.key(seed)
-        score = scored(checkpoint.forward)
+        self.score = scored(checkpoint.forward)
         self.forward = jax.jit(checkpoint.forward)
         self.compare = jax.jit(agreement)
-        self.load = jax.jit(optics.load(score))
-        self.emulated = jax.jit(optics.emulate(score))
-        self.observed = jax.jit(optics.emulate(score, diagnostics=True))
+        self._programs: dict[optics.Policy, _Programs] = {}
         self.unload()
 
     def window(self, number: int, tokens: np.ndarray) -> _Window:
@@ -154,21 +163,37 @@ class _Evaluator:
         observe = case.observed and window.number == 0
         core = None if case.core is None else describe_core(case.core)
         description = [self.digest, window.text, self.seed, window.number, core, observe]
-        record: WindowRecord = self.cache.get_or_compute(description, lambda: self._run(case.core, window, observe))
+        if case.attention != "digital":
+            description.append(case.attention)
+        record: WindowRecord = self.cache.get_or_compute(description, lambda: self._run(case, window, observe))
         result.windows.append(record["agreement"])
         if "sites" in record and "drives" in record and "mean_drive" in record:
             result.sites, result.drives, result.mean_drive = record["sites"], record["drives"], record["mean_drive"]
 
-    def _run(self, core: Part | optics.CoresBySite | None, window: _Window, observe: bool) -> WindowRecord:
+    def programs(self, case: EvaluationCase) -> "_Programs":
+        """The compiled functions of a case, which all cases with digital attention share."""
+        policy = optics.stationary
+        if isinstance(case.core, optics.TensorCore | optics.CoresBySite):
+            policy = attention_policy(case.core, case.attention)
+        if policy not in self._programs:
+            self._programs[policy] = _Programs(
+                load=jax.jit(optics.load(self.score, policy=policy)),
+                emulated=jax.jit(optics.emulate(self.score, policy=policy)),
+                observed=jax.jit(optics.emulate(self.score, policy=policy, diagnostics=True)),
+            )
+        return self._programs[policy]
+
+    def _run(self, case: EvaluationCase, window: _Window, observe: bool) -> WindowRecord:
+        core = case.core
         call = (self.params, window.tokens, window.reference)
         if core is None:
             return {"agreement": _scores(self.compare(window.reference, window.reference, window.tokens))}
-        key = jax.random.fold_in(self.key, window.number)
+        key, programs = jax.random.fold_in(self.key, window.number), self.programs(case)
         if not observe:
             if self._loaded is None and isinstance(core, optics.TensorCore | optics.CoresBySite):
-                self._loaded = self.load(core, *call)
-            return {"agreement": _scores(self.emulated(self._loaded or core, key, *call))}
-        score, diagnostics = self.observed(core, key, *call)
+                self._loaded = programs.load(core, *call)
+            return {"agreement": _scores(programs.emulated(self._loaded or core, key, *call))}
+        score, diagnostics = programs.observed(core, key, *call)
         review = getattr(core, "review", None)
         if review is not None:
             # The diagnostics of a compiled run are concrete only outside it.

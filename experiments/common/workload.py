@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,28 @@ import jax.numpy as jnp
 import models
 import optics
 from electronics.part import nearest
+from optics.core.attention import Operand
 
 WORD_BITS = 8
+# Where attention runs; on light the operand on the mask is the cheaper one of the core, or named.
+Attention = Literal["digital", "light", "light-left", "light-right"]
+ATTENTION = get_args(Attention)
+
+
+def attention_policy(core: optics.TensorCore | optics.CoresBySite, attention: Attention) -> optics.Policy:
+    """Return which products of a language model run on a core; of a design, its first core chooses the operand."""
+    if attention == "digital":
+        return optics.stationary
+    operand: Operand = "left" if attention == "light-left" else "right" if attention == "light-right" else "cheaper"
+    if isinstance(core, optics.CoresBySite):
+        core = next(each for each in core.cores if isinstance(each, optics.TensorCore))
+    return optics.AttentionOnLight(core, operand)
+
+
+def check_attention(attention: str) -> None:
+    """Raise ValueError for a word that is no `Attention`."""
+    if attention not in ATTENTION:
+        raise ValueError(f"attention = {attention!r} must be one of {', '.join(ATTENTION)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +48,7 @@ class Workload:
         phase: "prefill" or "decode".
         context: tokens of the prompt, or tokens up to and including the decoded one.
         batch: sequences at once.
+        attention: where attention runs.
 
     Raises:
         ValueError: if a field is out of range.
@@ -37,10 +58,12 @@ class Workload:
     phase: Literal["prefill", "decode"] = "prefill"
     context: int = 8192
     batch: int = 1
+    attention: Attention = "digital"
 
     def __post_init__(self) -> None:
         if self.phase not in ("prefill", "decode"):
             raise ValueError(f"phase = {self.phase!r} must be 'prefill' or 'decode'")
+        check_attention(self.attention)
         if self.context > self.config.context:
             raise ValueError(f"context = {self.context} is more than the model's {self.config.context}")
         for name in ("context", "batch"):
@@ -57,9 +80,23 @@ class Workload:
         """The products of one call."""
         return optics.trace(self._forward)(*self._shapes)
 
+    def sites_on(self, core: Any) -> tuple[optics.Site, ...]:
+        """The products of one call, with attention where it runs on a core; on a digital machine all are digital."""
+        if self.attention == "digital" or not isinstance(core, optics.TensorCore | optics.CoresBySite):
+            return self.sites
+        policy = attention_policy(core, self.attention)
+        choices = tuple(str(policy(site)) for site in self.sites)
+        if choices not in self._placed:
+            self._placed[choices] = optics.trace(self._forward, policy=policy)(*self._shapes)
+        return self._placed[choices]
+
+    @cached_property
+    def _placed(self) -> dict[tuple[str, ...], tuple[optics.Site, ...]]:
+        return {}
+
     @cached_property
     def on_core(self) -> tuple[optics.Site, ...]:
-        """The products that run on the core."""
+        """The products with weights, which run on the core."""
         return tuple(site for site in self.sites if site.optical)
 
     @cached_property
@@ -96,9 +133,8 @@ class Workload:
             return optics.price(core, self.sites)
         if self.phase == "decode":
             core = core.replace({"vectors_per_load": float(self.batch)})
-        return optics.price(
-            core, self.sites, readings=readings, operations=self.operations, memory_bits=self.memory_bits
-        )
+        sites = self.sites_on(core)
+        return optics.price(core, sites, readings=readings, operations=self.operations, memory_bits=self.memory_bits)
 
     def __str__(self) -> str:
         return f"{self.phase} at {self.context} tokens, batch {self.batch}"

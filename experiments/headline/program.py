@@ -15,9 +15,10 @@ from experiments.common.candidates import check_design
 from experiments.common.measure import EvaluationCase, measure
 from experiments.common.paired import digital_cases
 from experiments.common.text_options import TextOptions
+from experiments.common.workload import Attention
 from experiments.headline import figures, report
 from experiments.headline.records import HeadlineSummary, MeasuredRunRecord, Target
-from experiments.headline.rows import LARGE, ModelPricer, digital_row, light_point, optical_row
+from experiments.headline.rows import ModelPricer, digital_row, light_point, optical_row
 from optics.energy.bill import OMITTED
 
 LIGHT_WINDOWS = 4
@@ -32,6 +33,8 @@ class HeadlineOptions(TextOptions):
     """Optical presets or devices to run beside fp32 and W8A8: today, projected_2029, lumai_tetra, ... (README)."""
     cores: Path | None = None
     """A design with a core for each site, .toml, as one more row (docs/guide/cores.md)."""
+    attention: Attention = "digital"
+    """Where attention runs; on light the cheaper operand stands on the mask, or the one named."""
     effective_bits: float = 7.0
     """Bits against the product's own rms that size the light of the presets."""
     light: tuple[float, ...] = (6.0, 8.0)
@@ -81,12 +84,19 @@ def _summary(
     light_windows = min(LIGHT_WINDOWS, options.windows)
     cases = [
         *digital_cases(options.windows),
-        *(EvaluationCase(name=name, core=core, windows=options.windows, observed=True) for name, core in cores.items()),
-        *(EvaluationCase(name=name, core=core, windows=light_windows) for name, (_, _, core) in lights.items()),
+        *(
+            EvaluationCase(name=name, core=core, windows=options.windows, observed=True, attention=options.attention)
+            for name, core in cores.items()
+        ),
+        *(
+            EvaluationCase(name=name, core=core, windows=light_windows, attention=options.attention)
+            for name, (_, _, core) in lights.items()
+        ),
     ]
-    pricer = ModelPricer(checkpoint, options.window_tokens, f"{options.model_name}, first window of {options.text}")
+    measured_on = f"{options.model_name}, first window of {options.text}"
+    pricer = ModelPricer(checkpoint, options.window_tokens, measured_on, options.attention)
     for machine in cores.values():
-        check_design(machine, (pricer.workload, LARGE))
+        check_design(machine, (pricer.workload, pricer.large))
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
     exact = results["digital_fp32"]
     rows = [
@@ -101,6 +111,7 @@ def _summary(
     return {
         **options.described(),
         "effective_bits": options.effective_bits,
+        "attention": options.attention,
         "target": TARGET,
         "rows": rows,
         "light_curve": {"windows": light_windows, "points": points},

@@ -131,6 +131,7 @@ class MeasuredRunRecord(TypedDict):
 class HeadlineSummary(TextDescription):
     """The content of summary.json."""
 
+    attention: str
     effective_bits: float
     target: Target
     rows: list[HeadlineRow]

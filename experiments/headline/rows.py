@@ -10,7 +10,7 @@ from electronics.digital import measured
 from experiments.common import billing
 from experiments.common.measure import Evaluation
 from experiments.common.paired import standard_error
-from experiments.common.workload import Workload
+from experiments.common.workload import Attention, Workload
 from experiments.headline.records import (
     Accuracy,
     DigitalBill,
@@ -21,8 +21,6 @@ from experiments.headline.records import (
     SiteMedians,
 )
 
-LARGE = Workload(config=models.LLAMA_3_1_70B)
-
 
 class ModelPricer:
     """Prices the forward pass of a model on any machine, per token, and the prefill of a large model beside it.
@@ -31,11 +29,15 @@ class ModelPricer:
         checkpoint: the model that is run.
         window_tokens: tokens of its prompt.
         measured_on: name of that model and text, whose mean drive the large model is billed for.
+        attention: where attention runs on optical cores.
     """
 
-    def __init__(self, checkpoint: models.Checkpoint, window_tokens: int, measured_on: str):
+    def __init__(
+        self, checkpoint: models.Checkpoint, window_tokens: int, measured_on: str, attention: Attention = "digital"
+    ):
         self.measured_on = measured_on
-        self.workload = Workload(config=checkpoint.config, context=window_tokens)
+        self.workload = Workload(config=checkpoint.config, context=window_tokens, attention=attention)
+        self.large = Workload(config=models.LLAMA_3_1_70B, attention=attention)
         self.macs_per_token = sum(site.macs for site in self.workload.sites) / window_tokens
 
     def optical(self, core: billing.Machine, result: Evaluation) -> OpticalBill:
@@ -44,7 +46,7 @@ class ModelPricer:
         The large model is not run, so it is billed for the mean of those drives.
         """
         bill = self.workload.price(core, result.drives)
-        large = LARGE.price(billing.with_mean_drive(core, billing.observed_drive(result)))
+        large = self.large.price(billing.with_mean_drive(core, billing.observed_drive(result)))
         first, on_core = core, self._bill_on_core(core, result)
         if isinstance(first, optics.CoresBySite):
             first = first.assign(self.workload.sites).machine
@@ -65,7 +67,7 @@ class ModelPricer:
             "billed_mean_drive": billing.billed_drive(bill),
             "bill_rests_on": billing.statements(bill),
             "llama_3_1_70b": {
-                "prompt": LARGE.context,
+                "prompt": self.large.context,
                 "energy_per_mac_j": float(large.per_mac),
                 "watts_at_exaops": float(large.watts_at()),
                 "bill_rests_on": billing.statements(large, self.measured_on),
@@ -75,9 +77,9 @@ class ModelPricer:
 
     def _bill_on_core(self, core: billing.Machine, result: Evaluation) -> optics.Bill:
         """The bill of the products that run on light alone."""
-        sites = self.workload.on_core
+        sites = [site for site in self.workload.sites_on(core) if site.optical]
         if isinstance(core, optics.CoresBySite):
-            design = core.assign(self.workload.sites)
+            design = core.assign(self.workload.sites_on(core))
             return optics.price(design, [site for site in sites if design.takes(site)], readings=result.drives)
         return optics.price(core, sites, readings=result.drives)
 

@@ -9,6 +9,7 @@ from experiments.common import reporting
 from experiments.common.billing import PHASES, TokenBill, token_bills
 from experiments.common.candidates import load_machine
 from experiments.common.options import check_folder, check_integer
+from experiments.common.workload import Attention
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class BillOptions:
     """A core of your own instead, .toml or .json."""
     cores: Path | None = None
     """A design with a core for each site instead, .toml (docs/guide/cores.md)."""
+    attention: Attention = "digital"
+    """Where attention runs; on light the cheaper operand stands on the mask, or the one named."""
     shapes: tuple[str, ...] = ("llama-3.1-8b", "llama-3.1-70b")
     """Models by name; their shapes alone are used."""
     context: int = 8192
@@ -35,6 +38,7 @@ class BillSummary(TypedDict):
     """The content of summary.json."""
 
     core: str
+    attention: str
     context: int
     batch: int
     bills: list[TokenBill]
@@ -49,9 +53,10 @@ def main(options: BillOptions) -> BillSummary:
     own = options.cores or options.core
     summary: BillSummary = {
         "core": options.preset if own is None else str(own),
+        "attention": options.attention,
         "context": options.context,
         "batch": options.batch,
-        "bills": token_bills(core, options.shapes, options.context, options.batch),
+        "bills": token_bills(core, options.shapes, options.context, options.batch, attention=options.attention),
         "versions": reporting.versions(),
     }
     reporting.write(summary, options.out)
@@ -61,7 +66,10 @@ def main(options: BillOptions) -> BillSummary:
 
 def _print_report(summary: BillSummary, out: Path) -> None:
     bills = summary["bills"]
-    print(f"\nOne token on {summary['core']}, {summary['context']} tokens of context, batch {summary['batch']}; mJ")
+    print(
+        f"\nOne token on {summary['core']}, {summary['context']} tokens of context, batch {summary['batch']}, "
+        f"attention {summary['attention']}; mJ"
+    )
     print(reporting.table(_table(bills)))
     print(
         "In decode the masks are loaded anew for each batch of single vectors; a machine with cores enough to hold all "

@@ -1,11 +1,14 @@
 """Cost of a product on a core: energy by component, time, and loads of the mask."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 
 from electronics.part import Number
 from optics.components.architecture import Architecture
 from optics.core.cost_component import CostComponent
 from optics.datapath import tiling
+from optics.interpreter.plan import Site
 
 
 def energy(core: Architecture, rows: int, columns: int, vectors: float, resident: bool) -> dict[str, Number]:
@@ -86,6 +89,32 @@ def _tiles(core, rows, columns):
     return tiling.fit(rows, columns, core.rows, core.columns, core.accumulate)
 
 
-def _tile_count(core, rows, columns):
+def left_by_mask(site: Site, tiles: Callable[[int, int], tuple[int, int]]) -> tuple[float, float]:
+    """The shares of the vectors that are sent through a tile, and of the tiles that are used, under a mask on scores.
+
+    A causal mask leaves (n + 1) / 2n of n x n scores. Of T tiles along an axis that is masked it leaves (T + 1) / 2T:
+    of a share s of the scores s + (1 - s) / T. Where the masked matrix is that of the outputs or of the inputs, the
+    vectors skip tiles; where it stands on the mask, tiles are neither written nor lit.
+
+    Args:
+        site: a product of two activations.
+        tiles: (rows, columns) -> number of tiles along each.
+    """
+    if site.share == 1.0:
+        return 1.0, 1.0
+    along_rows, along_columns = tiles(site.rows, site.columns)
+    if site.masked == ("left" if site.weights_first else "right"):
+        return 1.0, site.share + (1 - site.share) / min(along_rows, along_columns)
+    along = along_columns if site.masked == "outputs" else along_rows
+    return site.share + (1 - site.share) / along, 1.0
+
+
+def tile_counts(core: Architecture, rows: int, columns: int) -> tuple[int, int]:
+    """Number of tiles of a matrix along its rows and along its columns."""
     tiles = _tiles(core, rows, columns)
-    return tiles.row_tiles * tiles.column_tiles
+    return tiles.row_tiles, tiles.column_tiles
+
+
+def _tile_count(core, rows, columns):
+    along_rows, along_columns = tile_counts(core, rows, columns)
+    return along_rows * along_columns

@@ -85,6 +85,10 @@ class TensorCore(Architecture):
         """Time [s] that `vectors` vectors through a product occupy one core, loads and calibrations included."""
         return cost.time(self, rows, columns, vectors, resident)
 
+    def tiles(self, rows: int, columns: int) -> tuple[int, int]:
+        """Number of tiles of a matrix along its rows and along its columns."""
+        return cost.tile_counts(self, rows, columns)
+
     def loads(self, *, rows: int, columns: int, vectors: float, resident: bool) -> Number:
         """Number of tile writes for these vectors; below 1 where the weights stay for further vectors."""
         return cost.loads(self, rows, columns, vectors, resident)

@@ -12,6 +12,7 @@ from jax.core import Tracer
 
 from electronics.part import Number, nearest
 from optics import checks
+from optics.core.cost import left_by_mask
 from optics.core.cost_component import CostComponent
 from optics.energy.light_budget import mean_drive
 from optics.interpreter.plan import Site, without_core
@@ -25,6 +26,7 @@ from optics.interpreter.protocols import (
     PricedCore,
     PricedDesign,
     ReloadedCore,
+    TiledCore,
     TimedCore,
 )
 
@@ -122,8 +124,8 @@ def price(
     Sites on the core are billed by `core.cost`, digital ones by `core.digital_cost`; where the core has an `overhead`
     its host and power conversion come on top. Light is billed for the mean drive of `readings` at each site, and for
     `core.source.mean_drive` at sites without: the bill says which (`Bill.basis`). A product of two activations counts
-    its `Site.share`; on the core it is done whole. Of a `cond` all branches are billed; a `while`, whose turns nobody
-    knows beforehand, for one, with a warning.
+    its `Site.share`; on the core it counts the tiles that the mask leaves. Of a `cond` all branches are billed; a
+    `while`, whose turns nobody knows beforehand, for one, with a warning.
 
     Args:
         core: a `TensorCore`, or any machine with `cost` and `digital_cost`; or `CoresBySite`, whose first core serves
@@ -163,13 +165,14 @@ def price(
             digital = machine.digital_cost(share * float(site.macs))
             _add(components, {CostComponent.DIGITAL_PRODUCTS: digital})
             continue
+        sent, written = left_by_mask(site, on.tiles) if isinstance(on, TiledCore) else (1.0, 1.0)
         shape = {
             "rows": site.rows,
             "columns": site.columns,
-            "vectors": float(site.vectors),
+            "vectors": sent * float(site.vectors),
             "resident": site.stationary,
         }
-        times = share * float(site.matrices * site.executions)
+        times = share * written * float(site.matrices * site.executions)
         optical_macs += share * float(site.macs)
         here = _driven(on, drives.get(site.name))
         energies = _with_patches(here.cost(**shape), site.repeated)

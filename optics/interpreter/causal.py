@@ -31,8 +31,9 @@ from optics.interpreter.plan import Plan, Site
 class Body:
     """A jaxpr and the facts of its variables; `causal` takes a mask that is data and hides scores for a causal one.
 
-    shares: by number of the equation, the share of a product's multiplications that a mask leaves; counted: the share
-    of the numbers that any other equation computes; inner: by number, the bodies of the jaxprs inside, in the order of
+    shares: by number of the equation, the share of a product's multiplications that a mask leaves; masked: which of its
+    matrices the mask is on, "outputs", "left" or "right"; counted: the share of the numbers that any other equation
+    computes; inner: by number, the bodies of the jaxprs inside, in the order of
     `optics.interpreter.dataflow.bodies`. The first two are there once `settle` was called.
     """
 
@@ -43,6 +44,7 @@ class Body:
         self.env.update(zip(jaxpr.invars, facts, strict=True))
         self.inner: dict[int, list[Body]] = {}
         self.shares: dict[int, float] = {}
+        self.masked: dict[int, str] = {}
         self.counted: dict[int, float] = {}
         for number, eqn in enumerate(jaxpr.eqns):
             self.env.update(zip(eqn.outvars, self._outputs(number, eqn), strict=True))
@@ -103,8 +105,12 @@ class Body:
             found = [body.settle(needs if enters else [None] * len(body.jaxpr.outvars)) for body in self.inner[number]]
             return found[0] if enters else everything
         if _jax.is_product(eqn):
-            zero = [each.zero for each in facts if each.value is None]
-            self.shares[number] = min([1.0 - share_of(entries) for entries in zero] + [needed_share(needs[0])])
+            left = {"outputs": needed_share(needs[0])}
+            for name, each in zip(("left", "right"), facts, strict=False):
+                if each.value is None:
+                    left[name] = 1.0 - share_of(each.zero)
+            self.masked[number] = min(left, key=lambda name: left[name])
+            self.shares[number] = left[self.masked[number]]
             return everything
         self.counted[number] = self._computed(eqn, facts, needs)
         if len(eqn.outvars) != 1 or needs[0] is None and _jax.name(eqn) not in ("select_n", "mul", "add"):
@@ -148,7 +154,8 @@ def _filled(plan: Plan, found: Body, taken: Body) -> Plan:
         if site.stationary or share == 1.0:
             return site
         known = share == found.shares[number]
-        return dataclasses.replace(site, share=share, hidden_by="mask" if known else "causal=True")
+        hidden_by = "mask" if known else "causal=True"
+        return dataclasses.replace(site, share=share, hidden_by=hidden_by, masked=taken.masked[number])
 
     inner = {
         number: tuple(_filled(*each) for each in zip(plans, found.inner[number], taken.inner[number], strict=True))

@@ -21,7 +21,8 @@ class Site:
     an element of the input, as in the patches of a convolution. scan_lengths: steps of the scans that
     the site stands in, the outermost first. share: the share of the MACs of a product of two
     activations that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says
-    so, "causal=True" where the caller of `trace` did, "" where nobody does.
+    so, "causal=True" where the caller of `trace` did, "" where nobody does; masked: the matrix that the mask is on, the
+    "outputs" or the operand on the "left" or the "right".
 
     Sites of ragged, sparse and triangular products, of products of weights that data select, and of primitives that
     are not known and take weights (these have no MACs) are numbered after all others.
@@ -42,6 +43,7 @@ class Site:
     scan_lengths: tuple[int, ...] = ()
     share: float = 1.0
     hidden_by: str = ""
+    masked: str = ""
     kind: str = "dot_general"
     reason: str = ""
     weights: str = ""
@@ -60,7 +62,8 @@ class Site:
         return round(self.share * (self.rows * self.columns * self.vectors * self.matrices * self.executions))
 
 
-Policy = Callable[[Site], bool]
+# Whether a site runs on the core; of two activations "left" or "right", the operand that stands on the mask.
+Policy = Callable[[Site], bool | str]
 BY_SITE = "digital by the cores of the sites"
 
 
@@ -75,8 +78,24 @@ def stationary(site: Site) -> bool:
 
 
 def everything(site: Site) -> bool:
-    """Attention too: products of two activations go on the core and pay for writing the mask each time."""
+    """Attention too: products of two activations go on the core and pay for writing the mask each time.
+
+    The right operand stands on the mask, see `optics.AttentionOnLight` for a choice.
+    """
     return True
+
+
+def with_operand_on_mask(site: Site, side: str) -> Site:
+    """The site of two activations with its "left" or its "right" operand on the mask.
+
+    Raises:
+        ValueError: for any other side.
+    """
+    if side not in ("left", "right"):
+        raise ValueError(f"the policy says {side!r} of site {site.name!r}: it must be True, False, 'left' or 'right'")
+    if site.stationary or site.kind != "dot_general" or site.weights_first == (side == "left"):
+        return site
+    return dataclasses.replace(site, weights_first=side == "left", columns=site.vectors, vectors=site.columns)
 
 
 @dataclasses.dataclass(frozen=True)

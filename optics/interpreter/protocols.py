@@ -166,6 +166,15 @@ class TimedCore(Protocol):
 
 
 @runtime_checkable
+class TiledCore(Protocol):
+    """A core that cuts a matrix into tiles."""
+
+    def tiles(self, rows: int, columns: int) -> tuple[int, int]:
+        """Number of tiles along the rows and along the columns."""
+        ...
+
+
+@runtime_checkable
 class OperationPricer(Protocol):
     """A core that prices element-wise operations."""
 

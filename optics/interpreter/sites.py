@@ -11,7 +11,7 @@ from optics.interpreter import _jax, notices, op_count, products
 from optics.interpreter._jax import ClosedJaxpr, JaxprEqn
 from optics.interpreter.causal import with_shares
 from optics.interpreter.dataflow import DATA, Body, Mark, Origin, bodies, environment, join, named
-from optics.interpreter.plan import Plan, Policy, Site, stationary
+from optics.interpreter.plan import Plan, Policy, Site, stationary, with_operand_on_mask
 
 # Why a product of weights stays digital, by kind.
 _NOT_ON_CORES = {
@@ -27,6 +27,8 @@ def plan_jaxpr(closed: ClosedJaxpr, origins: Sequence[Origin], policy: Policy = 
     """The plan of a function's jaxpr, given the origin of each input."""
     planner = _Planner(policy)
     found = planner.visit(Body(closed, origins), lengths=(), bounded=True, conditional=False)
+    if getattr(policy, "reads_shares", False):
+        found = with_shares(found)
     return found.each(planner.placed)
 
 
@@ -116,8 +118,9 @@ class _Planner:
         if site.index < 0:
             return dataclasses.replace(site, index=self.count - site.index - 1)
         on_cores = site.kind == "dot_general" or site.kind == "conv_general_dilated" and not site.weights_first
-        if not on_cores or not self.policy(site):
+        if not on_cores or not (choice := self.policy(site)):
             return site
+        site = with_operand_on_mask(site, choice) if isinstance(choice, str) else site
         if 0 in (site.rows, site.columns, site.vectors, site.matrices):
             raise ValueError(
                 f"site {site.name!r} multiplies arrays with a dimension of 0: {site.matrices} x {site.vectors} vectors "
