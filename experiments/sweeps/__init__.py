@@ -21,7 +21,8 @@ from experiments.sweeps.execution.results import Estimate, SweepResults
 from experiments.sweeps.execution.runner import run
 from experiments.sweeps.execution.store import StoreError
 from experiments.sweeps.plots.figures import draw
-from experiments.sweeps.subjects.metrics import METRICS
+from experiments.sweeps.subjects.function import Function
+from experiments.sweeps.subjects.metrics import METRICS, Metric
 from experiments.sweeps.subjects.product import Product
 from experiments.sweeps.subjects.text import Text
 
@@ -30,6 +31,8 @@ __all__ = [
     "Cluster",
     "Dimension",
     "Estimate",
+    "Function",
+    "Metric",
     "Product",
     "StoreError",
     "Sweep",

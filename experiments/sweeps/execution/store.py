@@ -89,7 +89,7 @@ class Store:
         name = f"data of group {group}"
         if self.set_default(name, digest) != digest:
             raise ValueError(
-                f"{self.folder} was begun with another model or text under the same name: give another folder"
+                f"{self.folder} was begun with another model, text or function under the same name: give another folder"
             )
 
     def free_group(self) -> int | None:
