@@ -196,8 +196,10 @@ class Sweep:
 
     def _group(self, choices: Mapping[str, Value], points: np.ndarray) -> Group:
         on = {name.removeprefix(ON): value for name, value in choices.items() if name.startswith(ON)}
-        subject = dataclasses.replace(self.subject, **on) if on else self.subject
-        subject.check()
+        subject = self.subject
+        if on:
+            subject = dataclasses.replace(subject, **on)
+            subject.check()
         static = {name: value for name, value in self.fixed.items() if not self._is_number(name)}
         static |= {name: value for name, value in choices.items() if not name.startswith(ON)}
         core = self.core.replace(static) if static else self.core

@@ -179,9 +179,8 @@ class LoadedFunction:
             part, batch, exact = inputs
             returned = run(realized, jax.random.fold_in(draw, part), params, batch, exact)
             figures, seen = returned if observe else (returned, None)
-            values = {
-                name: jnp.mean(figures[name].astype(jnp.float32)) for name in names if name in self.subject.metrics
-            }
+            own = [name for name in names if name in self.subject.metrics]
+            values = {name: jnp.mean(jnp.asarray(figures[name], jnp.float32)) for name in own}
             return values if seen is None else values | metrics.of_readings(names, total(list(seen.values())))
 
         return jax.lax.map(call, (jnp.arange(self.samples, dtype=jnp.uint32), data, reference))
@@ -206,7 +205,7 @@ class LoadedFunction:
 def _check_params(params: Any) -> None:
     leaves = _arrays("params", params)
     for name, leaf in leaves.items():
-        if jnp.issubdtype(leaf.dtype, np.inexact) and not np.all(np.isfinite(np.asarray(leaf, np.float64))):
+        if jnp.issubdtype(leaf.dtype, np.inexact) and not np.all(np.isfinite(np.asarray(leaf))):
             raise ValueError(f"on.{name} must be finite, and holds NaN or infinity")
 
 

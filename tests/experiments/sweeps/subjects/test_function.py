@@ -146,10 +146,11 @@ def test_readings_and_score_without_forward(space, tmp_path):
 
     def score(params, batch, reference):
         assert reference is None
-        return {"largest": jnp.max(batch["x"] @ params["a"])}
+        return {"largest": jnp.max(batch["x"] @ params["a"]), "constant": 3.0}
 
-    subject = sweeps.Function(score, space["PARAMS"], space["DATA"], {"largest": sweeps.Metric("largest", "V")})
-    sweep = sweep_of(subject, metrics=("largest", "snr_db", "fj_per_mac"), dimensions=(), keys=1)
+    own = {name: sweeps.Metric(name, "V") for name in ("largest", "constant")}
+    subject = sweeps.Function(score, space["PARAMS"], space["DATA"], own)
+    sweep = sweep_of(subject, metrics=(*own, "snr_db", "fj_per_mac"), dimensions=(), keys=1)
     found = sweeps.run(sweep, tmp_path, progress=False)
     run = jax.jit(optics.emulate(score, diagnostics=True))
     for number in range(BATCHES):
@@ -158,6 +159,7 @@ def test_readings_and_score_without_forward(space, tmp_path):
         (each,) = seen.values()
         assert found.values["largest"][0, 0, number] == pytest.approx(float(figures["largest"]), rel=1e-5)
         assert found.values["snr_db"][0, 0, number] == pytest.approx(float(each.snr_db()), abs=0.02)
+    assert (found.values["constant"] == 3).all()
     assert [site.name for site in subject.sites] == list(found.manifest["drive of group 0"]["by_site"])
 
 
