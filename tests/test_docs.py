@@ -28,6 +28,7 @@ NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
 PRINTED = {
     "README.md": [(rf"{NUMBER} fJ/MAC", 1000, 2000)],
     "docs/guide/emulate.md": [(rf"relative error {NUMBER}", 0, 0.3)],
+    "docs/guide/own_function.md": [(rf"accuracy {NUMBER} at 4", 0.25, 0.99), (rf"bits, {NUMBER} at 8", 0.9, 1.01)],
     "docs/guide/price.md": [(rf"{NUMBER} fJ/MAC, ", 1000, 2000)],
     "docs/guide/gradients.md": [(rf"source power = {NUMBER} per watt", -1e9, 0)],
 }
@@ -35,6 +36,9 @@ SAID = {
     "docs/guide/emulate.md": ["000 weights 64x32  dot_general"],
     "docs/guide/price.md": ["'digital products'"],
 }
+# Points and groups of the sweeps that a page defines in TOML, and the file that its first block of Python is.
+SIZES = {"docs/guide/sweep.md": (6 * 8 * 2 * 2, 2), "docs/guide/own_function.md": (5 * 3, 1)}
+MODULES = {"docs/guide/own_function.md": "classifier.py"}
 # Pages that compare two programs to the last bit.
 EXACT = {"docs/guide/preload.md"}
 LINK = re.compile(r"\]\((?!https?:)([^)]+)\)")
@@ -84,8 +88,10 @@ def test_toml_blocks_define_sweeps(page, tmp_path):
     for number, block in enumerate(blocks(page, "toml")):
         path = tmp_path / f"sweep{number}.toml"
         path.write_text(block, encoding="utf-8")
+        if name_of(page) in MODULES:
+            (tmp_path / MODULES[name_of(page)]).write_text(blocks(page, "python")[0], encoding="utf-8")
         sweep = toml_file.load(path)
-        assert sweep.points == 6 * 8 * 2 * 2 and len(sweep.groups) == 2
+        assert (sweep.points, len(sweep.groups)) == SIZES[name_of(page)]
 
 
 def test_sweeps_of_the_gallery_load():

@@ -21,17 +21,25 @@ from experiments.sweeps.execution.results import Estimate, SweepResults
 from experiments.sweeps.execution.runner import run
 from experiments.sweeps.execution.store import StoreError
 from experiments.sweeps.plots.figures import draw
-from experiments.sweeps.subjects.metrics import METRICS
+from experiments.sweeps.subjects.drive import Drive, measure_drive
+from experiments.sweeps.subjects.function import Function
+from experiments.sweeps.subjects.metrics import METRICS, Metric
 from experiments.sweeps.subjects.product import Product
+from experiments.sweeps.subjects.subject import LoadedSubject, Subject
 from experiments.sweeps.subjects.text import Text
 
 __all__ = [
     "METRICS",
     "Cluster",
     "Dimension",
+    "Drive",
     "Estimate",
+    "Function",
+    "LoadedSubject",
+    "Metric",
     "Product",
     "StoreError",
+    "Subject",
     "Sweep",
     "SweepResults",
     "Text",
@@ -40,6 +48,7 @@ __all__ = [
     "listed",
     "load",
     "log",
+    "measure_drive",
     "run",
     "sobol",
     "zipped",

@@ -67,7 +67,7 @@ class Sweep:
             for a precision is therefore sized anew at each point.
         subject: what is run.
         name: of the core, for titles.
-        metrics: names of `metrics.METRICS`.
+        metrics: names of `metrics.METRICS`, or of the subject's own metrics.
         keys: draws of the noise at each point.
         seed: of the noise. Draw k is the same at all points, so that differences between points are not noise.
         compilations: the most groups of static choices.
@@ -93,7 +93,8 @@ class Sweep:
         check_integer("points of all axes together", self.points, 1, MOST_POINTS)
         check_integer("trials, points times keys,", self.trials, 1, MOST_TRIALS)
         self.subject.check()
-        metrics.check(self.metrics, self.subject.offered, type(self.subject).__name__.lower())
+        own = self.subject.own_metrics
+        metrics.check(self.metrics, self.subject.offered, own, type(self.subject).__name__.lower())
         for name in (*axes.names(self.dimensions), *self.fixed):
             self._is_number(name)
         for dimension in self.dimensions:
@@ -163,6 +164,11 @@ class Sweep:
             "dimensions": [{"name": d.name, "axes": list(d.columns), "points": len(d)} for d in self.dimensions],
             "on": dict(self.subject.describe()),
             "metrics": list(self.metrics),
+            "own metrics": {
+                name: dataclasses.asdict(metric)
+                for name, metric in self.subject.own_metrics.items()
+                if name in self.metrics
+            },
             "keys": self.keys,
             "seed": self.seed,
         }
@@ -190,8 +196,10 @@ class Sweep:
 
     def _group(self, choices: Mapping[str, Value], points: np.ndarray) -> Group:
         on = {name.removeprefix(ON): value for name, value in choices.items() if name.startswith(ON)}
-        subject = dataclasses.replace(self.subject, **on) if on else self.subject
-        subject.check()
+        subject = self.subject
+        if on:
+            subject = dataclasses.replace(subject, **on)
+            subject.check()
         static = {name: value for name, value in self.fixed.items() if not self._is_number(name)}
         static |= {name: value for name, value in choices.items() if not name.startswith(ON)}
         core = self.core.replace(static) if static else self.core

@@ -9,7 +9,7 @@ from typing import Any
 import optics
 from electronics.part import nearest
 from experiments.common.options import short_repr
-from experiments.sweeps.definition import axes
+from experiments.sweeps.definition import axes, function_name
 from experiments.sweeps.definition.axes import Dimension
 from experiments.sweeps.definition.sweep import Sweep
 from experiments.sweeps.subjects.product import Product
@@ -18,11 +18,14 @@ from experiments.sweeps.subjects.text import Text
 
 TABLES = ("core", "metrics", "keys", "seed", "compilations", "set", "on", "axes", "zip", "sobol")
 SUBJECTS: dict[str, type[Text] | type[Product]] = {"text": Text, "product": Product}
+FUNCTION = "function"
 SPACINGS = {"linear": axes.linear, "log": axes.log}
 
 
 def load(file: str | Path) -> Sweep:
     """Return the sweep that a file defines. Paths in it are relative to the working folder.
+
+    The module of a function of the user's own is found beside the file or in the working folder, and imported.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -31,7 +34,7 @@ def load(file: str | Path) -> Sweep:
     if Path(file).is_dir():
         raise ValueError(f"{file} is a folder; a sweep is a .toml file")
     try:
-        return _sweep(tomllib.loads(Path(file).read_text(encoding="utf-8")))
+        return _sweep(tomllib.loads(Path(file).read_text(encoding="utf-8")), Path(file).parent)
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8 text") from None
     except RecursionError:
@@ -40,7 +43,7 @@ def load(file: str | Path) -> Sweep:
         raise ValueError(f"{file}: {error}") from None
 
 
-def _sweep(tables: Mapping[str, Any]) -> Sweep:
+def _sweep(tables: Mapping[str, Any], folder: Path) -> Sweep:
     _known("the file", tables, TABLES)
     core = tables.get("core", "projected_2029")
     plain = {name: tables[name] for name in ("keys", "seed", "compilations") if name in tables}
@@ -51,7 +54,7 @@ def _sweep(tables: Mapping[str, Any]) -> Sweep:
         name=str(core),
         dimensions=tuple(_dimensions(tables)),
         fixed=_flat("set", tables.get("set", {})),
-        subject=_subject(tables.get("on", {})),
+        subject=_subject(tables.get("on", {}), folder),
         **plain,
     )
     # A named core without axes is one point. A file with neither is an oversight.
@@ -66,11 +69,16 @@ def _core(name: Any) -> optics.TensorCore:
     return optics.serialise.load(name) if name.endswith((".toml", ".json")) else optics.preset(name)
 
 
-def _subject(table: Any) -> Subject:
+def _subject(table: Any, folder: Path) -> Subject:
     values = dict(_table("on", table))
     kind = values.pop("kind", "text")
+    if kind == FUNCTION:
+        _known(f"[on] of kind {kind!r}", values, [FUNCTION])
+        if FUNCTION not in values:
+            raise ValueError("[on] of kind 'function' lacks function = 'module:name'")
+        return function_name.load(values[FUNCTION], folder)
     if kind not in SUBJECTS:
-        raise ValueError(f"on.kind = {kind!r} is nothing that can be run{nearest(str(kind), list(SUBJECTS))}")
+        raise ValueError(f"on.kind = {kind!r} is nothing that can be run{nearest(str(kind), [*SUBJECTS, FUNCTION])}")
     _known(f"[on] of kind {kind!r}", values, [field.name for field in dataclasses.fields(SUBJECTS[kind])])
     return SUBJECTS[kind](**values)
 

@@ -14,7 +14,7 @@ from scipy.stats import t as student
 from electronics.part import nearest
 from experiments.common.options import check_confidence
 from experiments.sweeps.execution.store import FILE, quoted
-from experiments.sweeps.subjects.metrics import METRICS
+from experiments.sweeps.subjects.metrics import METRICS, Metric
 
 SUFFIXES = (".csv", ".parquet", ".nc")
 
@@ -66,6 +66,12 @@ class SweepResults:
     def metrics(self) -> list[str]:
         """Names of the metrics."""
         return list(self.definition["metrics"])
+
+    def metric(self, name: str) -> Metric:
+        """Return the label, unit and better side of a metric, a subject's own as the run has it."""
+        _check("metric", name, self.metrics)
+        own = self.definition.get("own metrics", {})
+        return Metric(**own[name]) if name in own else METRICS[name]
 
     @property
     def dimensions(self) -> list[dict[str, Any]]:
@@ -178,7 +184,7 @@ class SweepResults:
             name: (
                 (*names, "key", "sample"),
                 values.reshape(*self.shape, *values.shape[1:]),
-                {"long_name": METRICS[name].label, "units": METRICS[name].unit},
+                {"long_name": self.metric(name).label, "units": self.metric(name).unit},
             )
             for name, values in self.values.items()
         }

@@ -9,7 +9,7 @@ import json
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from experiments.sweeps.definition.sweep import Sweep
-from experiments.sweeps.execution import manifest
+from experiments.sweeps.execution import extension, manifest
 
 FILE = "results.sqlite"
 WORKER = ".worker-"
@@ -48,23 +48,30 @@ class Store:
     def begin(self, sweep: Sweep, mixed: bool = False) -> None:
         """Create the tables for a sweep, or resume the run that is in the file.
 
+        A run of a sweep whose axes had fewer values is extended: points that are done stay done.
+
         Args:
             sweep: the sweep.
             mixed: whether to resume a run that was begun with other code or on another kind of device, whose results
                 differ in their last bits.
 
         Raises:
-            ValueError: if the file is of another program or another sweep, or, unless `mixed`, of other code.
+            ValueError: if the file is of another program or another sweep, or, unless `mixed`, of other code; if it is
+                to be extended while another process works on it.
         """
         definition, code = sweep.describe(), manifest.code(sweep.subject)
+        extended: dict[str, int] = {}
         with self._transaction():
             tables = [name for (name,) in self._database.execute("SELECT name FROM sqlite_master").fetchall()]
             if not tables:
                 self._create(sweep, definition, code)
             elif "manifest" not in tables:
                 raise ValueError(f"{self.path} is the file of another program: give another folder")
-            self._refuse_another(definition, code, mixed)
-            self._described = manifest.session(code)
+            moved = self._admit(sweep, definition, code, mixed)
+            if moved is not None:
+                self._extend(sweep, definition, moved)
+                extended = {"extended_from_points": len(moved)}
+            self._described = manifest.session(code) | extended
             self._session = self._database.execute(
                 "INSERT INTO sessions (began, session) VALUES (?, ?)", (_now(), json.dumps(self._described))
             ).lastrowid
@@ -89,7 +96,7 @@ class Store:
         name = f"data of group {group}"
         if self.set_default(name, digest) != digest:
             raise ValueError(
-                f"{self.folder} was begun with another model or text under the same name: give another folder"
+                f"{self.folder} was begun with another model, text or function under the same name: give another folder"
             )
 
     def free_group(self) -> int | None:
@@ -120,14 +127,9 @@ class Store:
             claims = self._database.execute("SELECT DISTINCT worker FROM trials WHERE worker IS NOT NULL AND done = 0")
             dead = {worker for (worker,) in claims} - {file.name.removeprefix(WORKER) for file in files}
             for file in files:
-                lock = FileLock(file)
-                try:
-                    lock.acquire(blocking=False)
-                except Timeout:
-                    continue
-                dead.add(file.name.removeprefix(WORKER))
-                lock.release()
-                file.unlink(missing_ok=True)
+                if not _is_locked(file):
+                    dead.add(file.name.removeprefix(WORKER))
+                    file.unlink(missing_ok=True)
             self._database.executemany(
                 "UPDATE trials SET worker = NULL WHERE worker = ? AND done = 0", [(worker,) for worker in dead]
             )
@@ -188,15 +190,41 @@ class Store:
             "CREATE TABLE results (point INTEGER NOT NULL, key INTEGER NOT NULL, sample INTEGER NOT NULL"
             f"{metrics}, PRIMARY KEY (point, key, sample))"
         )
-        marks = ", ".join("?" * (1 + len(sweep.axes)))
-        rows = zip(range(sweep.points), *(sweep.column(name) for name in sweep.axes), strict=True)
-        self._database.executemany(f"INSERT INTO points VALUES ({marks})", rows)
-        self._database.executemany("INSERT INTO trials (point, key, part) VALUES (?, ?, ?)", _trials(sweep))
+        self._put_points(sweep, set())
         self._put_new("definition", definition)
         self._put_new("code", code)
 
-    def _refuse_another(self, definition: Mapping[str, Any], code: Mapping[str, str], mixed: bool) -> None:
-        if changes := manifest.differences(self.entry("definition") or {}, definition):
+    def _put_points(self, sweep: Sweep, done: set[tuple[int, int]]) -> None:
+        """Insert the points and trials of a sweep; `done` holds the (point, key) of trials whose results are there."""
+        marks = ", ".join("?" * (1 + len(sweep.axes)))
+        rows = zip(range(sweep.points), *(sweep.column(name) for name in sweep.axes), strict=True)
+        self._database.executemany(f"INSERT INTO points VALUES ({marks})", rows)
+        trials = ((point, key, part, int((point, key) in done)) for point, key, part in _trials(sweep))
+        self._database.executemany("INSERT INTO trials (point, key, part, done) VALUES (?, ?, ?, ?)", trials)
+
+    def _extend(self, sweep: Sweep, definition: Mapping[str, Any], moved: Sequence[int]) -> None:
+        """Turn the run into that of a sweep with more points; `moved` gives the new number of each point."""
+        if any(_is_locked(file) for file in self.folder.glob(f"{WORKER}*")):
+            # It would store results under the old numbers.
+            raise ValueError(
+                f"{self.folder} holds a shorter sweep, and another process works on it: wait for its end, or give "
+                "another folder"
+            )
+        self._put_points(sweep, extension.renumber(self._database, moved, sweep))
+        self._database.execute("UPDATE manifest SET value = ? WHERE name = 'definition'", (json.dumps(definition),))
+
+    def _admit(
+        self, sweep: Sweep, definition: Mapping[str, Any], code: Mapping[str, str], mixed: bool
+    ) -> list[int] | None:
+        """The new number of each point where the sweep extends that of the file; None where it is the same.
+
+        Raises ValueError where it is another.
+        """
+        was = self.entry("definition") or {}
+        # Values of axes last, since they alone would be no reason to refuse.
+        changes = sorted(manifest.differences(was, definition), key=lambda line: line.startswith(extension.VARIED))
+        moved = extension.moved_points(was, sweep, definition) if changes and was else None
+        if changes and moved is None:
             raise ValueError(
                 f"{self.folder} holds another sweep: {manifest.shortened(changes)}. Give another folder, or "
                 "delete that one"
@@ -206,6 +234,7 @@ class Store:
                 f"{self.folder} was begun with other code or on another device: {manifest.shortened(changes)}. "
                 "Its rows would not match: finish it as it was begun, give another folder, or go on with --mixed"
             )
+        return moved
 
     def _put_new(self, name: str, value: Any) -> None:
         self._database.execute("INSERT OR IGNORE INTO manifest VALUES (?, ?)", (name, json.dumps(value)))
@@ -245,6 +274,17 @@ class Store:
 def quoted(name: str) -> str:
     """Return the name of a column in SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether the process that a lock file is of still lives."""
+    lock = FileLock(file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    lock.release()
+    return False
 
 
 def _trials(sweep: Sweep) -> Iterator[tuple[int, int, int]]:

@@ -15,7 +15,6 @@ from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.plots import fronts, labels, lines, maps
 from experiments.sweeps.plots.labels import Axis
 from experiments.sweeps.plots.view import View
-from experiments.sweeps.subjects.metrics import METRICS
 
 KINDS = ("lines", "map", "front", "dots", "scatter")
 ROLES = {
@@ -69,7 +68,7 @@ def draw(
     for one in kinds:
         own = {role: name for role, name in given.items() if role in ROLES[one]}
         view = View(results, confidence, *roles(results, own, one))
-        for names in [front_metrics(chosen)] if one == "front" else [[metric] for metric in chosen]:
+        for names in [front_metrics(results, chosen)] if one == "front" else [[metric] for metric in chosen]:
             name = "_".join([one, *names])
             with style.style():
                 style.save(DRAWN[one](view, *names), folder, name, FILES)
@@ -80,11 +79,11 @@ def draw(
 DRAWN = {"lines": lines.lines, "map": maps.map, "front": fronts.front, "dots": fronts.dots, "scatter": fronts.scatter}
 
 
-def front_metrics(metrics: Sequence[str]) -> list[str]:
+def front_metrics(results: SweepResults, metrics: Sequence[str]) -> list[str]:
     """Return [accuracy, energy]: the first metric of each that has a better side; shorter if one lacks."""
-    sided = [name for name in metrics if METRICS[name].better]
-    accuracy = [name for name in sided if METRICS[name].source in ("score", "readings")]
-    return accuracy[:1] + [name for name in sided if METRICS[name].source == "bill"][:1]
+    sided = [name for name in metrics if results.metric(name).better]
+    accuracy = [name for name in sided if results.metric(name).source in ("score", "readings")]
+    return accuracy[:1] + [name for name in sided if results.metric(name).source == "bill"][:1]
 
 
 def _kinds(results: SweepResults, given: Mapping[str, str], metrics: Sequence[str], kind: str | None) -> list[str]:
@@ -110,7 +109,7 @@ def _kinds(results: SweepResults, given: Mapping[str, str], metrics: Sequence[st
         raise ValueError(
             f"{unused[0]} = {given[unused[0]]!r} has no place in {kind}: it takes {', '.join(ROLES[kind])}"
         )
-    if kind == "front" and len(front_metrics(metrics)) < 2:
+    if kind == "front" and len(front_metrics(results, metrics)) < 2:
         raise ValueError("a front needs a metric of accuracy and one of energy among the metrics")
     return [kind]
 
@@ -128,7 +127,7 @@ def _check(results: SweepResults, given: Mapping[str, str]) -> None:
 
 def _suiting(results: SweepResults, given: Mapping[str, str], metrics: Sequence[str]) -> list[str]:
     """The kinds that suit the axes and the roles that are given."""
-    front = ["front"] if len(front_metrics(metrics)) == 2 else []
+    front = ["front"] if len(front_metrics(results, metrics)) == 2 else []
     free = _dimensions(results, given)
     if any(_sampled(results, axis.dimension) for axis in free):
         return ["scatter", *front]

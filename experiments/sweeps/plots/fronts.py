@@ -13,7 +13,7 @@ from experiments.sweeps.definition.axes import SAMPLED
 from experiments.sweeps.plots import labels, lines
 from experiments.sweeps.plots.labels import Axis
 from experiments.sweeps.plots.view import View
-from experiments.sweeps.subjects.metrics import METRICS, better_first
+from experiments.sweeps.subjects.metrics import better_first
 
 INK = "#222222"
 ALIKE = 1e-3
@@ -26,27 +26,28 @@ SPOTS = np.array([(-8, -8), (-11, 0), (0, -11), (-8, 8), (8, -8), (8, 8), (11, 0
 def front(view: View, accuracy: str, energy: str) -> Figure:
     """Draw all points by energy and accuracy, and their Pareto front, with letters at its ends and its knee."""
     x, y = view.means(energy), view.means(accuracy)
-    best = pareto(_coarse(better_first(energy, x)), better_first(accuracy, y))
+    cost, merit = view.results.metric(energy), view.results.metric(accuracy)
+    best = pareto(_coarse(better_first(cost, x)), better_first(merit, y))
     letters = dict(
-        zip("abc", _marked(x[best], np.log(y[best]) if lines.logarithmic(accuracy, y) else y[best]), strict=False)
+        zip("abc", _marked(x[best], np.log(y[best]) if lines.logarithmic(merit, y) else y[best]), strict=False)
     )
     beside = f"line: the {len(best)} of {np.sum(np.isfinite(y))} points that none beats in both"
     foot = [view.small_print([accuracy, energy], more=[beside])]
     for letter, place in letters.items():
         which = "" if place in (0, len(best) - 1) else ", the knee"
         foot.append(f"{letter}{which}: {_stated(view, best[place])}")
-    title = view.title(f"{METRICS[accuracy].label} and {METRICS[energy].label}")
+    title = view.title(f"{merit.label} and {cost.label}")
     figure, (axes,) = lines.sheet([""], title, "\n".join(foot), wide=5.8, high=4.2)
     _scaled(axes.xaxis, x)
-    if not lines.metric_scaled(axes.yaxis, accuracy, y):
+    if not lines.metric_scaled(axes.yaxis, merit, y):
         axes.margins(y=0.08)
     _points(figure, axes, view.axis("by"), view, x, y)
     axes.plot(x[best], y[best], drawstyle="steps-post", color=INK, lw=1.1, zorder=2)
     axes.plot(x[best], y[best], "o", ms=7, mfc="none", mec=INK, mew=0.9, zorder=4)
-    axes.set(xlabel=labels.metric_label(energy), ylabel=lines.upright(labels.metric_label(accuracy)))
+    axes.set(xlabel=labels.metric_label(cost), ylabel=lines.upright(labels.metric_label(merit)))
     figure.draw_without_rendering()
     positions = axes.transData.transform(np.column_stack([x, y]))
-    signs = np.array([better_first(name, np.ones(())) for name in (energy, accuracy)])
+    signs = np.array([better_first(each, np.ones(())) for each in (cost, merit)])
     for letter, place in letters.items():
         _letter(axes, letter, best[place], positions, SPOTS * signs)
     return figure
@@ -60,9 +61,9 @@ def scatter(view: View, metric: str) -> Figure:
     distinct = min(len(np.unique(view.flat(axis)[np.isfinite(values)])) for axis in along)
     median = distinct >= 4 * PARTS
     more = ["line: median of each eighth of the points"] if median else []
-    foot, title = view.small_print([metric], more=more), view.title(METRICS[metric].label)
+    foot, title = view.small_print([metric], more=more), view.title(view.results.metric(metric).label)
     figure, sheets = lines.sheet([""] * len(along), title, foot, together="y")
-    lines.metric_scaled(sheets[0].yaxis, metric, values)
+    lines.metric_scaled(sheets[0].yaxis, view.results.metric(metric), values)
     for axes, axis in zip(sheets, along, strict=True):
         at = view.flat(axis).astype(float)
         lines.scaled(axes.xaxis, axis)
@@ -73,7 +74,7 @@ def scatter(view: View, metric: str) -> Figure:
             axes.plot(*zip(*middle, strict=True), color=INK, lw=1.2, zorder=4)
         axes.set_xlabel(axis.label)
         if lines.in_first_column(axes):
-            axes.set_ylabel(lines.upright(labels.metric_label(metric)))
+            axes.set_ylabel(lines.upright(labels.metric_label(view.results.metric(metric))))
     return figure
 
 
@@ -83,10 +84,10 @@ def dots(view: View, metric: str) -> Figure:
     mean, half = view.cut(metric, ("x", "by", "panel"))
     hues = lines.colours(by)
     high = 1.3 + 0.28 * len(x.values) * max(1, 0.55 * len(hues))
-    foot, title = view.small_print([metric], "bar"), view.title(METRICS[metric].label)
+    foot, title = view.small_print([metric], "bar"), view.title(view.results.metric(metric).label)
     figure, sheets = lines.sheet([text for text, _ in panels], title, foot, high=max(high, 2.2))
     sheets[0].set_ylim(len(x.values) - 0.5, -0.5)
-    lines.metric_scaled(sheets[0].xaxis, metric, mean)
+    lines.metric_scaled(sheets[0].xaxis, view.results.metric(metric), mean)
     offsets = (np.arange(len(hues)) - (len(hues) - 1) / 2) * 0.6 / len(hues)
     for axes, (_, place) in zip(sheets, panels, strict=True):
         for number, (hue, offset) in enumerate(zip(hues, offsets, strict=True)):
@@ -95,7 +96,7 @@ def dots(view: View, metric: str) -> Figure:
             axes.errorbar(mean[:, number, place], at, xerr=bar, fmt=marker, ms=5, color=hue, lw=1.2, capsize=2)
         axes.set_yticks(range(len(x.values)), [x.stated(value, named=False) for value in x.ordered])
         axes.grid(False, axis="y")
-    lines.outer_labels(sheets, labels.metric_label(metric), x.label)
+    lines.outer_labels(sheets, labels.metric_label(view.results.metric(metric)), x.label)
     if by is not None:
         lines.legend(figure, by, hues, lines.MARKERS, "")
     return figure

@@ -14,7 +14,7 @@ from electronics import Part
 from electronics.part import nearest
 from experiments.sweeps.definition.axes import SAMPLED
 from experiments.sweeps.execution.results import SweepResults
-from experiments.sweeps.subjects.metrics import METRICS
+from experiments.sweeps.subjects.metrics import Metric
 
 LABELS = {
     "light.effective_bits": ("light sized for", "effective bits against the product"),
@@ -105,9 +105,9 @@ def label(results: SweepResults, axis: str) -> str:
     return with_unit(*named(results, axis))
 
 
-def metric_label(name: str) -> str:
+def metric_label(metric: Metric) -> str:
     """Return the label of a metric, with its unit in brackets."""
-    return with_unit(METRICS[name].label, METRICS[name].unit)
+    return with_unit(metric.label, metric.unit)
 
 
 def with_unit(text: str, unit: str) -> str:

@@ -17,7 +17,7 @@ from experiments.plotting import style
 from experiments.sweeps.plots import labels
 from experiments.sweeps.plots.labels import Axis
 from experiments.sweeps.plots.view import View
-from experiments.sweeps.subjects.metrics import METRICS
+from experiments.sweeps.subjects.metrics import Metric
 
 COLUMNS = 4
 DECADES = 30
@@ -119,7 +119,7 @@ def scaled(scale: Any, axis: Axis, margin: float = 0.03, narrow: bool = False) -
     scale.set_major_formatter(FuncFormatter(lambda value, _: written(value / axis.scale)))
 
 
-def metric_scaled(scale: Any, metric: str, values: np.ndarray) -> bool:
+def metric_scaled(scale: Any, metric: Metric, values: np.ndarray) -> bool:
     """Set the scale of a metric, logarithmic where its values span decades, and return whether it is."""
     low, high = np.nanmin(values), np.nanmax(values)
     if not logarithmic(metric, values):
@@ -143,10 +143,10 @@ def log_ticks(scale: Any, limits: tuple[float, float], narrow: bool = False) -> 
     scale.set_minor_formatter(NullFormatter())
 
 
-def logarithmic(metric: str, values: np.ndarray) -> bool:
+def logarithmic(metric: Metric, values: np.ndarray) -> bool:
     """Return whether values of a metric are drawn on a logarithmic axis."""
     low, high = np.nanmin(values), np.nanmax(values)
-    return METRICS[metric].logarithmic and low > 0 and high > DECADES * low
+    return metric.logarithmic and low > 0 and high > DECADES * low
 
 
 def written(value: float) -> str:
@@ -190,18 +190,18 @@ def lines(view: View, metric: str) -> Figure:
     x, by, panels = view.required("x"), view.axis("by"), view.panels()
     mean, half = view.cut(metric, ("x", "by", "panel"))
     foot = view.small_print([metric], "band")
-    title = view.title(METRICS[metric].label)
+    title = view.title(view.results.metric(metric).label)
     figure, sheets = sheet([text for text, _ in panels], title, foot)
     for axes in sheets:
         scaled(axes.xaxis, x, narrow=len(sheets) > 1)
-    log = metric_scaled(sheets[0].yaxis, metric, mean)
+    log = metric_scaled(sheets[0].yaxis, view.results.metric(metric), mean)
     hues = colours(by)
     for axes, (_, place) in zip(sheets, panels, strict=True):
         for number, hue in enumerate(hues):
             _line(axes, np.array(x.ordered, float), mean[:, number, place], half[:, number, place], hue, number)
     if log:
         sheets[0].set_ylim(*_limits(mean, half))
-    outer_labels(sheets, x.label, labels.metric_label(metric))
+    outer_labels(sheets, x.label, labels.metric_label(view.results.metric(metric)))
     if by is not None:
         _label_lines(figure, sheets, by, hues, mean[:, :, panels[0][1]])
     return figure

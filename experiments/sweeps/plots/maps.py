@@ -14,7 +14,7 @@ from experiments.plotting import style
 from experiments.sweeps.plots import labels, lines
 from experiments.sweeps.plots.labels import Axis
 from experiments.sweeps.plots.view import View
-from experiments.sweeps.subjects.metrics import METRICS
+from experiments.sweeps.subjects.metrics import Metric
 
 FINE = 8
 """Steps drawn between two values of an axis."""
@@ -28,24 +28,25 @@ def map(view: View, metric: str) -> Figure:
     """Draw a metric over x and y; grey and hatched where it is not computed yet."""
     x, y = view.required("x"), view.required("y")
     mean, _ = view.cut(metric, ("y", "x", "panel"))
+    described = view.results.metric(metric)
     panels = [(text, place) for text, place in view.panels() if np.any(np.isfinite(mean[:, :, place]))]
     dotted = mean[:, :, 0].size <= MOST_DOTS
     more = ["dots: points computed"] if dotted else []
     more += ["hatched: not computed yet"] if np.any(np.isnan(mean)) else []
     more += ["panels without any point left out"] if len(panels) < len(view.panels()) else []
     foot = view.small_print([metric], more=more)
-    figure, sheets = lines.sheet([text for text, _ in panels], view.title(METRICS[metric].label), foot)
+    figure, sheets = lines.sheet([text for text, _ in panels], view.title(described.label), foot)
     field = mean[:, :, [place for _, place in panels]]
-    norm, levels = _norm(metric, field), _levels(metric, field)
+    norm, levels = _norm(described, field), _levels(described, field)
     for number, axes in enumerate(sheets):
         axes.patch.set(facecolor="#ececec", hatch="////", edgecolor="#bdbdbd", linewidth=0)
         lines.scaled(axes.xaxis, x, margin=0.0, narrow=len(sheets) > 1)
         lines.scaled(axes.yaxis, y, margin=0.0)
-        _fill(axes, x, y, field[:, :, number], norm, levels, _colour_map(metric))
+        _fill(axes, x, y, field[:, :, number], norm, levels, _colour_map(described))
         if dotted:
             _dots(axes, x, y, field[:, :, number])
     lines.outer_labels(sheets, x.label, y.label)
-    _bar(figure, sheets, metric, norm, levels)
+    _bar(figure, sheets, described, norm, levels)
     figure.draw_without_rendering()
     for axes in sheets:
         _thin(axes)
@@ -99,7 +100,7 @@ def _refined(x: Axis, y: Axis, field: np.ndarray, log: bool) -> tuple[np.ndarray
     return back_x, back_y, np.exp(refined) if log else refined
 
 
-def _norm(metric: str, values: np.ndarray) -> Normalize:
+def _norm(metric: Metric, values: np.ndarray) -> Normalize:
     low, high = np.nanmin(values), np.nanmax(values)
     if lines.logarithmic(metric, values):
         return LogNorm(low, high)
@@ -113,7 +114,7 @@ def _steps(norm: Normalize) -> np.ndarray:
     return norm.inverse(np.linspace(0, 1, SHADES + 1))
 
 
-def _levels(metric: str, values: np.ndarray) -> np.ndarray:
+def _levels(metric: Metric, values: np.ndarray) -> np.ndarray:
     """Round values for the contours, some six to nine."""
     low, high = np.nanmin(values), np.nanmax(values)
     if high - low <= FLAT * abs(high):
@@ -127,14 +128,14 @@ def _levels(metric: str, values: np.ndarray) -> np.ndarray:
     return ticks[(ticks > low) & (ticks < high)]
 
 
-def _colour_map(metric: str) -> ListedColormap:
+def _colour_map(metric: Metric) -> ListedColormap:
     """Cividis, blended with white so that contours show; better values are brighter."""
-    name = "cividis_r" if METRICS[metric].better == "less" else "cividis"
+    name = "cividis_r" if metric.better == "less" else "cividis"
     shades = style.plt.get_cmap(name)(np.linspace(0, 1, 256))
     return ListedColormap(PALE + (1 - PALE) * shades)
 
 
-def _bar(figure: Figure, sheets: list[Axes], metric: str, norm: Normalize, levels: np.ndarray) -> None:
+def _bar(figure: Figure, sheets: list[Axes], metric: Metric, norm: Normalize, levels: np.ndarray) -> None:
     shades = style.plt.cm.ScalarMappable(norm, _colour_map(metric))
     bar = figure.colorbar(shades, ax=sheets, label=lines.upright(labels.metric_label(metric)), pad=0.02)
     bar.ax.grid(False)

@@ -9,7 +9,6 @@ import numpy as np
 from experiments.common import reporting
 from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.plots import labels
-from experiments.sweeps.subjects.metrics import METRICS
 
 DEFAULT_MODEL = "SmolLM2-135M-Instruct"
 
@@ -28,8 +27,16 @@ def subject(results: SweepResults) -> str:
     if on["kind"] == "text":
         model = (Path(on["model"]).stem or DEFAULT_MODEL) if "model" in on else "models"
         return f"{model} on {Path(on['text']).name}" if "text" in on else model
-    size = " × ".join(str(on.get(name, name)) for name in ("rows", "columns"))
-    return f"{on.get('vectors', 'several')} vectors through a {size} matrix"
+    if on["kind"] == "product":
+        size = " × ".join(str(on.get(name, name)) for name in ("rows", "columns"))
+        return f"{on.get('vectors', 'several')} vectors through a {size} matrix"
+    return str(on.get("name", on["kind"])).replace("_", " ")
+
+
+def samples(results: SweepResults, count: int) -> str:
+    """Return a number of samples in words: windows of a text, batches of a function."""
+    words = {"text": "windows", "function": "batches"}
+    return f"{count} {words.get(results.definition['on']['kind'], 'samples')}"
 
 
 def priced(results: SweepResults) -> str:
@@ -69,11 +76,12 @@ def heading(results: SweepResults) -> str:
     done, trials = results.progress
     on = results.definition["on"]
     windows = f", {on['windows']} windows of {on['window_tokens']} tokens" if on["kind"] == "text" else ""
+    windows = f", {samples(results, on['batches'])}" if on["kind"] == "function" else windows
     keys = results.definition["keys"]
     draws = "1 draw of the noise" if keys == 1 else f"{keys} draws of the noise"
     of = f", core {core(results)}" if core(results) else ""
     first = f"{subject(results)}{windows}{of}: {results.points} points × {draws}, {done} of {trials} trials done"
-    metrics = ", ".join(METRICS[name].label for name in results.metrics)
+    metrics = ", ".join(results.metric(name).label for name in results.metrics)
     bill = f"\n{text[:1].upper()}{text[1:]}" if (text := bill_statements(results)) else ""
     return f"{first}\n{metrics}; {_sessions(results)}{bill}"
 
@@ -95,7 +103,7 @@ def table(results: SweepResults, metrics: Sequence[str] | None = None, confidenc
     axes = {name: results.axis(name).tolist() for name in results.axes}
     shown = _shown(results.points, most)
     header = [labels.with_unit(name, labels.named(results, name)[1]) for name in axes]
-    rows = [[*(header or ["point"]), *(labels.with_unit(name, METRICS[name].unit) for name in metrics)]]
+    rows = [[*(header or ["point"]), *(labels.with_unit(name, results.metric(name).unit) for name in metrics)]]
     for point in shown:
         values = [labels.cell(column[point]) for column in axes.values()] or [str(point)]
         rows.append([*values, *(plus_minus(e.mean[point], e.half[point]) for e in estimates.values())])

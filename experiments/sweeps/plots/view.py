@@ -7,7 +7,6 @@ import numpy as np
 from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.plots import tables
 from experiments.sweeps.plots.labels import Axis
-from experiments.sweeps.subjects.metrics import METRICS
 
 MOST_PANELS = 12
 
@@ -90,7 +89,7 @@ class View:
             self._interval(metrics, band),
             *more,
         ]
-        if any(METRICS[name].source == "bill" for name in metrics):
+        if any(self.results.metric(name).source == "bill" for name in metrics):
             sentences += [tables.priced(self.results), tables.bill_statements(self.results)]
         sentences += [f"at {axis.stated(axis.values[axis.middle[0]])}, {axis.middle[1]}" for axis in self.others]
         sentences += [f"with {axis.text} moves {', '.join(axis.along)}" for axis in self.roles.values() if axis.along]
@@ -106,12 +105,12 @@ class View:
         draws = "one draw of the noise" if keys == 1 else f"{keys} draws of the noise"
         noisy = any(not np.all(tables.unknown(e.half, e.mean)) for e in map(self.results.estimate, metrics))
         if samples > 1:
-            draws = f"{samples} windows, {draws}{' in each' if keys > 1 else ''}"
+            draws = f"{tables.samples(self.results, samples)}, {draws}{' in each' if keys > 1 else ''}"
         if band and noisy:
             return f"{band}: {self.confidence * 100:g} % confidence interval over {draws}"
         return (
             ""
-            if all(METRICS[name].source in ("bill", "core") for name in metrics)
+            if all(self.results.metric(name).source in ("bill", "core") for name in metrics)
             else draws
             if keys * samples == 1
             else f"means over {draws}"

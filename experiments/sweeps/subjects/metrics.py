@@ -1,8 +1,8 @@
-"""The metrics of sweeps: name, unit and source."""
+"""The metrics of sweeps: name, unit, source and better side; those of any subject, and a subject's own."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,11 @@ import numpy as np
 
 import optics
 from electronics.part import nearest
+from experiments.common.options import short_repr
 from optics.datapath.diagnostics import Diagnostics
 
 Source = Literal["score", "readings", "bill", "core"]
+Better = Literal["less", "more", ""]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Metric:
 
     label: str
     unit: str
-    source: Source
-    better: Literal["less", "more", ""] = ""
+    source: Source = "score"
+    better: Better = ""
     logarithmic: bool = False
 
 
@@ -56,29 +58,60 @@ METRICS = {
     "tops_per_watt": Metric("efficiency at the plug", "TOPS/W", "bill", "more", True),
     "photons_per_mac": Metric("photons per MAC, nominal", "1", "core", "less", True),
 }
+READINGS = tuple(name for name, metric in METRICS.items() if metric.source == "readings")
 
 
-def check(names: Sequence[str], offered: Sequence[str], subject: str) -> None:
-    """Raise ValueError for an unknown metric, one named twice, none at all, or one that `subject` does not offer."""
+def check_own(own: Mapping[str, Metric]) -> None:
+    """Raise ValueError for a subject's own metric that is no `Metric`, or takes the name of another source."""
+    for name, metric in own.items():
+        if not isinstance(name, str) or not name.isidentifier():
+            raise ValueError(f"on.metrics: {short_repr(name)} must be a name of letters, digits and underscores")
+        if not isinstance(metric, Metric):
+            raise ValueError(f"on.metrics[{name!r}] = {short_repr(metric)} must be a sweeps.Metric")
+        if name in METRICS and METRICS[name].source != "score":
+            raise ValueError(
+                f"on.metrics[{name!r}]: a sweep measures {name!r} itself ({METRICS[name].label}): take another name"
+            )
+        if metric.source != "score":
+            raise ValueError(f"on.metrics[{name!r}]: source = {metric.source!r} must be 'score'")
+        if metric.better not in get_args(Better):
+            raise ValueError(f"on.metrics[{name!r}]: better = {metric.better!r} must be 'less', 'more' or ''")
+        if wrong := [text for text in (metric.label, metric.unit) if not isinstance(text, str) or not text]:
+            raise ValueError(
+                f"on.metrics[{name!r}]: label and unit must be words, and one is {short_repr(wrong[0])}; "
+                'a unit of "1" is none'
+            )
+
+
+def check(names: Sequence[str], offered: Sequence[str], own: Mapping[str, Metric], subject: str) -> None:
+    """Raise ValueError for metrics that are unknown, listed twice, or not offered by a subject, and for none at all.
+
+    Args:
+        names: the metrics.
+        offered: those that the subject gives, apart from those of bill and core.
+        own: those of the subject's own.
+        subject: its kind, for the message.
+    """
+    known = {**METRICS, **own}
     if not names:
-        raise ValueError(f"metrics is empty: there are {', '.join(METRICS)}")
+        raise ValueError(f"metrics is empty: there are {', '.join(known)}")
     for name in names:
-        if name not in METRICS:
-            raise ValueError(f"no metric {name!r}{nearest(name, list(METRICS))}")
-        if METRICS[name].source in ("score", "readings") and name not in offered:
+        if name not in known:
+            raise ValueError(f"no metric {name!r}{nearest(name, list(known))}")
+        if known[name].source in ("score", "readings") and name not in offered:
             raise ValueError(f"metric {name!r} is not offered by {subject}, which offers {', '.join(offered)}")
     if twice := [name for name in set(names) if list(names).count(name) > 1]:
         raise ValueError(f"metric {twice[0]!r} is listed twice")
 
 
 def needs(names: Sequence[str], source: Source) -> bool:
-    """Return whether one of the metrics is of a source."""
-    return any(METRICS[name].source == source for name in names)
+    """Return whether one of the metrics is of a source. Those of a subject's own are of its score."""
+    return any(_source(name) == source for name in names)
 
 
 def of_readings(names: Sequence[str], seen: Diagnostics) -> dict[str, jax.Array]:
     """Return the metrics of diagnostics that are summed over sites and layers."""
-    return {name: jnp.asarray(getattr(seen, name)()) for name in names if METRICS[name].source == "readings"}
+    return {name: jnp.asarray(getattr(seen, name)()) for name in names if _source(name) == "readings"}
 
 
 def of_bill(names: Sequence[str], bill: optics.Bill, tokens: int) -> dict[str, jax.Array]:
@@ -97,6 +130,10 @@ def of_core(names: Sequence[str], core: optics.TensorCore) -> dict[str, jax.Arra
     return {name: jnp.asarray(optics.photons_per_mac(core)) for name in names if name == "photons_per_mac"}
 
 
-def better_first(name: str, values: np.ndarray) -> np.ndarray:
+def better_first(metric: Metric, values: np.ndarray) -> np.ndarray:
     """Return the values with their sign changed where more is better, so that less is better."""
-    return -values if METRICS[name].better == "more" else values
+    return -values if metric.better == "more" else values
+
+
+def _source(name: str) -> Source:
+    return METRICS[name].source if name in METRICS else "score"

@@ -8,6 +8,7 @@ import jax
 
 import optics
 from experiments.sweeps.subjects.drive import Drive
+from experiments.sweeps.subjects.metrics import Metric
 
 
 class Subject(Protocol):
@@ -15,11 +16,17 @@ class Subject(Protocol):
 
     Attributes:
         offered: the metrics that it gives, apart from those of bill and core.
+        own_metrics: those among them that are its own, or that it describes in its own words, beside `METRICS`.
         samples: number of values that one run gives of each metric, as a text has windows.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
-    offered: ClassVar[Sequence[str]]
+
+    @property
+    def offered(self) -> Sequence[str]: ...
+
+    @property
+    def own_metrics(self) -> Mapping[str, Metric]: ...
 
     @property
     def samples(self) -> int: ...
@@ -33,7 +40,7 @@ class Subject(Protocol):
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """Return the fields as a manifest states them."""
+        """Return the fields as a manifest states them, and the kind of subject as "kind"."""
         ...
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from optics.datapath.diagnostics import total
 
 TOKENS_PER_CALL = 1024
 MOST_TOKENS = 10**6
+SCORES = ("nll", "delta_nll", "kl", "top1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,11 +46,13 @@ class Text:
     priced_as: str = ""
     prompt: int = 8192
 
-    offered: ClassVar[Sequence[str]] = tuple(
-        name
-        for name, metric in metrics.METRICS.items()
-        if metric.source in ("score", "readings") and name != "relative_error"
-    )
+    @property
+    def offered(self) -> Sequence[str]:
+        return (*SCORES, *metrics.READINGS)
+
+    @property
+    def own_metrics(self) -> Mapping[str, metrics.Metric]:
+        return {}
 
     @property
     def samples(self) -> int:

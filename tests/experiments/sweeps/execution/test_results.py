@@ -175,7 +175,7 @@ def test_texts_are_an_axis_and_share_a_compilation(byte_model, text_file, tmp_pa
     with database:
         database.execute("UPDATE trials SET done = 0 WHERE point = 0")
     database.close()
-    with pytest.raises(ValueError, match="another model or text under the same name"):
+    with pytest.raises(ValueError, match="another model, text or function under the same name"):
         sweeps.run(sweep, tmp_path / "run", progress=False)
 
 

@@ -297,7 +297,7 @@ def test_labels_have_units(made):
         "on.window_tokens": "tokens a window",
     }
     assert {name: labels.label(run, name) for name in stated} == stated
-    assert labels.metric_label("fj_per_mac") == "energy at the plug [fJ/MAC]"
+    assert labels.metric_label(sweeps.METRICS["fj_per_mac"]) == "energy at the plug [fJ/MAC]"
     clock = labels.axis_of(made(BITS, CLOCK), 1)
     assert (clock.label, clock.stated(2e9)) == ("clock [GHz]", "clock = 2 GHz")
     assert not clock.log and labels.axis_of(run, 1).log and not labels.axis_of(run, 0).log
