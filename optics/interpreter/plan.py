@@ -18,7 +18,8 @@ class Site:
     that holds no data; selected: data select the weights among several, so that `load` cannot put them on the mask;
     conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made of
     captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
-    an element of the input, as in the patches of a convolution. share: the share of the MACs of a product of two
+    an element of the input, as in the patches of a convolution. experts: number of groups of a ragged product, each of
+    which has its own matrices; data decide which group a vector is in. share: the share of the MACs of a product of two
     activations that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says
     so, "causal=True" where the caller of `trace` did, "" where nobody does.
 
@@ -38,6 +39,7 @@ class Site:
     optical: bool
     bounded: bool
     repeated: float = 0.0
+    experts: int = 1
     share: float = 1.0
     hidden_by: str = ""
     kind: str = "dot_general"
