@@ -129,7 +129,8 @@ def fit_ranges(
     """Return a function of (core, key, *args) that runs `fun` on sample arguments and returns ranges by site name.
 
     The ranges hold for the shapes, tiles and encoding that they were taken with. Those of sites in a scan have its
-    steps as leading axis; the experts of a ragged product share theirs. Clipping, rounding and noise of the ADC are off while the sample runs.
+    steps as leading axis; the experts of a ragged product share theirs. Clipping, rounding and noise of the ADC are off
+    while the sample runs.
 
     Args:
         fun: as for `emulate`.

@@ -54,7 +54,8 @@ def emulate(
     Args:
         fun: any JAX function.
         weights: the number of the argument whose arrays stand on the mask, or the numbers of several.
-        policy: which sites run on the core; `everything` adds the products of two activations.
+        policy: which sites run on the core; `routed` adds products of weights that data select, `everything` those of
+            two activations too.
         diagnostics: whether to return what was observed at each site.
 
     Returns:

@@ -12,9 +12,9 @@ class Site:
     """One product in a function: `matrices` products of [vectors, rows] @ [rows, columns], run `executions` times.
 
     index: order of appearance; path: where its weights stand in the weight tree; stationary: one operand is made of
-    weights, masked or permuted at most by captured arrays; weights_first: that operand is the first one; optical: it
-    runs on the core; bounded: False inside a `while`, whose number of steps is unknown; one is counted. kind: the
-    name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an operand
+    weights, masked or permuted at most by captured arrays; weights_first: the first operand stands on the mask;
+    optical: it runs on the core; bounded: False inside a `while`, whose number of steps is unknown; one is counted.
+    kind: the name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an operand
     that holds no data; selected: data select the weights among several, so that `load` cannot put them on the mask;
     conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made of
     captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
@@ -60,12 +60,20 @@ class Site:
         return round(self.share * (self.rows * self.columns * self.vectors * self.matrices * self.executions))
 
 
+# Why a product stays digital whose weights data select by a gather, a slice or a select.
+SELECTED = "chosen by data"
+
 Policy = Callable[[Site], bool]
 
 
 def stationary(site: Site) -> bool:
     """The default policy: on the core goes what multiplies weights; products of two activations stay digital."""
     return site.stationary
+
+
+def routed(site: Site) -> bool:
+    """As `stationary`, and products of weights that data select, as of gathered experts: written in each call."""
+    return site.stationary or site.reason == SELECTED
 
 
 def everything(site: Site) -> bool:

@@ -201,6 +201,15 @@ class ReloadedCore(Protocol):
     vectors_per_load: Any
 
 
+@runtime_checkable
+class RoutedCore(PricedCore, ReloadedCore, Protocol):
+    """A core that is billed for the loads of each expert of a site."""
+
+    def replace(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with the fields of dotted names changed."""
+        ...
+
+
 class Overhead(Protocol):
     """Host and power conversion, on top of the core's own energy."""
 

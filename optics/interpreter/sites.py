@@ -10,7 +10,7 @@ from optics.interpreter import _jax, notices, op_count, products, ragged
 from optics.interpreter._jax import ClosedJaxpr, JaxprEqn
 from optics.interpreter.causal import with_shares
 from optics.interpreter.dataflow import DATA, Body, Mark, Origin, bodies, environment, join, named
-from optics.interpreter.plan import Plan, Policy, Site, stationary
+from optics.interpreter.plan import SELECTED, Plan, Policy, Site, stationary
 
 # Why no core does a product, by kind.
 _NOT_ON_CORES = {
@@ -71,16 +71,17 @@ class _Planner:
         if _jax.is_product(eqn):
             pair = [origins[side] for side in products.operands(eqn)]
             stands = _weight_operand(pair)
-            sizes = products.sizes(eqn, weights_first=stands == 0)
+            weights_first = stands == 0 or stands is None and kind == "product" and _first_is_chosen(pair)
+            sizes = products.sizes(eqn, weights_first)
         elif kind == "other" and any(o.names for o in origins) and not op_count.is_known(eqn):
-            pair, stands, sizes = origins, None, products.Sizes(0, 0, 0, 0)
+            pair, stands, weights_first, sizes = origins, None, False, products.Sizes(0, 0, 0, 0)
         else:
             return None
         if stands is not None:
             weights, captured = pair[stands], pair[1 - stands].is_captured
         else:
             weights, captured = join(*(origin for origin in pair if Mark.DATA not in origin.marks)), False
-        varies, refusal = any(o.varies for o in origins), _refusal(eqn, weights_first=stands == 0)
+        varies, refusal = any(o.varies for o in origins), _refusal(eqn, weights_first)
         index = self.number(late=kind not in ("product", "convolution") or not varies)
         if refusal or not varies:
             self.digital.add(index)
@@ -93,7 +94,7 @@ class _Planner:
             matrices=sizes.matrices,
             executions=executions,
             stationary=stands is not None,
-            weights_first=stands == 0,
+            weights_first=weights_first,
             optical=False,
             bounded=bounded,
             kind=_jax.name(eqn),
@@ -141,6 +142,12 @@ def _weight_operand(pair: Sequence[Origin]) -> int | None:
     return masked[0] if len(masked) == 1 else None
 
 
+def _first_is_chosen(pair: Sequence[Origin]) -> bool:
+    """Whether the first of two operands is of weights that data select, and the second of data."""
+    first, second = pair
+    return bool(first.names) and Mark.SELECTED in first.marks and Mark.DATA in second.marks
+
+
 def _refusal(eqn: JaxprEqn, weights_first: bool) -> str:
     """Why no core does a product, "" if cores do it."""
     match _jax.kind(eqn):
@@ -162,12 +169,12 @@ def _reason(refusal: str, pair: Sequence[Origin], stands: int | None) -> str:
     others = [origin for origin in pair if origin not in of_data]
     if not of_data:
         if not any(origin.varies for origin in pair):
-            return notices.SELECTED
+            return SELECTED
         return notices.CAPTURED if all(origin.is_masked_weights for origin in pair) else notices.CONSTANTS
     if others:
         return notices.CAPTURED if others[0].varies else notices.ACTIVATIONS
     weights = [origin for origin in of_data if Mark.DATA not in origin.marks]
-    return notices.SELECTED if len(weights) == 1 else notices.ACTIVATIONS
+    return SELECTED if len(weights) == 1 else notices.ACTIVATIONS
 
 
 class Call(NamedTuple):
