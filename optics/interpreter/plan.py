@@ -14,10 +14,10 @@ class Site:
     index: order of appearance; path: where its weights stand in the weight tree; stationary: one operand is made of
     weights, masked or permuted at most by captured arrays; weights_first: the first operand stands on the mask;
     optical: it runs on the core; bounded: False inside a `while`, whose number of steps is unknown; one is counted.
-    kind: the name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an operand
-    that holds no data; selected: data select the weights among several, so that `load` cannot put them on the mask;
-    conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made of
-    captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
+    kind: the name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an
+    operand that holds no data; selected: data select the weights among several, so that `load` cannot put them on the
+    mask; conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made
+    of captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
     an element of the input, as in the patches of a convolution. experts: number of groups of a ragged product, each of
     which has its own matrices; data decide which group a vector is in. share: the share of the MACs of a product of two
     activations that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says

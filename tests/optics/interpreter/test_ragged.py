@@ -69,7 +69,7 @@ def drawn(number: int):
 
 
 PARTS = [(part, Exact()) for part in np.array_split(np.arange(CASES), 4)]
-PARTS += [(np.array([0, 5, 10]), CORE)]
+PARTS += [(np.array([0, 5]), CORE)]
 
 
 @pytest.mark.parametrize(("numbers", "core"), PARTS)
@@ -137,71 +137,80 @@ def test_the_noise_of_each_row_has_the_variance_of_its_experts_product(operands)
 
 
 def test_the_gradient_is_that_of_a_loop_over_groups(operands):
-    """With the effects that the same key draws alike: those of the device, not of the vectors."""
+    """Without noise; experts and rows that meet nothing have none."""
     w, x = operands
-    core = optics.today(rows=64, columns=32).replace(
-        {"effects": optics.Effects.uniform(0.0), "effects.mask_mismatch": 1.0}
-    )
     cotangent = normal(5, 48, 20)
 
-    def looped(w, x, sizes):
+    def looped(w, x):
         return jnp.sum(jnp.concatenate([x[:11] @ w[0], x[11:41] @ w[2]]) * cotangent[:41])
 
     def at_once(w, x, sizes):
         return jnp.sum(experts(w, x, sizes) * cotangent)
 
-    expected = jax.grad(optics.emulate(looped), (2, 3))(core, KEY, w, x, SIZES)
-    found = jax.grad(optics.emulate(at_once), (2, 3))(core, KEY, w, x, SIZES)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, expected)
-    assert not found[0][1].any() and not found[1][41:].any()
+    expected = jax.grad(looped, (0, 1))(w, x)
+    for core in (Exact(), optics.ideal(optics.today(rows=64, columns=32))):
+        found = jax.jit(jax.grad(partial(optics.emulate(at_once), core), (1, 2)))(KEY, w, x, SIZES)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found, expected)
+        assert not found[0][1].any() and not found[1][41:].any()
 
 
 def test_readings_leave_out_what_fills_the_blocks(operands):
     """Counts to the number, and errors against the exact product, of the 41 rows that have an expert."""
     w, x = operands
-    core = optics.today(rows=64, columns=16)
-    y, readings = jax.jit(optics.emulate(experts, diagnostics=True))(core, KEY, w, x, SIZES)
-    np.testing.assert_allclose(y, jax.jit(optics.emulate(experts))(core, KEY, w, x, SIZES), rtol=2e-6, atol=2e-5)
+    core = optics.today(rows=64, columns=32)
+
+    @jax.jit
+    def observed(w, x, sizes):
+        by_hand = [core.observe(x[a:b], w[i], key=KEY)[1] for i, a, b in ((0, 0, 11), (2, 11, 41))]
+        args = core, KEY, w, x, sizes
+        return optics.emulate(experts, diagnostics=True)(*args), optics.emulate(experts)(*args), by_hand
+
+    (y, readings), unobserved, by_hand = observed(w, x, SIZES)
+    np.testing.assert_allclose(y, unobserved, rtol=2e-6, atol=2e-5)
     (seen,) = readings.values()
     assert (float(seen.outputs), float(seen.conversions), float(seen.macs)) == (41 * 20, 41 * 20, 41 * 20 * 40)
-    assert float(seen.inputs) == 41 * 40 * 2
+    assert float(seen.inputs) == 41 * 40
     drive = np.abs(x[:41]) / np.abs(x[:41]).max(axis=1, keepdims=True)
     assert float(seen.mean_drive()) == pytest.approx(float(drive.mean()), rel=1e-4)
     exact = np.asarray(experts(w, x, SIZES))
     assert float(seen.error) == pytest.approx(np.sum((np.asarray(y) - exact) ** 2), rel=1e-3)
-    by_hand = [core.observe(x[a:b], w[i], key=KEY)[1] for i, a, b in ((0, 0, 11), (2, 11, 41))]
     for name in ("launched", "detected", "light", "signal"):
         assert float(getattr(seen, name)) == pytest.approx(float(sum(getattr(s, name) for s in by_hand)), rel=1e-3)
 
 
-def test_loaded_experts_and_fixed_ranges(operands, optimised):
+def test_loaded_experts_and_fixed_ranges(operands):
     w, x = operands
     core = optics.today(rows=64, columns=32)
-    loaded = jax.jit(optics.load(experts, diagnostics=True))(core, w, x, SIZES)
+    run, look = optics.emulate(experts), optics.emulate(experts, diagnostics=True)
+
+    @jax.jit
+    def outcomes(w, x, sizes):
+        loaded = optics.load(experts, diagnostics=True)(core, w, x, sizes)
+        fixed = optics.FixedRangeCore(core, optics.fit_ranges(experts)(core, KEY, w, x, sizes))
+        return loaded, [run(each, KEY, v, x, sizes) for each, v in ((core, w), (loaded, 0 * w), (fixed, w))]
+
+    loaded, (y, y_loaded, y_fixed) = outcomes(w, x, SIZES)
     assert list(loaded.sites) == ["000 weights 40x20"]
-    run, look = jax.jit(optics.emulate(experts)), optics.emulate(experts, diagnostics=True)
-    expected = run(core, KEY, w, x, SIZES)
-    np.testing.assert_allclose(run(loaded, KEY, 0 * w, x, SIZES), expected, rtol=2e-6, atol=2e-5)
-    assert jax.eval_shape(look, loaded, KEY, w, x, SIZES)[0].shape == expected.shape
-    fixed = optics.FixedRangeCore(core, optics.fit_ranges(experts)(core, KEY, w, x, SIZES))
-    error, following = (jnp.std(run(each, KEY, w, x, SIZES) - experts(w, x, SIZES)) for each in (fixed, core))
-    assert 0 < error < 2 * following
+    np.testing.assert_allclose(y_loaded, y, atol=1e-4)
+    assert jax.eval_shape(look, loaded, KEY, w, x, SIZES)[0].shape == y.shape
+    exact = experts(w, x, SIZES)
+    assert 0 < jnp.std(y_fixed - exact) < 2 * jnp.std(y - exact)
 
 
 def test_vmap_and_scan_equal_a_loop(operands):
     w, x = operands
     ws, xs, sizes = jnp.stack([w, 2 * w]), jnp.stack([x, x + 1]), jnp.stack([SIZES, SIZES[::-1]])
     expected = jnp.stack([experts(*each) for each in zip(ws, xs, sizes, strict=True)])
-    mapped = jax.jit(partial(optics.emulate(jax.vmap(experts)), CORE))(KEY, ws, xs, sizes)
+    mapped = jax.jit(partial(optics.emulate(jax.vmap(experts)), Exact()))(KEY, ws, xs, sizes)
     np.testing.assert_allclose(mapped, expected, atol=1e-4)
 
     def scanned(ws, xs, sizes):
         return lax.scan(lambda _, each: (0, experts(*each)), 0, (ws, xs, sizes))[1]
 
-    loaded = optics.load(scanned)(CORE, ws, xs, sizes)
-    for core in (CORE, loaded):
-        np.testing.assert_allclose(optics.emulate(scanned)(core, KEY, ws, xs, sizes), expected, atol=1e-4)
-    outer = jax.vmap(optics.emulate(experts), (None, None, 0, 0, 0))(Exact(), KEY, ws, xs, sizes)
+    loaded = jax.jit(partial(optics.load(scanned), CORE))(ws, xs, sizes)
+    for run in (partial(optics.emulate(scanned), Exact()), partial(optics.emulate(scanned), loaded)):
+        np.testing.assert_allclose(jax.jit(run)(KEY, ws, xs, sizes), expected, atol=1e-4)
+    outer = jax.jit(jax.vmap(partial(optics.emulate(experts), Exact()), (None, 0, 0, 0)))(KEY, ws, xs, sizes)
     np.testing.assert_allclose(outer, expected, atol=1e-4)
 
 
@@ -271,8 +280,9 @@ def test_a_product_without_a_row_names_its_experts():
 def test_the_bill_of_experts_by_hand():
     """Eight experts are written eight times as often as one matrix, for the same symbols and conversions."""
     core = optics.today(rows=64, columns=32).replace({"vectors_per_load": 4096.0})
-    x, sizes = SHAPE((512, 64), jnp.float32), SHAPE((8,), jnp.int32)
-    of_experts = optics.price(core, optics.trace(experts)(SHAPE((8, 64, 32), jnp.float32), x, sizes))
+    x = SHAPE((512, 64), jnp.float32)
+    sites = optics.trace(experts)(SHAPE((8, 64, 32), jnp.float32), x, SHAPE((8,), jnp.int32))
+    of_experts = optics.price(core, sites)
     dense = optics.price(core, optics.trace(lambda w, x: x @ w)(SHAPE((64, 32), jnp.float32), x))
     # 512 vectors, of which each load of an expert serves 4096 / 8.
     assert float(of_experts.loads) == pytest.approx(8 * 512 / 4096 * core.encoding.passes)
@@ -288,9 +298,7 @@ def test_the_bill_of_experts_by_hand():
     assert "assumed: vectors of a load routed evenly to the experts of a site" in of_experts.basis
     assert not any("experts" in line for line in dense.basis)
     # A load serves one vector at least, so no expert is written more often than once per vector.
-    often = optics.price(
-        core.replace({"vectors_per_load": 2.0}), optics.trace(experts)(SHAPE((8, 64, 32), jnp.float32), x, sizes)
-    )
+    often = optics.price(core.replace({"vectors_per_load": 2.0}), sites)
     assert float(often.loads) == pytest.approx(512 * core.encoding.passes)
 
 
@@ -322,7 +330,7 @@ def test_gathered_experts_run_where_the_policy_routes_them(side):
     (site,) = optics.trace(gathered, policy=optics.routed)(w, x, index)
     assert (site.optical, site.selected, site.stationary, site.weights_first) == (True, True, False, side == "left")
     assert (site.rows, site.columns, site.vectors, site.matrices) == (40, 20, 1, 6)
-    found = optics.emulate(gathered, policy=optics.routed)(CORE, KEY, w, x, index)
+    found = jax.jit(partial(optics.emulate(gathered, policy=optics.routed), Exact()))(KEY, w, x, index)
     np.testing.assert_allclose(found, gathered(w, x, index), atol=1e-4)
     core = optics.today(rows=64, columns=32)
     assert float(optics.price(core, [site]).loads) == pytest.approx(6 * core.encoding.passes)
