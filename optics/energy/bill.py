@@ -125,8 +125,8 @@ def price(
     `core.source.mean_drive` at sites without: the bill says which (`Bill.basis`). A product of two activations counts
     its `Site.share`; on the core it is done whole. A load of one of E experts serves the vectors that routing gives it,
     `core.vectors_per_load` / E and at least one, so that a site of experts is loaded E times as often for its vectors
-    as a site of one matrix. Of a `cond` all branches are billed; a `while`, whose turns nobody
-    knows beforehand, for one, with a warning.
+    as a site of one matrix. Of a `cond` all branches are billed; a `while`, whose turns nobody knows beforehand, for
+    one, with a warning.
 
     Args:
         core: a `TensorCore`, or any machine with `cost` and `digital_cost`.

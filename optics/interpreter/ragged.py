@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from optics.interpreter import _jax
 from optics.interpreter._jax import JaxprEqn
 
-# Rows of a block. Fewer would write an expert's weights too often, and more would keep long blocks for a few rows.
+# Rows of a block. Shorter blocks would load an expert's weights more often, longer ones be filled with more zeros.
 LEAST, MOST = 8, 512
 
 CONTRACTED = "ragged product whose groups are summed over"
