@@ -35,7 +35,7 @@ from optics.energy.system import System, system
 from optics.interpreter.emulate import emulate
 from optics.interpreter.notices import DigitalProductWarning, WeightsArgumentWarning
 from optics.interpreter.op_count import UnknownPrimitiveWarning, count_elementwise_ops
-from optics.interpreter.plan import Policy, Site, everything, stationary
+from optics.interpreter.plan import Policy, Site, everything, routed, stationary
 from optics.interpreter.site_report import Report, report
 from optics.interpreter.sites import trace
 from optics.presets import serialise
@@ -115,6 +115,7 @@ __all__ = [
     "price",
     "projected_2029",
     "report",
+    "routed",
     "serialise",
     "spreads",
     "stationary",

@@ -91,11 +91,18 @@ class _Finder(NamedTuple):
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         return self.core.matmul(x, w, key=key)
 
-    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, _Extremes]:
-        y, observed = self.scaled(x, w).observe_receivers(x, w, key=key)
+    def observe(
+        self, x: jax.Array, w: jax.Array, *, key: jax.Array, counted: jax.Array | None = None
+    ) -> tuple[jax.Array, _Extremes]:
+        y, observed = self.scaled(x, w).observe_receivers(x, w, key=key, counted=counted)
         seen, columns = observed.receivers, w.shape[1]
         count = seen.conversions / seen.peak.shape[0]
         return y, _Extremes(seen.peak[:columns], seen.square[:columns], count, jnp.max(jnp.abs(x)))
+
+    def observe_part(
+        self, x: jax.Array, w: jax.Array, counted: jax.Array, *, key: jax.Array
+    ) -> tuple[jax.Array, _Extremes]:
+        return self.observe(x, w, key=key, counted=counted)
 
     def scaled(self, x: jax.Array, w: jax.Array) -> RealizedCore:
         """The core, with each vector scaled to its own largest element."""
@@ -122,7 +129,8 @@ def fit_ranges(
     """Return a function of (core, key, *args) that runs `fun` on sample arguments and returns ranges by site name.
 
     The ranges hold for the shapes, tiles and encoding that they were taken with. Those of sites in a scan have its
-    steps as leading axis. Clipping, rounding and noise of the ADC are off while the sample runs.
+    steps as leading axis; the experts of a ragged product share theirs. Clipping, rounding and noise of the ADC are off
+    while the sample runs.
 
     Args:
         fun: as for `emulate`.

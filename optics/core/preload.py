@@ -109,7 +109,10 @@ class Fixed:
 
 
 class LoadedSite(NamedTuple):
-    """Loaded weights, and the matrix [rows, columns] where they were loaded with diagnostics."""
+    """Loaded weights, and the matrix [rows, columns] where they were loaded with diagnostics.
+
+    Those of a ragged product have its experts as leading axis.
+    """
 
     weights: Weights
     matrix: jax.Array | None
@@ -122,17 +125,28 @@ class _LoadedSiteCore(NamedTuple):
     loaded: LoadedSite
     name: str
 
+    def at_expert(self, number: jax.Array) -> "_LoadedSiteCore":
+        loaded = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), self.loaded)
+        return self._replace(loaded=loaded)
+
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         return PreloadedMatrix(self.core, self.loaded.weights, w.shape[0]).matmul(x, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> Any:
+        return self.core.observe(x, self.matrix(), key=key)
+
+    def observe_part(self, x: jax.Array, w: jax.Array, counted: jax.Array, *, key: jax.Array) -> Any:
+        return self.core.observe_part(x, self.matrix(), counted, key=key)
+
+    def matrix(self) -> jax.Array:
+        """The exact weights. Raises ValueError where they were not kept."""
         matrix = self.loaded.matrix
         if matrix is None:
             raise ValueError(
                 f"the weights of site {self.name!r} were loaded without the exact matrix that readings are held "
                 "against: load them with optics.load(..., diagnostics=True)"
             )
-        return self.core.observe(x, matrix, key=key)
+        return matrix
 
 
 class _Constants(Runner):
@@ -173,13 +187,16 @@ class _Loader(_Constants):
     def product(self, site, eqn, core, key, values):
         if not site.optical or not site.stationary or site.matrices > 1 or site.selected:
             return _nothing(eqn), {}
-        matrix = products.weight_matrices(eqn, values, site.weights_first)[0].T
+        matrix = products.weight_matrices(eqn, values, site.weights_first).swapaxes(1, 2)
         site_core = at_site(core, site.name)
         if isinstance(site_core, CoreOfStep):
             return _nothing(eqn), {}
         if not isinstance(site_core, LoadableCore):
             raise TypeError(f"a core with a method 'load' is needed to load weights; got {site_core!r}")
-        weights = site_core.load(matrix).weights
+        if _jax.kind(eqn) == "ragged":
+            weights = jax.lax.map(lambda w: site_core.load(w).weights, matrix)
+        else:
+            weights, matrix = site_core.load(matrix[0]).weights, matrix[0]
         return _nothing(eqn), {site.index: LoadedSite(weights, matrix if self.diagnostics else None)}
 
 
@@ -190,7 +207,8 @@ def load(
 
     Rounding, and all that mask and optics do to the weights, is then done once instead of in each call. Products of
     several matrices, in a `while` or a `cond`, of two activations, of weights that data select, and of sites whose core
-    differs between the steps of a scan are loaded in each call. Jit the returned function for a large model.
+    differs between the steps of a scan are loaded in each call. Those of a ragged product are loaded, every expert's,
+    once. Jit the returned function for a large model.
 
     Args:
         fun: as for `emulate`.

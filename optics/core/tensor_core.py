@@ -133,10 +133,25 @@ class RealizedCore(PreparableCore, ObservableCore, ReviewingCore, Core):
         x, w = checks.product(x, w)
         return y, Diagnostics.of(y, x, w, observed)
 
-    def observe_receivers(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, ProductObservation]:
-        """As `matmul`, with what the receivers of the product show, by column."""
+    def observe_part(
+        self, x: jax.Array, w: jax.Array, counted: jax.Array, *, key: jax.Array
+    ) -> tuple[jax.Array, Diagnostics]:
+        """As `observe`, x [vectors, rows], with diagnostics of the vectors where `counted` [vectors] is True.
+
+        The other vectors are zeros.
+        """
+        y, observed = self.observe_receivers(x, w, key=key, counted=counted)
+        return y, Diagnostics.of(y, x, w, observed, counted)
+
+    def observe_receivers(
+        self, x: jax.Array, w: jax.Array, *, key: jax.Array, counted: jax.Array | None = None
+    ) -> tuple[jax.Array, ProductObservation]:
+        """As `matmul`, with what the receivers of the product show, by column.
+
+        Of the vectors where `counted` [vectors] is True alone, if it is given: x is then [vectors, rows].
+        """
         x, w = checks.product(x, w)
-        y, observed = _multiply(self, x.reshape(-1, x.shape[-1]), w, key, True)
+        y, observed = _multiply(self, x.reshape(-1, x.shape[-1]), w, key, True, counted)
         assert observed is not None
         return _as_outputs(y, x), observed
 
@@ -174,10 +189,17 @@ _draw_variation = jax.jit(draw_variation)
 
 @partial(jax.jit, static_argnums=4)
 def _multiply(
-    realized: RealizedCore, x: jax.Array, w: jax.Array, key: jax.Array, observe: bool
+    realized: RealizedCore,
+    x: jax.Array,
+    w: jax.Array,
+    key: jax.Array,
+    observe: bool,
+    counted: jax.Array | None = None,
 ) -> tuple[jax.Array, ProductObservation | None]:
     weights = load_weights(realized.core, realized.variation, w, observe)
-    return TiledMatmul(realized.core, realized.variation, realized.site_range)(x, weights, key, observe)
+    return TiledMatmul(realized.core, realized.variation, realized.site_range)(
+        x, weights, key, observe if counted is None else counted
+    )
 
 
 @jax.jit

@@ -18,7 +18,7 @@ from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
 from optics.components.signal import Signal, safe_sqrt
 from optics.constants import photon_energy
-from optics.datapath.diagnostics import SymbolObservation
+from optics.datapath.diagnostics import Observe, SymbolObservation, observed_alone
 from optics.datapath.inter_symbol import apply_isi, with_previous
 from optics.datapath.operating_point import OperatingPoint
 from optics.datapath.site_range import SiteRange
@@ -77,7 +77,7 @@ class AnalogPath:
         self.multiply = bfloat16_product if core.rounds_light else product
 
     def integrate(
-        self, drive: SourceDrive, plane: WeightPlane, streams: jax.Array, observe: bool
+        self, drive: SourceDrive, plane: WeightPlane, streams: jax.Array, observe: Observe
     ) -> tuple[Charge, SymbolObservation | None]:
         """One symbol per vector, from the sources to the charge on the receivers.
 
@@ -88,14 +88,16 @@ class AnalogPath:
             drive: of all vectors.
             plane: the tile's weights.
             streams: random streams of this symbol, uint32 [2, 2].
-            observe: whether to return an observation.
+            observe: whether to return an observation, or of which vectors.
         """
         core = self.core
         variation = self.variation.cropped(*plane.differential.shape)
         light = self._source_light(drive, plane, variation, streams)
         on_pixels = core.space.fan_out(light, core.pixels_per_source)
         charge, current = remat_stage(self._detect)(on_pixels, self._mean_square(drive), plane, variation, streams)
-        return charge, self._observe(drive, plane, variation, streams, current) if observe else None
+        if observe is False:
+            return charge, None
+        return charge, self._observe(drive, plane, variation, streams, current, observe)
 
     def _source_light(
         self, drive: SourceDrive, plane: WeightPlane, variation: DeviceVariation, streams: jax.Array
@@ -203,6 +205,7 @@ class AnalogPath:
         variation: DeviceVariation,
         streams: jax.Array,
         current: Signal,
+        observe: Observe,
     ) -> SymbolObservation:
         """Light, exact sums and photo-electrons of one symbol."""
         core = self.core
@@ -213,8 +216,8 @@ class AnalogPath:
         columns_used = plane.differential.shape[1] / core.columns
         return SymbolObservation(
             exact=product(drive.exact, plane.exact),
-            launched=jnp.sum(light.total) * photons * columns_used,
-            detected=jnp.sum(current.total) * core.electrons,
+            launched=jnp.sum(observed_alone(light.total, observe)) * photons * columns_used,
+            detected=jnp.sum(observed_alone(current.total, observe)) * core.electrons,
             electrons=current.total * core.electrons,
         )
 

@@ -8,8 +8,21 @@ import jax.numpy as jnp
 from electronics.numerics.matmul import product
 from electronics.part import Number
 
+# Whether a product is observed, or which of its vectors are, [vectors].
+Observe = bool | jax.Array
+
 # With fewer photo-electrons per output, 4,096 draws distinguish a Poisson distribution from a Gaussian one.
 FEWEST_ELECTRONS = 36.0
+
+
+def observed_alone(values: jax.Array, observe: Observe) -> jax.Array:
+    """Values [vectors, width], with zeros for the vectors that are not observed."""
+    return values if isinstance(observe, bool) else jnp.where(observe[:, None], values, 0.0)
+
+
+def observed_count(count: int, observe: Observe) -> jax.Array:
+    """How many of `count` numbers, as many for each vector, are of the vectors observed."""
+    return jnp.float32(count) if isinstance(observe, bool) else count * jnp.mean(observe, dtype=jnp.float32)
 
 
 class SymbolObservation(NamedTuple):
@@ -98,15 +111,20 @@ class Diagnostics(NamedTuple):
     detected: Number
 
     @classmethod
-    def of(cls, y: jax.Array, x: jax.Array, w: jax.Array, observed: ProductObservation) -> "Diagnostics":
-        """Diagnostics of y [..., columns], emulated for x [..., rows] @ w [rows, columns]."""
+    def of(
+        cls, y: jax.Array, x: jax.Array, w: jax.Array, observed: ProductObservation, observe: Observe = True
+    ) -> "Diagnostics":
+        """Diagnostics of y [..., columns], emulated for x [..., rows] @ w [rows, columns].
+
+        Where `observe` names the vectors observed, x is [vectors, rows], and zero in all others.
+        """
         exact, receivers = product(x, w), observed.receivers
         # Sum over all outputs of sum_k |x_k| |w_k|, without the product of the magnitudes.
         light = jnp.sum(jnp.abs(x), axis=tuple(range(x.ndim - 1))) @ jnp.sum(jnp.abs(w), axis=1)
         return cls(
-            outputs=jnp.float32(y.size),
+            outputs=observed_count(y.size, observe),
             signal=jnp.sum(exact**2),
-            error=jnp.sum((y - exact) ** 2),
+            error=jnp.sum(observed_alone(y - exact, observe) ** 2),
             light=light,
             conversions=receivers.conversions,
             clipped=receivers.clipped,
@@ -114,7 +132,7 @@ class Diagnostics(NamedTuple):
             few_electrons=receivers.few_electrons,
             inputs=observed.inputs,
             drive=observed.drive,
-            macs=jnp.float32(y.size * w.shape[0]),
+            macs=observed_count(y.size * w.shape[0], observe),
             launched=receivers.launched,
             detected=receivers.detected,
         )

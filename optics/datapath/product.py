@@ -18,7 +18,15 @@ from optics.components.device import DeviceVariation
 from optics.components.encoding import bit_slices
 from optics.datapath import tiling
 from optics.datapath.analog import STREAMS, AnalogPath, SourceDrive
-from optics.datapath.diagnostics import FEWEST_ELECTRONS, ProductObservation, ReceiverObservation, SymbolObservation
+from optics.datapath.diagnostics import (
+    FEWEST_ELECTRONS,
+    Observe,
+    ProductObservation,
+    ReceiverObservation,
+    SymbolObservation,
+    observed_alone,
+    observed_count,
+)
 from optics.datapath.loading import Weights, is_nonzero, largest, scale_or_one
 from optics.datapath.site_range import SiteRange
 from optics.datapath.tiling import Tiles
@@ -51,7 +59,7 @@ class TiledMatmul:
         self.analog = AnalogPath(core, variation, site_range)
 
     def __call__(
-        self, x: jax.Array, weights: Weights, key: jax.Array, observe: bool = False
+        self, x: jax.Array, weights: Weights, key: jax.Array, observe: Observe = False
     ) -> tuple[jax.Array, ProductObservation | None]:
         """x [vectors, rows] times loaded weights -> (y [vectors, columns], observation)."""
         core, columns = self.core, weights.nonzero.shape[1]
@@ -77,7 +85,7 @@ class TiledMatmul:
         if receivers is None:
             return y, None
         return y, ProductObservation(
-            inputs=jnp.float32(xs.size * tiles.column_tiles / tiles.height / tiles.row_tiles * x.shape[1]),
+            inputs=observed_count(x.size * tiles.column_tiles, observe),
             drive=tiles.column_tiles * jnp.sum(jnp.abs(xs) / scale),
             receivers=receivers,
         )
@@ -121,7 +129,7 @@ class TiledMatmul:
         return SourceDrive(analogue, scale, nonzero, exact, mean, square)
 
     def _sum_over_slices(
-        self, tiles: Tiles, inputs: EncodedInputs, weights: Weights, key: jax.Array, observe: bool
+        self, tiles: Tiles, inputs: EncodedInputs, weights: Weights, key: jax.Array, observe: Observe
     ) -> PartialProduct:
         """Each input slice times each weight slice, added digitally with their factors."""
         pairs = [(a, b) for a in range(len(inputs.drives)) for b in range(weights.factors.shape[0])]
@@ -145,7 +153,7 @@ class TiledMatmul:
         planes: WeightPlane,
         key: jax.Array,
         factor: jax.Array | None,
-        observe: bool,
+        observe: Observe,
     ) -> PartialProduct:
         """All tiles of one pair of slices: column tiles side by side, groups of row tiles added digitally."""
         groups, symbols = tiles.groups, tiles.accumulated
@@ -176,7 +184,7 @@ class TiledMatmul:
         streams: jax.Array,
         calibrated: jax.Array,
         factor: jax.Array | None,
-        observe: bool,
+        observe: Observe,
     ) -> PartialProduct:
         """A group of row tiles: symbols whose charges add on the receivers, and one conversion, [vectors, width]."""
         drives, planes, streams, calibrated = materialize((drives, planes, streams, calibrated))
@@ -185,7 +193,7 @@ class TiledMatmul:
         y, received, full_scale = remat_stage(self.analog.convert)(charge, drives, planes, streams[-1], calibrated)
         if not self._column_has_one_scale:
             y = self._undo_output_crosstalk(y, planes)
-        observed = None if symbols is None else _observe_receivers(y, received, full_scale, drives, planes, symbols)
+        observed = symbols and _observe_receivers(y, received, full_scale, drives, planes, symbols, observe)
         return (y if factor is None else factor * y), observed
 
     def _calibrated_full_scales(self, tiles: Tiles) -> jax.Array:
@@ -232,12 +240,13 @@ def _observe_receivers(
     drives: SourceDrive,
     planes: WeightPlane,
     symbols: SymbolObservation,
+    observe: Observe,
 ) -> ReceiverObservation:
     """What the receivers of one conversion show."""
-    conversions = jnp.float32(received.size)
+    conversions, received = observed_count(received.size, observe), observed_alone(received, observe)
     clipped = jnp.sum((jnp.abs(received) > full_scale).astype(jnp.float32))
     peak, square = jnp.max(jnp.abs(received), axis=0), jnp.sum(received**2, axis=0)
-    error = (y - symbols.exact) / full_scale / (drives.scale[0] * planes.scale[0])
+    error = observed_alone(y - symbols.exact, observe) / full_scale / (drives.scale[0] * planes.scale[0])
     # A vector or column of zeros needs no light.
     few = (symbols.electrons < FEWEST_ELECTRONS) & (drives.nonzero[0] > 0) & (planes.output_scale[0] != 0)
     return ReceiverObservation(

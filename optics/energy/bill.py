@@ -26,6 +26,7 @@ from optics.interpreter.protocols import (
     PricedCore,
     PricedDesign,
     ReloadedCore,
+    RoutedCore,
     TiledCore,
     TimedCore,
 )
@@ -42,8 +43,10 @@ ATTENTION_FOUND = "attention counted for the scores that the function's own mask
 ATTENTION_SAID = "attention counted as causal (causal=True)"
 ATTENTION_WHOLE = "products of two activations counted whole, as no mask known at trace time hides a part of them"
 WHILE = "a while loop counted for a single turn"
+EXPERTS = "vectors of a load routed evenly to the experts of a site"
 RESIDENCY = "vectors that a load of weights stays for (vectors_per_load)"
 SMALLEST_DRIVE = 1e-12
+LEAST_VECTORS_PER_LOAD = 1.0
 
 
 @partial(
@@ -124,8 +127,10 @@ def price(
     Sites on the core are billed by `core.cost`, digital ones by `core.digital_cost`; where the core has an `overhead`
     its host and power conversion come on top. Light is billed for the mean drive of `readings` at each site, and for
     `core.source.mean_drive` at sites without: the bill says which (`Bill.basis`). A product of two activations counts
-    its `Site.share`; on the core it counts the tiles that the mask leaves. Of a `cond` all branches are billed; a
-    `while`, whose turns nobody knows beforehand, for one, with a warning.
+    its `Site.share`; on the core it counts the tiles that the mask leaves. A load of one of E experts serves the
+    vectors that routing gives it, `core.vectors_per_load` / E and at least one, so that a site of experts is loaded E
+    times as often for its vectors as a site of one matrix. Of a `cond` all branches are billed; a `while`, whose turns
+    nobody knows beforehand, for one, with a warning.
 
     Args:
         core: a `TensorCore`, or any machine with `cost` and `digital_cost`; or `CoresBySite`, whose first core serves
@@ -169,19 +174,19 @@ def price(
         shape = {
             "rows": site.rows,
             "columns": site.columns,
-            "vectors": sent * float(site.vectors),
+            "vectors": sent * site.vectors / _matrices_written(site),
             "resident": site.stationary,
         }
-        times = share * written * float(site.matrices * site.executions)
+        times = share * written * float(site.matrices * site.executions * _matrices_written(site))
         optical_macs += share * float(site.macs)
-        here = _driven(on, drives.get(site.name))
+        here = _routed(_driven(on, drives.get(site.name)), site)
         energies = _with_patches(here.cost(**shape), site.repeated)
         _add(components, {name: times * energy for name, energy in energies.items()})
         if isinstance(here, IlluminatedCore):
             driven += share * float(site.macs) * here.source.mean_drive
-        if isinstance(on, TimedCore):
-            seconds += times * on.time(**shape)
-            loads += times * on.loads(**shape)
+        if isinstance(here, TimedCore):
+            seconds += times * here.time(**shape)
+            loads += times * here.loads(**shape)
     if operations and isinstance(machine, OperationPricer):
         _add(components, {name: machine.operation_cost(count) for name, count in operations.items()})
     if memory_bits and isinstance(machine, MemoryPricer):
@@ -242,6 +247,20 @@ def _driven(core: PricedCore, drive: Number | None) -> PricedCore:
     return core.replace({"source.mean_drive": floor})
 
 
+def _routed(core: PricedCore, site: Site) -> PricedCore:
+    """The core that a site with experts is billed on: each load serves the vectors of one of them, and at least one."""
+    if site.experts == 1 or not site.stationary or not isinstance(core, RoutedCore):
+        return core
+    share = core.vectors_per_load / site.experts
+    at_least = max if isinstance(share, float) else jnp.maximum
+    return core.replace({"vectors_per_load": at_least(share, LEAST_VECTORS_PER_LOAD)})
+
+
+def _matrices_written(site: Site) -> int:
+    """How many matrices of activations are written for the vectors of a site: one for each expert that can have one."""
+    return 1 if site.stationary else min(site.experts, site.vectors)
+
+
 def _rests_on(
     core: PricedCore, sites: Sequence[Site], drives: Mapping[str, Number]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -262,6 +281,7 @@ def _rests_on(
         ATTENTION_WHOLE: any(not site.hidden_by for site in between),
         WHILE: not all(site.bounded for site in sites),
         RESIDENCY: any(site.stationary for site in on_core) and isinstance(core, ReloadedCore),
+        EXPERTS: any(site.stationary and site.experts > 1 for site in on_core) and isinstance(core, RoutedCore),
     }
     return tuple(t for t, holds in measured.items() if holds), tuple(t for t, holds in assumed.items() if holds)
 

@@ -56,9 +56,10 @@ class Contraction(NamedTuple):
 
 
 class Ragged(NamedTuple):
-    """A product of each row of the left operand with one group of the right one."""
+    """A product whose left operand is in groups along one dimension, and its right one along one or none."""
 
     contraction: Contraction
+    ragged_dimension: int
     group_dimensions: Sequence[int]
 
 
@@ -210,7 +211,8 @@ def sparse_contraction(eqn: JaxprEqn) -> Contraction:
 def ragged(eqn: JaxprEqn) -> Ragged:
     """The dimensions of a "ragged" product."""
     numbers = eqn.params["ragged_dot_dimension_numbers"]
-    return Ragged(Contraction(*numbers.dot_dimension_numbers), numbers.rhs_group_dimensions)
+    (ragged_dimension,) = numbers.lhs_ragged_dimensions
+    return Ragged(Contraction(*numbers.dot_dimension_numbers), ragged_dimension, numbers.rhs_group_dimensions)
 
 
 def convolution(eqn: JaxprEqn) -> ConvolutionNumbers:

@@ -1,6 +1,7 @@
 """Emulation as a transformation: products with weights run on a core, all other equations run unchanged."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,11 +18,14 @@ from optics.interpreter.protocols import (
     LoadableCore,
     MergeableDiagnostics,
     ObservableCore,
+    PartlyObservableCore,
     ReviewingCore,
+    at_expert,
     at_scan_step,
     at_site,
     prepared,
 )
+from optics.interpreter.ragged import Block
 from optics.interpreter.sites import plan_call
 
 SiteDiagnostics = dict[int, Any]
@@ -37,7 +41,8 @@ def emulate(
 ) -> Callable:
     """Transform `fun` so that its products with weights run on a core.
 
-    Each `dot_general` with an operand that derives from the weights alone becomes `core.matmul`. Captured concrete
+    Each `dot_general` with an operand that derives from the weights alone becomes `core.matmul`, as do convolutions
+    with kernels of weights, and ragged products with a matrix of weights for each group. Captured concrete
     arrays may mask, permute or scale the weights. A complex product becomes the real product of its parts. All other
     products stay digital: `optics.report` lists them with the reason, and a `DigitalProductWarning` names those that
     stay digital for a reason other than the policy. The transformation enters jit, scan, while, cond, checkpoint,
@@ -50,7 +55,8 @@ def emulate(
     Args:
         fun: any JAX function.
         weights: the number of the argument whose arrays stand on the mask, or the numbers of several.
-        policy: which sites run on the core; `everything` adds the products of two activations.
+        policy: which sites run on the core; `routed` adds products of weights that data select, `everything` those of
+            two activations too.
         diagnostics: whether to return what was observed at each site.
 
     Returns:
@@ -122,11 +128,18 @@ class Runner:
         return getattr(self, _jax.kind(eqn))(eqn, plan.inner[number], core, key, values)
 
     def product(self, site: Site, eqn: JaxprEqn, core: Core, key: jax.Array, values):
-        """The product or the convolution of a site as one or several matrix products on the core."""
+        """The product, the convolution or the ragged product of a site as matrix products on the core."""
         w = products.weight_matrices(eqn, values, site.weights_first)
-        multiply = self.multiplier(at_site(core, site.name), site, w)
+        core = at_site(core, site.name)
+        multiply = self.multiplier(core, site, w)
+        # Turned before the loop over blocks, where XLA would otherwise copy the weights of all experts.
+        experts = w.swapaxes(1, 2) if site.kind == "ragged_dot_general" else w
 
-        def products_of(x: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+        def products_of(x: jax.Array, key: jax.Array, block: Block | None = None) -> tuple[jax.Array, Any]:
+            if block is not None:
+                of_expert = self.multiplier(at_expert(core, block.expert), site, w, block.filled)
+                y, seen = of_expert(x[0], jax.lax.dynamic_index_in_dim(experts, block.expert, keepdims=False), key=key)
+                return y[None], seen
             if site.matrices == 1:
                 y, seen = multiply(x[0], w[0].T, key=key)
                 return y[None], seen
@@ -137,10 +150,13 @@ class Runner:
         y, seen = products.evaluate(eqn, values, site.weights_first, site_key, products_of, _joined)
         return [y], ({site.index: seen} if self.diagnostics else {})
 
-    def multiplier(self, core: Core, site: Site, w: jax.Array) -> Callable[..., tuple[jax.Array, Any]]:
+    def multiplier(
+        self, core: Core, site: Site, w: jax.Array, counted: jax.Array | None = None
+    ) -> Callable[..., tuple[jax.Array, Any]]:
         """A function of (x, w, key) that returns the core's product and, with diagnostics, what it observed.
 
-        The kernels w [1, columns, rows] of a convolution are loaded here, once for the blocks of its positions.
+        Diagnostics are of the vectors `counted` alone, or of all, on a core that cannot leave any out. The kernels
+        w [1, columns, rows] of a convolution are loaded here, once for the blocks of its positions.
         """
         if not self.diagnostics:
             if site.kind == "conv_general_dilated" and site.matrices == 1 and isinstance(core, LoadableCore):
@@ -149,6 +165,8 @@ class Runner:
             return lambda x, w, *, key: (core.matmul(x, w, key=key), ())
         if not isinstance(core, ObservableCore):
             raise TypeError(f"diagnostics need a core with a method 'observe'; got {core!r}")
+        if counted is not None and isinstance(core, PartlyObservableCore):
+            return partial(core.observe_part, counted=counted)
         return core.observe
 
     def call(self, eqn, plans, core, key, values):

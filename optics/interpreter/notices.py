@@ -8,7 +8,6 @@ from optics.interpreter.plan import BY_SITE, Site
 POLICY = "policy"
 ACTIVATIONS = "made of data"
 CONSTANTS = "captured arrays alone"
-SELECTED = "chosen by data"
 CAPTURED = "captured array"
 UNKNOWN = "unknown primitive"
 IMAGE_OF_WEIGHTS = "image of weights, kernel of data"

@@ -12,14 +12,15 @@ class Site:
     """One product in a function: `matrices` products of [vectors, rows] @ [rows, columns], run `executions` times.
 
     index: order of appearance; path: where its weights stand in the weight tree; stationary: one operand is made of
-    weights, masked or permuted at most by captured arrays; weights_first: that operand is the first one; optical: it
-    runs on the core; bounded: False inside a `while`, whose number of steps is unknown; one is counted. kind: the
-    name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an operand
-    that holds no data; selected: data select the weights among several, so that `load` cannot put them on the mask;
-    conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made of
-    captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
-    an element of the input, as in the patches of a convolution. scan_lengths: steps of the scans that
-    the site stands in, the outermost first. share: the share of the MACs of a product of two
+    weights, masked or permuted at most by captured arrays; weights_first: the first operand stands on the mask;
+    optical: it runs on the core; bounded: False inside a `while`, whose number of steps is unknown; one is counted.
+    kind: the name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an
+    operand that holds no data; selected: data select the weights among several, so that `load` cannot put them on the
+    mask; conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made
+    of captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
+    an element of the input, as in the patches of a convolution. experts: number of groups of a ragged product, each of
+    which has its own matrices; data decide which group a vector is in. scan_lengths: steps of the scans that the site
+    stands in, the outermost first. share: the share of the MACs of a product of two
     activations that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says
     so, "causal=True" where the caller of `trace` did, "" where nobody does; masked: the matrix that the mask is on, the
     "outputs" or the operand on the "left" or the "right".
@@ -41,6 +42,7 @@ class Site:
     bounded: bool
     repeated: float = 0.0
     scan_lengths: tuple[int, ...] = ()
+    experts: int = 1
     share: float = 1.0
     hidden_by: str = ""
     masked: str = ""
@@ -64,6 +66,8 @@ class Site:
 
 # Whether a site runs on the core; of two activations "left" or "right", the operand that stands on the mask.
 Policy = Callable[[Site], bool | str]
+# Why a product stays digital whose weights data select by a gather, a slice or a select, and one that a design leaves.
+SELECTED = "chosen by data"
 BY_SITE = "digital by the cores of the sites"
 
 
@@ -75,6 +79,11 @@ def without_core(site: Site) -> Site:
 def stationary(site: Site) -> bool:
     """The default policy: on the core goes what multiplies weights; products of two activations stay digital."""
     return site.stationary
+
+
+def routed(site: Site) -> bool:
+    """As `stationary`, and products of weights that data select, as of gathered experts: written in each call."""
+    return site.stationary or site.reason == SELECTED
 
 
 def everything(site: Site) -> bool:

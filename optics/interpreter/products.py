@@ -7,17 +7,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from optics.interpreter import _jax, convolution
+from optics.interpreter import _jax, convolution, ragged
 from optics.interpreter._jax import JaxprEqn
 
 
 class Sizes(NamedTuple):
-    """`matrices` products of [vectors, rows] @ [rows, columns]."""
+    """`matrices` products of [vectors, rows] @ [rows, columns], of whose `experts` matrices a vector meets one."""
 
     rows: int
     columns: int
     vectors: int
     matrices: int
+    experts: int = 1
 
 
 def operands(eqn: JaxprEqn) -> tuple[int, int]:
@@ -55,14 +56,18 @@ def is_complex(eqn: JaxprEqn) -> bool:
 
 
 def weight_matrices(eqn: JaxprEqn, values: Sequence[jax.Array], weights_first: bool) -> jax.Array:
-    """The weights [matrices, columns, rows] of a "product" or of a "convolution", in float32.
+    """The weights [matrices, columns, rows] of a "product", a "convolution" or a "ragged" product, in float32.
 
-    They are the first or the second operand. Complex ones become the real matrices of `sizes`.
+    They are the first or the second operand. Complex ones become the real matrices of `sizes`. Those of a ragged
+    product are [matrices x experts, columns, rows].
     """
-    if _jax.kind(eqn) == "convolution":
-        w = convolution.weights(eqn, values[1])
-    else:
-        w = _operand_matrices(eqn, values, 0 if weights_first else 1)
+    match _jax.kind(eqn):
+        case "convolution":
+            w = convolution.weights(eqn, values[1])
+        case "ragged":
+            w = ragged.weights(eqn, values[1])
+        case _:
+            w = _operand_matrices(eqn, values, 0 if weights_first else 1)
     if is_complex(eqn):
         to_real, to_imag = jnp.concatenate([w.real, -w.imag], axis=2), jnp.concatenate([w.imag, w.real], axis=2)
         w = jnp.concatenate([to_real, to_imag], axis=1)
@@ -74,27 +79,30 @@ def evaluate(
     values: Sequence[jax.Array],
     weights_first: bool,
     key: jax.Array,
-    multiply: convolution.Multiply,
+    multiply: Callable[..., tuple[jax.Array, Any]],
     join: Callable[[Any, Any], Any],
 ) -> tuple[jax.Array, Any]:
-    """(the output of a "product" or of a "convolution", what was observed), by products with its weights.
+    """(the output of a product that `weight_matrices` knows, what was observed), by products with its weights.
 
     Args:
         eqn, values, weights_first: as for `weight_matrices`.
         key: of the site.
-        multiply: products of inputs [matrices, vectors, rows] in float32 with the weights.
-        join: joins what was observed of two parts of a convolution.
+        multiply: products of inputs [matrices, vectors, rows] in float32 with the weights; of a ragged product, also
+            given a `ragged.Block`, that of inputs [1, vectors, rows] with the weights of the block's expert.
+        join: joins what was observed of two parts of a product.
     """
 
-    def typed(x: jax.Array, key: jax.Array) -> tuple[jax.Array, Any]:
+    def typed(x: jax.Array, key: jax.Array, *block: ragged.Block) -> tuple[jax.Array, Any]:
         if is_complex(eqn):
             x = jnp.concatenate([x.real, x.imag], axis=2)
-        y, seen = multiply(x.astype(jnp.float32), key)
+        y, seen = multiply(x.astype(jnp.float32), key, *block)
         y = _as_complex(y) if is_complex(eqn) else y
         return _as_dtype(y, _jax.dtype(eqn.outvars[0])), seen
 
     if _jax.kind(eqn) == "convolution":
         return convolution.convolve(eqn, values[0], key, typed, join)
+    if _jax.kind(eqn) == "ragged":
+        return ragged.multiply(eqn, values[0], values[2], key, typed, join)
     y, seen = typed(_operand_matrices(eqn, values, 1 if weights_first else 0), key)
     y = y.swapaxes(1, 2) if weights_first else y
     return y.reshape(_jax.shape(eqn.outvars[0])), seen
@@ -123,12 +131,13 @@ def _convolution(eqn: JaxprEqn, weights_first: bool) -> Sizes:
 
 def _ragged(eqn: JaxprEqn, weights_first: bool) -> Sizes:
     """Each row of the left operand meets one group of the right one, so the groups multiply nothing."""
-    ((contract, other), (batch, other_batch)), groups = _jax.ragged(eqn)
+    ((contract, other), (batch, other_batch)), _, groups = _jax.ragged(eqn)
     lhs, rhs = (_jax.shape(atom) for atom in eqn.invars[:2])
     rows, matrices = math.prod(lhs[d] for d in contract), math.prod(lhs[d] for d in batch)
     shared = {*other, *other_batch, *groups}
     right = math.prod(size for d, size in enumerate(rhs) if d not in shared)
-    return _sizes(rows, math.prod(lhs) // max(rows * matrices, 1), right, matrices, weights_first)
+    found = _sizes(rows, math.prod(lhs) // max(rows * matrices, 1), right, matrices, weights_first)
+    return found._replace(experts=math.prod(rhs[d] for d in groups))
 
 
 def _sparse(eqn: JaxprEqn, weights_first: bool) -> Sizes:

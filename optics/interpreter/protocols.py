@@ -35,6 +35,15 @@ class ObservableCore(Protocol):
 
 
 @runtime_checkable
+class PartlyObservableCore(Protocol):
+    """A core that leaves vectors out of its diagnostics. Others count the zeros that fill the blocks of experts."""
+
+    def observe_part(self, x: jax.Array, w: jax.Array, counted: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Any]:
+        """As `observe`, with diagnostics of the vectors where `counted` [vectors] is True."""
+        ...
+
+
+@runtime_checkable
 class MergeableDiagnostics(Protocol):
     """Diagnostics that merge by other rules than the sum of their leaves."""
 
@@ -102,6 +111,15 @@ class PerStepCore(Protocol):
 
     def at_scan_step(self, step: jax.Array, names: set[str]) -> Self:
         """The core in step `step` of the scan that contains the sites `names`."""
+        ...
+
+
+@runtime_checkable
+class PerExpertCore(Protocol):
+    """A core of one site that differs between the experts of a ragged product."""
+
+    def at_expert(self, number: jax.Array) -> Core:
+        """The core of one expert."""
         ...
 
 
@@ -223,6 +241,15 @@ class ReloadedCore(Protocol):
     vectors_per_load: Any
 
 
+@runtime_checkable
+class RoutedCore(PricedCore, ReloadedCore, Protocol):
+    """A core that is billed for the loads of each expert of a site."""
+
+    def replace(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with the fields of dotted names changed."""
+        ...
+
+
 class Overhead(Protocol):
     """Host and power conversion, on top of the core's own energy."""
 
@@ -258,6 +285,11 @@ def prepared(core: Core) -> Core:
 def at_site(core: Core, name: str) -> Core:
     """The core of the site `name`."""
     return core.at(name) if isinstance(core, PerSiteCore) else core
+
+
+def at_expert(core: Core, number: jax.Array) -> Core:
+    """The core of one expert of a site."""
+    return core.at_expert(number) if isinstance(core, PerExpertCore) else core
 
 
 def at_scan_step(core: CoreT, step: jax.Array, names: set[str]) -> CoreT:

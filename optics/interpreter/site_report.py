@@ -98,6 +98,8 @@ def _note(site: Site) -> str:
         notes.append("in a `while`, whose number of steps is unknown; one step is counted")
     if site.conditional:
         notes.append("in a branch of a `cond`; all branches are counted")
+    if site.experts > 1:
+        notes.append(f"each vector passes one of {site.experts} experts")
     if site.optical and site.stationary and site.selected:
         notes.append("data choose its weights, so `optics.load` does not keep them on the mask")
     if site.reason == notices.UNKNOWN:

@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 
 import jax
 
-from optics.interpreter import _jax, notices, op_count, products
+from optics.interpreter import _jax, notices, op_count, products, ragged
 from optics.interpreter._jax import ClosedJaxpr, JaxprEqn
 from optics.interpreter.causal import with_shares
 from optics.interpreter.dataflow import DATA, Body, Mark, Origin, bodies, environment, join, named
-from optics.interpreter.plan import Plan, Policy, Site, stationary, with_operand_on_mask
+from optics.interpreter.plan import SELECTED, Plan, Policy, Site, stationary, with_operand_on_mask
 
-# Why a product of weights stays digital, by kind.
+# Why no core does a product, by kind.
 _NOT_ON_CORES = {
     "triangular": "triangular solve",
-    "ragged": "ragged product",
     "sparse": "sparse product",
     "sampled": "sparse product",
     "other": notices.UNKNOWN,
@@ -36,6 +35,7 @@ class _Planner:
     def __init__(self, policy: Policy):
         self.policy = policy
         self.count = self.late = 0
+        self.digital: set[int] = set()
 
     def visit(self, body: Body, lengths: tuple[int, ...], bounded: bool, conditional: bool) -> Plan:
         env = environment(body.jaxpr, body.consts, body.origins)
@@ -74,17 +74,22 @@ class _Planner:
         if _jax.is_product(eqn):
             pair = [origins[side] for side in products.operands(eqn)]
             stands = _weight_operand(pair)
-            sizes = products.sizes(eqn, weights_first=stands == 0)
+            weights_first = stands == 0 or stands is None and kind == "product" and _first_is_chosen(pair)
+            sizes = products.sizes(eqn, weights_first)
         elif kind == "other" and any(o.names for o in origins) and not op_count.is_known(eqn):
-            pair, stands, sizes = origins, None, products.Sizes(0, 0, 0, 0)
+            pair, stands, weights_first, sizes = origins, None, False, products.Sizes(0, 0, 0, 0)
         else:
             return None
         if stands is not None:
             weights, captured = pair[stands], pair[1 - stands].is_captured
         else:
             weights, captured = join(*(origin for origin in pair if Mark.DATA not in origin.marks)), False
+        varies, refusal = any(o.varies for o in origins), _refusal(eqn, weights_first)
+        index = self.number(late=kind not in ("product", "convolution") or not varies)
+        if refusal or not varies:
+            self.digital.add(index)
         return Site(
-            index=self.number(late=kind not in ("product", "convolution") or not any(o.varies for o in origins)),
+            index=index,
             path="+".join(weights.names) if stands is not None or kind == "other" else "activations",
             rows=sizes.rows,
             columns=sizes.columns,
@@ -92,17 +97,18 @@ class _Planner:
             matrices=sizes.matrices,
             executions=math.prod(lengths),
             stationary=stands is not None,
-            weights_first=stands == 0,
+            weights_first=weights_first,
             optical=False,
             bounded=bounded,
             kind=_jax.name(eqn),
-            reason=_reason(kind, pair, stands),
+            reason=_reason(refusal, pair, stands),
             weights="+".join(weights.names),
             selected=bool(weights.marks & {Mark.BRANCHED, Mark.SELECTED}),
             conditional=conditional,
             captured=captured,
             repeated=products.repeated(eqn),
             scan_lengths=lengths,
+            experts=sizes.experts,
         )
 
     def number(self, late: bool) -> int:
@@ -115,16 +121,17 @@ class _Planner:
 
     def placed(self, site: Site) -> Site:
         """The site with its final index, on the core if it is a product that cores do and the policy says so."""
+        on_cores = site.index not in self.digital
         if site.index < 0:
-            return dataclasses.replace(site, index=self.count - site.index - 1)
-        on_cores = site.kind == "dot_general" or site.kind == "conv_general_dilated" and not site.weights_first
+            site = dataclasses.replace(site, index=self.count - site.index - 1)
         if not on_cores or not (choice := self.policy(site)):
             return site
         site = with_operand_on_mask(site, choice) if isinstance(choice, str) else site
-        if 0 in (site.rows, site.columns, site.vectors, site.matrices):
+        if 0 in (site.rows, site.columns, site.vectors, site.matrices, site.experts):
+            experts = f" of {site.experts} experts" if site.kind == "ragged_dot_general" else ""
             raise ValueError(
                 f"site {site.name!r} multiplies arrays with a dimension of 0: {site.matrices} x {site.vectors} vectors "
-                f"with {site.rows} rows and {site.columns} columns of weights"
+                f"with {site.rows} rows and {site.columns} columns of weights{experts}"
             )
         return dataclasses.replace(site, optical=True, reason="")
 
@@ -140,24 +147,39 @@ def _weight_operand(pair: Sequence[Origin]) -> int | None:
     return masked[0] if len(masked) == 1 else None
 
 
-def _reason(kind: str, pair: Sequence[Origin], stands: int | None) -> str:
+def _first_is_chosen(pair: Sequence[Origin]) -> bool:
+    """Whether the first of two operands is of weights that data select, and the second of data."""
+    first, second = pair
+    return bool(first.names) and Mark.SELECTED in first.marks and Mark.DATA in second.marks
+
+
+def _refusal(eqn: JaxprEqn, weights_first: bool) -> str:
+    """Why no core does a product, "" if cores do it."""
+    match _jax.kind(eqn):
+        case "convolution":
+            return notices.IMAGE_OF_WEIGHTS if weights_first else ""
+        case "ragged":
+            return ragged.refusal(eqn, weights_first)
+        case kind:
+            return _NOT_ON_CORES.get(kind, "")
+
+
+def _reason(refusal: str, pair: Sequence[Origin], stands: int | None) -> str:
     """Why a product whose operand `stands` is of weights is digital, unless the policy puts it on a core."""
-    if kind == "other" or stands is not None and kind in _NOT_ON_CORES:
-        return _NOT_ON_CORES[kind]
-    if kind == "convolution" and stands == 0:
-        return notices.IMAGE_OF_WEIGHTS
+    if refusal and (stands is not None or refusal == notices.UNKNOWN):
+        return refusal
     if stands is not None:
         return notices.POLICY
     of_data = [origin for origin in pair if origin.marks & {Mark.DATA, Mark.SELECTED}]
     others = [origin for origin in pair if origin not in of_data]
     if not of_data:
         if not any(origin.varies for origin in pair):
-            return notices.SELECTED
+            return SELECTED
         return notices.CAPTURED if all(origin.is_masked_weights for origin in pair) else notices.CONSTANTS
     if others:
         return notices.CAPTURED if others[0].varies else notices.ACTIVATIONS
     weights = [origin for origin in of_data if Mark.DATA not in origin.marks]
-    return notices.SELECTED if len(weights) == 1 else notices.ACTIVATIONS
+    return SELECTED if len(weights) == 1 else notices.ACTIVATIONS
 
 
 class Call(NamedTuple):

@@ -36,6 +36,9 @@ class Exact(NamedTuple):
     def at_scan_step(self, step, names):
         return Exact(index_scan(self.sites, step, names))
 
+    def at_expert(self, number):
+        return self if self.held is None else Exact(held=self.held[number])
+
     def matmul(self, x, w, *, key):
         return x @ (w if self.held is None else self.held)
 

@@ -53,7 +53,13 @@ DIGITAL = {
         (),
         "image of weights, kernel of data",
     ),
-    "ragged product": (lambda w, x, sizes: lax.ragged_dot(x, w, sizes), (shape(2, dtype=jnp.int32),), "ragged product"),
+    "ragged contraction": (
+        lambda w, x, sizes: lax.ragged_dot_general(
+            x, w[0], sizes, lax.RaggedDotDimensionNumbers((((1,), (0,)), ((), ())), [1], [])
+        ),
+        (shape(2, dtype=jnp.int32),),
+        "ragged product whose groups are summed over",
+    ),
     "triangular solve": (lambda w, x: jax.scipy.linalg.solve_triangular(w[0], x.T), (), "triangular solve"),
     "captured array": (lambda w, x: (x + w[0, :1]) @ MASK, (), "captured array"),
     "captured array and weights": (lambda w, x: x @ (MASK @ w[0]), (), "captured array: weights"),
