@@ -7,7 +7,7 @@ from typing import Literal, TypedDict, TypeVar
 import optics
 from experiments.common.measure import Evaluation
 from experiments.common.workload import Attention, Workload, shapes_named
-from optics.energy.bill import DRIVE_ASSUMED, RESIDENCY
+from optics.energy.basis import DRIVE_ASSUMED, RESIDENCY
 
 # What a program runs or prices: one core, or a core for each site.
 Machine = optics.TensorCore | optics.CoresBySite

@@ -18,7 +18,7 @@ from electronics.constants import Constant, parse
 from experiments.common.workload import Workload
 from experiments.serving.model import Corner, Cost, Model
 from experiments.serving.model.transformer_cost import attention_flops, causal_pairs, layer_parameters
-from optics.energy.bill import RESIDENCY
+from optics.energy.basis import RESIDENCY
 
 PRECISION = "int8"
 SCENARIOS = ("today", "projected_2029", "physical_limit")

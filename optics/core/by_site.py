@@ -18,7 +18,8 @@ from electronics.numerics.xla import skip_unless
 from electronics.part import Number, nearest
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.interpreter.plan import Site
-from optics.interpreter.protocols import AssigningCore, Core, ObservableCore, PlacingCore, PreparableCore, PricedDesign
+from optics.interpreter.priced import PricedDesign
+from optics.interpreter.protocols import AssigningCore, Core, ObservableCore, PlacingCore, PreparableCore
 
 
 @jax.tree_util.register_static

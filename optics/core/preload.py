@@ -16,9 +16,9 @@ from optics.core.by_site import AssignedCores, CoreOfStep, CoresBySite
 from optics.core.fit_full_scale import FixedRangeCore
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.loading import Weights
-from optics.interpreter import _jax, products
-from optics.interpreter._jax import JaxprEqn
-from optics.interpreter.emulate import Runner, assigned
+from optics.equations import _jax, products
+from optics.equations._jax import JaxprEqn
+from optics.interpreter.emulate import Runner
 from optics.interpreter.plan import Policy, Site, stationary
 from optics.interpreter.protocols import (
     AssigningCore,
@@ -29,6 +29,7 @@ from optics.interpreter.protocols import (
     PlacingCore,
     PreparableCore,
     ReviewingCore,
+    assigned,
     at_scan_step,
     at_site,
     index_scan,

@@ -13,7 +13,7 @@ from electronics.validation import caused_by
 from optics import checks
 from optics.constants import photon_energy, transmission
 from optics.core.tensor_core import TensorCore
-from optics.interpreter.protocols import DriveDiagnostics
+from optics.interpreter.priced import DriveDiagnostics
 
 DESIGN_INPUT_RMS = 0.25
 DESIGN_INPUT_MEAN = 0.2

@@ -10,8 +10,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from optics.interpreter import _jax, folding
-from optics.interpreter._jax import Jaxpr, JaxprEqn, Literal
+from optics.equations import _jax
+from optics.equations._jax import Jaxpr, JaxprEqn, Literal
+from optics.interpreter import folding
 from optics.interpreter.facts import (
     UNKNOWN,
     Facts,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jax.core import Tracer
 
-from optics.interpreter import _jax
-from optics.interpreter._jax import Jaxpr, JaxprEqn, Literal
+from optics.equations import _jax
+from optics.equations._jax import Jaxpr, JaxprEqn, Literal
 
 
 class Mark(enum.Enum):

@@ -8,24 +8,25 @@ import jax
 import jax.numpy as jnp
 
 from optics import checks
-from optics.interpreter import _jax, products
-from optics.interpreter._jax import JaxprEqn, Literal
-from optics.interpreter.plan import Plan, Policy, Site, stationary, without_core
+from optics.equations import _jax, products
+from optics.equations._jax import JaxprEqn, Literal
+from optics.equations.ragged import Block
+from optics.interpreter.plan import Plan, Policy, Site, stationary
 from optics.interpreter.protocols import (
-    AssigningCore,
     CallCheckingCore,
     Core,
     LoadableCore,
-    MergeableDiagnostics,
     ObservableCore,
     PartlyObservableCore,
     ReviewingCore,
+    assigned,
     at_expert,
     at_scan_step,
     at_site,
+    folded,
+    joined,
     prepared,
 )
-from optics.interpreter.ragged import Block
 from optics.interpreter.sites import plan_call
 
 SiteDiagnostics = dict[int, Any]
@@ -88,14 +89,6 @@ def emulate(
     return run
 
 
-def assigned(core: Core, plan: Plan) -> tuple[Core, Plan]:
-    """The core that has seen the sites, and the plan with those digital that it does not take."""
-    if not isinstance(core, AssigningCore):
-        return core, plan
-    found = core.assign(plan.all_sites())
-    return found, plan.each(lambda site: without_core(site) if site.optical and not found.takes(site) else site)
-
-
 class Runner:
     """Evaluates a plan. Every method returns (outputs, readings by site index)."""
 
@@ -144,10 +137,10 @@ class Runner:
                 y, seen = multiply(x[0], w[0].T, key=key)
                 return y[None], seen
             y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, jax.random.split(key, site.matrices))
-            return y, _folded(seen)
+            return y, folded(seen)
 
         site_key = jax.random.fold_in(key, site.index)
-        y, seen = products.evaluate(eqn, values, site.weights_first, site_key, products_of, _joined)
+        y, seen = products.evaluate(eqn, values, site.weights_first, site_key, products_of, joined)
         return [y], ({site.index: seen} if self.diagnostics else {})
 
     def multiplier(
@@ -259,7 +252,7 @@ class Runner:
         def body(state):
             step, carried, sums = state
             outs, seen = run_step(plans[1], 1, step, fixed, carried)
-            return step + 1, outs, {site: _joined(sums[site], seen[site]) for site in sums}
+            return step + 1, outs, {site: joined(sums[site], seen[site]) for site in sums}
 
         first = jnp.uint32(0)
         _, shapes = jax.eval_shape(lambda carried: run_step(plans[1], 1, first, fixed, carried), start)
@@ -281,18 +274,6 @@ class Runner:
             return run
 
         return jax.lax.switch(index, [branch(plan) for plan in plans], *args)
-
-
-def _joined(a: Any, b: Any) -> Any:
-    """Diagnostics of two steps as those of one: the sums of their leaves, unless they merge by other rules."""
-    return a.joined(b) if isinstance(a, MergeableDiagnostics) else jax.tree.map(jnp.add, a, b)
-
-
-def _folded(stacked: Any) -> Any:
-    """Readings of several products, along a leading axis, as one."""
-    if isinstance(stacked, MergeableDiagnostics):
-        return stacked.folded()
-    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0), stacked)
 
 
 def _loop_key(key: jax.Array, plans: Sequence[Plan]) -> jax.Array:

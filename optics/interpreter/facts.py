@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from optics.interpreter import _jax, folding
-from optics.interpreter._jax import JaxprEqn
+from optics.equations import _jax
+from optics.equations._jax import JaxprEqn
+from optics.interpreter import folding
 from optics.interpreter.folding import ELEMENTWISE, SAME, constant, moved, moved_back, share, together
 
 LOW = -9e3

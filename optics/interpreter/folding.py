@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from optics.interpreter import _jax
-from optics.interpreter._jax import JaxprEqn
+from optics.equations import _jax
+from optics.equations._jax import JaxprEqn
 
 LARGEST = 2**27
 """The most entries, repeated ones apart, of a value that is folded: 128 MiB of a mask."""

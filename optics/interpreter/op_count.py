@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from optics.interpreter import _jax
-from optics.interpreter._jax import Jaxpr, JaxprEqn
+from optics.equations import _jax
+from optics.equations._jax import Jaxpr, JaxprEqn
 from optics.interpreter.causal import Body, analysed
 
 UNNAMED = "element-wise"

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from optics.interpreter._jax import Jaxpr
+from optics.equations._jax import Jaxpr
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

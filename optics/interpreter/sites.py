@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import jax
 
-from optics.interpreter import _jax, notices, op_count, products, ragged
-from optics.interpreter._jax import ClosedJaxpr, JaxprEqn
+from optics.equations import _jax, products, ragged
+from optics.equations._jax import ClosedJaxpr, JaxprEqn
+from optics.interpreter import notices, op_count
 from optics.interpreter.causal import with_shares
 from optics.interpreter.dataflow import DATA, Body, Mark, Origin, bodies, environment, join, named
 from optics.interpreter.plan import SELECTED, Plan, Policy, Site, stationary, with_operand_on_mask

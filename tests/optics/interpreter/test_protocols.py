@@ -6,7 +6,7 @@ import pytest
 
 import optics
 from electronics import IntegerCore
-from optics.interpreter import protocols
+from optics.interpreter import priced, protocols
 
 CORE = optics.today()
 REALIZED = CORE.replace({"rows": 4, "columns": 4}).prepare()
@@ -25,13 +25,13 @@ SATISFIED = {
     protocols.PerStepCore: ("FixedRangeCore", "PreloadedCore"),
     protocols.CallCheckingCore: ("PreloadedCore",),
     protocols.ReviewingCore: ("TensorCore", "RealizedCore", "FixedRangeCore", "PreloadedCore"),
-    protocols.PricedCore: ("TensorCore", "IntegerCore"),
-    protocols.TimedCore: ("TensorCore",),
-    protocols.OperationPricer: ("TensorCore",),
-    protocols.MemoryPricer: ("TensorCore",),
-    protocols.IlluminatedCore: ("TensorCore",),
-    protocols.ReloadedCore: ("TensorCore",),
-    protocols.HostedCore: ("TensorCore",),
+    priced.PricedCore: ("TensorCore", "IntegerCore"),
+    priced.TimedCore: ("TensorCore",),
+    priced.OperationPricer: ("TensorCore",),
+    priced.MemoryPricer: ("TensorCore",),
+    priced.IlluminatedCore: ("TensorCore",),
+    priced.ReloadedCore: ("TensorCore",),
+    priced.HostedCore: ("TensorCore",),
 }
 
 

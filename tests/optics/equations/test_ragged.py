@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 
 import optics
-from optics.interpreter import ragged
+from optics.equations import ragged
 
 CASES, ROUTINGS = 20, 5
 KEY = jax.random.key(3)

@@ -11,7 +11,7 @@ import pytest
 from jax import lax
 
 import optics
-from optics.interpreter import convolution
+from optics.equations import convolution
 
 CASES = 200
 KEY = jax.random.key(3)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from optics.interpreter import _jax, convolution, ragged
-from optics.interpreter._jax import JaxprEqn
+from optics.equations import _jax, convolution, ragged
+from optics.equations._jax import JaxprEqn
 
 
 class Sizes(NamedTuple):

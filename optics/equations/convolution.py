@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from optics.interpreter import _jax
-from optics.interpreter._jax import ConvolutionNumbers, JaxprEqn
+from optics.equations import _jax
+from optics.equations._jax import ConvolutionNumbers, JaxprEqn
 
 # Elements of the patches, or of the outputs, of one block: 8 MB. Blocks of 32 MB and more are mapped into memory anew
 # for each (docs/performance.md).

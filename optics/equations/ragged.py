@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from optics.interpreter import _jax
-from optics.interpreter._jax import JaxprEqn
+from optics.equations import _jax
+from optics.equations._jax import JaxprEqn
 
 # Rows of a block. Shorter blocks would load an expert's weights more often, longer ones be filled with more zeros.
 LEAST, MOST = 8, 512

@@ -3,7 +3,7 @@
 Both differ between JAX releases, so only this file follows them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jax.extend.core import ClosedJaxpr as ClosedJaxpr
@@ -12,6 +12,19 @@ from jax.extend.core import JaxprEqn as JaxprEqn
 from jax.extend.core import Literal as Literal
 from jax.extend.core import jaxprs_in_params
 from jax.extend.core import primitives as p
+
+from optics.equations.records import (
+    Contraction as Contraction,
+)
+from optics.equations.records import (
+    ConvolutionNumbers as ConvolutionNumbers,
+)
+from optics.equations.records import (
+    Ragged as Ragged,
+)
+from optics.equations.records import (
+    Remat as Remat,
+)
 
 _KINDS = {
     p.dot_general_p: "product",
@@ -48,43 +61,6 @@ _SELECTORS = {
 }
 
 
-class Contraction(NamedTuple):
-    """Dimensions of the two operands of a product that are summed over, and those that are batched over."""
-
-    contract: tuple[Sequence[int], Sequence[int]]
-    batch: tuple[Sequence[int], Sequence[int]]
-
-
-class Ragged(NamedTuple):
-    """A product whose left operand is in groups along one dimension, and its right one along one or none."""
-
-    contraction: Contraction
-    ragged_dimension: int
-    group_dimensions: Sequence[int]
-
-
-class ConvolutionNumbers(NamedTuple):
-    """How a convolution's kernels meet its input, by spatial dimension, and where each dimension stands in its arrays.
-
-    Attributes:
-        strides, padding, input_dilation, kernel_dilation: as `jax.lax.conv_general_dilated` has them.
-        feature_groups, batch_groups: parts of the channels, or of the images, that meet kernels of their own.
-        input_layout: dimensions of the input's images, channels and sizes.
-        kernel_layout: of the kernel's outputs, channels and extents.
-        out_layout: of the output's images, channels and positions.
-    """
-
-    strides: Sequence[int]
-    padding: Sequence[tuple[int, int]]
-    input_dilation: Sequence[int]
-    kernel_dilation: Sequence[int]
-    feature_groups: int
-    batch_groups: int
-    input_layout: Sequence[int]
-    kernel_layout: Sequence[int]
-    out_layout: Sequence[int]
-
-
 class Scan(NamedTuple):
     """A scan of `length` steps over `body`, whose inputs are `consts` constants, `carry` carried values, and slices."""
 
@@ -109,13 +85,6 @@ class Cond(NamedTuple):
     """The branches of a cond, of which the first input selects one."""
 
     branches: Sequence[ClosedJaxpr]
-
-
-class Remat(NamedTuple):
-    """The options of `jax.checkpoint`."""
-
-    prevent_cse: bool
-    policy: Callable[..., bool] | None
 
 
 def kind(eqn: JaxprEqn) -> str:

@@ -1,0 +1,48 @@
+"""Parameters of equations as typed records; `optics.equations._jax` reads them."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+
+class Contraction(NamedTuple):
+    """Dimensions of the two operands of a product that are summed over, and those that are batched over."""
+
+    contract: tuple[Sequence[int], Sequence[int]]
+    batch: tuple[Sequence[int], Sequence[int]]
+
+
+class Ragged(NamedTuple):
+    """A product whose left operand is in groups along one dimension, and its right one along one or none."""
+
+    contraction: Contraction
+    ragged_dimension: int
+    group_dimensions: Sequence[int]
+
+
+class ConvolutionNumbers(NamedTuple):
+    """How a convolution's kernels meet its input, by spatial dimension, and where each dimension stands in its arrays.
+
+    Attributes:
+        strides, padding, input_dilation, kernel_dilation: as `jax.lax.conv_general_dilated` has them.
+        feature_groups, batch_groups: parts of the channels, or of the images, that meet kernels of their own.
+        input_layout: dimensions of the input's images, channels and sizes.
+        kernel_layout: of the kernel's outputs, channels and extents.
+        out_layout: of the output's images, channels and positions.
+    """
+
+    strides: Sequence[int]
+    padding: Sequence[tuple[int, int]]
+    input_dilation: Sequence[int]
+    kernel_dilation: Sequence[int]
+    feature_groups: int
+    batch_groups: int
+    input_layout: Sequence[int]
+    kernel_layout: Sequence[int]
+    out_layout: Sequence[int]
+
+
+class Remat(NamedTuple):
+    """The options of `jax.checkpoint`."""
+
+    prevent_cse: bool
+    policy: Callable[..., bool] | None
