@@ -36,6 +36,8 @@ SAID = {
     "docs/guide/emulate.md": ["000 weights 64x32  dot_general"],
     "docs/guide/price.md": ["'digital products'"],
 }
+# The page whose TOML is of cores by site.
+DESIGNS = DOCS / "guide" / "cores.md"
 # Points and groups of the sweeps that a page defines in TOML, and the file that its first block of Python is.
 SIZES = {"docs/guide/sweep.md": (6 * 8 * 2 * 2, 2), "docs/guide/own_function.md": (5 * 3, 1)}
 MODULES = {"docs/guide/own_function.md": "classifier.py"}
@@ -83,7 +85,7 @@ def test_only_readme_and_guide_hold_python():
             assert not blocks(page, "python"), page
 
 
-@pytest.mark.parametrize("page", [p for p in (README, *GUIDE) if blocks(p, "toml")], ids=name_of)
+@pytest.mark.parametrize("page", [p for p in (README, *GUIDE) if blocks(p, "toml") and p != DESIGNS], ids=name_of)
 def test_toml_blocks_define_sweeps(page, tmp_path):
     for number, block in enumerate(blocks(page, "toml")):
         path = tmp_path / f"sweep{number}.toml"
@@ -92,6 +94,13 @@ def test_toml_blocks_define_sweeps(page, tmp_path):
             (tmp_path / MODULES[name_of(page)]).write_text(blocks(page, "python")[0], encoding="utf-8")
         sweep = toml_file.load(path)
         assert (sweep.points, len(sweep.groups)) == SIZES[name_of(page)]
+
+
+def test_toml_blocks_of_designs_load(tmp_path):
+    (block,) = blocks(DESIGNS, "toml")
+    path = tmp_path / "design.toml"
+    path.write_text(block, encoding="utf-8")
+    assert len(optics.load_by_site(path).rules) == 2
 
 
 def test_sweeps_of_the_gallery_load():
