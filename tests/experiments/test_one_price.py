@@ -87,3 +87,33 @@ def test_kilowatts_of_the_readme_are_those_of_the_programs():
     assert float(around.total_watts) == pytest.approx(float(programs.watts_at()), rel=1e-5)
     # Billed for all scores, at the drive of Gaussian inputs, it would be far above this.
     assert float(programs.watts_at()) < 20e3
+
+
+@pytest.mark.parametrize("attention", ["digital", "light", "light-left"])
+@pytest.mark.parametrize("by_site", [False, True])
+def test_bills_of_designs_and_of_attention_on_light_agree(core, byte_model, monkeypatch, attention, by_site):
+    """By hand, `bill` and `headline`, for one core and for a core by site whose first layer and head are others."""
+    checkpoint = models.load_gguf(byte_model)
+    config = checkpoint.config
+    monkeypatch.setattr(billing, "shapes_named", {"tiny": config}.__getitem__)
+    if by_site:
+        rules = [optics.SiteRule("layers.*", optics.DIGITAL, (0,)), optics.SiteRule(("head", "embedding"), core)]
+        core = optics.CoresBySite(core.replace({"source.power": 2e-3}), rules)
+    workload = Workload(config=config, context=PROMPT, attention=attention)
+    policy = optics.stationary
+    if attention != "digital":
+        first = core.default if by_site else core
+        policy = optics.AttentionOnLight(first, "left" if attention == "light-left" else "cheaper")
+    sites = optics.trace(lambda params, given: models.forward(config, params, given), policy=policy)(
+        models.parameter_shapes(config), jax.ShapeDtypeStruct((1, PROMPT), jnp.int32)
+    )
+    by_hand = optics.price(core, sites, operations=workload.operations, memory_bits=workload.memory_bits)
+    expected = float(by_hand.total) / PROMPT
+    assert all(site.optical for site in sites) == (attention != "digital")
+    printed = billing.token_bills(core, ("tiny",), PROMPT, 1, attention=attention)[0]
+    assert printed["joules_per_token"] == pytest.approx(expected, rel=1e-5)
+    pricer = ModelPricer(checkpoint, PROMPT, "a text", attention)
+    drives = {site.name: DRIVE for site in sites if site.optical}
+    own = pricer.optical(core, Evaluation(drives=drives, mean_drive=DRIVE))
+    assert own["energy_per_token_j"] == pytest.approx(expected, rel=1e-5)
+    assert own["energy_per_mac_on_core_j"] <= own["energy_per_mac_j"]

@@ -106,6 +106,19 @@ def numbers(summary):
     return {row["name"]: (row["perplexity"], row["kl"], row["energy_per_mac_j"]) for row in summary["rows"]}
 
 
+def test_a_design_by_site_with_attention_on_light_is_one_more_row(options, tmp_path):
+    """Digital but for the head: it loses less than the preset that it is made of."""
+    design = tmp_path / "head_alone.toml"
+    design.write_text('core = "digital"\n[[site]]\nsites = ["head", "embedding"]\ncore = "today"\n')
+    summary = main(options(presets=("today",), light=(), cores=design, attention="light", windows=2))
+    rows = {row["name"]: row for row in summary["rows"]}
+    assert list(rows) == ["digital_fp32", "digital_w8a8", "today", "head_alone.toml"]
+    assert 0 < abs(rows["head_alone.toml"]["kl"]) < abs(rows["today"]["kl"])
+    assert "digital products" not in rows["today"]["components"]
+    assert list(rows["head_alone.toml"]["sites"]) != list(rows["today"]["sites"])
+    assert summary["attention"] == "light"
+
+
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(options, tmp_path, monkeypatch):
     whole = main(options(out=tmp_path / "whole"))
