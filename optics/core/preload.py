@@ -6,7 +6,7 @@ y = optics.emulate(forward)(loaded, key, params, x)
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -73,8 +73,7 @@ class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, Cal
         core = at_site(self.core, name)
         if name not in self.sites:
             return core
-        assert isinstance(core, RealizedCore)
-        return _LoadedSiteCore(core, self.sites[name], name)
+        return _LoadedSiteCore(cast(RealizedCore, core), self.sites[name], name)
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
@@ -233,8 +232,7 @@ def load(
         plan, inputs, _, fixed = plan_call(fun, weights, policy, args, kwargs)
         chosen, plan = assigned(core, plan)
         checks.has(chosen, "prepare")
-        realized = prepared(chosen)
-        assert isinstance(realized, RealizedCore | FixedRangeCore | AssignedCores)
+        realized = cast(RealizedCore | FixedRangeCore | AssignedCores, prepared(chosen))
         values = [jnp.zeros(v.shape, v.dtype) if isinstance(v, jax.ShapeDtypeStruct) else v for v in inputs]
         _, found = _Loader(diagnostics)(plan, realized, jax.random.key(0), values)
         sites = {site.name: found[site.index] for site in plan.all_sites() if site.index in found}
