@@ -8,6 +8,7 @@ bill = optics.price(design, optics.trace(forward)(params, x))
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, Self
 
 import jax
@@ -269,10 +270,10 @@ class CoreOfStep(ObservableCore, Core):
         return self._chosen(run)
 
     def _chosen(self, run: Callable[[Any], Any]) -> Any:
-        found = lambda: run(self.cores[0])  # noqa: E731
-        for number, core in enumerate(self.cores[1:], start=1):
-            found = self._unless(number, core, run, found)
-        return found()
+        def first_of(number: int) -> Any:
+            here = partial(run, self.cores[number])
+            if number + 1 == len(self.cores):
+                return here()
+            return skip_unless(self.which == number, here, partial(first_of, number + 1))
 
-    def _unless(self, number: int, core: Any, run: Callable[[Any], Any], otherwise: Callable[[], Any]) -> Any:
-        return lambda: skip_unless(self.which == number, lambda: run(core), otherwise)
+        return first_of(0)
