@@ -119,6 +119,15 @@ def test_a_design_by_site_with_attention_on_light_is_one_more_row(options, tmp_p
     assert summary["attention"] == "light"
 
 
+def test_scores_do_not_depend_on_how_often_a_core_is_loaded(options, tmp_path, monkeypatch):
+    def scores(windows_per_load):
+        monkeypatch.setattr(measure, "_WINDOWS_PER_LOAD", windows_per_load)
+        summary = main(options(presets=("today",), light=(), out=tmp_path / str(windows_per_load)))
+        return [(row["name"], row["nll"], row["kl"]) for row in summary["rows"]]
+
+    assert scores(2) == scores(8)
+
+
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(options, tmp_path, monkeypatch):
     whole = main(options(out=tmp_path / "whole"))

@@ -305,6 +305,25 @@ def test_what_is_too_small_counts_as_empty_and_a_nan_stays_in_its_row():
         np.testing.assert_allclose(y[jnp.array([0, 2])], [3, 4], atol=1.0)
 
 
+@pytest.mark.parametrize("name", ["input_crosstalk_later", "output_crosstalk_earlier"])
+def test_a_correction_of_zero_has_a_gradient(name):
+    """No noise and no rounding, so that a single finite difference will do."""
+    name = f"correction.{name}"
+    core = optics.today(rows=8, columns=8).replace(
+        {"effects": optics.Effects.uniform(0.0), "effects.correction": 1.0, name: 0.0}
+    )
+    draw = np.random.default_rng(0)
+    x, w = (jnp.asarray(draw.normal(size=shape), jnp.float32) for shape in ((4, 8), (8, 8)))
+
+    def loss(core):
+        return jnp.sum(core.matmul(x, w, key=jax.random.key(0)) ** 2)
+
+    gradient = float(jax.grad(loss)(core).numbers()[name])
+    above, below = (float(loss(core.replace({name: shift}))) for shift in (0.01, -0.01))
+    assert gradient == pytest.approx((above - below) / 0.02, rel=0.02)
+    assert abs(gradient) > 1
+
+
 def test_what_the_gradient_of_a_product_keeps_is_bounded():
     """Inputs and drives; products and outputs, these twice; weights, plane and the error of its light."""
     vectors, rows, columns = 192, 256, 128
