@@ -24,9 +24,7 @@ def attention_policy(core: optics.TensorCore | optics.CoresBySite, attention: At
     if attention == "digital":
         return optics.stationary
     operand: Operand = "left" if attention == "light-left" else "right" if attention == "light-right" else "cheaper"
-    if isinstance(core, optics.CoresBySite):
-        core = next(each for each in core.cores if isinstance(each, optics.TensorCore))
-    return optics.AttentionOnLight(core, operand)
+    return optics.AttentionOnLight(core.machine if isinstance(core, optics.CoresBySite) else core, operand)
 
 
 def check_attention(attention: str) -> None:

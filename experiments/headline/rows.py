@@ -47,9 +47,8 @@ class ModelPricer:
         """
         bill = self.workload.price(core, result.drives)
         large = self.large.price(billing.with_mean_drive(core, billing.observed_drive(result)))
-        first, on_core = core, self._bill_on_core(core, result)
-        if isinstance(first, optics.CoresBySite):
-            first = first.assign(self.workload.sites).machine
+        first = core.machine if isinstance(core, optics.CoresBySite) else core
+        on_core = self._bill_on_core(core, result)
         per_mac = {name: float(energy / bill.macs) for name, energy in bill.components.items()}
         total = sum(per_mac.values())
         return {

@@ -98,9 +98,9 @@ class CoresBySite(AssigningCore, Core):
         default: TensorCore | Digital,
         rules: Mapping[str | tuple[str, ...] | Callable[[Site], bool], TensorCore | Digital] | Sequence[SiteRule],
     ):
-        pairs = rules.items() if isinstance(rules, Mapping) else ((rule.sites, rule) for rule in rules)
-        self.default = default
-        self.rules = tuple(rule if isinstance(rule, SiteRule) else SiteRule(sites, rule) for sites, rule in pairs)
+        if isinstance(rules, Mapping):
+            rules = [SiteRule(sites, core) for sites, core in rules.items()]
+        self.default, self.rules = default, tuple(rules)
         for core in self.cores:
             if not isinstance(core, TensorCore | Digital):
                 raise ValueError(f"a site runs on a TensorCore or on optics.DIGITAL, got {core!r}")
@@ -111,6 +111,11 @@ class CoresBySite(AssigningCore, Core):
     def cores(self) -> tuple[TensorCore | Digital, ...]:
         """The default, and that of each rule."""
         return (self.default, *(rule.core for rule in self.rules))
+
+    @property
+    def machine(self) -> TensorCore:
+        """The first core, whose host and digital arithmetic serve all sites."""
+        return next(core for core in self.cores if isinstance(core, TensorCore))
 
     def tree_flatten(self):
         return self.cores, tuple((rule.sites, rule.steps) for rule in self.rules)
@@ -202,10 +207,7 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
         prepared = tuple(core if isinstance(core, Digital) else core.prepare() for core in self.cores)
         return dataclasses.replace(self, cores=prepared)
 
-    @property
-    def machine(self) -> TensorCore:
-        """The first core, whose host and digital arithmetic serve all sites."""
-        return next(core for core in self.cores if isinstance(core, TensorCore))
+    machine = CoresBySite.machine
 
     def takes(self, site: Site) -> bool:
         """Whether the site runs on a core in any step."""
@@ -265,7 +267,7 @@ class CoreOfStep(ObservableCore, Core):
         def run(core):
             if not isinstance(core, Digital):
                 return core.observe(x, w, key=key)
-            return product(x, w), jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+            return product(x, w), jax.tree.map(jnp.zeros_like, shapes)
 
         return self._chosen(run)
 

@@ -234,17 +234,18 @@ def _driven(core: PricedCore, drive: Number | None) -> PricedCore:
     """The core that a site is billed on; inputs that are all zero have no light, and a core's mean drive is above 0."""
     if drive is None or not isinstance(core, IlluminatedCore):
         return core
-    floor = max(drive, SMALLEST_DRIVE) if isinstance(drive, float) else jnp.maximum(drive, SMALLEST_DRIVE)
-    return core.replace({"source.mean_drive": floor})
+    return core.replace({"source.mean_drive": _at_least(drive, SMALLEST_DRIVE)})
 
 
 def _routed(core: PricedCore, site: Site) -> PricedCore:
     """The core that a site with experts is billed on: each load serves the vectors of one of them, and at least one."""
     if site.experts == 1 or not site.stationary or not isinstance(core, RoutedCore):
         return core
-    share = core.vectors_per_load / site.experts
-    at_least = max if isinstance(share, float) else jnp.maximum
-    return core.replace({"vectors_per_load": at_least(share, LEAST_VECTORS_PER_LOAD)})
+    return core.replace({"vectors_per_load": _at_least(core.vectors_per_load / site.experts, LEAST_VECTORS_PER_LOAD)})
+
+
+def _at_least(value: Number, least: float) -> Number:
+    return max(value, least) if isinstance(value, float) else jnp.maximum(value, least)
 
 
 def _matrices_written(site: Site) -> int:

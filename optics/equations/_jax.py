@@ -13,18 +13,7 @@ from jax.extend.core import Literal as Literal
 from jax.extend.core import jaxprs_in_params
 from jax.extend.core import primitives as p
 
-from optics.equations.records import (
-    Contraction as Contraction,
-)
-from optics.equations.records import (
-    ConvolutionNumbers as ConvolutionNumbers,
-)
-from optics.equations.records import (
-    Ragged as Ragged,
-)
-from optics.equations.records import (
-    Remat as Remat,
-)
+from optics.equations.records import Contraction, ConvolutionNumbers, Ragged, Remat
 
 _KINDS = {
     p.dot_general_p: "product",

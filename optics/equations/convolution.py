@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from optics.equations import _jax
-from optics.equations._jax import ConvolutionNumbers, JaxprEqn
+from optics.equations._jax import JaxprEqn
+from optics.equations.records import ConvolutionNumbers
 
 # Elements of the patches, or of the outputs, of one block: 8 MB. Blocks of 32 MB and more are mapped into memory anew
 # for each (docs/performance.md).
@@ -106,26 +107,27 @@ def convolve(
     layout = geometry.numbers.out_layout
     images, lines = geometry.block()
     first = geometry.positions[0] if geometry.positions else 1
-    # A gradient makes the patches of a block again: kept, those of all blocks would stand in memory together.
-    products = jax.checkpoint(lambda x, start, line, key: _block(geometry, x, start, line, key, multiply))
-
+    into_layout = _inverse(layout)
     if (images, lines) == (geometry.images, first):
         y, seen = _block(geometry, x, 0, 0, key, multiply)
-        return jnp.transpose(y, _inverse(layout)), seen
+        return jnp.transpose(y, into_layout), seen
+
+    # A gradient makes the patches of a block again: kept, those of all blocks would stand in memory together.
+    products = jax.checkpoint(lambda x, start, line, key: _block(geometry, x, start, line, key, multiply))
+    by_image = first // lines
 
     def step(state, number):
         joined, so_far = state
-        start, line = number // (first // lines) * images, number % (first // lines) * lines
+        start, line = number // by_image * images, number % by_image * lines
         y, seen = products(x, start, line, jax.random.fold_in(key, number))
-        place = jnp.transpose(y, _inverse(layout)), [(start, 0, line, *further)[axis] for axis in _inverse(layout)]
-        joined = jax.lax.dynamic_update_slice(joined, *place)
+        place = [start if axis == 0 else line if axis == 2 else 0 for axis in into_layout]
+        joined = jax.lax.dynamic_update_slice(joined, jnp.transpose(y, into_layout), place)
         return (joined, join(so_far, seen)), None
 
-    further = [0] * (len(layout) - 3)
-    count = geometry.images // images * (first // lines)
+    count = geometry.images // images * by_image
     shape, seen = jax.eval_shape(products, x, 0, 0, key)
     whole = jnp.zeros(_jax.shape(eqn.outvars[0]), shape.dtype)
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), seen)
+    nothing = jax.tree.map(jnp.zeros_like, seen)
     return jax.lax.scan(step, (whole, nothing), jnp.arange(count))[0]
 
 

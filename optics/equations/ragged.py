@@ -173,7 +173,7 @@ def multiply(
 
     numbered = x, jnp.arange(x.shape[0]), blocks
     _, seen = jax.eval_shape(block_product, *jax.tree.map(lambda leaf: leaf[0], numbered))
-    nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), seen)
+    nothing = jax.tree.map(jnp.zeros_like, seen)
     seen, y = jax.lax.scan(step, nothing, numbered)
     y = y.reshape(shape.sections, -1, shape.inner, shape.columns)
     y = jax.vmap(lambda y, output: jnp.take(y, output, axis=0, mode="clip"))(y, places.output)

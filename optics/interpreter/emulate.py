@@ -283,7 +283,7 @@ def _loop_key(key: jax.Array, plans: Sequence[Plan]) -> jax.Array:
 
 
 def _zeros(shapes: Any) -> Any:
-    return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    return jax.tree.map(jnp.zeros_like, shapes)
 
 
 def _add_tangents(a: jax.Array, b: jax.Array) -> jax.Array:

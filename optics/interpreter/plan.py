@@ -20,10 +20,10 @@ class Site:
     of captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
     an element of the input, as in the patches of a convolution. experts: number of groups of a ragged product, each of
     which has its own matrices; data decide which group a vector is in. scan_lengths: steps of the scans that the site
-    stands in, the outermost first. share: the share of the MACs of a product of two
-    activations that is left by a mask on the scores of an attention; hidden_by: "mask" where the function itself says
-    so, "causal=True" where the caller of `trace` did, "" where nobody does; masked: the matrix that the mask is on, the
-    "outputs" or the operand on the "left" or the "right".
+    stands in, the outermost first. share: the share of the MACs of a product of two activations that is left by a mask
+    on the scores of an attention; hidden_by: "mask" where the function itself says so, "causal=True" where the caller
+    of `trace` did, "" where nobody does; masked: the matrix that the mask is on, the "outputs" or the operand on the
+    "left" or the "right".
 
     Sites of ragged, sparse and triangular products, of products of weights that data select, and of primitives that
     are not known and take weights (these have no MACs) are numbered after all others.
