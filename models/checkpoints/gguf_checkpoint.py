@@ -14,11 +14,11 @@ import numpy as np
 from gguf import GGUFReader, ReaderTensor
 from tqdm import tqdm
 
-from models import llama
-from models.gguf_config import ROPE_DIVISORS, read_config
-from models.gguf_file import metadata, open_gguf
-from models.llama_config import LlamaConfig
-from models.tokenizer import Tokenizer, Vocabulary
+from models.checkpoints.gguf_config import ROPE_DIVISORS, read_config
+from models.checkpoints.gguf_file import metadata, open_gguf
+from models.tokenizers.tokenizer import Tokenizer, Vocabulary
+from models.transformer import decoder as llama
+from models.transformer.config import LlamaConfig
 
 _LAYER_TENSORS = {
     "attention_norm": "attn_norm",
@@ -39,7 +39,7 @@ class Checkpoint:
 
     Attributes:
         config: the shape of the model.
-        params: the parameter tree of `models.llama`, float32.
+        params: the parameter tree of `models.transformer.decoder`, float32.
         vocabulary: the tokenizer's vocabulary in the file, or None where there is none.
         source: the file that was read.
         sha256: hexadecimal digest of that file.

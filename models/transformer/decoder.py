@@ -26,8 +26,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.typing import DTypeLike
 
-from models.llama_config import LlamaConfig
-from models.rope import rotate, rotation_tables
+from models.transformer.config import LlamaConfig
+from models.transformer.rope import rotate, rotation_tables
 
 Params = dict[str, Any]
 Cache = dict[str, jax.Array]

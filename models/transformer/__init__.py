@@ -1,0 +1,1 @@
+"""The decoder of language models in plain JAX: its shape, its parameters, its forward pass."""
