@@ -1,19 +1,21 @@
 """Ordinary transformers in plain JAX, with their checkpoints, tokenizers and texts.
 
-    model = models.load_gguf(models.fetch_model())
+    model = models.load(models.fetch_model())             # or a Hugging Face folder
     tokens = model.tokenizer.encode("The capital of France is")[None]
     logits = model.forward(model.params, tokens)
 
 A model is a function of its parameters and tokens. Nothing in it refers to the hardware that may emulate it.
 """
 
+import warnings
 from importlib.util import find_spec
+from typing import Any
 
-for _module in ("gguf", "tokenizers", "tqdm"):
+for _module in ("gguf", "safetensors", "tokenizers", "tqdm"):
     if find_spec(_module) is None:
         raise ModuleNotFoundError(f"models needs {_module}: pip install 'optical-tensor-core[models]'", name=_module)
 
-from models.checkpoints.gguf_checkpoint import Checkpoint, load_gguf
+from models.checkpoints.checkpoint import Checkpoint, check_model, load, load_gguf, read_config
 from models.checkpoints.gguf_file import check_gguf
 from models.data.fetch import FetchError, cache_folder, fetch_model, fetch_text, text_names
 from models.data.text import check_text, load_text, windows
@@ -28,26 +30,38 @@ from models.families.configs import (
     SMOLLM2_135M,
     SMOLLM2_360M,
 )
+from models.families.family import Family, FileFormat, Stored
+from models.families.registry import FAMILIES, config_from_json
 from models.tokenizers.tokenizer import Tokenizer
-from models.transformer.config import LlamaConfig, RopeScaling, config_from_json
-from models.transformer.decoder import decode_step, empty_cache, forward, initialise, parameter_count, parameter_shapes
+from models.transformer.config import DecoderConfig, Mixture
+from models.transformer.decoder import decode_step, empty_cache, forward
+from models.transformer.parameters import initialise, parameter_count, parameter_shapes
+from models.transformer.rope_scaling import LinearScaling, RopeScaling, YarnScaling
 
 __all__ = [
     "CONFIGS",
+    "Checkpoint",
+    "DecoderConfig",
+    "FAMILIES",
+    "Family",
+    "FetchError",
+    "FileFormat",
     "LLAMA_2_70B",
     "LLAMA_3_1_405B",
     "LLAMA_3_1_70B",
     "LLAMA_3_1_8B",
+    "LinearScaling",
+    "Mixture",
+    "RopeScaling",
     "SMOLLM2_135M",
     "SMOLLM2_1_7B",
     "SMOLLM2_360M",
-    "Checkpoint",
-    "FetchError",
-    "LlamaConfig",
-    "RopeScaling",
+    "Stored",
     "Tokenizer",
+    "YarnScaling",
     "cache_folder",
     "check_gguf",
+    "check_model",
     "check_text",
     "config_from_json",
     "decode_step",
@@ -57,11 +71,24 @@ __all__ = [
     "forward",
     "greedy",
     "initialise",
+    "load",
     "load_gguf",
     "load_text",
     "next_token_losses",
     "parameter_count",
     "parameter_shapes",
+    "read_config",
     "text_names",
     "windows",
 ]
+
+# Old names of 0.1, kept for one version.
+_RENAMED = {"LlamaConfig": "DecoderConfig"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _RENAMED:
+        raise AttributeError(f"module 'models' has no attribute {name!r}")
+    new = _RENAMED[name]
+    warnings.warn(f"models.{name} is now models.{new}", DeprecationWarning, stacklevel=2)
+    return globals()[new]

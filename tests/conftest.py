@@ -60,9 +60,9 @@ def optimised() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def config() -> models.LlamaConfig:
+def config() -> models.DecoderConfig:
     """Grouped queries, heads wider than the residual stream, Llama 3.1 scaling, untied head."""
-    return models.LlamaConfig(
+    return models.DecoderConfig(
         hidden=12,
         intermediate=20,
         layers=3,
@@ -81,10 +81,10 @@ def config() -> models.LlamaConfig:
 
 
 @pytest.fixture(scope="session")
-def random_params() -> Callable[[models.LlamaConfig], dict[str, Any]]:
+def random_params() -> Callable[[models.DecoderConfig], dict[str, Any]]:
     """Parameters with norms that are not all one, so that a forgotten norm weight shows."""
 
-    def make(config: models.LlamaConfig) -> dict[str, Any]:
+    def make(config: models.DecoderConfig) -> dict[str, Any]:
         # Drawn by NumPy: `models.initialise` takes seconds to compile.
         noise = np.random.default_rng(1)
 
@@ -112,7 +112,7 @@ def tokens(config) -> np.ndarray:
 GgufTensors = dict[str, np.ndarray]
 
 
-def gguf_tensors(config: models.LlamaConfig, params: dict[str, Any]) -> GgufTensors:
+def gguf_tensors(config: models.DecoderConfig, params: dict[str, Any]) -> GgufTensors:
     """The parameters as llama.cpp's converter stores them: [out, in], rotary rows interleaved."""
 
     def interleave(w: np.ndarray, heads: int) -> np.ndarray:
@@ -156,7 +156,7 @@ def write_gguf(tmp_path, config) -> Callable[..., Path]:
     def write(
         tensors: GgufTensors,
         *,
-        config: models.LlamaConfig = config,
+        config: models.DecoderConfig = config,
         architecture: str = "llama",
         quantised: dict[str, gguf.GGMLQuantizationType] | None = None,
         edit: Callable[[gguf.GGUFWriter], None] = lambda writer: None,

@@ -52,7 +52,7 @@ class Workload:
         ValueError: if a field is out of range.
     """
 
-    config: models.LlamaConfig
+    config: models.DecoderConfig
     phase: Literal["prefill", "decode"] = "prefill"
     context: int = 8192
     batch: int = 1
@@ -151,7 +151,7 @@ class Workload:
         return models.decode_step(self.config, params, *inputs)
 
 
-def shapes_named(name: str) -> models.LlamaConfig:
+def shapes_named(name: str) -> models.DecoderConfig:
     """Return the shapes of a model. Raises ValueError for an unknown name, with the nearest."""
     if name not in models.CONFIGS:
         raise ValueError(f"no model {name!r}{nearest(name, list(models.CONFIGS))}")

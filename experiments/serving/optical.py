@@ -60,7 +60,7 @@ class OpticalSystem:
     name: str
     core: optics.TensorCore
     fields: Mapping[str, Constant] = dataclasses.field(default_factory=lambda: CONSTANTS)
-    given_costs: Mapping[models.LlamaConfig, tuple[UnitCosts, UnitCosts]] = dataclasses.field(default_factory=dict)
+    given_costs: Mapping[models.DecoderConfig, tuple[UnitCosts, UnitCosts]] = dataclasses.field(default_factory=dict)
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class OpticalSystem:
         receivers = core.columns * code.planes * float(core.tia.power)
         return (lasers + receivers) / float(core.overhead.conversion_efficiency)
 
-    def bill_basis(self, config: models.LlamaConfig) -> str:
+    def bill_basis(self, config: models.DecoderConfig) -> str:
         """Return the basis of the bills, but for the residency of weights, which follows from the workload served."""
         bill = Workload(config=config, context=_PROMPTS[0]).price(self.core)
         return "; ".join(text for text in bill.basis if RESIDENCY not in text)
@@ -95,7 +95,7 @@ class OpticalSystem:
         delivered = engine + overhead.host(engine)
         return float(delivered + overhead.conversion(delivered))
 
-    def with_engine(self, config: models.LlamaConfig, mac_joules: float, load_seconds: float) -> "OpticalSystem":
+    def with_engine(self, config: models.DecoderConfig, mac_joules: float, load_seconds: float) -> "OpticalSystem":
         """Return the same server with another engine.
 
         The energy of a load changes by the bias of the cores that wait for it; attention is unchanged.
@@ -122,7 +122,7 @@ class OpticalSystem:
             )
         return dataclasses.replace(self, given_costs={config: (changed[0], changed[1])})
 
-    def unit_costs(self, config: models.LlamaConfig) -> tuple[UnitCosts, UnitCosts]:
+    def unit_costs(self, config: models.DecoderConfig) -> tuple[UnitCosts, UnitCosts]:
         """Return the unit costs of the layers and of the head: those given, else those of the core's own bills."""
         if config in self.given_costs:
             return self.given_costs[config]
@@ -134,11 +134,11 @@ class OpticalSystem:
         return self._solved_costs[config]
 
     @cached_property
-    def _solved_costs(self) -> dict[models.LlamaConfig, tuple[UnitCosts, UnitCosts]]:
+    def _solved_costs(self) -> dict[models.DecoderConfig, tuple[UnitCosts, UnitCosts]]:
         return {}
 
 
-def _solve_unit_costs(core: optics.TensorCore, config: models.LlamaConfig, head: bool) -> UnitCosts:
+def _solve_unit_costs(core: optics.TensorCore, config: models.DecoderConfig, head: bool) -> UnitCosts:
     """Solve for the unit costs: bills are linear in tokens, pairs and loads, so three bills determine them."""
     (short, long), (often, seldom) = _PROMPTS, _RESIDENCIES
     a, b, c = (_bill(core, config, *at, head) for at in ((short, often), (short, seldom), (long, often)))
@@ -153,7 +153,7 @@ def _solve_unit_costs(core: optics.TensorCore, config: models.LlamaConfig, head:
 
 
 def _bill(
-    core: optics.TensorCore, config: models.LlamaConfig, tokens: int, residency: float, head: bool
+    core: optics.TensorCore, config: models.DecoderConfig, tokens: int, residency: float, head: bool
 ) -> tuple[float, float]:
     """(energy [J], core seconds) of a prompt of `tokens` where a load of the masks serves `residency` vectors.
 

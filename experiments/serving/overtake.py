@@ -80,7 +80,7 @@ def joules_per_token(machine: Machine, model: Model, request: Request) -> float:
 
 
 def overtaking(
-    config: models.LlamaConfig,
+    config: models.DecoderConfig,
     server: OpticalSystem,
     optical: Sequence[OpticalSystem],
     systems: Sequence[DigitalSystem],
@@ -107,13 +107,13 @@ def overtaking(
     return Overtaking(np.array(joules), digital, {system.name: _engine(system, config) for system in optical})
 
 
-def _digital(system: DigitalSystem, config: models.LlamaConfig, request: Request) -> float:
+def _digital(system: DigitalSystem, config: models.DecoderConfig, request: Request) -> float:
     """Energy per prompt token of the fewest chips that hold the model and a prompt."""
     model = Model(config, precision_named(precision_of(system)))
     return joules_per_token(machine(system.name, chips_needed(system.name, model, request)), model, request)
 
 
-def _engine(system: OpticalSystem, config: models.LlamaConfig) -> tuple[float, float]:
+def _engine(system: OpticalSystem, config: models.DecoderConfig) -> tuple[float, float]:
     """(fJ/MAC at the plug, load time [s]) of a system's engine."""
     layers, _ = system.unit_costs(config)
     cells = system.core.rows * system.core.columns / system.core.encoding.passes

@@ -113,7 +113,7 @@ def precision_of(system: AnyServer) -> str:
 
 def rows(
     workload: ServingWorkload,
-    config: models.LlamaConfig,
+    config: models.DecoderConfig,
     systems: Sequence[AnyServer],
     batches: Sequence[int] = BATCHES,
 ) -> list[ServingRow]:
@@ -137,7 +137,7 @@ def best(rows: Sequence[ServingRow]) -> Iterator[ServingRow]:
 
 
 def serve_on_one(
-    workload: ServingWorkload, config: models.LlamaConfig, system: AnyServer, batch: int, chips: int
+    workload: ServingWorkload, config: models.DecoderConfig, system: AnyServer, batch: int, chips: int
 ) -> ServingRow:
     """Return the row of one machine of `chips` chips. Raises ValueError if model and batch do not fit."""
     model = Model(config, precision_named(precision_of(system)))
@@ -150,7 +150,7 @@ def serve_on_one(
 
 def serve_on_pair(
     workload: ServingWorkload,
-    config: models.LlamaConfig,
+    config: models.DecoderConfig,
     systems: tuple[AnyServer, AnyServer],
     batch: int,
     chips: tuple[int, int],
@@ -180,7 +180,7 @@ def serve_on_pair(
 
 
 def _attempts(
-    workload: ServingWorkload, config: models.LlamaConfig, systems: Sequence[AnyServer], batch: int
+    workload: ServingWorkload, config: models.DecoderConfig, systems: Sequence[AnyServer], batch: int
 ) -> Iterator[Callable[[], ServingRow]]:
     for decode in systems:
         yield partial(_one, workload, config, decode, batch)
@@ -215,14 +215,14 @@ def _chips(system: AnyServer, model: Model, request: Request, batch: int) -> int
     return chips
 
 
-def _one(workload: ServingWorkload, config: models.LlamaConfig, system: AnyServer, batch: int) -> ServingRow:
+def _one(workload: ServingWorkload, config: models.DecoderConfig, system: AnyServer, batch: int) -> ServingRow:
     model = Model(config, precision_named(precision_of(system)))
     workload.request.check(model)
     return serve_on_one(workload, config, system, batch, _chips(system, model, workload.request, batch))
 
 
 def _pair(
-    workload: ServingWorkload, config: models.LlamaConfig, prefill: AnyServer, decode: AnyServer, batch: int
+    workload: ServingWorkload, config: models.DecoderConfig, prefill: AnyServer, decode: AnyServer, batch: int
 ) -> ServingRow:
     prefill_model = Model(config, precision_named(precision_of(prefill)))
     model = Model(config, precision_named(precision_of(decode)))
@@ -237,7 +237,7 @@ def _splits(prefill: DigitalSystem, decode: DigitalSystem) -> bool:
 
 
 def _split(
-    workload: ServingWorkload, config: models.LlamaConfig, prefill: DigitalSystem, decode: DigitalSystem, batch: int
+    workload: ServingWorkload, config: models.DecoderConfig, prefill: DigitalSystem, decode: DigitalSystem, batch: int
 ) -> ServingRow:
     """Return the row of `batch` sequences in all, in two batches that take turns where there are two sequences.
 

@@ -42,7 +42,7 @@ class Shift:
 
 def shifts(
     by_workload: Mapping[ServingWorkload, Sequence[ServingRow]],
-    config: models.LlamaConfig,
+    config: models.DecoderConfig,
     systems: Sequence[AnyServer],
 ) -> list[Shift]:
     """Return the best single machine and the best pair of each workload, sized for each and run on each."""
@@ -92,7 +92,7 @@ def _shift(
     sized: ServingRow,
     workload: ServingWorkload,
     own: ServingRow,
-    config: models.LlamaConfig,
+    config: models.DecoderConfig,
     by_system: Mapping[str, AnyServer],
     batches: Sequence[int],
 ) -> Shift:
@@ -111,7 +111,7 @@ def _rate(
     sized: ServingRow,
     systems: tuple[AnyServer, AnyServer],
     workload: ServingWorkload,
-    config: models.LlamaConfig,
+    config: models.DecoderConfig,
     batch: int,
 ) -> float | None:
     """Tokens/s per kW of the sized group on a workload; None if it does not fit or misses a limit."""

@@ -46,7 +46,7 @@ def check_gguf(path: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         inside = sorted(each.name for each in path.glob("*.gguf"))
         named = f"; it holds {', '.join(inside[:3])}" if inside else ""
-        raise ValueError(f"{path} is a folder; a GGUF file of a Llama-architecture model is expected{named}")
+        raise ValueError(f"{path} is a folder; a GGUF file is expected{named}")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     with path.open("rb") as file:

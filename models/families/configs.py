@@ -9,11 +9,12 @@ totals that follow from each shape agree with the makers' statements. None of th
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from models.transformer.config import LlamaConfig, RopeScaling
+from models.transformer.config import DecoderConfig
+from models.transformer.rope_scaling import RopeScaling
 
 _LLAMA_3_1_ROPE = RopeScaling(factor=8.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_context=8192)
 
-SMOLLM2_135M = LlamaConfig(
+SMOLLM2_135M = DecoderConfig(
     hidden=576,
     intermediate=1536,
     layers=30,
@@ -26,7 +27,7 @@ SMOLLM2_135M = LlamaConfig(
     rope_theta=100_000.0,
 )
 
-SMOLLM2_360M = LlamaConfig(
+SMOLLM2_360M = DecoderConfig(
     hidden=960,
     intermediate=2560,
     layers=32,
@@ -39,7 +40,7 @@ SMOLLM2_360M = LlamaConfig(
     rope_theta=100_000.0,
 )
 
-SMOLLM2_1_7B = LlamaConfig(
+SMOLLM2_1_7B = DecoderConfig(
     hidden=2048,
     intermediate=8192,
     layers=24,
@@ -52,7 +53,7 @@ SMOLLM2_1_7B = LlamaConfig(
     rope_theta=130_000.0,
 )
 
-LLAMA_2_70B = LlamaConfig(
+LLAMA_2_70B = DecoderConfig(
     hidden=8192,
     intermediate=28672,
     layers=80,
@@ -65,7 +66,7 @@ LLAMA_2_70B = LlamaConfig(
     rope_theta=10_000.0,
 )
 
-LLAMA_3_1_8B = LlamaConfig(
+LLAMA_3_1_8B = DecoderConfig(
     hidden=4096,
     intermediate=14336,
     layers=32,
@@ -79,7 +80,7 @@ LLAMA_3_1_8B = LlamaConfig(
     rope_scaling=_LLAMA_3_1_ROPE,
 )
 
-LLAMA_3_1_70B = LlamaConfig(
+LLAMA_3_1_70B = DecoderConfig(
     hidden=8192,
     intermediate=28672,
     layers=80,
@@ -93,7 +94,7 @@ LLAMA_3_1_70B = LlamaConfig(
     rope_scaling=_LLAMA_3_1_ROPE,
 )
 
-LLAMA_3_1_405B = LlamaConfig(
+LLAMA_3_1_405B = DecoderConfig(
     hidden=16384,
     intermediate=53248,
     layers=126,
@@ -107,7 +108,7 @@ LLAMA_3_1_405B = LlamaConfig(
     rope_scaling=_LLAMA_3_1_ROPE,
 )
 
-CONFIGS: Mapping[str, LlamaConfig] = MappingProxyType(
+CONFIGS: Mapping[str, DecoderConfig] = MappingProxyType(
     {
         "smollm2-135m": SMOLLM2_135M,
         "smollm2-360m": SMOLLM2_360M,

@@ -1,51 +1,53 @@
-"""Byte-level byte-pair encoding from the vocabulary of a checkpoint."""
+"""Conversion of text to token ids and back, by the tokenizer of a checkpoint."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 import tokenizers
-from gguf import TokenType
-from tokenizers import decoders, pre_tokenizers
-from tokenizers.models import BPE
 
-
-class Vocabulary(NamedTuple):
-    """The tokenizer of a GGUF file.
-
-    Attributes:
-        model: the algorithm; "gpt2" is byte-level byte-pair encoding.
-        splitting: the name of the rule that cuts text before merging, `tokenizer.ggml.pre`.
-        tokens: the text of every token, in the order of its id.
-        token_types: a `gguf.TokenType` value per token, or empty.
-        merges: the pairs to join, the first joined first, each as "left right".
-    """
-
-    model: str
-    splitting: str
-    tokens: Sequence[str]
-    token_types: Sequence[int]
-    merges: Sequence[str]
+from models.tokenizers.engines import engine_of
+from models.tokenizers.vocabulary import Vocabulary
 
 
 class Tokenizer:
     """Conversion of text to token ids and back.
 
-    Text is cut into single digits and GPT-2's words before merging, as SmolLM2's tokenizer does.
     No token is added at either end. Control tokens in the text, such as `<|im_start|>`, are encoded
     as themselves.
 
+    Args:
+        vocabulary: of a GGUF file.
+
     Raises:
-        ValueError: if the vocabulary is not byte-level BPE split in SmolLM's way.
+        ValueError: if the vocabulary is of a kind that is not supported.
     """
 
     def __init__(self, vocabulary: Vocabulary):
-        if (vocabulary.model, vocabulary.splitting) != ("gpt2", "smollm"):
-            raise ValueError(
-                f"the tokenizer is {vocabulary.model!r} split by {vocabulary.splitting!r}; only "
-                "'gpt2' (byte-level BPE) split by 'smollm' is supported"
-            )
-        self._engine = _byte_level_bpe(vocabulary)
+        self._engine = engine_of(vocabulary)
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Tokenizer":
+        """Return the tokenizer in a tokenizer.json.
+
+        Raises:
+            ValueError: if the tokenizers library cannot read it.
+        """
+        tokenizer = cls.__new__(cls)
+        try:
+            tokenizer._engine = tokenizers.Tokenizer.from_file(str(path))
+        # The library raises bare exceptions.
+        except Exception as error:
+            raise ValueError(f"{path} is no tokenizer that the tokenizers library reads ({error})") from error
+        # A file may state that sequences are cut or filled up, which would change a text.
+        tokenizer._engine.no_truncation()
+        tokenizer._engine.no_padding()
+        return tokenizer
+
+    @property
+    def size(self) -> int:
+        """One more than the highest token id."""
+        return max(self._engine.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
     def encode(self, text: str) -> np.ndarray:
         """Return the token ids of a text, int32 [length]."""
@@ -56,29 +58,3 @@ class Tokenizer:
         """Return the text of token ids [length]; bytes that are not UTF-8 become U+FFFD."""
         flat = np.asarray(ids).reshape(-1).tolist()
         return self._engine.decode(flat, skip_special_tokens=False)
-
-
-def _pair(merge: str) -> tuple[str, str]:
-    left, right = merge.split(" ")
-    return left, right
-
-
-def _byte_level_bpe(vocabulary: Vocabulary) -> tokenizers.Tokenizer:
-    ids = {token: number for number, token in enumerate(vocabulary.tokens)}
-    merges = [_pair(merge) for merge in vocabulary.merges]
-    engine = tokenizers.Tokenizer(BPE(ids, merges))
-    engine.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
-    engine.decoder = decoders.ByteLevel()
-    engine.add_special_tokens(
-        [
-            token
-            for token, kind in zip(vocabulary.tokens, vocabulary.token_types, strict=False)
-            if kind == TokenType.CONTROL
-        ]
-    )
-    return engine

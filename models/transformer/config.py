@@ -1,53 +1,62 @@
-"""The shape of a Llama-architecture transformer, and the Hugging Face file that states one."""
+"""The shape of a decoder: sizes, and the features in which families of models differ, as data."""
 
 import dataclasses
-import json
-import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Literal, NamedTuple, get_args
 
-_LARGEST_COUNT = 2**31 - 1
-_LARGEST_NUMBER = 1e38
+from models.transformer.checks import require_count, require_flags, require_number
+from models.transformer.rope_scaling import Scaling
+
+Activation = Literal["silu", "gelu_tanh", "clamped_swiglu"]
+LINEAR = ("q", "k", "v", "o", "router", "gate", "up", "down")
+
+
+class LayerKind(NamedTuple):
+    """What may differ between the layers of a model.
+
+    Attributes:
+        window: number of positions, itself included, that a position attends to, or None for all before it.
+        rope_theta: base of the rotary frequencies, or None for no rotary embedding.
+        scaled: whether the model's rotary scaling applies.
+    """
+
+    window: int | None
+    rope_theta: float | None
+    scaled: bool
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RopeScaling:
-    """Llama 3.1's scaling of its rotary frequencies to a longer context.
+class Mixture:
+    """A mixture of experts in place of each MLP.
 
-    Frequencies whose wavelength exceeds `original_context / low_frequency_factor` positions are
-    divided by `factor`, those below `original_context / high_frequency_factor` are unchanged, and
-    those between are interpolated. All fields are pure numbers except `original_context`
-    (positions). Source: the `rope_type: "llama3"` rule of Hugging Face transformers.
+    Attributes:
+        experts: number of experts.
+        per_token: experts that a token passes through.
+        normalised: whether the shares of a token's experts are rescaled to a sum of 1.
 
     Raises:
         ValueError: if a field lies outside its range.
     """
 
-    factor: float
-    low_frequency_factor: float
-    high_frequency_factor: float
-    original_context: int
+    experts: int
+    per_token: int
+    normalised: bool = True
 
     def __post_init__(self) -> None:
-        _require_number(self, "factor", at_least=1.0)
-        _require_number(self, "low_frequency_factor")
-        _require_number(self, "high_frequency_factor")
-        _require_count(self, "original_context")
-        if self.high_frequency_factor <= self.low_frequency_factor:
-            raise ValueError(
-                f"RopeScaling.high_frequency_factor is {self.high_frequency_factor!r}; it must be "
-                f"above low_frequency_factor, which is {self.low_frequency_factor!r}"
-            )
+        require_count(self, "experts")
+        require_count(self, "per_token")
+        if self.per_token > self.experts:
+            raise ValueError(f"Mixture.per_token is {self.per_token}; there are {self.experts} experts")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LlamaConfig:
-    """The static shape of a Llama transformer: hashable, so it may be a static argument of `jit`.
+class DecoderConfig:
+    """The static shape of a decoder: hashable, so it may be a static argument of `jit`.
+
+    With the defaults of the optional fields it is Llama's.
 
     Attributes:
         hidden: width of the residual stream.
-        intermediate: width of the SwiGLU hidden layer.
+        intermediate: width of the hidden layer of an MLP, or of an expert.
         layers: number of transformer blocks.
         heads: query heads.
         kv_heads: key and value heads, a divisor of `heads`.
@@ -56,8 +65,23 @@ class LlamaConfig:
         context: longest sequence that the model is trained for, in tokens.
         tied_head: whether the output matrix is the transposed embedding.
         rope_theta: base of the rotary frequencies.
-        rope_scaling: Llama 3.1's change of the rotary frequencies, or None.
+        rope_scaling: change of the rotary frequencies for a longer context, or None.
         norm_epsilon: added to the mean square in RMSNorm.
+        biases: the matrices that have a bias, names out of `LINEAR`.
+        query_key_norm: whether each head of queries and keys is normed.
+        post_norms: whether the outputs of attention and MLP are normed before they are added.
+        offset_norms: whether gains of norms are stored less 1 and multiply in float32, as Gemma's.
+        activation: of the gate of an MLP. "clamped_swiglu" is that of gpt-oss.
+        embedding_scale: factor of the embedding, or None.
+        score_scale: factor of attention scores; None for head_dim^-1/2.
+        score_cap, logit_cap: c in c tanh(x / c) of scores and of logits, or None.
+        window: positions that a layer with a sliding window attends to, itself included, or None.
+        windowed: for each layer whether it has the window; empty for all.
+        window_rope_theta: base of the rotary frequencies of layers with a window, which are then unscaled; None for
+            those of the others.
+        rotary: for each layer whether it has rotary embedding; empty for all.
+        mixture: experts in place of the MLP, or None.
+        sinks: whether each head has a score of its own for attending to nothing.
 
     Raises:
         ValueError: if a field lies outside its range; the message names field, value and range.
@@ -73,27 +97,74 @@ class LlamaConfig:
     context: int
     tied_head: bool
     rope_theta: float
-    rope_scaling: RopeScaling | None = None
+    rope_scaling: Scaling | None = None
     norm_epsilon: float = 1e-5
+    biases: tuple[str, ...] = ()
+    query_key_norm: bool = False
+    post_norms: bool = False
+    offset_norms: bool = False
+    activation: Activation = "silu"
+    embedding_scale: float | None = None
+    score_scale: float | None = None
+    score_cap: float | None = None
+    logit_cap: float | None = None
+    window: int | None = None
+    windowed: tuple[bool, ...] = ()
+    window_rope_theta: float | None = None
+    rotary: tuple[bool, ...] = ()
+    mixture: Mixture | None = None
+    sinks: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "intermediate", "layers", "heads", "kv_heads", "head_dim"):
-            _require_count(self, name)
-        _require_count(self, "vocabulary")
-        _require_count(self, "context")
-        _require_number(self, "rope_theta")
-        _require_number(self, "norm_epsilon")
+        for name in ("hidden", "intermediate", "layers", "heads", "kv_heads", "head_dim", "vocabulary", "context"):
+            require_count(self, name)
+        for name in ("rope_theta", "norm_epsilon"):
+            require_number(self, name)
+        for name in ("embedding_scale", "score_scale", "score_cap", "logit_cap", "window_rope_theta"):
+            if getattr(self, name) is not None:
+                require_number(self, name)
+        if self.window is not None:
+            require_count(self, "window")
+        require_flags(self, "windowed", self.layers)
+        require_flags(self, "rotary", self.layers)
         if self.head_dim % 2:
             raise ValueError(
-                f"LlamaConfig.head_dim is {self.head_dim}; it must be even, since rotary "
+                f"DecoderConfig.head_dim is {self.head_dim}; it must be even, since rotary "
                 "embedding turns pairs of features"
             )
         if self.heads % self.kv_heads:
-            raise ValueError(f"LlamaConfig.kv_heads is {self.kv_heads}; it must divide heads, which is {self.heads}")
-        if not isinstance(self.tied_head, bool):
-            raise ValueError(f"LlamaConfig.tied_head is {self.tied_head!r}; it must be True or False")
-        if not isinstance(self.rope_scaling, RopeScaling | None):
-            raise ValueError(f"LlamaConfig.rope_scaling is {self.rope_scaling!r}; it must be a RopeScaling or None")
+            raise ValueError(f"DecoderConfig.kv_heads is {self.kv_heads}; it must divide heads, which is {self.heads}")
+        for name in ("tied_head", "query_key_norm", "post_norms", "offset_norms", "sinks"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"DecoderConfig.{name} is {getattr(self, name)!r}; it must be True or False")
+        if not isinstance(self.rope_scaling, Scaling | None):
+            raise ValueError(
+                f"DecoderConfig.rope_scaling is {self.rope_scaling!r}; it must be a RopeScaling, LinearScaling or "
+                "YarnScaling, or None"
+            )
+        if not isinstance(self.mixture, Mixture | None):
+            raise ValueError(f"DecoderConfig.mixture is {self.mixture!r}; it must be a Mixture or None")
+        if self.activation not in get_args(Activation):
+            raise ValueError(
+                f"DecoderConfig.activation is {self.activation!r}; it must be one of {', '.join(get_args(Activation))}"
+            )
+        if unknown := set(self.biases) - set(LINEAR):
+            raise ValueError(f"DecoderConfig.biases holds {min(unknown)!r}; known: {', '.join(LINEAR)}")
+
+    @property
+    def layer_kinds(self) -> tuple[LayerKind, ...]:
+        """The kind of each layer, in their order."""
+        windowed = self.windowed or (self.window is not None,) * self.layers
+        rotary = self.rotary or (True,) * self.layers
+        return tuple(self._kind(*flags) for flags in zip(windowed, rotary, strict=True))
+
+    def _kind(self, windowed: bool, rotary: bool) -> LayerKind:
+        window = self.window if windowed else None
+        if not rotary:
+            return LayerKind(window, None, False)
+        if window is not None and self.window_rope_theta is not None:
+            return LayerKind(window, self.window_rope_theta, False)
+        return LayerKind(window, self.rope_theta, self.rope_scaling is not None)
 
 
 def head_width(hidden: int, heads: int) -> int:
@@ -105,99 +176,3 @@ def head_width(hidden: int, heads: int) -> int:
     if not (isinstance(hidden, int) and isinstance(heads, int) and heads > 0) or hidden % heads:
         raise ValueError(f"no head width is given, and {hidden!r} cannot be shared by {heads!r} heads")
     return hidden // heads
-
-
-def config_from_json(path: str | os.PathLike[str]) -> LlamaConfig:
-    """Read the shape of a Llama-architecture model from a Hugging Face `config.json`.
-
-    Absent keys take the defaults of transformers' `LlamaConfig`.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not JSON, describes another architecture, lacks a required key, or
-            uses a variant that is not supported (biases, another activation or rotary rule).
-    """
-    path = Path(path)
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a JSON file of a model's shape: {error}") from error
-    if not isinstance(fields, dict) or fields.get("model_type") != "llama":
-        found = fields.get("model_type") if isinstance(fields, dict) else type(fields).__name__
-        raise ValueError(f"{path}: model_type is {found!r}; only 'llama' is supported")
-    _refuse_variants(path, fields)
-    try:
-        return _config_from_fields(fields)
-    except KeyError as error:
-        raise ValueError(f"{path}: required key {error} is missing") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _refuse_variants(path: Path, fields: Mapping[str, Any]) -> None:
-    plain = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False}
-    for name, supported in plain.items():
-        found = fields.get(name, supported)
-        if found != supported:
-            raise ValueError(f"{path}: {name} is {found!r}; only {supported!r} is supported")
-
-
-def _config_from_fields(fields: Mapping[str, Any]) -> LlamaConfig:
-    hidden, heads = fields["hidden_size"], fields["num_attention_heads"]
-    # transformers 5 moved theta and scaling into one table; version 4 kept them apart.
-    rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
-    theta = rope.get("rope_theta", fields.get("rope_theta", 10000.0))
-    return LlamaConfig(
-        hidden=hidden,
-        intermediate=fields["intermediate_size"],
-        layers=fields["num_hidden_layers"],
-        heads=heads,
-        kv_heads=fields.get("num_key_value_heads") or heads,
-        head_dim=fields.get("head_dim") or head_width(hidden, heads),
-        vocabulary=fields["vocab_size"],
-        context=fields.get("max_position_embeddings", 2048),
-        tied_head=fields.get("tie_word_embeddings", False),
-        rope_theta=theta,
-        rope_scaling=_rope_scaling(rope),
-        norm_epsilon=fields.get("rms_norm_eps", 1e-6),
-    )
-
-
-def _rope_scaling(rope: Mapping[str, Any]) -> RopeScaling | None:
-    kind = rope.get("rope_type", rope.get("type", "default"))
-    if kind == "default":
-        return None
-    if kind != "llama3":
-        raise ValueError(f"rope_type is {kind!r}; only 'default' and 'llama3' are supported")
-    return RopeScaling(
-        factor=rope["factor"],
-        low_frequency_factor=rope["low_freq_factor"],
-        high_frequency_factor=rope["high_freq_factor"],
-        original_context=rope["original_max_position_embeddings"],
-    )
-
-
-def _require_count(config: object, name: str) -> None:
-    value = getattr(config, name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{type(config).__name__}.{name} is {value!r}; it must be an integer of at least 1")
-    if value > _LARGEST_COUNT:
-        raise ValueError(
-            f"{type(config).__name__}.{name} is {_shown(value)}; it must be an integer of at most {_LARGEST_COUNT}"
-        )
-
-
-def _require_number(config: object, name: str, at_least: float | None = None) -> None:
-    value = getattr(config, name)
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and 0 < value <= _LARGEST_NUMBER and (at_least is None or value >= at_least):
-        return
-    bound = "above 0" if at_least is None else f"of at least {at_least:g}"
-    raise ValueError(f"{type(config).__name__}.{name} is {_shown(value)}; it must be a finite number {bound}")
-
-
-def _shown(value: object) -> str:
-    """A value in a message, with integers of many digits shortened."""
-    if isinstance(value, int) and value.bit_length() > 200:
-        return f"an integer of {value.bit_length()} bits"
-    return repr(value)

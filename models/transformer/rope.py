@@ -1,48 +1,51 @@
 """Rotary position embedding in the Hugging Face ("rotate half") layout.
 
-Feature i of a head is paired with feature i + head_dim / 2. GGUF files pair neighbours instead;
-`models.checkpoints.gguf_checkpoint` rearranges their rows to this layout.
+Feature i of a head is paired with feature i + head_dim / 2. Some GGUF files pair neighbours instead;
+`models.checkpoints` rearranges their rows to this layout.
 """
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.transformer.config import LlamaConfig, RopeScaling
+from models.transformer.config import DecoderConfig, LayerKind
+from models.transformer.rope_scaling import Scaling
+
+Tables = tuple[jax.Array, jax.Array]
 
 
-def rotary_frequencies(config: LlamaConfig) -> np.ndarray:
+def rotary_frequencies(theta: float, head_dim: int, scaling: Scaling | None = None) -> np.ndarray:
     """Return angular frequencies in radians per position, float64 [head_dim / 2]."""
-    exponents = np.arange(0, config.head_dim, 2, dtype=np.float64) / config.head_dim
-    frequencies = config.rope_theta**-exponents
-    if config.rope_scaling is None:
-        return frequencies
-    return frequencies / scaling_divisors(frequencies, config.rope_scaling)
+    exponents = np.arange(0, head_dim, 2, dtype=np.float64) / head_dim
+    frequencies = theta**-exponents
+    return frequencies if scaling is None else frequencies / scaling.divisors(frequencies)
 
 
-def scaling_divisors(frequencies: np.ndarray, scaling: RopeScaling) -> np.ndarray:
-    """Return the divisor of each rotary frequency in Llama 3.1: from 1 (fast) to `scaling.factor` (slow).
-
-    Source: `_compute_llama3_parameters` of Hugging Face transformers.
+def rotation_tables(
+    config: DecoderConfig, length: int, start: jax.Array | int = 0, kind: LayerKind | None = None
+) -> Tables | None:
+    """Return cosines and sines of `length` positions from `start` on, each float32 [length, head_dim / 2].
 
     Args:
-        frequencies: radians per position, any shape.
+        config: the shape of the model.
+        length: number of positions.
+        start: number of the first position.
+        kind: of the layer; None for the first.
 
     Returns:
-        Divisors of the shape of `frequencies`.
+        None for a kind of layers without rotary embedding.
     """
-    turns = scaling.original_context * frequencies / (2 * np.pi)
-    band = scaling.high_frequency_factor - scaling.low_frequency_factor
-    fast = np.clip((turns - scaling.low_frequency_factor) / band, 0.0, 1.0)
-    return 1.0 / (fast + (1.0 - fast) / scaling.factor)
-
-
-def rotation_tables(config: LlamaConfig, length: int, start: jax.Array | int = 0) -> tuple[jax.Array, jax.Array]:
-    """Return cosines and sines of `length` positions from `start` on, each float32 [length, head_dim / 2]."""
-    frequencies = jnp.asarray(rotary_frequencies(config), dtype=jnp.float32)
+    kind = kind or config.layer_kinds[0]
+    if kind.rope_theta is None:
+        return None
+    scaling = config.rope_scaling if kind.scaled else None
+    frequencies = jnp.asarray(rotary_frequencies(kind.rope_theta, config.head_dim, scaling), dtype=jnp.float32)
     positions = jnp.asarray(start, dtype=jnp.float32) + jnp.arange(length, dtype=jnp.float32)
     angles = positions[:, None] * frequencies[None, :]
-    return jnp.cos(angles), jnp.sin(angles)
+    cosines, sines = jnp.cos(angles), jnp.sin(angles)
+    if scaling is not None and scaling.amplitude != 1.0:
+        return scaling.amplitude * cosines, scaling.amplitude * sines
+    return cosines, sines
 
 
 def rotate(x: jax.Array, cosines: jax.Array, sines: jax.Array) -> jax.Array:

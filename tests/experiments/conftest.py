@@ -18,7 +18,7 @@ from experiments.plotting import style
 def byte_model(write_gguf, random_params, tensors) -> Path:
     """A GGUF file of a two-layer Llama whose tokens are bytes."""
     tokens = [*sorted(ByteLevel.alphabet()), "ab"]
-    config = models.LlamaConfig(
+    config = models.DecoderConfig(
         hidden=32,
         intermediate=48,
         layers=2,

@@ -201,7 +201,7 @@ REFUSED = [
     (["bill", "--out", "TEXT"], "must be a folder, and is a file"),
     (["serve", "--batches", HUGE], "batches = 1000000000000 must be a whole number, at most"),
     (["serve", "--model", "DEEP_JSON"], "is not a JSON file of a model's shape"),
-    (["serve", "--model", "DIGITS_JSON"], "LlamaConfig.layers is an integer of"),
+    (["serve", "--model", "DIGITS_JSON"], "DecoderConfig.layers is an integer of"),
     (["sweep", "FOLDER"], "is a folder; a sweep is a .toml file"),
     (["sweep", "none.toml"], "none.toml"),
     (["sweep", "SWEEP", "--width", HUGE], "width = 1000000000000 must be at most"),

@@ -83,7 +83,7 @@ class Prediction:
 
 def predict(
     system: str | AnySystem,
-    config: models.LlamaConfig,
+    config: models.DecoderConfig,
     *,
     precision: str,
     prompt: int,

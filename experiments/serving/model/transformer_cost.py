@@ -16,18 +16,18 @@ ACTIVATION_BYTES = 2
 
 
 @lru_cache(maxsize=64)
-def layer_parameters(config: models.LlamaConfig) -> int:
+def layer_parameters(config: models.DecoderConfig) -> int:
     """Weights of one layer that multiply: 2 D h d + 2 D g d + 3 D F."""
     stacked = [leaf.shape for leaf in models.parameter_shapes(config)["layers"].values()]
     return sum(math.prod(shape[1:]) for shape in stacked if len(shape) == 3)
 
 
-def linear_parameters(config: models.LlamaConfig) -> int:
+def linear_parameters(config: models.DecoderConfig) -> int:
     """Weights that multiply every decoded token: P of the layers, and the head, D V."""
     return config.layers * layer_parameters(config) + config.hidden * config.vocabulary
 
 
-def attention_flops(config: models.LlamaConfig, pairs: float) -> float:
+def attention_flops(config: models.DecoderConfig, pairs: float) -> float:
     """Operations of scores and weighted sums for `pairs` pairs of a query with a key: 4 L h d per pair."""
     return 4.0 * config.layers * config.heads * config.head_dim * pairs
 
@@ -37,18 +37,18 @@ def causal_pairs(new: float, cached: float = 0) -> float:
     return new * cached + new * new / 2
 
 
-def prefill_flops(config: models.LlamaConfig, new: float, cached: float = 0) -> float:
+def prefill_flops(config: models.DecoderConfig, new: float, cached: float = 0) -> float:
     """Operations that read `new` tokens after `cached` ones: 2 P new, attention, and the head once, 2 D V."""
     layers = 2.0 * config.layers * layer_parameters(config) * new
     return layers + attention_flops(config, causal_pairs(new, cached)) + 2.0 * config.hidden * config.vocabulary
 
 
-def decode_flops(config: models.LlamaConfig, context: float) -> float:
+def decode_flops(config: models.DecoderConfig, context: float) -> float:
     """Operations of one decoded token that sees `context` keys: 2 (P + D V) + 4 L h d context."""
     return 2.0 * linear_parameters(config) + attention_flops(config, context)
 
 
-def activation_values(config: models.LlamaConfig) -> int:
+def activation_values(config: models.DecoderConfig) -> int:
     """Values that one token moves to and from memory between kernels, each of which fuses its own elementwise work.
 
     Per layer 10 D + 2 (h + 2 g) d + 6 F: the residual stream is read or written ten times (two norms, two additions,
@@ -62,7 +62,7 @@ def activation_values(config: models.LlamaConfig) -> int:
 class Model:
     """A transformer whose weights, keys and values are kept in a precision."""
 
-    config: models.LlamaConfig
+    config: models.DecoderConfig
     precision: Precision
 
     @cached_property

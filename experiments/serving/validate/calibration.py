@@ -141,7 +141,7 @@ STAGES = (
 
 
 def fit(
-    rows: Sequence[Published], configs: Mapping[str, models.LlamaConfig], stages: Sequence[Stage] = STAGES
+    rows: Sequence[Published], configs: Mapping[str, models.DecoderConfig], stages: Sequence[Stage] = STAGES
 ) -> dict[str, Constant]:
     """Fit all stages in turn to the rows that each uses; a stage without rows keeps the shipped constants."""
     constants = dict(CALIBRATION)
@@ -155,7 +155,7 @@ def fit(
 def _fit_stage(
     stage: Stage,
     rows: Sequence[Published],
-    configs: Mapping[str, models.LlamaConfig],
+    configs: Mapping[str, models.DecoderConfig],
     constants: Mapping[str, Constant],
 ) -> dict[str, Constant]:
     starts = np.array([parameter.start for parameter in stage.parameters])

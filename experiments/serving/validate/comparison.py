@@ -46,7 +46,7 @@ class Comparison:
 
 def compare(
     row: Published,
-    configs: Mapping[str, models.LlamaConfig],
+    configs: Mapping[str, models.DecoderConfig],
     calibration: Mapping[str, Constant] = CALIBRATION,
     corner: Corner = "nominal",
 ) -> Comparison:

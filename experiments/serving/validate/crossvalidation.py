@@ -22,7 +22,7 @@ def by_rows(rows: Sequence[Published]) -> list[Hashable]:
 
 def cross_validate(
     rows: Sequence[Published],
-    configs: Mapping[str, models.LlamaConfig],
+    configs: Mapping[str, models.DecoderConfig],
     parts: Callable[[Sequence[Published]], list[Hashable]] = by_system_and_model,
 ) -> dict[Published, Comparison]:
     """Fit once per part to all rows outside it, and predict the rows in it.

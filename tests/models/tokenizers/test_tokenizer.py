@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import models
-from models.tokenizers.tokenizer import Vocabulary
+from models.tokenizers.vocabulary import Vocabulary
 
 
 @pytest.mark.parametrize(
@@ -50,5 +50,5 @@ def test_merges_are_applied_in_their_order():
 
 
 def test_other_kinds_are_refused():
-    with pytest.raises(ValueError, match="'gpt2' split by 'llama-bpe'; only"):
-        models.Tokenizer(Vocabulary("gpt2", "llama-bpe", ["a"], [], []))
+    with pytest.raises(ValueError, match="'gpt2' split by 'falcon'; only"):
+        models.Tokenizer(Vocabulary("gpt2", "falcon", ["a"], [], []))

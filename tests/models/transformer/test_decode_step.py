@@ -38,7 +38,7 @@ def variants(config, params):
 
 @pytest.mark.parametrize("variant", range(2))
 def test_steps_give_what_the_whole_sequence_gives(config, params, tokens, variant):
-    """`models.forward` is held against a float64 transcription of the published model in test_llama.py."""
+    """`models.forward` is held against a float64 transcription of the published model in test_decoder.py."""
     config, params = list(variants(config, params).values())[variant]
     tokens = tokens[:, :LENGTH]
     logits, _ = decode(config, params, tokens, models.empty_cache(config, 2, ROOM))

@@ -8,7 +8,7 @@ import models
 import optics
 
 
-def sites_of(config: models.LlamaConfig, tokens: int) -> tuple[optics.Site, ...]:
+def sites_of(config: models.DecoderConfig, tokens: int) -> tuple[optics.Site, ...]:
     def forward(params, tokens):
         return models.forward(config, params, tokens)
 

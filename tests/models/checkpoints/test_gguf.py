@@ -98,7 +98,7 @@ def test_truncated_in_the_tensors(tensors, write_gguf, lost):
 
 
 def test_another_architecture(tensors, write_gguf):
-    with pytest.raises(ValueError, match="architecture is 'gemma'; only 'llama'"):
+    with pytest.raises(ValueError, match="architecture is 'gemma'; supported are gemma2, .*llama, "):
         load(write_gguf(tensors(), architecture="gemma"))
 
 
@@ -111,15 +111,15 @@ def test_missing_tensor(tensors, write_gguf, name):
 
 
 def test_unknown_tensor(tensors, write_gguf):
-    stored = tensors() | {"blk.0.attn_q.bias": np.zeros(32, np.float32)}
-    with pytest.raises(ValueError, match="'blk.0.attn_q.bias' has no place"):
+    stored = tensors() | {"blk.0.attn_gate.weight": np.zeros(32, np.float32)}
+    with pytest.raises(ValueError, match="'blk.0.attn_gate.weight' has no place in a llama model"):
         load(write_gguf(stored))
 
 
 def test_tensor_of_another_shape(tensors, write_gguf):
     stored = tensors()
     stored["blk.1.attn_v.weight"] = stored["blk.1.attn_v.weight"][:8]
-    with pytest.raises(ValueError, match=r"blk.1.attn_v.weight' has shape \(12, 8\).*\(12, 16\)"):
+    with pytest.raises(ValueError, match=r"blk.1.attn_v.weight' has shape \(8, 12\).*\(16, 12\)"):
         load(write_gguf(stored))
 
 
@@ -137,9 +137,10 @@ def test_rotary_embedding_of_another_kind(tensors, write_gguf):
         load(write_gguf(tensors(), edit=lambda writer: writer.add_rope_dimension_count(4)))
 
     def stretch(writer):
-        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LONGROPE)
+        writer.add_rope_scaling_factor(2.0)
 
-    with pytest.raises(ValueError, match="rotary scaling is 'linear'"):
+    with pytest.raises(ValueError, match="rotary scaling is 'longrope'"):
         load(write_gguf(tensors(), edit=stretch))
 
 
@@ -150,7 +151,7 @@ def test_missing_metadata(tmp_path):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(ValueError, match="bare.gguf: the GGUF metadata lacks 'llama.embedding_length'"):
+    with pytest.raises(ValueError, match="bare.gguf: required key 'llama.embedding_length' is missing"):
         load(tmp_path / "bare.gguf")
 
 
@@ -205,7 +206,7 @@ def test_arrays_nested_too_deeply_are_refused(tmp_path):
 
 
 def test_a_folder_is_refused_as_one(tmp_path):
-    with pytest.raises(ValueError, match="is a folder; a GGUF file of a Llama-architecture model is expected$"):
+    with pytest.raises(ValueError, match="is a folder; a GGUF file is expected$"):
         load(tmp_path)
     (tmp_path / "small.gguf").write_bytes(b"GGUF")
     with pytest.raises(ValueError, match="is expected; it holds small.gguf$"):
@@ -215,9 +216,10 @@ def test_a_folder_is_refused_as_one(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("layers", 2**30, "llama.block_count is 1073741824, and there are only 30 tensors"),
-        ("intermediate", 2**31 - 1, "its metadata says|does not fit into memory"),
-        ("hidden", 2**31, "LlamaConfig.hidden is 2147483648; it must be an integer of at most 2147483647"),
+        ("layers", 2**30, "llama.block_count is 1073741824; it must be an integer from 1 to 10000"),
+        ("layers", 31, "llama.block_count is 31, and there are only 30 tensors"),
+        ("intermediate", 2**31 - 1, r"has shape \(12, 20\); the config says \(12, 2147483647\)"),
+        ("hidden", 2**31, "DecoderConfig.hidden is 2147483648; it must be an integer of at most 2147483647"),
     ],
 )
 def test_metadata_that_announces_too_much_is_refused(tensors, write_gguf, config, field, value, message):

@@ -1,0 +1,189 @@
+"""Trained models from files: GGUF, or folders of Hugging Face."""
+
+import dataclasses
+import functools
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from gguf import GGUFReader
+
+from models.checkpoints import folder
+from models.checkpoints.filling import check_tensors, fill, slots
+from models.checkpoints.gguf_file import check_gguf, open_gguf
+from models.checkpoints.gguf_tensors import gguf_shape, gguf_tensors, gguf_vocabulary
+from models.checkpoints.stored_tensor import Tensors
+from models.families.family import Family, FileFormat
+from models.families.llama import LLAMA
+from models.families.registry import Shape, shape_from_json
+from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.vocabulary import Vocabulary
+from models.transformer.parameters import Params
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Checkpoint:
+    """A trained model: its shape, its parameters and their origin.
+
+    Attributes:
+        config: the shape of the model.
+        params: its parameters, of the dtypes that the files hold; what is quantised in a GGUF file is float32.
+        vocabulary: the tokenizer's vocabulary in a GGUF file, the tokenizer.json of a folder, or None.
+        source: the file or folder that was read.
+        sha256: hexadecimal digest of that file, or of names and contents of the folder's files.
+        family: the functions that run it.
+    """
+
+    config: Any
+    params: Params
+    vocabulary: Vocabulary | Path | None
+    source: Path
+    sha256: str
+    family: Family = LLAMA
+
+    def forward(self, params: Params, tokens: jax.Array) -> jax.Array:
+        """Return the float32 logits of tokens [batch, length], by the family's function for this shape.
+
+        The parameters are an argument, so that they can be differentiated or emulated; pass
+        `self.params` for the trained ones. Activations are float32, to which weights are converted as they are
+        multiplied. It is not compiled: wrap it in `jax.jit`.
+        """
+        return self.family.forward(self.config, params, tokens, dtype=jnp.float32)
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer the model was trained with.
+
+        Raises:
+            ValueError: if there is none, or one of a kind that is not supported.
+        """
+        if self.vocabulary is None:
+            raise ValueError(f"{self.source} holds no tokenizer")
+        if isinstance(self.vocabulary, Path):
+            return Tokenizer.from_file(self.vocabulary)
+        return Tokenizer(self.vocabulary)
+
+
+def check_model(path: str | os.PathLike[str]) -> Path:
+    """Return the path of what `load` may read, by the names of files and the first bytes of a GGUF file alone.
+
+    Raises:
+        FileNotFoundError: if there is no such file or folder.
+        ValueError: if it is a folder without a Hugging Face checkpoint, or a file that is not GGUF.
+    """
+    path = Path(path)
+    if path.is_dir():
+        folder.check_folder(path)
+        return path
+    folder.refuse_code(path)
+    if path.suffix == ".safetensors":
+        raise ValueError(f"{path} is one file of a checkpoint; name its folder, which holds {folder.CONFIG}")
+    return check_gguf(path)
+
+
+def read_config(path: str | os.PathLike[str]) -> Any:
+    """Return the config of a checkpoint without reading its tensors. Raises as `load`."""
+    path = check_model(path)
+    if path.is_dir():
+        return shape_from_json(path / folder.CONFIG).config
+    return _gguf_shape(open_gguf(path), path).config
+
+
+def load(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpoint:
+    """Read a trained model: a Hugging Face folder, or a GGUF file.
+
+    A folder holds config.json, safetensors in one file or in shards, and tokenizer.json. All headers are compared with
+    the config before any tensor is read. Formats that can run code are not opened.
+
+    Args:
+        path: the folder or the file.
+        progress: whether to show a progress bar on stderr.
+
+    Raises:
+        FileNotFoundError: if there is no such file or folder.
+        ValueError: if the architecture or a variant of it is not supported, a file is damaged or incomplete, a tensor
+            is missing, unknown, of the wrong shape or of a format that is not read, or holds NaN or infinity, or the
+            tokenizer has more tokens than the model.
+    """
+    path = check_model(path)
+    return _load_folder(path, progress) if path.is_dir() else load_gguf(path, progress=progress)
+
+
+def load_gguf(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpoint:
+    """Read a GGUF file of any quantisation that the gguf library decodes.
+
+    Matrices become [in, out], layers are stacked, and where the file pairs neighbouring rotary rows of q and k, they
+    are changed back to the order of Hugging Face.
+
+    Args:
+        path: the file.
+        progress: whether to show a progress bar on stderr.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: as for `load`, or if the file is not GGUF.
+    """
+    path = Path(path)
+    reader = open_gguf(path)
+    shape = _gguf_shape(reader, path)
+    assert shape.family.gguf is not None
+    vocabulary = _within(path, gguf_vocabulary, reader)
+    if vocabulary is not None:
+        _check_vocabulary(path, len(vocabulary.tokens), shape.config.vocabulary)
+    params = _parameters(path, shape, shape.family.gguf, gguf_tensors(reader, path), progress)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Checkpoint(
+        config=shape.config, params=params, vocabulary=vocabulary, source=path, sha256=sha256, family=shape.family
+    )
+
+
+def _load_folder(path: Path, progress: bool) -> Checkpoint:
+    shape = shape_from_json(path / folder.CONFIG)
+    tokenizer = path / folder.TOKENIZER
+    vocabulary = tokenizer if tokenizer.is_file() else None
+    if vocabulary is not None:
+        _check_vocabulary(tokenizer, Tokenizer.from_file(tokenizer).size, shape.config.vocabulary)
+    params = _parameters(path, shape, shape.family.folder, folder.folder_tensors(path), progress)
+    return Checkpoint(
+        config=shape.config,
+        params=params,
+        vocabulary=vocabulary,
+        source=path,
+        sha256=folder.digest(path),
+        family=shape.family,
+    )
+
+
+def _gguf_shape(reader: GGUFReader, path: Path) -> Shape:
+    return _within(path, gguf_shape, reader)
+
+
+def _parameters(path: Path, shape: Shape, form: FileFormat, tensors: Tensors, progress: bool) -> Params:
+    def read() -> Params:
+        shapes = shape.family.parameter_shapes(shape.config)
+        wanted = slots(shapes, form, len(tensors))
+        check_tensors(tensors, wanted, form, shape.config.layers)
+        return fill(tensors, wanted, shapes, shape.config, progress)
+
+    try:
+        return _within(path, read)
+    except (MemoryError, OverflowError) as error:
+        raise ValueError(f"{path}: the model that its config announces does not fit into memory ({error})") from error
+
+
+def _check_vocabulary(path: Path, tokens: int, vocabulary: int) -> None:
+    if tokens > vocabulary:
+        raise ValueError(f"{path}: the tokenizer has {tokens} tokens and the model {vocabulary}: it is another model's")
+
+
+def _within(path: Path, read: Any, *given: Any) -> Any:
+    """What `read` returns; its errors name the file."""
+    try:
+        return read(*given)
+    except ValueError as error:
+        named = str(error) if str(path) in str(error) else f"{path}: {error}"
+        raise ValueError(named) from error

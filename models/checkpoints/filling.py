@@ -1,0 +1,125 @@
+"""The parameters of a model from the tensors of its files, in the tree that the model takes."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tqdm import tqdm
+
+from models.checkpoints.stored_tensor import StoredTensor, Tensors
+from models.families.family import FileFormat, Stored
+
+
+class Slot(NamedTuple):
+    """A place of the parameters that one stored tensor fills.
+
+    Attributes:
+        parameter: its path, such as "layers/q".
+        place: indices of its layer and of its expert, or fewer.
+        tensor: name of the stored tensor.
+        shape: of the place.
+        stored: how the tensor is stored.
+    """
+
+    parameter: str
+    place: tuple[int, ...]
+    tensor: str
+    shape: tuple[int, ...]
+    stored: Stored
+
+
+def slots(shapes: Any, form: FileFormat, most: int) -> list[Slot]:
+    """Return all places of a tree of parameters, layer by layer.
+
+    Args:
+        shapes: the tree, with a shape at each leaf.
+        form: names the tensors.
+        most: number of tensors that there are.
+
+    Raises:
+        ValueError: if a parameter has no name in files of this format, or the tree takes more tensors than there are.
+    """
+    found = []
+    for path, leaf in jax.tree.flatten_with_path(shapes)[0]:
+        parameter = "/".join(str(key.key) for key in path)
+        if parameter not in form.tensors:
+            raise ValueError(f"parameter {parameter!r} has no name in files of {form.names[0]!r}")
+        stored = form.tensors[parameter]
+        axes = [axis for axis in ("layer", "expert") if f"{{{axis}}}" in stored.name]
+        if (count := math.prod(leaf.shape[: len(axes)])) > most:
+            raise ValueError(f"parameter {parameter!r} takes {count} tensors, and there are only {most}")
+        for place in np.ndindex(*leaf.shape[: len(axes)]):
+            name = stored.name.format(**dict(zip(axes, place, strict=True)))
+            found.append(Slot(parameter, place, name, leaf.shape[len(axes) :], stored))
+    # By layer, so that a file is read from its begin to its end.
+    return sorted(found, key=lambda slot: slot.place[:1] or (-1,))
+
+
+def check_tensors(tensors: Tensors, wanted: list[Slot], form: FileFormat, layers: int) -> None:
+    """Compare the tensors of a model's files with what its shape asks for. Nothing is read.
+
+    Raises:
+        ValueError: if one is missing, of another shape or of a format that is not read, or has no place in the model.
+    """
+    for slot in wanted:
+        if slot.tensor not in tensors:
+            raise ValueError(f"tensor {slot.tensor!r} is missing")
+        tensor, shape = tensors[slot.tensor], slot.stored.shape(slot.shape)
+        if tensor.shape != shape:
+            raise ValueError(f"{tensor.file}: tensor {tensor.name!r} has shape {tensor.shape}; the config says {shape}")
+        if not jnp.issubdtype(tensor.dtype, jnp.floating):
+            raise ValueError(f"{tensor.file}: tensor {tensor.name!r} is stored as {tensor.dtype}; weights are floats")
+    # An unread bias or expert would silently change every result.
+    unused = {name.format(layer=layer) for name in form.unused for layer in range(layers)}
+    unknown = sorted(tensors.keys() - {slot.tensor for slot in wanted} - unused)
+    if unknown:
+        raise ValueError(
+            f"{tensors[unknown[0]].file}: tensor {unknown[0]!r} has no place in a {form.names[0]} model of this config"
+        )
+
+
+def fill(tensors: Tensors, wanted: list[Slot], shapes: Any, config: Any, progress: bool) -> Any:
+    """Return the tree of parameters, each of the dtype that holds all its layers as they are stored.
+
+    Args:
+        tensors: by name.
+        wanted: the places, which `check_tensors` has passed.
+        shapes: the tree, with a shape at each leaf.
+        config: of the model.
+        progress: whether to show a progress bar on stderr.
+
+    Raises:
+        ValueError: if a tensor holds NaN or infinity, or is stored in a way that the gguf library cannot decode.
+    """
+    dtypes: dict[str, np.dtype] = {}
+    for slot in wanted:
+        dtype = tensors[slot.tensor].dtype
+        known = dtypes.setdefault(slot.parameter, dtype)
+        if known != dtype:
+            # float16 and bfloat16 hold each other's numbers only in float32.
+            dtypes[slot.parameter] = np.dtype(np.float32)
+    leaves, structure = jax.tree.flatten_with_path(shapes)
+    arrays = {}
+    for path, leaf in leaves:
+        parameter = "/".join(str(key.key) for key in path)
+        arrays[parameter] = np.empty(leaf.shape, dtypes[parameter])
+    for slot, array in _read(tensors, wanted, config, progress):
+        arrays[slot.parameter][slot.place] = array
+    # One by one, so that at most one is in memory twice.
+    return jax.tree.unflatten(structure, [jnp.asarray(arrays.pop(name)) for name in list(arrays)])
+
+
+def _read(tensors: Tensors, wanted: list[Slot], config: Any, progress: bool) -> Iterator[tuple[Slot, np.ndarray]]:
+    for slot in tqdm(wanted, "loading", unit="tensor", disable=not progress):
+        tensor = tensors[slot.tensor]
+        array = tensor.read()
+        _check_finite(tensor, array)
+        yield slot, slot.stored.arrange(config, array)
+
+
+def _check_finite(tensor: StoredTensor, array: np.ndarray) -> None:
+    if not np.isfinite(array).all():
+        raise ValueError(f"{tensor.file}: tensor {tensor.name!r} holds NaN or infinity")

@@ -1,0 +1,86 @@
+"""Tensors, tokenizer and shape of a GGUF file."""
+
+from pathlib import Path
+
+import gguf
+import ml_dtypes
+import numpy as np
+from gguf import GGMLQuantizationType, GGUFReader, ReaderTensor
+
+from models.checkpoints.gguf_file import metadata
+from models.checkpoints.stored_tensor import StoredTensor
+from models.families.fields import Fields
+from models.families.gguf import ROPE_DIVISORS
+from models.families.registry import Shape, family_of_gguf
+from models.tokenizers.vocabulary import Vocabulary
+
+_PLAIN = {
+    GGMLQuantizationType.F32: np.dtype(np.float32),
+    GGMLQuantizationType.F16: np.dtype(np.float16),
+    GGMLQuantizationType.BF16: np.dtype(ml_dtypes.bfloat16),
+}
+
+
+def gguf_shape(reader: GGUFReader) -> Shape:
+    """Return family and config of the model in a file.
+
+    Raises:
+        ValueError: if the architecture is not supported, a key is absent or out of range, or the
+            rotary embedding is of a kind that is not supported.
+    """
+    architecture = metadata(reader, "general.architecture")
+    family = family_of_gguf(architecture)
+    prefix = f"{architecture}."
+    values = {key: field.contents() for key, field in reader.fields.items() if key.startswith(prefix)}
+    shapes = {tensor.name: _shape(tensor) for tensor in reader.tensors}
+    divisors = next((np.asarray(t.data) for t in reader.tensors if t.name == ROPE_DIVISORS), None)
+    if divisors is not None:
+        values[f"{prefix}rope_divisors"] = tuple(divisors.tolist())
+    assert family.gguf is not None
+    return Shape(family, family.gguf.config(Fields(values, prefix, shapes)))
+
+
+def gguf_tensors(reader: GGUFReader, path: Path) -> dict[str, StoredTensor]:
+    """Return the tensors of a file by name; F16 and BF16 are kept, other formats become float32 when read."""
+    return {
+        tensor.name: StoredTensor(
+            tensor.name,
+            _shape(tensor),
+            _PLAIN.get(tensor.tensor_type, np.dtype(np.float32)),
+            path,
+            lambda tensor=tensor: _read(tensor),
+        )
+        for tensor in reader.tensors
+    }
+
+
+def gguf_vocabulary(reader: GGUFReader) -> Vocabulary | None:
+    """Return the vocabulary of the tokenizer in a file, or None."""
+    model = metadata(reader, "tokenizer.ggml.model", None)
+    if model is None:
+        return None
+    return Vocabulary(
+        model=model,
+        splitting=metadata(reader, "tokenizer.ggml.pre", "default"),
+        tokens=metadata(reader, "tokenizer.ggml.tokens"),
+        token_types=metadata(reader, "tokenizer.ggml.token_type", []),
+        merges=metadata(reader, "tokenizer.ggml.merges", []),
+        scores=metadata(reader, "tokenizer.ggml.scores", []),
+        space_prefix=metadata(reader, "tokenizer.ggml.add_space_prefix", True),
+    )
+
+
+def _shape(tensor: ReaderTensor) -> tuple[int, ...]:
+    # GGUF lists the axis of adjacent elements first.
+    return tuple(int(size) for size in reversed(tensor.shape))
+
+
+def _read(tensor: ReaderTensor) -> np.ndarray:
+    if plain := _PLAIN.get(tensor.tensor_type):
+        return tensor.data.view(plain).reshape(_shape(tensor))
+    try:
+        return gguf.dequantize(tensor.data, tensor.tensor_type)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"tensor {tensor.name!r} is stored as {tensor.tensor_type.name}, which the gguf library cannot dequantise"
+        ) from error

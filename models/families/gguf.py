@@ -1,0 +1,117 @@
+"""What the metadata and the tensors of most decoders in GGUF files have in common."""
+
+from typing import Any
+
+import numpy as np
+
+from models.families.family import Stored, stored
+from models.families.fields import Fields
+from models.transformer.config import DecoderConfig, head_width
+from models.transformer.rope_scaling import LinearScaling, YarnScaling
+
+ROPE_DIVISORS = "rope_freqs.weight"
+"""The tensor of Llama 3.1's rotary scaling in a GGUF file: a divisor per frequency."""
+
+TENSORS = stored(
+    {
+        "embedding": "token_embd.weight",
+        "norm": "output_norm.weight",
+        "head": "output.weight",
+        "layers/attention_norm": "blk.{layer}.attn_norm.weight",
+        "layers/q": "blk.{layer}.attn_q.weight",
+        "layers/k": "blk.{layer}.attn_k.weight",
+        "layers/v": "blk.{layer}.attn_v.weight",
+        "layers/o": "blk.{layer}.attn_output.weight",
+        "layers/q_bias": "blk.{layer}.attn_q.bias",
+        "layers/k_bias": "blk.{layer}.attn_k.bias",
+        "layers/v_bias": "blk.{layer}.attn_v.bias",
+        "layers/o_bias": "blk.{layer}.attn_output.bias",
+        "layers/q_norm": "blk.{layer}.attn_q_norm.weight",
+        "layers/k_norm": "blk.{layer}.attn_k_norm.weight",
+        "layers/mlp_norm": "blk.{layer}.ffn_norm.weight",
+        "layers/gate": "blk.{layer}.ffn_gate.weight",
+        "layers/up": "blk.{layer}.ffn_up.weight",
+        "layers/down": "blk.{layer}.ffn_down.weight",
+    }
+)
+EXPERTS = stored(
+    {
+        "layers/router": "blk.{layer}.ffn_gate_inp.weight",
+        "layers/gate": "blk.{layer}.ffn_gate_exps.weight",
+        "layers/up": "blk.{layer}.ffn_up_exps.weight",
+        "layers/down": "blk.{layer}.ffn_down_exps.weight",
+    }
+)
+
+
+def base(fields: Fields) -> dict[str, Any]:
+    """Return the fields of `DecoderConfig` that all decoders state alike, without `rope_scaling` by a tensor.
+
+    Raises:
+        ValueError: if a key or the embedding is missing, or the rotary embedding is of a kind that is not supported.
+    """
+    if "token_embd.weight" not in fields.tensors:
+        raise ValueError("tensor 'token_embd.weight' is missing")
+    hidden, heads = fields.get("embedding_length"), fields.get("attention.head_count")
+    head_dim = fields.get("attention.key_length", None) or head_width(hidden, heads)
+    rotated = fields.get("rope.dimension_count", head_dim)
+    if rotated != head_dim:
+        raise ValueError(
+            f"rotary embedding turns {rotated} of {head_dim} features of a head; only a turn of all of them is "
+            "supported"
+        )
+    return {
+        "hidden": hidden,
+        "intermediate": fields.get("feed_forward_length"),
+        "layers": fields.layers("block_count"),
+        "heads": heads,
+        "kv_heads": fields.get("attention.head_count_kv", heads),
+        "head_dim": head_dim,
+        "vocabulary": fields.tensors["token_embd.weight"][0],
+        "context": fields.get("context_length"),
+        "tied_head": "output.weight" not in fields.tensors,
+        "rope_theta": fields.get("rope.freq_base", 10000.0),
+        "rope_scaling": _rope_scaling(fields),
+        "norm_epsilon": fields.get("attention.layer_norm_rms_epsilon"),
+    }
+
+
+def _rope_scaling(fields: Fields) -> LinearScaling | YarnScaling | None:
+    kind = fields.get("rope.scaling.type", "none")
+    if kind == "none":
+        return None
+    factor = fields.get("rope.scaling.factor")
+    if kind == "linear":
+        return LinearScaling(factor=factor)
+    if kind == "yarn":
+        # llama.cpp derives the amplitude of YaRN from the factor, and rounds the ends of the interpolation.
+        return YarnScaling(
+            factor=factor,
+            original_context=fields.get("rope.scaling.original_context_length"),
+            amplitude=0.1 * float(np.log(factor)) + 1.0,
+        )
+    raise ValueError(f"rotary scaling is {kind!r}; only Llama 3.1's, 'linear' and 'yarn' are supported")
+
+
+def to_rotate_half(heads: str) -> Any:
+    """Return the change of rows of queries or keys from neighbouring rotary pairs to pairs half a head apart.
+
+    It is the inverse of `permute` of llama.cpp's `convert_hf_to_gguf.py`.
+
+    Args:
+        heads: the field of the config that holds the number of heads.
+    """
+
+    def change(config: DecoderConfig, rows: np.ndarray) -> np.ndarray:
+        pairs = rows.reshape(getattr(config, heads), -1, 2, *rows.shape[1:])
+        return pairs.swapaxes(1, 2).reshape(rows.shape)
+
+    return change
+
+
+NEIGHBOURING_PAIRS = {
+    f"layers/{name}{end}": Stored(name=TENSORS[f"layers/{name}{end}"].name, change=to_rotate_half(heads))
+    for name, heads in (("q", "heads"), ("k", "kv_heads"))
+    for end in ("", "_bias")
+}
+"""Queries and keys of the families whose rows llama.cpp's converter reorders."""

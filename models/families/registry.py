@@ -1,0 +1,94 @@
+"""All families, and which one a file is of. A new family joins `FAMILIES`."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from models.families.family import Family
+from models.families.fields import Fields
+from models.families.gemma import GEMMA2, GEMMA3
+from models.families.llama import LLAMA
+from models.families.mistral import MISTRAL
+from models.families.mixtral import MIXTRAL
+from models.families.qwen import QWEN2, QWEN3, QWEN3_MOE
+from models.families.smollm3 import SMOLLM3
+from models.transformer.config import DecoderConfig
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        family.folder.names[0]: family
+        for family in (LLAMA, SMOLLM3, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, MIXTRAL, QWEN3_MOE)
+    }
+)
+"""The families by the first name of their architecture in config.json."""
+
+
+def family_of_folder(model_type: object) -> Family:
+    """Return the family of a `model_type` of config.json. Raises ValueError for one that is not supported."""
+    for family in FAMILIES.values():
+        if model_type in family.folder.names:
+            return family
+    known = [name for family in FAMILIES.values() for name in family.folder.names]
+    raise ValueError(f"model_type is {model_type!r}; supported are {', '.join(sorted(known))}")
+
+
+def family_of_gguf(architecture: object) -> Family:
+    """Return the family of a `general.architecture` of GGUF. Raises ValueError for one that is not supported."""
+    known = []
+    for family in FAMILIES.values():
+        if family.gguf is not None:
+            known += family.gguf.names
+            if architecture in family.gguf.names:
+                return family
+    raise ValueError(f"the architecture is {architecture!r}; supported are {', '.join(sorted(known))}")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no JSON object.
+    """
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not a JSON file of a model's shape: {error}") from error
+    if not isinstance(fields, dict):
+        raise ValueError(f"{path} holds a {type(fields).__name__}, not the fields of a model")
+    return fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """A family and the config of one of its models."""
+
+    family: Family
+    config: Any
+
+
+def shape_from_json(path: Path) -> Shape:
+    """Return family and config that a config.json states. Raises as `config_from_json`."""
+    fields = read_json(path)
+    try:
+        family = family_of_folder(fields.get("model_type"))
+        return Shape(family, family.folder.config(Fields(fields)))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def config_from_json(path: str | os.PathLike[str]) -> DecoderConfig:
+    """Read the shape of a model from a Hugging Face `config.json`.
+
+    Absent keys take the defaults of transformers.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not JSON, describes an architecture that is not supported, lacks a required key, or
+            uses a variant that is not supported (another activation or rotary rule).
+    """
+    return shape_from_json(Path(path)).config

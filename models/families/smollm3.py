@@ -1,0 +1,36 @@
+"""SmolLM3: Llama without rotary embedding in every fourth layer."""
+
+from models.families import gguf, hugging_face
+from models.families.family import Family, FileFormat, stored
+from models.families.fields import Fields
+from models.transformer.config import DecoderConfig
+
+_INTERVAL = 4
+
+
+def _rotary(layers: int, interval: int) -> tuple[bool, ...]:
+    return tuple(bool((layer + 1) % interval) for layer in range(layers))
+
+
+def config_from_json(fields: Fields) -> DecoderConfig:
+    """Read a config; `no_rope_layers` holds 1 for layers that do have rotary embedding."""
+    fields.require(hidden_act="silu", attention_bias=False, mlp_bias=False, use_sliding_window=False)
+    base = hugging_face.base(fields, theta=2_000_000.0, context=32_768, tie_word_embeddings=True)
+    interval = fields.get("no_rope_layer_interval", _INTERVAL)
+    flags = fields.get("no_rope_layers", None) or _rotary(base["layers"], interval)
+    return DecoderConfig(**base, rotary=tuple(bool(flag) for flag in flags[: base["layers"]]))
+
+
+def config_from_gguf(fields: Fields) -> DecoderConfig:
+    """Read a config; the files state no interval."""
+    base = gguf.base(fields)
+    return DecoderConfig(**base, rotary=_rotary(base["layers"], _INTERVAL))
+
+
+SMOLLM3 = Family(
+    title="SmolLM3",
+    folder=FileFormat(
+        names=("smollm3",), config=config_from_json, tensors=hugging_face.TENSORS, unused=hugging_face.UNUSED
+    ),
+    gguf=FileFormat(names=("smollm3",), config=config_from_gguf, tensors=stored(gguf.TENSORS, gguf.NEIGHBOURING_PAIRS)),
+)
