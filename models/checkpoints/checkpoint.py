@@ -15,6 +15,7 @@ from models.checkpoints import folder
 from models.checkpoints.filling import check_tensors, fill, slots
 from models.checkpoints.gguf_file import check_gguf, open_gguf
 from models.checkpoints.gguf_tensors import gguf_shape, gguf_tensors, gguf_vocabulary
+from models.checkpoints.mxfp4 import decoded
 from models.checkpoints.stored_tensor import Tensors
 from models.families.family import Family, FileFormat
 from models.families.llama import LLAMA
@@ -147,7 +148,7 @@ def _load_folder(path: Path, progress: bool) -> Checkpoint:
     vocabulary = tokenizer if tokenizer.is_file() else None
     if vocabulary is not None:
         _check_vocabulary(tokenizer, Tokenizer.from_file(tokenizer).size, shape.config.vocabulary)
-    params = _parameters(path, shape, shape.family.folder, folder.folder_tensors(path), progress)
+    params = _parameters(path, shape, shape.family.folder, decoded(folder.folder_tensors(path)), progress)
     return Checkpoint(
         config=shape.config,
         params=params,

@@ -44,8 +44,12 @@ EXPERTS = stored(
 )
 
 
-def base(fields: Fields) -> dict[str, Any]:
+def base(fields: Fields, truncate: bool = True) -> dict[str, Any]:
     """Return the fields of `DecoderConfig` that all decoders state alike, without `rope_scaling` by a tensor.
+
+    Args:
+        fields: the metadata.
+        truncate: whether YaRN rounds the ends of its interpolation, as llama.cpp does.
 
     Raises:
         ValueError: if a key or the embedding is missing, or the rotary embedding is of a kind that is not supported.
@@ -71,12 +75,12 @@ def base(fields: Fields) -> dict[str, Any]:
         "context": fields.get("context_length"),
         "tied_head": "output.weight" not in fields.tensors,
         "rope_theta": fields.get("rope.freq_base", 10000.0),
-        "rope_scaling": _rope_scaling(fields),
+        "rope_scaling": _rope_scaling(fields, truncate),
         "norm_epsilon": fields.get("attention.layer_norm_rms_epsilon"),
     }
 
 
-def _rope_scaling(fields: Fields) -> LinearScaling | YarnScaling | None:
+def _rope_scaling(fields: Fields, truncate: bool) -> LinearScaling | YarnScaling | None:
     kind = fields.get("rope.scaling.type", "none")
     if kind == "none":
         return None
@@ -84,11 +88,12 @@ def _rope_scaling(fields: Fields) -> LinearScaling | YarnScaling | None:
     if kind == "linear":
         return LinearScaling(factor=factor)
     if kind == "yarn":
-        # llama.cpp derives the amplitude of YaRN from the factor, and rounds the ends of the interpolation.
+        # llama.cpp derives the amplitude of YaRN from the factor.
         return YarnScaling(
             factor=factor,
             original_context=fields.get("rope.scaling.original_context_length"),
             amplitude=0.1 * float(np.log(factor)) + 1.0,
+            truncate=truncate,
         )
     raise ValueError(f"rotary scaling is {kind!r}; only Llama 3.1's, 'linear' and 'yarn' are supported")
 

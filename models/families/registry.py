@@ -11,6 +11,7 @@ from typing import Any
 from models.families.family import Family
 from models.families.fields import Fields
 from models.families.gemma import GEMMA2, GEMMA3
+from models.families.gpt_oss import GPT_OSS
 from models.families.llama import LLAMA
 from models.families.mistral import MISTRAL
 from models.families.mixtral import MIXTRAL
@@ -21,7 +22,7 @@ from models.transformer.config import DecoderConfig
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         family.folder.names[0]: family
-        for family in (LLAMA, SMOLLM3, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, MIXTRAL, QWEN3_MOE)
+        for family in (LLAMA, SMOLLM3, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, MIXTRAL, QWEN3_MOE, GPT_OSS)
     }
 )
 """The families by the first name of their architecture in config.json."""
@@ -76,6 +77,7 @@ def shape_from_json(path: Path) -> Shape:
     fields = read_json(path)
     try:
         family = family_of_folder(fields.get("model_type"))
+        _check_quantisation(fields.get("quantization_config"))
         return Shape(family, family.folder.config(Fields(fields)))
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error}") from error
@@ -92,3 +94,9 @@ def config_from_json(path: str | os.PathLike[str]) -> DecoderConfig:
             uses a variant that is not supported (another activation or rotary rule).
     """
     return shape_from_json(Path(path)).config
+
+
+def _check_quantisation(stated: object) -> None:
+    method = stated.get("quant_method") if isinstance(stated, dict) else stated
+    if method not in (None, "mxfp4"):
+        raise ValueError(f"quantization_config is of {method!r}; weights are read as floats or as 'mxfp4'")
