@@ -22,10 +22,13 @@ from models.data.text import check_text, load_text, windows
 from models.decoding import greedy, next_token_losses
 from models.families.configs import (
     CONFIGS,
+    GPT_OSS_120B,
     LLAMA_2_70B,
     LLAMA_3_1_8B,
     LLAMA_3_1_70B,
     LLAMA_3_1_405B,
+    MIXTRAL_8X7B,
+    QWEN3_30B_A3B,
     SMOLLM2_1_7B,
     SMOLLM2_135M,
     SMOLLM2_360M,
@@ -39,6 +42,9 @@ from models.transformer.parameters import initialise, parameter_count, parameter
 from models.transformer.rope_scaling import LinearScaling, RopeScaling, YarnScaling
 
 __all__ = [
+    "GPT_OSS_120B",
+    "MIXTRAL_8X7B",
+    "QWEN3_30B_A3B",
     "CONFIGS",
     "Checkpoint",
     "DecoderConfig",

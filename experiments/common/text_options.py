@@ -29,7 +29,7 @@ class TextOptions:
     text: str = "owt_5"
     """Evaluation text: owt_5, wikipedia_5, or the path of a UTF-8 file."""
     model: Path | None = None
-    """A GGUF file of Llama architecture; without it SmolLM2-135M-Instruct is fetched."""
+    """A Hugging Face folder or a GGUF file of a supported family; without it SmolLM2-135M-Instruct is fetched."""
     windows: int = 8
     """Windows of the text that are scored."""
     window_tokens: int = 512
@@ -51,7 +51,7 @@ class TextOptions:
         check_folder("out", self.out)
         models.check_text(self.text)
         if self.model is not None:
-            models.check_gguf(self.model)
+            check_context(self.model, "window_tokens", self.window_tokens)
 
     @property
     def model_name(self) -> str:
@@ -61,7 +61,7 @@ class TextOptions:
     def load(self) -> tuple[models.Checkpoint, np.ndarray]:
         """Return (the model, its windows of token ids [count, tokens])."""
         text = models.load_text(self.text)
-        checkpoint = models.load_gguf(models.fetch_model() if self.model is None else self.model)
+        checkpoint = models.load(models.fetch_model() if self.model is None else self.model)
         return checkpoint, models.windows(checkpoint.tokenizer.encode(text), self.windows, self.window_tokens)
 
     def described(self) -> TextDescription:
@@ -73,3 +73,20 @@ class TextOptions:
             "window_tokens": self.window_tokens,
             "seed": self.seed,
         }
+
+
+def check_context(model: str | Path, name: str, tokens: int) -> None:
+    """Raise unless a model may be loaded and its context holds a number of tokens; no tensor is read.
+
+    Args:
+        model: a Hugging Face folder or a GGUF file.
+        name: of the option that states the number.
+        tokens: in one sequence.
+
+    Raises:
+        FileNotFoundError: if there is no such file or folder.
+        ValueError: if the model is not supported or damaged, or its context is shorter.
+    """
+    context = models.read_config(model).context
+    if tokens > context:
+        raise ValueError(f"{name} = {tokens} is more than the context of {model}, {context} tokens")

@@ -12,6 +12,7 @@ from experiments.serving import figures as serve_figures
 from experiments.serving import overtake
 from experiments.serving import shift as serve_shift
 from experiments.serving.model import SYSTEMS, system_named
+from experiments.serving.model.transformer_cost import check_served
 from experiments.serving.optical import SCENARIOS, from_preset
 from experiments.serving.records import ServingSummary, WorkloadRecord
 from experiments.serving.rows import BATCHES, AnyServer, ServingRow, best, precision_of, rows
@@ -62,6 +63,7 @@ def main(options: ServeOptions) -> ServingSummary:
     """Serve every workload on every system, print the tables and verdicts, write summary.json and the figures."""
     options.check()
     config = config_from_json(options.model) if options.model.endswith(".json") else shapes_named(options.model)
+    check_served(options.model, config)
     digital = [system_named(name) for name in dict.fromkeys(options.systems)]
     optical = [from_preset(name, options.effective_bits) for name in dict.fromkeys(options.optical)]
     systems = [*digital, *optical]

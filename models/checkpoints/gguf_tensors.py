@@ -29,15 +29,16 @@ def gguf_shape(reader: GGUFReader) -> Shape:
             rotary embedding is of a kind that is not supported.
     """
     architecture = metadata(reader, "general.architecture")
-    family = family_of_gguf(architecture)
     prefix = f"{architecture}."
     values = {key: field.contents() for key, field in reader.fields.items() if key.startswith(prefix)}
     shapes = {tensor.name: _shape(tensor) for tensor in reader.tensors}
     divisors = next((np.asarray(t.data) for t in reader.tensors if t.name == ROPE_DIVISORS), None)
     if divisors is not None:
         values[f"{prefix}rope_divisors"] = tuple(divisors.tolist())
+    fields = Fields(values, prefix, shapes)
+    family = family_of_gguf(architecture, fields)
     assert family.gguf is not None
-    return Shape(family, family.gguf.config(Fields(values, prefix, shapes)))
+    return Shape(family, family.gguf.config(fields))
 
 
 def gguf_tensors(reader: GGUFReader, path: Path) -> dict[str, StoredTensor]:

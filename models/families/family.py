@@ -60,12 +60,14 @@ class FileFormat:
         config: reads the shape.
         tensors: how each parameter is stored.
         unused: templates of tensors that files hold beside the parameters, and that say nothing more.
+        is_of: which of several families of one name a file is of, by its fields.
     """
 
     names: tuple[str, ...]
     config: ConfigReader
     tensors: Mapping[str, Stored]
     unused: tuple[str, ...] = ()
+    is_of: Callable[[Fields], bool] = lambda fields: True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from models.transformer.checks import shown
+
 _REQUIRED: Any = object()
 MOST_LAYERS = 10_000
 
@@ -38,7 +40,7 @@ class Fields:
         """Return a number of layers, before anything of that length is made; ValueError for an impossible one."""
         count = self.get(name)
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_LAYERS:
-            raise ValueError(f"{self._prefix}{name} is {count!r}; it must be an integer from 1 to {MOST_LAYERS}")
+            raise ValueError(f"{self._prefix}{name} is {shown(count)}; it must be an integer from 1 to {MOST_LAYERS}")
         if self.tensors and count > len(self.tensors):
             raise ValueError(f"{self._prefix}{name} is {count}, and there are only {len(self.tensors)} tensors")
         return count

@@ -5,9 +5,8 @@ from typing import Any
 from models.families import gguf, hugging_face
 from models.families.family import Family, FileFormat, Stored, stored
 from models.families.fields import Fields
-from models.transformer.config import DecoderConfig, Mixture
+from models.transformer.config import LINEAR, DecoderConfig, Mixture
 
-_BIASES = ("q", "k", "v", "o", "router", "gate", "up", "down")
 _YARN = {
     "rope_type": "yarn",
     "factor": 32.0,
@@ -41,7 +40,7 @@ _GGUF_TENSORS = {
 
 
 def _features(mixture: Mixture, window: dict[str, Any]) -> dict[str, Any]:
-    return {"biases": _BIASES, "sinks": True, "activation": "clamped_swiglu", "mixture": mixture, **window}
+    return {"biases": LINEAR, "sinks": True, "activation": "clamped_swiglu", "mixture": mixture, **window}
 
 
 def _alternating(layers: int) -> tuple[bool, ...]:

@@ -5,7 +5,7 @@ import numpy as np
 from models.families import gguf, hugging_face
 from models.families.family import Family, FileFormat, stored
 from models.families.fields import Fields
-from models.transformer.config import DecoderConfig, Mixture
+from models.transformer.config import DecoderConfig
 from models.transformer.rope import rotary_frequencies
 from models.transformer.rope_scaling import RopeScaling
 
@@ -19,12 +19,10 @@ def config_from_json(fields: Fields) -> DecoderConfig:
 
 
 def config_from_gguf(fields: Fields) -> DecoderConfig:
-    """Read a config; Mistral and Mixtral are of this architecture too, the latter with experts."""
+    """Read a config; Mistral is of this architecture too."""
     base = gguf.base(fields)
     if divisors := fields.get("rope_divisors", None):
         base["rope_scaling"] = _llama_3_scaling(np.asarray(divisors), base["rope_theta"], base["head_dim"])
-    if experts := fields.get("expert_count", 0):
-        base["mixture"] = Mixture(experts=experts, per_token=fields.get("expert_used_count"))
     biases = tuple(name for name in ("q", "k", "v", "o") if _bias(name) in fields.tensors)
     return DecoderConfig(**base, biases=biases)
 
@@ -60,5 +58,6 @@ LLAMA = Family(
         config=config_from_gguf,
         tensors=stored(gguf.TENSORS, gguf.NEIGHBOURING_PAIRS),
         unused=(gguf.ROPE_DIVISORS,),
+        is_of=lambda fields: not fields.get("expert_count", 0),
     ),
 )

@@ -1,6 +1,6 @@
-"""Mixtral: Mistral with a mixture of experts. Its GGUF files are Llama's."""
+"""Mixtral: Mistral with a mixture of experts. In GGUF files its architecture is Llama's, with experts."""
 
-from models.families import hugging_face
+from models.families import gguf, hugging_face
 from models.families.family import Family, FileFormat, stored
 from models.families.fields import Fields
 from models.transformer.config import DecoderConfig, Mixture
@@ -21,6 +21,12 @@ def config_from_json(fields: Fields) -> DecoderConfig:
     return DecoderConfig(**base, window=fields.get("sliding_window", None), mixture=mixture)
 
 
+def config_from_gguf(fields: Fields) -> DecoderConfig:
+    """Read a config."""
+    mixture = Mixture(experts=fields.get("expert_count"), per_token=fields.get("expert_used_count"))
+    return DecoderConfig(**gguf.base(fields), mixture=mixture)
+
+
 MIXTRAL = Family(
     title="Mixtral 8x7B, 8x22B (mixtures)",
     folder=FileFormat(
@@ -28,5 +34,11 @@ MIXTRAL = Family(
         config=config_from_json,
         tensors=stored(hugging_face.TENSORS, _EXPERTS),
         unused=hugging_face.UNUSED,
+    ),
+    gguf=FileFormat(
+        names=("llama",),
+        config=config_from_gguf,
+        tensors=stored(gguf.TENSORS, gguf.NEIGHBOURING_PAIRS, gguf.EXPERTS),
+        is_of=lambda fields: bool(fields.get("expert_count", 0)),
     ),
 )

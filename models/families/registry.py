@@ -37,13 +37,13 @@ def family_of_folder(model_type: object) -> Family:
     raise ValueError(f"model_type is {model_type!r}; supported are {', '.join(sorted(known))}")
 
 
-def family_of_gguf(architecture: object) -> Family:
+def family_of_gguf(architecture: object, fields: Fields) -> Family:
     """Return the family of a `general.architecture` of GGUF. Raises ValueError for one that is not supported."""
-    known = []
+    known = set()
     for family in FAMILIES.values():
         if family.gguf is not None:
-            known += family.gguf.names
-            if architecture in family.gguf.names:
+            known.update(family.gguf.names)
+            if architecture in family.gguf.names and family.gguf.is_of(fields):
                 return family
     raise ValueError(f"the architecture is {architecture!r}; supported are {', '.join(sorted(known))}")
 

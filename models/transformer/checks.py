@@ -11,7 +11,7 @@ def require_count(config: object, name: str) -> None:
         raise ValueError(f"{type(config).__name__}.{name} is {value!r}; it must be an integer of at least 1")
     if value > _LARGEST_COUNT:
         raise ValueError(
-            f"{type(config).__name__}.{name} is {_shown(value)}; it must be an integer of at most {_LARGEST_COUNT}"
+            f"{type(config).__name__}.{name} is {shown(value)}; it must be an integer of at most {_LARGEST_COUNT}"
         )
 
 
@@ -22,7 +22,7 @@ def require_number(config: object, name: str, at_least: float | None = None) -> 
     if number and 0 < value <= _LARGEST_NUMBER and (at_least is None or value >= at_least):
         return
     bound = "above 0" if at_least is None else f"of at least {at_least:g}"
-    raise ValueError(f"{type(config).__name__}.{name} is {_shown(value)}; it must be a finite number {bound}")
+    raise ValueError(f"{type(config).__name__}.{name} is {shown(value)}; it must be a finite number {bound}")
 
 
 def require_flags(config: object, name: str, length: int) -> None:
@@ -36,7 +36,7 @@ def require_flags(config: object, name: str, length: int) -> None:
         )
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value in a message, with integers of many digits shortened."""
     if isinstance(value, int) and value.bit_length() > 200:
         return f"an integer of {value.bit_length()} bits"

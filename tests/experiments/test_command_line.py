@@ -169,8 +169,8 @@ REFUSED = [
     (["headline", "--seed", "99999999999999999999"], "seed = 99999999999999999999 must be a whole number, at most"),
     (["headline", "--seed", "-1"], "seed = -1 must be a whole number, at least 0"),
     (["headline", "--seed", str(2**32)], "seed = 4294967296 must be a whole number, at most 4294967295"),
-    (["headline", "--model", "FOLDER"], "is a folder; a GGUF file of a Llama-architecture model is expected"),
-    (["headline", "--model", "WITH_MODEL"], "is expected; it holds small.gguf"),
+    (["headline", "--model", "FOLDER"], "is a folder without config.json, so it is no Hugging Face checkpoint"),
+    (["headline", "--model", "WITH_MODEL"], "it holds small.gguf, which can be named itself"),
     (["headline", "--model", "none.gguf"], "there is no file none.gguf"),
     (["headline", "--model", "TEXT"], "is not a GGUF file: it begins with b'Some'"),
     (["headline", "--text", "FOLDER"], "is a folder; a UTF-8 text file is expected"),
@@ -201,7 +201,7 @@ REFUSED = [
     (["bill", "--out", "TEXT"], "must be a folder, and is a file"),
     (["serve", "--batches", HUGE], "batches = 1000000000000 must be a whole number, at most"),
     (["serve", "--model", "DEEP_JSON"], "is not a JSON file of a model's shape"),
-    (["serve", "--model", "DIGITS_JSON"], "DecoderConfig.layers is an integer of"),
+    (["serve", "--model", "DIGITS_JSON"], "num_hidden_layers is an integer of"),
     (["sweep", "FOLDER"], "is a folder; a sweep is a .toml file"),
     (["sweep", "none.toml"], "none.toml"),
     (["sweep", "SWEEP", "--width", HUGE], "width = 1000000000000 must be at most"),
@@ -235,7 +235,7 @@ def places(tmp_path) -> dict[str, str]:
 )
 def test_an_input_that_cannot_be_meant_is_one_line_at_once(arguments, words, places, capsys, monkeypatch, tmp_path):
     """Before the model is loaded, in one line, and with nothing written."""
-    monkeypatch.setattr("models.load_gguf", lambda *given, **more: pytest.fail("the model was loaded"))
+    monkeypatch.setattr("models.load", lambda *given, **more: pytest.fail("the model was loaded"))
     monkeypatch.chdir(tmp_path)
     given = [f"{places[a.split('/')[0]]}{'/below' * ('/' in a)}" if a.split("/")[0] in places else a for a in arguments]
     before = sorted(tmp_path.rglob("*"))
@@ -274,7 +274,7 @@ SWEEPS = {
     ),
     "a seed": ("core = 'today'\nseed = 4294967296", "seed = 4294967296 must be a whole number, at most 4294967295"),
     "a text that is none": ("core = 'today'\non.text = 5", "on.text = 5 must be a word in quotes"),
-    "a model that is a folder": ("core = 'today'\non.model = '/'", "/ is a folder; a GGUF file"),
+    "a model that is a folder": ("core = 'today'\non.model = '/'", "/ is a folder without config.json"),
     "a product of 2^60": (
         "core = 'today'\non = { kind = 'product', rows = 1048576, columns = 1048576 }",
         "make arrays of more than 4.29497e+09 numbers",

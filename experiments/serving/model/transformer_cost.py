@@ -15,6 +15,14 @@ from experiments.serving.model.precision import Precision
 ACTIVATION_BYTES = 2
 
 
+def check_served(name: str, config: models.DecoderConfig) -> None:
+    """Raise ValueError for a model that these formulas do not describe: a mixture, or one with windows of attention."""
+    if config.mixture:
+        raise ValueError(f"model = {name!r} is a mixture of experts; serving is predicted for models without")
+    if config.window:
+        raise ValueError(f"model = {name!r} attends in a sliding window; serving is predicted for models without")
+
+
 @lru_cache(maxsize=64)
 def layer_parameters(config: models.DecoderConfig) -> int:
     """Weights of one layer that multiply: 2 D h d + 2 D g d + 3 D F."""

@@ -14,6 +14,7 @@ import optics
 from electronics.part import nearest
 from experiments.common.agreement import Agreement, agreement
 from experiments.common.options import check_integer, short_repr
+from experiments.common.text_options import check_context
 from experiments.common.workload import Workload, shapes_named
 from experiments.sweeps.subjects import drive, metrics
 from experiments.sweeps.subjects.subject import digest
@@ -32,7 +33,8 @@ class Text:
 
     Attributes:
         text: a named text or a file.
-        model: a GGUF file of Llama architecture; empty for SmolLM2-135M-Instruct, which is fetched.
+        model: a Hugging Face folder or a GGUF file of a supported family; empty for SmolLM2-135M-Instruct, which is
+            fetched.
         windows: number of windows.
         window_tokens: tokens in a window.
         priced_as: name of the shapes whose prefill is billed; empty for the model's own windows.
@@ -71,10 +73,10 @@ class Text:
         if self.priced_as:
             Workload(config=shapes_named(self.priced_as), context=self.prompt)
         if self.model:
-            models.check_gguf(self.model)
+            check_context(self.model, "on.window_tokens", self.window_tokens)
 
     def load(self) -> "LoadedText":
-        checkpoint = models.load_gguf(self.model or models.fetch_model())
+        checkpoint = models.load(self.model or models.fetch_model())
         encoded = checkpoint.tokenizer.encode(models.load_text(self.text))
         return LoadedText(self, checkpoint, models.windows(encoded, self.windows, self.window_tokens))
 

@@ -15,6 +15,10 @@ import models
         ("llama-3.1-8b", 8_030_261_248),
         ("llama-3.1-70b", 70_553_706_496),
         ("llama-3.1-405b", 405_853_388_800),
+        ("mixtral-8x7b", 46_702_792_704),
+        ("qwen3-30b-a3b", 30_532_122_624),
+        # The model card states 116.83 billion.
+        ("gpt-oss-120b", 116_829_156_672),
     ],
 )
 def test_parameter_totals(name, total):
@@ -39,5 +43,5 @@ def test_key_and_value_bytes_of_a_token_in_bfloat16(name, key_value_bytes):
 
 
 def test_every_shape_has_a_name():
-    assert len(models.CONFIGS) == 7
+    assert len(models.CONFIGS) == 10
     assert models.CONFIGS["llama-3.1-8b"] is models.LLAMA_3_1_8B
