@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 NEWEST_VENV ?= .venv-newest-jax
+ORACLE_VENV ?= .venv-oracle
 RUN := $(VENV)/bin/python
 MADE := $(VENV)/.made
 READY := $(VENV)/.ready
@@ -11,7 +12,7 @@ READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: demo test test-optimised test-slow test-newest-jax lint docs clean
+.PHONY: demo test test-optimised test-slow test-newest-jax oracle lint docs clean
 
 demo: $(READY)
 	$(VENV)/bin/otc headline
@@ -39,6 +40,13 @@ test-newest-jax:
 	$(NEWEST_VENV)/bin/python -m pytest tests/optics/interpreter
 	$(NEWEST_VENV)/bin/python -m pytest -n auto --dist loadfile
 
+# What transformers and torch compute with the tiny checkpoints of the tests, against what stands in tests/models/fixtures.
+# `make oracle REMAKE=1` writes them anew. Neither library is a dependency of the project.
+oracle:
+	test -d $(ORACLE_VENV) || $(PYTHON) -m venv $(ORACLE_VENV)
+	$(ORACLE_VENV)/bin/python -m pip install --quiet --requirement tests/models/fixtures/requirements.txt
+	$(ORACLE_VENV)/bin/python tests/models/fixtures/make_fixtures.py $(if $(REMAKE),,--check)
+
 lint: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -62,4 +70,4 @@ $(READY_TO_DEVELOP): pyproject.toml constraints.txt | $(MADE)
 	touch $(READY) $(READY_TO_DEVELOP)
 
 clean:
-	rm -rf $(VENV) $(NEWEST_VENV) build site *.egg-info
+	rm -rf $(VENV) $(NEWEST_VENV) $(ORACLE_VENV) build site *.egg-info

@@ -29,10 +29,12 @@ PRINTED = {
     "README.md": [(rf"{NUMBER} fJ/MAC", 1000, 2000)],
     "docs/guide/emulate.md": [(rf"relative error {NUMBER}", 0, 0.3)],
     "docs/guide/own_function.md": [(rf"accuracy {NUMBER} at 4", 0.25, 0.99), (rf"bits, {NUMBER} at 8", 0.9, 1.01)],
+    "docs/guide/models.md": [(rf"{NUMBER} nats lost", -1, 1), (rf"differ by {NUMBER}", 0, 1e-4)],
     "docs/guide/price.md": [(rf"{NUMBER} fJ/MAC, ", 1000, 2000)],
     "docs/guide/gradients.md": [(rf"source power = {NUMBER} per watt", -1e9, 0)],
 }
 SAID = {
+    "docs/guide/models.md": ["is a pickle file, which can run code", "'q_bias', 'up', 'v', 'v_bias']"],
     "docs/guide/emulate.md": ["000 weights 64x32  dot_general"],
     "docs/guide/price.md": ["'digital products'"],
 }
@@ -250,7 +252,7 @@ def test_functions_and_fields_that_a_page_names_exist(page):
             assert name in known, name
 
 
-@pytest.mark.parametrize("package", [optics, sweeps], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [models, optics, sweeps], ids=lambda package: package.__name__)
 def test_changelog_names_every_renamed_name(package):
     text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     for old, new in package._RENAMED.items():

@@ -20,6 +20,7 @@ EXTRA = (
     "pyarrow",
     "pytest",
     "requests",
+    "safetensors",
     "tokenizers",
     "tqdm",
     "tyro",
@@ -46,7 +47,7 @@ def test_every_module_of_optics_and_electronics_needs_only_base_dependencies():
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("missing", ["gguf", "tokenizers", "tqdm"])
+@pytest.mark.parametrize("missing", ["gguf", "safetensors", "tokenizers", "tqdm"])
 def test_models_without_its_extra_names_it(missing):
     run = run_without((missing,), "import models")
     assert run.returncode == 1

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gguf import GGUFReader
 
 from models.checkpoints import folder
 from models.checkpoints.filling import check_tensors, fill, slots
@@ -90,10 +89,10 @@ def read_config(path: str | os.PathLike[str]) -> Any:
     path = check_model(path)
     if path.is_dir():
         return shape_from_json(path / folder.CONFIG).config
-    return _gguf_shape(open_gguf(path), path).config
+    return _within(path, gguf_shape, open_gguf(path)).config
 
 
-def load(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpoint:
+def load(path: str | os.PathLike[str], *, family: Family | None = None, progress: bool = True) -> Checkpoint:
     """Read a trained model: a Hugging Face folder, or a GGUF file.
 
     A folder holds config.json, safetensors in one file or in shards, and tokenizer.json. All headers are compared with
@@ -101,6 +100,7 @@ def load(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpoint:
 
     Args:
         path: the folder or the file.
+        family: of the model, where it is none of `FAMILIES`; None for the one that the file names.
         progress: whether to show a progress bar on stderr.
 
     Raises:
@@ -110,10 +110,12 @@ def load(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpoint:
             tokenizer has more tokens than the model.
     """
     path = check_model(path)
-    return _load_folder(path, progress) if path.is_dir() else load_gguf(path, progress=progress)
+    if path.is_dir():
+        return _load_folder(path, family, progress)
+    return load_gguf(path, family=family, progress=progress)
 
 
-def load_gguf(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpoint:
+def load_gguf(path: str | os.PathLike[str], *, family: Family | None = None, progress: bool = True) -> Checkpoint:
     """Read a GGUF file of any quantisation that the gguf library decodes.
 
     Matrices become [in, out], layers are stacked, and where the file pairs neighbouring rotary rows of q and k, they
@@ -121,6 +123,7 @@ def load_gguf(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpo
 
     Args:
         path: the file.
+        family: as for `load`.
         progress: whether to show a progress bar on stderr.
 
     Raises:
@@ -129,7 +132,7 @@ def load_gguf(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpo
     """
     path = Path(path)
     reader = open_gguf(path)
-    shape = _gguf_shape(reader, path)
+    shape = _within(path, gguf_shape, reader, family)
     assert shape.family.gguf is not None
     vocabulary = _within(path, gguf_vocabulary, reader)
     if vocabulary is not None:
@@ -142,8 +145,8 @@ def load_gguf(path: str | os.PathLike[str], *, progress: bool = True) -> Checkpo
     )
 
 
-def _load_folder(path: Path, progress: bool) -> Checkpoint:
-    shape = shape_from_json(path / folder.CONFIG)
+def _load_folder(path: Path, family: Family | None, progress: bool) -> Checkpoint:
+    shape = shape_from_json(path / folder.CONFIG, family)
     tokenizer = path / folder.TOKENIZER
     vocabulary = tokenizer if tokenizer.is_file() else None
     if vocabulary is not None:
@@ -157,10 +160,6 @@ def _load_folder(path: Path, progress: bool) -> Checkpoint:
         sha256=folder.digest(path),
         family=shape.family,
     )
-
-
-def _gguf_shape(reader: GGUFReader, path: Path) -> Shape:
-    return _within(path, gguf_shape, reader)
 
 
 def _parameters(path: Path, shape: Shape, form: FileFormat, tensors: Tensors, progress: bool) -> Params:

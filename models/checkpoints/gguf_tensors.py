@@ -9,6 +9,7 @@ from gguf import GGMLQuantizationType, GGUFReader, ReaderTensor
 
 from models.checkpoints.gguf_file import metadata
 from models.checkpoints.stored_tensor import StoredTensor
+from models.families.family import Family
 from models.families.fields import Fields
 from models.families.gguf import ROPE_DIVISORS
 from models.families.registry import Shape, family_of_gguf
@@ -21,8 +22,8 @@ _PLAIN = {
 }
 
 
-def gguf_shape(reader: GGUFReader) -> Shape:
-    """Return family and config of the model in a file.
+def gguf_shape(reader: GGUFReader, family: Family | None = None) -> Shape:
+    """Return family and config of the model in a file; a family of the caller's own reads any.
 
     Raises:
         ValueError: if the architecture is not supported, a key is absent or out of range, or the
@@ -36,8 +37,9 @@ def gguf_shape(reader: GGUFReader) -> Shape:
     if divisors is not None:
         values[f"{prefix}rope_divisors"] = tuple(divisors.tolist())
     fields = Fields(values, prefix, shapes)
-    family = family_of_gguf(architecture, fields)
-    assert family.gguf is not None
+    family = family or family_of_gguf(architecture, fields)
+    if family.gguf is None:
+        raise ValueError(f"no names in GGUF files are known of {family.title}")
     return Shape(family, family.gguf.config(fields))
 
 

@@ -72,11 +72,14 @@ class Shape:
     config: Any
 
 
-def shape_from_json(path: Path) -> Shape:
-    """Return family and config that a config.json states. Raises as `config_from_json`."""
+def shape_from_json(path: Path, family: Family | None = None) -> Shape:
+    """Return family and config that a config.json states; a family of the caller's own reads any.
+
+    Raises as `config_from_json`.
+    """
     fields = read_json(path)
     try:
-        family = family_of_folder(fields.get("model_type"))
+        family = family or family_of_folder(fields.get("model_type"))
         _check_quantisation(fields.get("quantization_config"))
         return Shape(family, family.folder.config(Fields(fields)))
     except (ValueError, TypeError, AttributeError) as error:

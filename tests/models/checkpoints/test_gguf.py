@@ -227,3 +227,9 @@ def test_metadata_that_announces_too_much_is_refused(tensors, write_gguf, config
     announced = types.SimpleNamespace(**stored)
     with pytest.raises(ValueError, match=message):
         load(write_gguf(tensors(), config=announced))
+
+
+def test_a_family_of_ones_own_without_names_in_gguf_is_refused(tensors, write_gguf):
+    family = models.FAMILIES["mistral"]
+    with pytest.raises(ValueError, match="no names in GGUF files are known of Mistral"):
+        models.load(write_gguf(tensors()), family=family, progress=False)

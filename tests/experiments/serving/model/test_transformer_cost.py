@@ -1,10 +1,12 @@
 """What a model holds and computes, against the published totals of Llama and SmolLM2."""
 
+import dataclasses
+
 import pytest
 
 import models
 from experiments.serving.model import Model, precision_named
-from experiments.serving.model.transformer_cost import decode_flops, prefill_flops
+from experiments.serving.model.transformer_cost import check_served, decode_flops, prefill_flops
 
 # Parameters by the model cards; bytes that a token leaves in BF16, keys and values: 2 x 2 x layers x kv heads x width.
 PUBLISHED = {
@@ -51,3 +53,12 @@ def test_a_step_reads_the_weights_once_and_each_cache():
     model = Model(models.CONFIGS["llama-3.1-8b"], precision_named("fp8"))
     embedding = model.config.hidden * model.config.vocabulary + 65 * model.config.hidden
     assert model.decode_step_bytes(batch=4, context=100) == 8_030_261_248 - embedding + 400 * 65_536
+
+
+def test_a_model_that_the_formulas_do_not_describe_is_refused():
+    with pytest.raises(ValueError, match="model = 'mixtral-8x7b' is a mixture of experts"):
+        check_served("mixtral-8x7b", models.CONFIGS["mixtral-8x7b"])
+    windowed = dataclasses.replace(models.CONFIGS["llama-3.1-8b"], window=4096)
+    with pytest.raises(ValueError, match="model = 'mine.json' attends in a sliding window"):
+        check_served("mine.json", windowed)
+    check_served("llama-3.1-8b", models.CONFIGS["llama-3.1-8b"])
