@@ -68,7 +68,7 @@ def test_digest_with_plots_reports_and_other_programs_edited_is_unchanged(tree, 
         ("electronics/constants.toml", r"^value = ", "value = 1"),
         ("optics/datapath/product.py", r"\Z", "\nADDED = 1\n"),
         ("experiments/common/agreement.py", r"jnp\.mean", "jnp.median"),
-        ("models/transformer/decoder.py", r"-0\.5", "-0.25"),
+        ("models/transformer/attention.py", r"-0\.5", "-0.25"),
     ],
 )
 def test_digest_with_the_closure_edited_changes(tree, file, pattern, replacement):

@@ -126,3 +126,54 @@ def test_bad_rope_scaling_is_refused(config):
 
 def test_configs_are_hashable_by_value(config):
     assert hash(config) == hash(dataclasses.replace(config))
+
+
+def test_gemma_3_of_version_4_states_its_two_rotary_bases_apart(write_json, fixtures):
+    fields = json.loads((fixtures / "gemma3" / "config.json").read_text())
+    new = models.config_from_json(write_json(fields))
+    assert (new.rope_theta, new.window_rope_theta, new.windowed) == (1e6, 1e4, (True, True, False, True))
+    old = {name: value for name, value in fields.items() if name not in ("rope_parameters", "layer_types")}
+    old |= {"rope_theta": 1e6, "rope_local_base_freq": 1e4, "sliding_window_pattern": 3}
+    assert models.config_from_json(write_json(old)) == new
+    # The larger models stretch the rotary frequencies of layers without a window alone.
+    old["rope_scaling"] = {"rope_type": "linear", "factor": 8.0}
+    scaled = models.config_from_json(write_json(old))
+    assert scaled.rope_scaling == models.LinearScaling(factor=8.0)
+    assert [kind.scaled for kind in scaled.layer_kinds] == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "field", "value"),
+    [
+        ("mistral", {"sliding_window": None}, "window", None),
+        ("qwen2", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1, "layer_types": None},
+         "windowed", (False, True)),
+        ("qwen3", {"head_dim": None}, "head_dim", 128),
+        ("smollm3", {"no_rope_layers": None, "no_rope_layer_interval": 2}, "rotary", (True, False, True, False)),
+        ("gemma2", {"final_logit_softcapping": None}, "logit_cap", None),
+        ("qwen3-moe", {"norm_topk_prob": True}, "mixture", models.Mixture(experts=6, per_token=3)),
+        ("gpt-oss", {"layer_types": None}, "windowed", (True, False)),
+        ("llama-2", {"attention_bias": True, "mlp_bias": True}, "biases", ("q", "k", "v", "o", "gate", "up", "down")),
+    ],
+)  # fmt: skip
+def test_absent_and_changed_fields_are_what_transformers_takes(write_json, fixtures, name, changes, field, value):
+    fields = json.loads((fixtures / name / "config.json").read_text())
+    assert getattr(models.config_from_json(write_json(fields | changes)), field) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("qwen3-moe", {"mlp_only_layers": [0]}, r"mlp_only_layers is \[0\]; only \[\] is supported"),
+        ("gemma2", {"hidden_activation": "gelu"}, "hidden_activation is 'gelu'; only 'gelu_pytorch_tanh'"),
+        ("gemma2", {"layer_types": ["linear_attention"] * 5}, "layer_types holds 'linear_attention'; only"),
+        ("gemma2", {"layer_types": ["full_attention"]}, "layer_types has 1 entries; there are 5 layers"),
+        ("gpt-oss", {"swiglu_limit": 5.0}, "swiglu_limit is 5.0; only 7.0"),
+        ("llama-3", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}, "as DeepSeek's"),
+        ("llama-3", {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "partial_rotary_factor is"),
+    ],
+)
+def test_variants_that_are_not_written_are_refused(write_json, fixtures, name, changes, message):
+    fields = json.loads((fixtures / name / "config.json").read_text())
+    with pytest.raises(ValueError, match=f"config.json: .*{message}"):
+        models.config_from_json(write_json(fields | changes))
