@@ -69,6 +69,9 @@ class Body:
             case "call" | "remat" | "custom_jvp" | "custom_vjp":
                 (body,) = self.inner[number] = [self._body(_jax.call_body(eqn), facts)]
                 return body.read(body.jaxpr.outvars)
+            case "shard_map":
+                # Its inputs are shards of those of which something is known.
+                self.inner[number] = [self._body(_jax.call_body(eqn), [])]
             case "cond":
                 self.inner[number] = [self._body(branch, facts[1:]) for branch in _jax.cond(eqn).branches]
             case "scan":

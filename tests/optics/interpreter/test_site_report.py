@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax.experimental import sparse
+from jax.experimental import pallas, sparse
 
 import optics
 from optics.interpreter.notices import missed_share
@@ -193,11 +193,54 @@ def test_an_unknown_primitive_that_takes_weights_is_named(name):
     assert "unknown primitive" in table and "neither emulated nor counted" in table
 
 
-def test_an_unknown_primitive_of_data_or_of_weights_alone_is_no_site():
-    (site,), said = sites_of(lambda w, x: jax.pure_callback(np.sin, X, x) @ w[0], W, X)
-    assert site.optical and said == []
+def test_unknown_primitive_of_weights_alone_is_no_site():
     (site,), said = sites_of(lambda w, x: x @ jax.pure_callback(np.sin, shape(16, 16), w[0]), W, X)
     assert site.optical and said == []
+
+
+def test_call_of_what_is_not_jax_is_a_row_without_warning():
+    (site, call), said = sites_of(lambda w, x: jax.pure_callback(np.sin, X, x) @ w[0], W, X)
+    assert site.optical and said == []
+    assert (call.kind, call.reason, call.macs) == ("pure_callback", "not written in JAX", 0)
+
+
+def kernel(x_ref, y_ref, out_ref):
+    out_ref[...] = x_ref[...] @ y_ref[...].T
+
+
+def by_kernel(x, y):
+    return pallas.pallas_call(kernel, out_shape=shape(8, y.shape[0]), interpret=True)(x, y)
+
+
+def test_kernel_that_multiplies_activations_is_a_row_and_a_warning():
+    (site, call), said = sites_of(lambda w, x: by_kernel(x @ w[0], x), W, X)
+    assert site.optical and (call.kind, call.reason) == ("pallas_call", "primitive that is not entered")
+    assert len(said) == 1 and "neither emulated nor counted: 'pallas_call'" in said[0]
+    assert f"{call.name}: products inside this primitive" in str(optics.report([site, call]))
+
+
+def test_kernel_that_multiplies_weights_is_refused_with_what_to_do():
+    with pytest.raises(ValueError, match="'pallas_call', which optics.emulate does not enter; give the function a ker"):
+        optics.trace(lambda w, x: by_kernel(x, w[0]))(W, X)
+
+
+product_with_vmap_rule = jax.custom_batching.custom_vmap(lambda w, x: x @ w)
+product_with_vmap_rule.def_vmap(lambda size, batched, w, x: (x @ w, True))
+ENTERED = {
+    "composite": lambda w, x: lax.composite(lambda w, x: x @ w, name="my.product")(w[0], x),
+    "custom_vmap": lambda w, x: product_with_vmap_rule(w[0], x),
+}
+
+
+@pytest.mark.parametrize("name", ENTERED)
+def test_primitive_that_calls_a_jaxpr_is_entered(name):
+    forward = ENTERED[name]
+    (site,), said = sites_of(forward, W, X)
+    assert site.optical and said == []
+    w, x = np.ones(W.shape, np.float32), np.eye(8, 16, dtype=np.float32)
+    y = optics.emulate(forward)(optics.today(rows=16, columns=16), jax.random.key(0), w, x)
+    np.testing.assert_allclose(y, 1, atol=0.5)
+    assert jnp.std(y) > 0
 
 
 def test_the_census_names_primitives_that_it_does_not_know():
