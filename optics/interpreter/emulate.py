@@ -48,7 +48,7 @@ def emulate(
     products stay digital: `optics.report` lists them with the reason, and a `DigitalProductWarning` names those that
     stay digital for a reason other than the policy. The transformation enters jit, scan, while, cond, checkpoint,
     custom_jvp and custom_vjp; the custom derivative rules are evaluated on exact residuals. Python bools, ints and
-    strings among the arguments are part of `fun`.
+    strings among the arguments are part of `fun`, as are floats inside the weights.
 
     Each site folds its index into the key, and each step of a loop its number, so the same key gives the same result.
     Under a vmap that does not map the key, all members see the same noise.

@@ -202,15 +202,19 @@ def plan_call(
 ) -> Call:
     """Plan fun(*args, **kwargs); the arguments numbered in `weights` hold the weights.
 
-    Arrays, shapes, and positional Python floats are inputs. All other leaves are part of the function: Python bools,
-    ints, strings, an activation function in a module, and numbers given by keyword. Raises ValueError where `weights`
-    names no argument, or one without an array in it. Warns as `optics.interpreter.notices` says.
+    Arrays, shapes, and positional Python floats outside the weights are inputs. All other leaves are part of the
+    function: Python bools, ints, strings, an activation function in a module, numbers given by keyword, and floats
+    inside the weights, which are settings of a module, such as the rate of a dropout that asks whether it is 0. Raises
+    ValueError where `weights` names no argument, or one without an array in it. Warns as `optics.interpreter.notices`
+    says.
     """
     weight_argnums = _weight_argnums(weights, args)
     with_paths, tree = jax.tree_util.tree_flatten_with_path((tuple(args), dict(kwargs or {})))
     leaves = [leaf for _, leaf in with_paths]
     by_position = len(jax.tree.leaves(tuple(args)))
-    inputs = [i for i, leaf in enumerate(leaves) if _is_array(leaf) or i < by_position and _is_float(leaf)]
+    numbers = [number for number, arg in enumerate(args) for _ in jax.tree.leaves(arg)]
+    varying = [number not in weight_argnums for number in numbers] + [False] * (len(leaves) - by_position)
+    inputs = [i for i, leaf in enumerate(leaves) if _is_array(leaf) or varying[i] and _is_float(leaf)]
 
     def of_inputs(*values):
         filled = list(leaves)
