@@ -48,7 +48,8 @@ def emulate(
     products stay digital: `optics.report` lists them with the reason, and a `DigitalProductWarning` names those that
     stay digital for a reason other than the policy. The transformation enters jit, scan, while, cond, checkpoint,
     custom_jvp, custom_vjp, custom_vmap, composite, shard_map and pmap; the custom derivative rules are evaluated on
-    exact residuals. Python bools, ints and strings among the arguments are part of `fun`.
+    exact residuals. Python bools, ints and strings among the arguments are part of `fun`, as are floats inside the
+    weights.
 
     Each site folds its index into the key, each step of a loop its number, and each shard that holds values of its own
     its place in the mesh, so the same key gives the same result. Under a vmap that does not map the key, all members
