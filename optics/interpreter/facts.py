@@ -49,6 +49,7 @@ class Facts:
         zero: Entries = None,
         low: Entries = None,
         one: Entries = None,
+        *,
         nonnegative: bool = False,
     ):
         self._given, self._zero, self._low, self._one, self._nonnegative = value, zero, low, one, nonnegative
@@ -84,7 +85,7 @@ class Facts:
 
     def of_sign(self, nonnegative: bool) -> "Facts":
         """The facts of an array that is not known as a whole, with its sign."""
-        return Facts(None, self._zero, self._low, self._one, nonnegative)
+        return Facts(None, self._zero, self._low, self._one, nonnegative=nonnegative)
 
     @property
     def hidden(self) -> Entries:

@@ -309,3 +309,43 @@ def test_an_emulated_call_warns_once():
     with pytest.warns(optics.DigitalProductWarning, match="'001 activations 16x16' \\(captured array\\)") as caught:
         optics.emulate(forward)(*args)
     assert len(caught) == 1
+
+
+def everything_in_one(w, x):
+    """A product of each kind, each where a core does it or with the reason why none does."""
+    experts = jnp.stack([w["plain"], w["plain"]])
+    y = x @ w["plain"]
+    y = y @ (w["plain"] * MASK) + jnp.einsum("vk,vkm->vm", y, w["experts"][jnp.argmax(y[:, :2], axis=1)])
+    y = lax.ragged_dot(y, experts, jnp.array([3, 5]))
+    y = jax.nn.softmax(y @ y.T) @ y
+    y = lax.conv_general_dilated(y[None, None], w["kernel"], (1, 1), "SAME")[0, 0]
+    y, _ = lax.scan(lambda y, w: (jax.checkpoint(lambda y, w: y @ w)(y, w), None), y, w["layers"])
+    y = lax.cond(y[0, 0] > 0, lambda y: y @ w["branch"], lambda y: y, y)
+    y = lax.while_loop(lambda y: jnp.sum(y) > 100, lambda y: y @ w["plain"], y)
+    y = sparse.bcoo_fromdense(w["plain"] * MASK, nse=136) @ y.T + MASK @ y.T
+    y = lax.linalg.triangular_solve(w["plain"], y, left_side=True, lower=True).T
+    y = lax.composite(lambda w, y: y @ w, name="my.product")(w["plain"], y)
+    return jax.pure_callback(np.sin, X, by_kernel(y, y) @ jnp.ones((8, 16)))
+
+
+def test_report_of_a_function_with_every_case_names_each_and_the_reason():
+    square = shape(16, 16)
+    weights = {"plain": square, "branch": square, "kernel": shape(1, 1, 3, 3), "layers": W, "experts": W}
+    sites, said = sites_of(everything_in_one, weights, X)
+    rows = optics.report(sites).rows
+    assert all(row.runs_on == "core" or row.reason for row in rows)
+    reasons = {(row.site.kind, row.reason) for row in rows}
+    assert {kind for kind, reason in reasons if not reason} == {
+        "dot_general", "ragged_dot_general", "conv_general_dilated",
+    }  # fmt: skip
+    assert {(kind, reason.partition(":")[0]) for kind, reason in reasons if reason} == {
+        ("dot_general", "made of data"),
+        ("dot_general", "chosen by data"),
+        ("dot_general", "captured array"),
+        ("bcoo_fromdense", "unknown primitive"),
+        ("bcoo_dot_general", "sparse product"),
+        ("triangular_solve", "triangular solve"),
+        ("pallas_call", "primitive that is not entered"),
+        ("pure_callback", "not written in JAX"),
+    }
+    assert len(said) == 1
