@@ -50,7 +50,7 @@ class Facts:
         low: Entries = None,
         one: Entries = None,
         *,
-        nonnegative: bool = False,
+        nonnegative: Callable[[], bool] = lambda: False,
     ):
         self._given, self._zero, self._low, self._one, self._nonnegative = value, zero, low, one, nonnegative
 
@@ -80,11 +80,11 @@ class Facts:
 
     @cached_property
     def nonnegative(self) -> bool:
-        """Whether no entry can be negative."""
-        return self._nonnegative if self.value is None else not np.any(self.value < 0)
+        """Whether no entry can be negative. Asked of few arrays, and each entry of a large mask is looked at."""
+        return self._nonnegative() if self.value is None else _some(lambda a: a < 0, self.value) is None
 
-    def of_sign(self, nonnegative: bool) -> "Facts":
-        """The facts of an array that is not known as a whole, with its sign."""
+    def of_sign(self, nonnegative: Callable[[], bool]) -> "Facts":
+        """The facts of an array that is not known as a whole, with what says whether it is never negative."""
         return Facts(None, self._zero, self._low, self._one, nonnegative=nonnegative)
 
     @property
@@ -103,13 +103,12 @@ UNKNOWN = Facts()
 
 def followed(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
     """The facts of an equation's output where its value is not known."""
-    return _entries(eqn, facts).of_sign(_is_nonnegative(eqn, facts))
+    return _entries(eqn, facts).of_sign(lambda: _is_nonnegative(eqn, facts))
 
 
 def _is_nonnegative(eqn: JaxprEqn, facts: list[Facts]) -> bool:
     """Whether an equation, which is no product, gives no negative number, by the signs of what goes in."""
     name = _jax.name(eqn)
-    signs = [each.nonnegative for each in facts]
     kind = _jax.dtype(eqn.outvars[0]).kind
     if kind == "c":
         return False
@@ -117,19 +116,18 @@ def _is_nonnegative(eqn: JaxprEqn, facts: list[Facts]) -> bool:
         return True
     match name:
         case "integer_pow":
-            return _jax.exponent(eqn) % 2 == 0 or all(signs)
-        case "max" | "clamp":
-            # A clamped number is at least its lower bound, the first operand.
-            return any(signs) if name == "max" else signs[0]
+            return _jax.exponent(eqn) % 2 == 0 or facts[0].nonnegative
         case "mul" if eqn.invars[0] is eqn.invars[1]:
             return True
+        case "max":
+            return any(each.nonnegative for each in facts)
         case "select_n":
-            return all(signs[1:])
-        case "gather" | "dynamic_slice":
-            return signs[0]
-        case _ if name in _KEEPS_SIGN or name in SAME or name in _MOVES:
-            return all(signs)
-    return False
+            return all(each.nonnegative for each in facts[1:])
+        case "clamp" | "gather" | "dynamic_slice":
+            # A clamped number is at least its lower bound, the first operand.
+            return facts[0].nonnegative
+    keeps = name in _KEEPS_SIGN or name in SAME or name in _MOVES
+    return keeps and all(each.nonnegative for each in facts)
 
 
 def _entries(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
