@@ -36,7 +36,15 @@ from optics.interpreter.call import trace
 from optics.interpreter.emulate import emulate
 from optics.interpreter.notices import DigitalProductWarning, WeightsArgumentWarning
 from optics.interpreter.op_count import UnknownPrimitiveWarning, count_elementwise_ops
-from optics.interpreter.plan import Policy, Site, everything, nonnegative_inputs, routed, stationary
+from optics.interpreter.plan import (
+    Policy,
+    Site,
+    everything,
+    nonnegative_inputs,
+    nonnegative_weights,
+    routed,
+    stationary,
+)
 from optics.interpreter.site_report import Report, report
 from optics.presets import serialise
 from optics.presets.by_site_file import load_by_site
@@ -110,6 +118,7 @@ __all__ = [
     "load_by_site",
     "measured_drive",
     "nonnegative_inputs",
+    "nonnegative_weights",
     "photons_per_mac",
     "physical_limit",
     "preset",

@@ -53,7 +53,7 @@ def calibrate(core: TensorCore, *, key: jax.Array, rounds: int = 3, averages: in
     or two slots of one slice, whose single inputs can be seen, and for `rounds` and `averages` out of bounds.
     """
     code = core.encoding
-    if code.inputs == "offset" or code.weights == "offset" or code.input_slices * code.weight_slices > 1:
+    if code.inputs == "offset" or code.weights != "rails" or code.input_slices * code.weight_slices > 1:
         raise ValueError("calibrate needs inputs on rails or in slots, weights on rails, and one slice of each")
     for name, value, most in (("rounds", rounds, MOST_ROUNDS), ("averages", averages, MOST_AVERAGES)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
