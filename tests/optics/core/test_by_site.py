@@ -123,17 +123,17 @@ def test_loaded_equals_not_loaded(params, x):
 
 def test_a_leaf_of_one_core_traces_and_differentiates(params, x):
     design = CoresBySite(CORE, {"head": DIM})
-    assert design.numbers()["'head': source.power"] == DIM.source.power
+    assert design.numbers()["rules.0.core.source.power"] == DIM.source.power
 
     def loss(design):
         return jnp.sum(optics.emulate(forward)(design, KEY, params, x) ** 2)
 
     gradient = jax.jit(jax.grad(loss))(design).numbers()
-    assert gradient["'head': source.power"] != 0 and gradient["default: source.power"] != 0
+    assert gradient["rules.0.core.source.power"] != 0 and gradient["default.source.power"] != 0
     sites = optics.trace(forward)(params, x)
     priced = jax.grad(lambda design: optics.price(design, sites).total)(design).numbers()
     alone = jax.grad(lambda core: optics.price(core, [site for site in sites if site.path == "head"]).total)(DIM)
-    assert float(priced["'head': source.power"]) == pytest.approx(float(alone.numbers()["source.power"]), rel=1e-5)
+    assert float(priced["rules.0.core.source.power"]) == pytest.approx(float(alone.numbers()["source.power"]), rel=1e-5)
 
 
 @pytest.mark.parametrize(
