@@ -10,12 +10,11 @@ import models
 import optics
 from electronics.digital import measured
 from experiments.common import reporting
-from experiments.common.billing import Machine
 from experiments.common.candidates import check_design
 from experiments.common.measure import EvaluationCase, measure
 from experiments.common.paired import digital_cases
 from experiments.common.text_options import TextOptions
-from experiments.common.workload import Attention
+from experiments.common.workload import Attention, Machine
 from experiments.headline import figures, report
 from experiments.headline.records import HeadlineSummary, MeasuredRunRecord, Target
 from experiments.headline.rows import ModelPricer, digital_row, light_point, optical_row

@@ -49,6 +49,11 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
         """The first core, whose host and digital arithmetic serve all sites."""
         return first_core(self.cores)
 
+    @property
+    def machines(self) -> tuple[TensorCore, ...]:
+        """The cores that are not digital."""
+        return tuple(core for core in self.cores if isinstance(core, TensorCore))
+
     def takes(self, site: Site) -> bool:
         """Whether the site runs on a core in any step."""
         return any(not isinstance(self.cores[number], Digital) for number in self._numbers(site.name))

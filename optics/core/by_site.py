@@ -144,7 +144,8 @@ class CoresBySite(AssigningCore, Core):
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`, for the sites of each core; the message names the rule."""
-        self.assign(sites).review(sites, readings)
+        reviewed = [site for site in sites if not readings or site.name in readings]
+        self.assign(sites).review(reviewed, readings)
 
     def assign(self, sites: Sequence[Site]) -> "AssignedCores":
         """The core of each of these sites. Raises ValueError, see the class."""
