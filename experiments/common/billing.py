@@ -6,7 +6,8 @@ from typing import Literal, TypedDict
 
 import optics
 from experiments.common.measure import Evaluation
-from experiments.common.workload import Attention, Machine, MachineT, Workload, shapes_named
+from experiments.common.workload import Attention, Workload, shapes_named
+from optics.core.by_site import Machine, MachineT
 from optics.energy.basis import DRIVE_ASSUMED, RESIDENCY
 
 PHASES: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")

@@ -10,7 +10,8 @@ import optics
 from electronics import Constant
 from experiments.common import overrides
 from experiments.common.verdict import Candidate
-from experiments.common.workload import Machine, Workload
+from experiments.common.workload import Workload
+from optics.core.by_site import Machine
 
 DRIVE = "source.mean_drive"
 

@@ -17,7 +17,8 @@ import optics
 from electronics import Part
 from experiments.common.agreement import Agreement, agreement, scored
 from experiments.common.result_cache import ResultCache
-from experiments.common.workload import Attention, Machine, attention_policy, choices_of
+from experiments.common.workload import Attention, attention_policy, choices_of
+from optics.core.by_site import Machine
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
 

@@ -9,7 +9,8 @@ import numpy as np
 import optics
 from electronics import Constant
 from experiments.common import billing
-from experiments.common.workload import Machine, MachineT, Workload
+from experiments.common.workload import Workload
+from optics.core.by_site import Machine, MachineT
 from optics.core.cost_component import CostComponent
 
 TARGET_WATTS = 10e3

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,12 @@ import models
 import optics
 from electronics.part import nearest
 from optics.core.attention import Operand
+from optics.core.by_site import Machine
 
 WORD_BITS = 8
 # Where attention runs; on light the operand on the mask is the cheaper one of the core, or named.
 Attention = Literal["digital", "light", "light-left", "light-right"]
 ATTENTION = get_args(Attention)
-# What a program runs or prices: one core, or a core for each site.
-Machine = optics.TensorCore | optics.CoresBySite
-MachineT = TypeVar("MachineT", bound=Machine)
 
 
 def attention_policy(core: Machine, attention: Attention) -> optics.Policy:

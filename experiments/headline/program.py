@@ -14,10 +14,11 @@ from experiments.common.candidates import check_design
 from experiments.common.measure import EvaluationCase, measure
 from experiments.common.paired import digital_cases
 from experiments.common.text_options import TextOptions
-from experiments.common.workload import Attention, Machine
+from experiments.common.workload import Attention
 from experiments.headline import figures, report
 from experiments.headline.records import HeadlineSummary, MeasuredRunRecord, Target
 from experiments.headline.rows import ModelPricer, digital_row, light_point, optical_row
+from optics.core.by_site import Machine
 from optics.energy.bill import OMITTED
 
 LIGHT_WINDOWS = 4

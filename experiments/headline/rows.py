@@ -10,7 +10,7 @@ from electronics.digital import measured
 from experiments.common import billing
 from experiments.common.measure import Evaluation
 from experiments.common.paired import standard_error
-from experiments.common.workload import Attention, Machine, Workload
+from experiments.common.workload import Attention, Workload
 from experiments.headline.records import (
     Accuracy,
     DigitalBill,
@@ -20,6 +20,7 @@ from experiments.headline.records import (
     OpticalRow,
     SiteMedians,
 )
+from optics.core.by_site import Machine
 
 
 class ModelPricer:

@@ -17,7 +17,7 @@ from scipy import stats
 from electronics import Constant
 from electronics.part import nearest
 from optics.analysis.axis import between
-from optics.core.by_site import CoresBySite
+from optics.core.by_site import Machine
 from optics.core.tensor_core import TensorCore
 
 Merit = Callable[[Any], Any]
@@ -128,7 +128,7 @@ class Uncertainty:
     def __init__(
         self,
         merit: Merit,
-        core: TensorCore | CoresBySite,
+        core: Machine,
         spreads: Spreads,
         number: Callable[[Any], Any] = lambda m: m,
     ):
@@ -225,7 +225,7 @@ class Uncertainty:
         return np.asarray(self._number(self.at(values)), np.float64)
 
 
-def _names(core: TensorCore | CoresBySite) -> list[str]:
+def _names(core: Machine) -> list[str]:
     """The names of numbers that `replace` takes: of a design those of all cores, and those of each."""
     if isinstance(core, TensorCore):
         return list(core.numbers())

@@ -7,7 +7,7 @@ bill = optics.price(design, optics.trace(forward)(params, x))
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -182,3 +182,8 @@ class CoresBySite(AssigningCore, Core):
         raise ValueError("CoresBySite has cores for the sites of a function: run it through optics.emulate")
 
     observe = matmul
+
+
+# One core, or a core for each site.
+Machine = TensorCore | CoresBySite
+MachineT = TypeVar("MachineT", bound=Machine)
