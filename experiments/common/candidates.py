@@ -52,7 +52,7 @@ def check_design(machine: Machine, workloads: Sequence[Workload]) -> None:
     """Raise ValueError where a rule of a design by site fits none of the sites of a workload."""
     if isinstance(machine, optics.CoresBySite):
         for workload in workloads:
-            machine.assign(workload.sites)
+            machine.assign(workload.sites_on(machine))
 
 
 def file_candidate(file: Path, ranges: str, settings: Sequence[str]) -> Candidate:

@@ -26,7 +26,9 @@ def subject(results: SweepResults) -> str:
     on = {name: value for name, value in results.definition["on"].items() if f"on.{name}" not in results.axes}
     if on["kind"] == "text":
         model = (Path(on["model"]).stem or DEFAULT_MODEL) if "model" in on else "models"
-        return f"{model} on {Path(on['text']).name}" if "text" in on else model
+        attention = on.get("attention", "digital")
+        light = "" if attention == "digital" else f", attention on {attention.replace('-', ', ')}"
+        return (f"{model} on {Path(on['text']).name}" if "text" in on else model) + light
     if on["kind"] == "product":
         size = " × ".join(str(on.get(name, name)) for name in ("rows", "columns"))
         return f"{on.get('vectors', 'several')} vectors through a {size} matrix"
