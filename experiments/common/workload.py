@@ -33,6 +33,13 @@ def choices_of(policy: optics.Policy, sites: Sequence[optics.Site]) -> tuple[str
     return tuple(str(policy(site)) for site in sites)
 
 
+def attention_in_words(attention: str) -> str:
+    """Return where attention runs, to follow the name of what runs it; empty for digital attention."""
+    side = attention.removeprefix("light").removeprefix("-")
+    on_light = ", attention on light" + (f", {side} operand on the mask" if side else "")
+    return "" if attention == "digital" else on_light
+
+
 def check_attention(attention: str) -> None:
     """Raise ValueError for a word that is no `Attention`."""
     if attention not in ATTENTION:
@@ -123,6 +130,11 @@ class Workload:
             "embedding": float(self.tokens * self.config.hidden * WORD_BITS),
         }
 
+    @property
+    def weights(self) -> int:
+        """Weights on masks: all that multiply, so not an embedding that is only looked up."""
+        return sum(site.rows * site.columns * site.matrices * site.executions for site in self.on_core)
+
     def operands_on_mask(self, core: Machine) -> dict[str, str]:
         """The operand on the mask, "left" or "right", by product of two activations that runs on a core."""
         sites = self.sites_on(core)
@@ -134,15 +146,12 @@ class Workload:
         }
 
     def weights_on(self, core: Machine) -> float:
-        """Weights on masks: all that multiply on a core, so not an embedding that is only looked up."""
-        design = core.assign(self.sites) if isinstance(core, optics.CoresBySite) else None
-        shares = {
-            site.name: 1.0 if design is None else sum(share for on, share in design.shares(site.name) if on is not None)
-            for site in self.on_core
-        }
-        return sum(
-            shares[site.name] * site.rows * site.columns * site.matrices * site.executions for site in self.on_core
-        )
+        """Weights on the masks of a machine: `weights` without those whose products a design leaves digital."""
+        if not isinstance(core, optics.CoresBySite):
+            return self.weights
+        design = core.assign(self.sites)
+        shares = {site: sum(share for on, share in design.shares(site.name) if on is not None) for site in self.on_core}
+        return sum(share * site.rows * site.columns * site.matrices * site.executions for site, share in shares.items())
 
     def price_on_core(
         self, core: Machine, readings: Mapping[str, Any] | None = None, chosen_by: Machine | None = None
@@ -175,8 +184,7 @@ class Workload:
         return optics.price(core, sites, readings=readings, operations=self.operations, memory_bits=self.memory_bits)
 
     def __str__(self) -> str:
-        attention = "" if self.attention == "digital" else f", attention on {self.attention.replace('-', ', ')}"
-        return f"{self.phase} at {self.context} tokens, batch {self.batch}{attention}"
+        return f"{self.phase} at {self.context} tokens, batch {self.batch}{attention_in_words(self.attention)}"
 
     @property
     def _shapes(self) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from experiments.common.candidates import check_design, load_machine
 from experiments.common.measure import Evaluation, EvaluationCase, measure
 from experiments.common.paired import PairedLoss
 from experiments.common.text_options import TextDescription, TextOptions
-from experiments.common.workload import Attention, Workload
+from experiments.common.workload import Attention, Workload, attention_in_words
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, VERMILION
 from optics.analysis.ablation import ablations, groups
@@ -169,8 +169,8 @@ def _cells(row: EffectRow) -> tuple[str, ...]:
 def _machine(summary: AblationSummary, stem: bool = False) -> str:
     """The model, the core that it runs on, and where attention runs if that is not digital."""
     core = Path(summary["core"]).stem.replace("_", " ") if stem else summary["core"]
-    attention = "" if summary["attention"] == "digital" else f", attention on {summary['attention'].replace('-', ', ')}"
-    return f"{summary['model']} on {core}{attention}"
+    attention = attention_in_words(summary["attention"])
+    return f"{summary['model']} on {core}" + (attention.replace(", ", ",\n", 1) if stem else attention)
 
 
 def _rules(design: optics.CoresBySite) -> list[str]:

@@ -41,7 +41,7 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
 
     def prepare(self) -> "AssignedCores":
         """The cores with the variation of their devices drawn."""
-        prepared = tuple(core if isinstance(core, Digital) else core.prepare() for core in self.cores)
+        prepared = tuple(core.prepare() if isinstance(core, PreparableCore) else core for core in self.cores)
         return dataclasses.replace(self, cores=prepared)
 
     @property

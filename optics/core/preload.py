@@ -63,7 +63,7 @@ class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, Cal
 
     def takes(self, site: Site) -> bool:
         """Whether the site runs on a core."""
-        return not isinstance(self.core, AssignedCores) or self.core.takes(site)
+        return isinstance(self.core, RealizedCore) or self.core.takes(site)
 
     def prepare(self) -> "PreloadedCore":
         """Itself: its device was drawn when the weights were loaded."""
