@@ -1,7 +1,7 @@
 """`otc target`: does a core reach 1 exaOPS in 10 kW at an acceptable accuracy?"""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -134,9 +134,11 @@ def main(options: TargetOptions) -> TargetSummary:
     if options.map is not None:
         # A map varies one light and one ADC.
         _ = candidates[options.map].single
-    for candidate in candidates.values():
-        check_design(candidate.core, [options.workload])
+    shown = [dataclasses.replace(options.workload, config=shapes_named(name)) for name in SHOWN_BILLS]
+    _check_designs(candidates, [options.workload, *shown])
     checkpoint, windows = options.load()
+    own = dataclasses.replace(options.workload, config=checkpoint.config, context=options.window_tokens)
+    _check_designs(candidates, [own])
     summary, judged = _summary(options, candidates, checkpoint, windows)
     space = None
     if options.map is not None:
@@ -165,6 +167,11 @@ def _candidates(options: TargetOptions) -> dict[str, Candidate]:
     if not candidates:
         raise ValueError("scenarios = () leaves nothing to judge; name one, or give a core or a design")
     return candidates
+
+
+def _check_designs(candidates: Mapping[str, Candidate], workloads: Sequence[Workload]) -> None:
+    for candidate in candidates.values():
+        check_design(candidate.core, workloads)
 
 
 def _map_measurement(
