@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from electronics.numerics.matmul import product
 from electronics.numerics.xla import skip_unless
@@ -83,8 +84,17 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
         for number, core in enumerate(self.cores):
             ours = [site for site in sites if number in self._numbers(site.name)]
             if ours and not isinstance(core, Digital):
-                found = {site.name: readings[site.name] for site in ours if site.name in readings}
+                observed = [site.name for site in ours if site.name in readings]
+                found = {name: self._own_steps(name, number, readings[name]) for name in observed}
                 counting.review(core if isinstance(core, TensorCore) else core.core, ours, found, self.labels[number])
+
+    def _own_steps(self, name: str, number: int, seen: Any) -> Any:
+        """Diagnostics of a site in the steps of the scan around it that run on a core; a digital step observes none."""
+        numbers = self._numbers(name)
+        if len(numbers) == 1:
+            return seen
+        steps = np.flatnonzero(np.array(numbers) == number)
+        return jax.tree.map(lambda leaf: leaf[steps], seen)
 
     def _numbers(self, name: str) -> tuple[int, ...]:
         return dict(self.choices)[name]

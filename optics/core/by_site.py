@@ -143,7 +143,10 @@ class CoresBySite(AssigningCore, Core):
         }
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
-        """As `TensorCore.review`, for the sites of each core; the message names the rule."""
+        """As `TensorCore.review`, given all sites of the function; the message names the rule.
+
+        A run that was compiled warns of nothing where the numbers of its cores are arguments, as those of one core.
+        """
         reviewed = [site for site in sites if not readings or site.name in readings]
         self.assign(sites).review(reviewed, readings)
 
