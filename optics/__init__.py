@@ -23,9 +23,10 @@ from optics.components.modulation import LED, ElectroAbsorption, Laser, MachZehn
 from optics.components.nonidealities import Effects
 from optics.components.source import Source
 from optics.core.attention import AttentionOnLight
-from optics.core.by_site import DIGITAL, CoresBySite, SiteRule
+from optics.core.by_site import CoresBySite
 from optics.core.fit_full_scale import FixedRangeCore, fit_ranges
 from optics.core.preload import PreloadedCore, load
+from optics.core.site_rule import DIGITAL, SiteRule
 from optics.core.tensor_core import PreloadedMatrix, TensorCore
 from optics.datapath.diagnostics import Diagnostics
 from optics.datapath.site_range import SiteRange

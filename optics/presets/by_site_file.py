@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from electronics.part import nearest
-from optics.core.by_site import DIGITAL, CoresBySite, Digital, SiteRule
+from optics.core.by_site import CoresBySite
+from optics.core.site_rule import DIGITAL, Digital, SiteRule
 from optics.core.tensor_core import TensorCore
 from optics.presets import serialise
 from optics.presets.presets import preset
