@@ -280,6 +280,9 @@ def trace(
 
     def sites(*args: Any, **kwargs: Any) -> tuple[Site, ...]:
         found = plan_call(fun, weights, policy, args, kwargs).plan
-        return tuple(with_shares(found, causal).all_sites())
+        # The plan for a policy that reads the shares has those of known masks.
+        if causal is not None or not getattr(policy, "reads_shares", False):
+            found = with_shares(found, causal)
+        return tuple(found.all_sites())
 
     return sites
