@@ -281,7 +281,10 @@ def trace(
     def sites(*args: Any, **kwargs: Any) -> tuple[Site, ...]:
         found = plan_call(fun, weights, policy, args, kwargs).plan
         # The plan for a policy that reads the shares has those of known masks.
-        if causal is not None or not getattr(policy, "reads_shares", False):
+        known = getattr(policy, "reads_shares", False)
+        if causal is False and known:
+            found = found.each(lambda site: dataclasses.replace(site, share=1.0, hidden_by="", masked=""))
+        elif causal is not None or not known:
             found = with_shares(found, causal)
         return tuple(found.all_sites())
 
