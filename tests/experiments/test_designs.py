@@ -74,7 +74,7 @@ def test_target_judges_a_design_with_attention_on_light(given, design_file, draw
     assert "Attention on light in the bills and in the losses; the operand on the mask, as chosen" in printed
     (panel,) = drawn["waterfall"].axes
     assert panel.get_title(loc="left") == "design.toml"
-    assert "attention on light" in drawn["waterfall"].get_suptitle()
+    assert "attention on light" in drawn["waterfall"].get_suptitle().replace("\n", " ")
 
 
 def test_ablation_of_a_design_has_all_its_cores_and_each(given, design_file, drawn, capsys):
