@@ -94,7 +94,7 @@ def calibrate(
     """
     for each_name, each in core.by_name.items() if isinstance(core, CoresBySite) else [("", core)]:
         code = each.encoding
-        if code.inputs == "offset" or code.weights == "offset" or code.input_slices * code.weight_slices > 1:
+        if code.inputs == "offset" or code.weights != "rails" or code.input_slices * code.weight_slices > 1:
             of_core = f", and {each_name} has others" if each_name else ""
             raise ValueError(
                 f"calibrate needs inputs on rails or in slots, weights on rails, and one slice of each{of_core}"

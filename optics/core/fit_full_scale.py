@@ -17,6 +17,7 @@ from optics.core.by_site import CoresBySite
 from optics.core.site_rule import Digital
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.datapath.site_range import SiteRange
+from optics.interpreter.call import WeightSelection
 from optics.interpreter.emulate import emulate
 from optics.interpreter.plan import Policy, Site, stationary
 from optics.interpreter.protocols import (
@@ -167,7 +168,7 @@ class _FinderBySite(AssigningCore, Core):
 
 def fit_ranges(
     fun: Callable,
-    weights: int | Sequence[int] = 0,
+    weights: WeightSelection = 0,
     *,
     policy: Policy = stationary,
     loading: float | None = None,

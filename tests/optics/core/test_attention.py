@@ -1,5 +1,7 @@
 """Which operand of an attention stands on the mask, and what a causal mask leaves of its tiles."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 import optics
 from optics import AttentionOnLight
-from optics.interpreter import sites
+from optics.interpreter import call, sites
 
 KEY = jax.random.key(0)
 CORE = optics.today(rows=16, columns=16)
@@ -121,12 +123,18 @@ def test_what_cannot_be_chosen_is_one_error():
 def test_trace_for_a_policy_that_reads_shares_gives_those_that_the_caller_asks_for(monkeypatch, causal, analyses):
     """The sites of a policy without a look at shares, which puts the same operand on the mask."""
     analysed, count = sites.with_shares, []
-    monkeypatch.setattr(sites, "with_shares", lambda *args: count.append(0) or analysed(*args))
+    for module in (sites, call):
+        monkeypatch.setattr(module, "with_shares", lambda *args: count.append(0) or analysed(*args))
     shapes = (
         {name: jax.ShapeDtypeStruct((16, 8), jnp.float32) for name in "qkv"},
         jax.ShapeDtypeStruct((32, 16), jnp.float32),
     )
     found = optics.trace(attention, policy=AttentionOnLight(CORE, "right"), causal=causal)(*shapes)
     assert len(count) == analyses
-    assert found == optics.trace(attention, policy=optics.everything, causal=causal)(*shapes)
+    expected = optics.trace(attention, policy=optics.everything, causal=causal)(*shapes)
+    # Signs are looked for with the masks, and causal=False looks for neither unless the policy asks.
+    signs = {"nonnegative": ()} if causal is False else {}
+    assert [dataclasses.replace(site, **signs) for site in found] == [
+        dataclasses.replace(site, **signs) for site in expected
+    ]
     assert {site.share for site in found if not site.stationary} == ({1.0} if causal is False else {33 / 64})

@@ -171,3 +171,11 @@ def test_emulate_runs_equinox_dropout_and_attention_unmodified():
 def test_a_weights_argument_of_python_numbers_alone_is_refused():
     with pytest.raises(ValueError, match="argument 0, named by `weights`, holds no array"):
         optics.trace(lambda n, x: n * x)(3, X)
+
+
+def test_emulate_leaves_floats_inside_a_module_to_python():
+    """Equinox's dropout of rate 0 asks whether its rate is a Python number, and needs a key where it is none."""
+    attention = eqx.nn.MultiheadAttention(2, 16, key=jax.random.key(1))
+    x = jax.random.normal(jax.random.key(2), (6, 16))
+    y = optics.emulate(lambda attention, x: attention(x, x, x))(Exact(), KEY, attention, x)
+    np.testing.assert_allclose(y, attention(x, x, x), rtol=1e-4, atol=1e-5)
