@@ -11,7 +11,7 @@ from typing import Any
 
 from electronics.validation import PlausibilityWarning
 from optics.analysis.ablation import Ablation, ablate
-from optics.analysis.calibrate import Calibration, calibrate
+from optics.analysis.calibrate import Calibration, DesignCalibration, calibrate
 from optics.analysis.uncertainty import CHOICES, Spread, Uncertainty, spreads
 from optics.components.correction import Correction
 from optics.components.detector import Photodetector
@@ -76,6 +76,7 @@ __all__ = [
     "CalibrationSchedule",
     "CoresBySite",
     "Correction",
+    "DesignCalibration",
     "Diagnostics",
     "DigitalProductWarning",
     "Drift",

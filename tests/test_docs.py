@@ -41,7 +41,7 @@ SAID = {
 # The page whose TOML is of cores by site.
 DESIGNS = DOCS / "guide" / "cores.md"
 # Points and groups of the sweeps that a page defines in TOML, and the file that its first block of Python is.
-SIZES = {"docs/guide/sweep.md": (6 * 8 * 2 * 2, 2), "docs/guide/own_function.md": (5 * 3, 1)}
+SIZES = {"docs/guide/sweep.md": [(6 * 8 * 2 * 2, 2), (3 * 3 * 2, 1)], "docs/guide/own_function.md": [(5 * 3, 1)]}
 MODULES = {"docs/guide/own_function.md": "classifier.py"}
 # Pages that compare two programs to the last bit.
 EXACT = {"docs/guide/preload.md"}
@@ -88,14 +88,17 @@ def test_only_readme_and_guide_hold_python():
 
 
 @pytest.mark.parametrize("page", [p for p in (README, *GUIDE) if blocks(p, "toml") and p != DESIGNS], ids=name_of)
-def test_toml_blocks_define_sweeps(page, tmp_path):
+def test_toml_blocks_define_sweeps(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my_design.toml").write_text(blocks(DESIGNS, "toml")[0], encoding="utf-8")
+    assert len(blocks(page, "toml")) == len(SIZES[name_of(page)])
     for number, block in enumerate(blocks(page, "toml")):
         path = tmp_path / f"sweep{number}.toml"
         path.write_text(block, encoding="utf-8")
         if name_of(page) in MODULES:
             (tmp_path / MODULES[name_of(page)]).write_text(blocks(page, "python")[0], encoding="utf-8")
         sweep = toml_file.load(path)
-        assert (sweep.points, len(sweep.groups)) == SIZES[name_of(page)]
+        assert (sweep.points, len(sweep.groups)) == SIZES[name_of(page)][number]
 
 
 def test_toml_blocks_of_designs_load(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.common import billing
+from experiments.common.workload import attention_in_words
 from experiments.headline.records import HeadlineSummary, LightPoint, OpticalRow, optical_rows
 from experiments.plotting import style, waterfall
 
@@ -21,7 +22,7 @@ def draw(summary: HeadlineSummary, out: Path) -> None:
         _perplexity_energy(summary, out)
         rows = optical_rows(summary["rows"])
         waterfall.draw(
-            f"Where the energy goes: {summary['model']}, per MAC at the plug",
+            f"Where the energy goes: {summary['model']}{attention_in_words(summary['attention'])}, per MAC at the plug",
             {row["name"]: {name: waterfall.Line(e * FJ) for name, e in row["components"].items()} for row in rows},
             summary["target"]["energy_per_mac_j"] * FJ,
             out,
@@ -61,7 +62,9 @@ def _perplexity_energy(summary: HeadlineSummary, out: Path) -> None:
         ha="right",
         fontsize=8,
     )
-    axes.set_title(f"{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens")
+    attention = attention_in_words(summary["attention"]).removeprefix(", ")
+    title = f"{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens"
+    axes.set_title(f"{title},\n{attention}" if attention else title)
     style.note(
         axes,
         -0.17,

@@ -49,6 +49,8 @@ LABELS = {"calibration": "calibration duty"}
 
 # Characters of small print per panel, and the height of a line of it as a share of the figure.
 NOTE_WIDTH, LINE_HEIGHT = 42, 0.024
+TITLE_WIDTH = 11
+"""Characters of the title per inch of the figure."""
 
 
 class Line(NamedTuple):
@@ -79,14 +81,13 @@ def draw(
     """
     if not bills:
         return
-    figure, panels = style.plt.subplots(
-        1, len(bills), figsize=(2.8 + 2.5 * len(bills), 5.6), sharey=True, squeeze=False
-    )
+    width = 2.8 + 2.5 * len(bills)
+    figure, panels = style.plt.subplots(1, len(bills), figsize=(width, 5.6), sharey=True, squeeze=False)
     names = [name for name in KINDS if any(name in bill for bill in bills.values())]
     for axes, (machine, bill) in zip(panels[0], bills.items(), strict=True):
         _panel(axes, machine, names, bill, target, (totals or {}).get(machine))
     panels[0, 0].invert_yaxis()
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+    figure.suptitle(textwrap.fill(title, int(TITLE_WIDTH * width)), x=0.01, ha="left", fontweight="bold")
     handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
     # Text that reaches over the edge would move the legend when the figure is cropped to its contents.
     lines = textwrap.wrap(note, NOTE_WIDTH * (1 + len(bills)))

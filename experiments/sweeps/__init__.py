@@ -25,18 +25,20 @@ from experiments.sweeps.subjects.drive import Drive, measure_drive
 from experiments.sweeps.subjects.function import Function
 from experiments.sweeps.subjects.metrics import METRICS, Metric
 from experiments.sweeps.subjects.product import Product
-from experiments.sweeps.subjects.subject import LoadedSubject, Subject
+from experiments.sweeps.subjects.subject import DesignSubject, LoadedSubject, PlacedSubject, Subject
 from experiments.sweeps.subjects.text import Text
 
 __all__ = [
     "METRICS",
     "Cluster",
+    "DesignSubject",
     "Dimension",
     "Drive",
     "Estimate",
     "Function",
     "LoadedSubject",
     "Metric",
+    "PlacedSubject",
     "Product",
     "StoreError",
     "Subject",
