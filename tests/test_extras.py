@@ -12,7 +12,9 @@ PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text
 EXTRA = (
     "equinox",
     "filelock",
+    "flax",
     "gguf",
+    "haiku",
     "hypothesis",
     "matplotlib",
     "mkdocs",
@@ -20,6 +22,7 @@ EXTRA = (
     "pyarrow",
     "pytest",
     "requests",
+    "sklearn",
     "tokenizers",
     "tqdm",
     "tyro",
@@ -61,4 +64,4 @@ def test_otc_without_its_extra_names_it_in_one_line(missing):
 
 
 def test_extras_that_messages_name_exist():
-    assert {"models", "experiments", "export", "docs", "lint", "test"} == set(PROJECT["optional-dependencies"])
+    assert {"models", "experiments", "export", "guests", "docs", "lint", "test"} == set(PROJECT["optional-dependencies"])

@@ -51,7 +51,7 @@ METRICS = {
     "accuracy": sweeps.Metric("accuracy", "1", better="more"),
     "error": sweeps.Metric("rms error of the logits", "1", better="less", logarithmic=True),
 }
-SUBJECT = sweeps.Function(score, PARAMS, DATA, METRICS, forward=forward, tokens=8, name="two_layers")
+SUBJECT = sweeps.Function(score, PARAMS, DATA, METRICS, forward=forward, tokens=8, example="image", name="two_layers")
 
 
 def make():
@@ -250,6 +250,7 @@ def test_digests_see_constants_inside_and_not_addresses():
 
 def test_a_figure_of_ones_own_orients_fronts_and_labels_exports(run, tmp_path):
     assert run.metric("accuracy").better == "more" and run.metric("fj_per_mac").unit == "fJ/MAC"
+    assert run.metric("joules_per_token").unit == "J/image"
     assert "rms error of the logits" in tables.heading(run)
     drawn = sweeps.draw(run, metrics=["accuracy", "fj_per_mac"], out=tmp_path)
     assert "front_accuracy_fj_per_mac" in drawn
@@ -287,6 +288,7 @@ REFUSED = {
     ),
     "no token": ({"tokens": 0}, "on.tokens = 0 must be a whole number, at least 1"),
     "a name that is none": ({"name": 3}, "on.name = 3 must be a word"),
+    "an example without a name": ({"example": ""}, "on.example = '' must be a word"),
     "a number among params": ({"params": PARAMS | {"n": 3}}, "on.params['n'] = 3 must be an array of numbers"),
     "no params": ({"params": {}}, "on.params holds no array"),
     "params that are not finite": ({"params": {"w": np.full((4, 2), np.nan, np.float32)}}, "on.params['w'] must be f"),
