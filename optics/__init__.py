@@ -32,12 +32,12 @@ from optics.datapath.site_range import SiteRange
 from optics.energy.bill import EXAOPS, Bill, price
 from optics.energy.light_budget import measured_drive, photons_per_mac, with_effective_bits, with_photons_per_mac
 from optics.energy.system import System, system
+from optics.interpreter.call import trace
 from optics.interpreter.emulate import emulate
 from optics.interpreter.notices import DigitalProductWarning, WeightsArgumentWarning
 from optics.interpreter.op_count import UnknownPrimitiveWarning, count_elementwise_ops
-from optics.interpreter.plan import Policy, Site, everything, routed, stationary
+from optics.interpreter.plan import Policy, Site, everything, nonnegative_inputs, routed, stationary
 from optics.interpreter.site_report import Report, report
-from optics.interpreter.sites import trace
 from optics.presets import serialise
 from optics.presets.by_site_file import load_by_site
 from optics.presets.devices import DEVICES, device
@@ -109,6 +109,7 @@ __all__ = [
     "load",
     "load_by_site",
     "measured_drive",
+    "nonnegative_inputs",
     "photons_per_mac",
     "physical_limit",
     "preset",

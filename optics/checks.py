@@ -1,6 +1,6 @@
 """What is refused before anything is compiled, each with one clear message. Traced values cannot be looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -27,10 +27,10 @@ def finite(what: str, tree: Any) -> None:
             raise ValueError(f"{what} must be finite: there is a NaN or an infinity{f' in {name}' if name else ''}")
 
 
-def finite_weights(weights: int | Sequence[int], args: Sequence[Any]) -> None:
-    """As `finite`, of the arguments numbered in `weights`."""
-    for number in (weights,) if isinstance(weights, int) else weights:
-        finite(f"argument {number}, the weights,", args[number])
+def finite_weights(weights: Mapping[str, Any]) -> None:
+    """As `finite`, of weights by the name of the argument that holds them."""
+    for argument, arrays in weights.items():
+        finite(f"{argument}, the weights,", arrays)
 
 
 def product(x: Any, w: Any) -> tuple[jax.Array, jax.Array]:

@@ -64,4 +64,5 @@ def test_otc_without_its_extra_names_it_in_one_line(missing):
 
 
 def test_extras_that_messages_name_exist():
-    assert {"models", "experiments", "export", "guests", "docs", "lint", "test"} == set(PROJECT["optional-dependencies"])
+    extras = {"models", "experiments", "export", "guests", "docs", "lint", "test"}
+    assert extras == set(PROJECT["optional-dependencies"])

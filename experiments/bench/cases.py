@@ -26,8 +26,9 @@ class BenchCase:
 
     Attributes:
         kind: "product" of [vectors, rows] @ [rows, columns]; its "floor" and its "bare" emulation, see
-            `experiments.bench.floors`; a "sweep" of such a product over cores; SmolLM2's "forward" pass or "gradient"
-            on `batch` windows of `tokens`.
+            `experiments.bench.floors`; a "sweep" of such a product over cores; a "convolution" of 3 x 3 kernels over
+            `batch` images of `side` x `side`, of `channels` in and out; SmolLM2's "forward" pass or "gradient" on
+            `batch` windows of `tokens`.
         preset: preset of the core.
         tile_rows: rows of the core.
         light: how shot noise is computed, see `optics.Photodetector`.
@@ -48,6 +49,8 @@ class BenchCase:
     vectors: int = 0
     batch: int = 0
     tokens: int = 0
+    side: int = 0
+    channels: int = 0
 
     @property
     def work(self) -> str:
@@ -56,6 +59,9 @@ class BenchCase:
         if self.kind in ("forward", "gradient"):
             loads = ", weights not loaded" if self.kind == "forward" and not self.loaded else ""
             return f"SmolLM2 {self.kind}, {self.batch} x {self.tokens} tokens{loads}{exact}"
+        if self.kind == "convolution":
+            image = f"{self.batch} x {self.side} x {self.side} x {self.channels}"
+            return f"convolution of 3 x 3 over {image}, tiles of {self.tile_rows}{exact}"
         shape = f"{self.rows} -> {self.columns}, {self.vectors} vector{'s' if self.vectors != 1 else ''}"
         many = f"{self.points} cores, " if self.kind == "sweep" else ""
         return f"{many}{shape}, tiles of {self.tile_rows}{exact}"
@@ -107,7 +113,9 @@ class Pair(NamedTuple):
 
 def pair(case: BenchCase) -> Pair:
     """Return the compiled pair of a case."""
-    pairs = {"product": _product, "sweep": _sweep, "forward": _forward, "gradient": _gradient}
+    pairs = {
+        "product": _product, "sweep": _sweep, "convolution": _convolution, "forward": _forward, "gradient": _gradient,
+    }  # fmt: skip
     return _floor(case) if case.kind in FLOORS else pairs[case.kind](case)
 
 
@@ -152,6 +160,20 @@ def _sweep(case: BenchCase) -> Pair:
         cores, key, xs, w,
     )  # fmt: skip
     return Pair(digital, emulated, None)
+
+
+def _convolution(case: BenchCase) -> Pair:
+    """Its kernels are loaded in each call, once for all blocks of positions."""
+    kernel_key, image_key = jax.random.split(jax.random.key(KEY))
+    kernels = jax.random.normal(kernel_key, (3, 3, case.channels, case.channels))
+    images = jax.random.normal(image_key, (case.batch, case.side, case.side, case.channels))
+
+    def convolve(kernels, images):
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(images, kernels, (1, 1), "SAME", dimension_numbers=layout)
+
+    emulated = _compiled(optics.emulate(convolve), case.core(), jax.random.key(KEY), kernels, images)
+    return Pair(_compiled(convolve, kernels, images), emulated, None)
 
 
 def _forward(case: BenchCase) -> Pair:

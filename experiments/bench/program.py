@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from tqdm import tqdm
 
@@ -25,7 +25,7 @@ TILE_ROWS = (128, 256, 1024)
 LONG_ROUNDS = 3
 LARGEST_SIZE = 2**20
 ROOT = Path(__file__).parents[2]
-Kind = Literal["product", "floor", "bare", "sweep", "forward", "gradient"]
+Kind = Literal["product", "floor", "bare", "sweep", "convolution", "forward", "gradient"]
 Arithmetic = Literal["float32", "bfloat16"]
 Settings = Literal["none", "tuned"]
 Platform = Literal["cpu", "gpu", "tpu"]
@@ -42,12 +42,12 @@ KEEPING_MEMORY = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """Times the emulation against the same work done digitally: products, a sweep, a forward pass and a gradient.
+    """Times the emulation against the same work done digitally: products, a sweep, a convolution, a model.
 
     Each product has two floors, lower bounds for an emulator that draws such noise and multiplies in float32.
     """
 
-    only: tuple[Kind, ...] = ("product", "floor", "bare", "sweep", "forward", "gradient")
+    only: tuple[Kind, ...] = get_args(Kind)
     """Kinds of work that are timed."""
     platform: Platform = "cpu"
     """Where both sides run; threads and settings are of CPUs."""
@@ -106,6 +106,7 @@ class BenchOptions:
             if (case.rows, case.columns, case.vectors) == (1024, 4096, 512)
         ]
         emulated.append(BenchCase(kind="sweep", preset=self.preset, rows=1024, columns=1024, vectors=512))
+        emulated.append(BenchCase(kind="convolution", preset=self.preset, batch=8, side=224, channels=64))
         for batch, loaded in ((1, False), (1, True), (4, True)):
             emulated.append(BenchCase(kind="forward", preset=self.preset, batch=batch, tokens=512, loaded=loaded))
         emulated.append(BenchCase(kind="gradient", preset=self.preset, batch=1, tokens=512))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from optics import checks
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.datapath.site_range import SiteRange
+from optics.interpreter.call import WeightSelection
 from optics.interpreter.emulate import emulate
 from optics.interpreter.plan import Policy, Site, stationary
 from optics.interpreter.protocols import Core, PerSiteCore, PerStepCore, PreparableCore, ReviewingCore, index_scan
@@ -120,7 +121,7 @@ class _FixedFinder(_Finder):
 
 def fit_ranges(
     fun: Callable,
-    weights: int | Sequence[int] = 0,
+    weights: WeightSelection = 0,
     *,
     policy: Policy = stationary,
     loading: float | None = None,

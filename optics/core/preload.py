@@ -18,6 +18,7 @@ from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.loading import Weights
 from optics.equations import _jax, products
 from optics.equations._jax import JaxprEqn
+from optics.interpreter.call import WeightSelection, plan_call
 from optics.interpreter.emulate import Runner
 from optics.interpreter.plan import Policy, Site, stationary
 from optics.interpreter.protocols import (
@@ -35,7 +36,6 @@ from optics.interpreter.protocols import (
     index_scan,
     prepared,
 )
-from optics.interpreter.sites import plan_call
 
 
 @jax.tree_util.register_dataclass
@@ -177,8 +177,9 @@ class _Loader(_Constants):
         return any(inner.holds_optical() for inner in plan.inner[number])
 
     def enter(self, plan, number, eqn, core, key, values):
-        """Skip what cannot be loaded: steps of a `while` may differ, and the branch of a `cond` is not known."""
-        if _jax.kind(eqn) not in ("while_loop", "cond"):
+        """Skip what is not loaded: steps of a `while` may differ, the branch of a `cond` is not known, and each shard
+        of a `shard_map` would load its own."""
+        if _jax.kind(eqn) not in ("while_loop", "cond", "shard_map"):
             return super().enter(plan, number, eqn, core, key, values)
         if number not in plan.constant:
             return _nothing(eqn), {}
@@ -201,14 +202,14 @@ class _Loader(_Constants):
 
 
 def load(
-    fun: Callable, weights: int | Sequence[int] = 0, *, policy: Policy = stationary, diagnostics: bool = False
+    fun: Callable, weights: WeightSelection = 0, *, policy: Policy = stationary, diagnostics: bool = False
 ) -> Callable[..., PreloadedCore]:
     """Return a function of (core, *args) that loads the weights of `fun` onto the mask of the core.
 
     Rounding, and all that mask and optics do to the weights, is then done once instead of in each call. Products of
-    several matrices, in a `while` or a `cond`, of two activations, of weights that data select, and of sites whose core
-    differs between the steps of a scan are loaded in each call. Those of a ragged product are loaded, every expert's,
-    once. Jit the returned function for a large model.
+    several matrices, in a `while`, a `cond` or a `shard_map`, of two activations, of weights that data select, and of
+    sites whose core differs between the steps of a scan are loaded in each call. Those of a ragged product are loaded,
+    every expert's, once. Jit the returned function for a large model.
 
     Args:
         fun: as for `emulate`.
@@ -228,15 +229,15 @@ def load(
         core: TensorCore | RealizedCore | FixedRangeCore | CoresBySite, *args: Any, **kwargs: Any
     ) -> PreloadedCore:
         checks.has(core, "matmul")
-        checks.finite_weights(weights, args)
-        plan, inputs, _, fixed = plan_call(fun, weights, policy, args, kwargs)
-        chosen, plan = assigned(core, plan)
+        call = plan_call(fun, weights, policy, args, kwargs)
+        checks.finite_weights(call.weights)
+        chosen, plan = assigned(core, call.plan)
         checks.has(chosen, "prepare")
         realized = cast(RealizedCore | FixedRangeCore | AssignedCores, prepared(chosen))
-        values = [jnp.zeros(v.shape, v.dtype) if isinstance(v, jax.ShapeDtypeStruct) else v for v in inputs]
+        values = [jnp.zeros(v.shape, v.dtype) if isinstance(v, jax.ShapeDtypeStruct) else v for v in call.inputs]
         _, found = _Loader(diagnostics)(plan, realized, jax.random.key(0), values)
         sites = {site.name: found[site.index] for site in plan.all_sites() if site.index in found}
-        return PreloadedCore(realized, sites, Fixed(tuple(fixed.items())))
+        return PreloadedCore(realized, sites, Fixed(tuple(call.fixed.items())))
 
     return loaded
 

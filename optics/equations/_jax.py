@@ -3,6 +3,7 @@
 Both differ between JAX releases, so only this file follows them.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from jax.extend.core import Literal as Literal
 from jax.extend.core import jaxprs_in_params
 from jax.extend.core import primitives as p
 
-from optics.equations.records import Contraction, ConvolutionNumbers, Ragged, Remat
+from optics.equations.records import Contraction, ConvolutionNumbers, Ragged, Remat, ShardMap
 
 _KINDS = {
     p.dot_general_p: "product",
@@ -38,7 +39,14 @@ _KINDS_BY_NAME = {
     "csr_matvec": "sparse",
     "csr_matmat": "sparse",
     "bcoo_dot_general_sampled": "sampled",
+    "shard_map": "shard_map",
+    # Inlined where something in them runs on a core: their other rules are of the exact function.
+    "composite": "call",
+    "custom_vmap_call": "call",
 }
+# Parts of the names of primitives that do products in no jaxpr, and primitives that run what is not JAX.
+_FUSED = ("dot_product_attention", "scaled_matmul", "cudnn")
+_OUTSIDE = frozenset({"pure_callback", "io_callback", "ffi_call"})
 _PRODUCTS = frozenset({"product", "convolution", "triangular", "ragged", "sparse", "sampled"})
 # The operands [first, end) of a primitive that select elements of its other operands; None: to the last.
 _SELECTORS = {
@@ -110,8 +118,8 @@ def opened(jaxpr: ClosedJaxpr | Jaxpr) -> tuple[Jaxpr, Sequence[Any]]:
 
 
 def call_body(eqn: JaxprEqn) -> ClosedJaxpr | Jaxpr:
-    """The body of a call, remat, custom_jvp or custom_vjp equation."""
-    return eqn.params["call_jaxpr"] if "call_jaxpr" in eqn.params else eqn.params["jaxpr"]
+    """The body of a call, remat, custom_jvp, custom_vjp or shard_map equation."""
+    return next(eqn.params[name] for name in ("call_jaxpr", "jaxpr", "call") if name in eqn.params)
 
 
 def shape(atom: Any) -> tuple[int, ...]:
@@ -151,9 +159,23 @@ def remat(eqn: JaxprEqn) -> Remat:
     return Remat(eqn.params["prevent_cse"], eqn.params["policy"])
 
 
-def steps(eqn: JaxprEqn) -> int:
-    """How many times a "scan" runs its body; 1 for any other equation."""
-    return eqn.params["length"] if kind(eqn) == "scan" else 1
+def repeats(eqn: JaxprEqn) -> int:
+    """How many steps of a "scan", or shards of a "shard_map", run its body; 1 for any other equation."""
+    match kind(eqn):
+        case "scan":
+            return eqn.params["length"]
+        case "shard_map":
+            mapped = shard_map(eqn)
+            return math.prod(mapped.mesh.shape[axis] for axis in mapped.axes)
+        case _:
+            return 1
+
+
+def shard_map(eqn: JaxprEqn) -> ShardMap:
+    """The parameters of a "shard_map"."""
+    p = eqn.params
+    axes = tuple(axis for axis in p["mesh"].axis_names if axis in p["newly_manual_axes"])
+    return ShardMap(p["mesh"], axes, p["in_specs"], p["out_specs"], p["check_vma"])
 
 
 def contraction(eqn: JaxprEqn) -> Contraction:
@@ -245,7 +267,7 @@ def bind(eqn: JaxprEqn, values: Sequence[Any]) -> list[Any]:
 def jaxprs_inside(eqn: JaxprEqn) -> list[Jaxpr]:
     """The jaxprs that a call, a loop or a branch runs. Those of other primitives say what is done to each element."""
     match kind(eqn):
-        case "call" | "remat" | "custom_jvp" | "custom_vjp":
+        case "call" | "remat" | "custom_jvp" | "custom_vjp" | "shard_map":
             return [opened(call_body(eqn))[0]]
         case "scan" | "while_loop" | "cond":
             return list(jaxprs_in_params(eqn.params))
@@ -253,9 +275,15 @@ def jaxprs_inside(eqn: JaxprEqn) -> list[Jaxpr]:
             return []
 
 
-def contains_product(eqn: JaxprEqn) -> bool:
-    """Whether a product stands anywhere inside the equation's own jaxprs."""
-    return any(is_product(inner) for jaxpr in jaxprs_in_params(eqn.params) for inner in _all_equations(jaxpr))
+def holds_product(eqn: JaxprEqn) -> bool:
+    """Whether a product stands anywhere inside the equation's own jaxprs, or in the kernel that it calls."""
+    inside = (inner for jaxpr in jaxprs_in_params(eqn.params) for inner in _all_equations(jaxpr))
+    return any(part in name(eqn) for part in _FUSED) or any(map(is_product, inside))
+
+
+def is_outside(eqn: JaxprEqn) -> bool:
+    """Whether the equation calls what is not written in JAX, which may do products."""
+    return name(eqn) in _OUTSIDE
 
 
 def _all_equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:

@@ -1,7 +1,7 @@
 """Parameters of equations as typed records; `optics.equations._jax` reads them."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Contraction(NamedTuple):
@@ -46,3 +46,16 @@ class Remat(NamedTuple):
 
     prevent_cse: bool
     policy: Callable[..., bool] | None
+
+
+class ShardMap(NamedTuple):
+    """A function of shards: over the `axes` of a mesh, of inputs and to outputs that are cut as their specs say.
+
+    checked: whether JAX follows which values differ between the shards.
+    """
+
+    mesh: Any
+    axes: tuple[str, ...]
+    in_specs: Sequence[Any]
+    out_specs: Sequence[Any]
+    checked: bool

@@ -33,9 +33,10 @@ class Body:
     """A jaxpr and the facts of its variables; `causal` takes a mask that is data and hides scores for a causal one.
 
     shares: by number of the equation, the share of a product's multiplications that a mask leaves; masked: which of its
-    matrices the mask is on, "outputs", "left" or "right"; counted: the share of the numbers that any other equation
+    matrices the mask is on, "outputs", "left" or "right"; nonnegative: the operands of a product, "left" and "right",
+    without a negative entry; counted: the share of the numbers that any other equation
     computes; inner: by number, the bodies of the jaxprs inside, in the order of
-    `optics.interpreter.dataflow.bodies`. The first two are there once `settle` was called.
+    `optics.interpreter.dataflow.bodies`. The first three are there once `settle` was called.
     """
 
     def __init__(self, jaxpr: Any, consts: Sequence[Any], facts: Sequence[Facts], causal: bool = False):
@@ -46,6 +47,7 @@ class Body:
         self.inner: dict[int, list[Body]] = {}
         self.shares: dict[int, float] = {}
         self.masked: dict[int, str] = {}
+        self.nonnegative: dict[int, tuple[str, ...]] = {}
         self.counted: dict[int, float] = {}
         for number, eqn in enumerate(jaxpr.eqns):
             self.env.update(zip(eqn.outvars, self._outputs(number, eqn), strict=True))
@@ -69,6 +71,9 @@ class Body:
             case "call" | "remat" | "custom_jvp" | "custom_vjp":
                 (body,) = self.inner[number] = [self._body(_jax.call_body(eqn), facts)]
                 return body.read(body.jaxpr.outvars)
+            case "shard_map":
+                # Its inputs are shards of those of which something is known.
+                self.inner[number] = [self._body(_jax.call_body(eqn), [])]
             case "cond":
                 self.inner[number] = [self._body(branch, facts[1:]) for branch in _jax.cond(eqn).branches]
             case "scan":
@@ -107,7 +112,9 @@ class Body:
             return found[0] if enters else everything
         if _jax.is_product(eqn):
             left = {"outputs": needed_share(needs[0])}
-            for name, each in zip(("left", "right"), facts, strict=False):
+            operands = list(zip(("left", "right"), facts, strict=False))
+            self.nonnegative[number] = tuple(name for name, each in operands if each.nonnegative)
+            for name, each in operands:
                 if each.value is None:
                     left[name] = 1.0 - share_of(each.zero)
             self.masked[number] = min(left, key=lambda name: left[name])
@@ -139,7 +146,8 @@ def analysed(jaxpr: Jaxpr, consts: Sequence[Any], causal: bool = False) -> Body:
 
 
 def with_shares(plan: Plan, causal: bool | None = None) -> Plan:
-    """The plan whose products of two activations know the share of them that masks leave.
+    """The plan whose products of two activations know the share of them that masks leave, and all products the
+    operands that are never negative.
 
     causal: see `optics.trace`.
     """
@@ -151,6 +159,7 @@ def with_shares(plan: Plan, causal: bool | None = None) -> Plan:
 
 def _filled(plan: Plan, found: Body, taken: Body) -> Plan:
     def of(number: int, site: Site) -> Site:
+        site = dataclasses.replace(site, nonnegative=taken.nonnegative.get(number, ()))
         share = taken.shares.get(number, 1.0)
         if site.stationary or share == 1.0:
             return site

@@ -2,13 +2,14 @@
 
 import enum
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
 from optics.equations import _jax
-from optics.equations._jax import Jaxpr, JaxprEqn, Literal
+from optics.equations._jax import JaxprEqn, Literal
 
 
 class Mark(enum.Enum):
@@ -103,23 +104,59 @@ def multiplied(*operands: Origin) -> Origin:
     return DATA
 
 
+class CapturedArrays:
+    """Origins of the arrays that a function captures: weights, those of floating-point numbers, if it is said so.
+
+    Attributes:
+        are_weights: whether it is.
+        weights: those found so far, by name.
+    """
+
+    def __init__(self, are_weights: bool = False):
+        self.are_weights = are_weights
+        self.weights: dict[str, Any] = {}
+
+    def origin(self, value: Any) -> Origin:
+        """Origin of what a function captures; a number is part of the function."""
+        if not np.ndim(value):
+            return NEITHER
+        if self.are_weights and jnp.issubdtype(value.dtype, jnp.inexact):
+            # Bodies of jaxprs are visited several times, and one array is captured by several.
+            known = [name for name, array in self.weights.items() if array is value]
+            name = known[0] if known else f"captured.{len(self.weights)}"
+            self.weights[name] = value
+            return named(name)
+        return ACTIVATION if isinstance(value, Tracer) else CAPTURED
+
+
 class Body:
     """A jaxpr inside an equation, its constants, and the origins of what flows into it."""
 
-    def __init__(self, jaxpr, origins: Sequence[Origin]):
+    def __init__(self, jaxpr, origins: Sequence[Origin], captured: CapturedArrays):
         self.jaxpr, self.consts = _jax.opened(jaxpr)
-        self.origins = list(origins)
+        self.origins, self.captured = list(origins), captured
+
+    def start(self) -> "Environment":
+        """The origins at the jaxpr's start."""
+        env = Environment(self.captured)
+        env.update(zip(self.jaxpr.constvars, map(self.captured.origin, self.consts), strict=True))
+        env.update(zip(self.jaxpr.invars, self.origins, strict=True))
+        return env
 
     def outputs(self) -> list[Origin]:
         """Origins of the jaxpr's outputs."""
-        env = environment(self.jaxpr, self.consts, self.origins)
+        env = self.start()
         for eqn in self.jaxpr.eqns:
             env.follow(eqn)
         return env.read(self.jaxpr.outvars)
 
 
 class Environment(dict):
-    """Origin by variable."""
+    """Origin by variable, in a function that captures these arrays."""
+
+    def __init__(self, captured: CapturedArrays):
+        super().__init__()
+        self.captured = captured
 
     def read(self, atoms) -> list[Origin]:
         """Origins of variables and literals."""
@@ -127,60 +164,46 @@ class Environment(dict):
 
     def follow(self, eqn: JaxprEqn) -> None:
         """Add the equation's outputs."""
-        self.update(zip(eqn.outvars, _outputs(eqn, self.read(eqn.invars)), strict=True))
+        self.update(zip(eqn.outvars, _outputs(eqn, self.read(eqn.invars), self.captured), strict=True))
 
 
-def environment(jaxpr: Jaxpr, consts: Sequence, origins: Sequence[Origin]) -> Environment:
-    """The origins at a jaxpr's start."""
-    env = Environment()
-    env.update(zip(jaxpr.constvars, map(_captured, consts), strict=True))
-    env.update(zip(jaxpr.invars, origins, strict=True))
-    return env
-
-
-def _captured(value) -> Origin:
-    """Origin of what a function captures; a number is part of the function."""
-    if not np.ndim(value):
-        return NEITHER
-    return ACTIVATION if isinstance(value, Tracer) else CAPTURED
-
-
-def bodies(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Body]:
+def bodies(eqn: JaxprEqn, origins: Sequence[Origin], captured: CapturedArrays) -> list[Body]:
     """The jaxprs that an equation runs, each with the origins of its inputs, loops brought to their fixed point."""
     match _jax.kind(eqn):
-        case "call" | "remat" | "custom_jvp" | "custom_vjp":
-            return [Body(_jax.call_body(eqn), origins)]
+        case "call" | "remat" | "custom_jvp" | "custom_vjp" | "shard_map":
+            return [Body(_jax.call_body(eqn), origins, captured)]
         case "cond":
-            return [Body(branch, origins[1:]) for branch in _jax.cond(eqn).branches]
+            return [Body(branch, origins[1:], captured) for branch in _jax.cond(eqn).branches]
         case "scan":
             scan = _jax.scan(eqn)
             first_slice = scan.consts + scan.carry
             fixed, start, xs = origins[: scan.consts], origins[scan.consts : first_slice], origins[first_slice:]
-            return [_settled(scan.body, fixed, start, xs)]
+            return [_settled(scan.body, fixed, start, xs, captured)]
         case "while_loop":
             loop = _jax.while_loop(eqn)
             first_carried = loop.test_consts + loop.body_consts
-            settled = _settled(loop.body, origins[loop.test_consts : first_carried], origins[first_carried:], [])
-            test = Body(loop.test, [*origins[: loop.test_consts], *settled.origins[loop.body_consts :]])
+            fixed, start = origins[loop.test_consts : first_carried], origins[first_carried:]
+            settled = _settled(loop.body, fixed, start, [], captured)
+            test = Body(loop.test, [*origins[: loop.test_consts], *settled.origins[loop.body_consts :]], captured)
             return [test, settled]
         case _:
             return []
 
 
-def _settled(jaxpr, fixed, carry, xs) -> Body:
+def _settled(jaxpr, fixed, carry, xs, captured: CapturedArrays) -> Body:
     """The body of a loop once another step no longer changes the origins of the carried values."""
     while True:
-        body = Body(jaxpr, [*fixed, *carry, *xs])
+        body = Body(jaxpr, [*fixed, *carry, *xs], captured)
         after = [join(a, b) for a, b in zip(carry, body.outputs()[: len(carry)], strict=True)]
         if after == list(carry):
             return body
         carry = after
 
 
-def _outputs(eqn: JaxprEqn, origins: Sequence[Origin]) -> list[Origin]:
-    inner = bodies(eqn, origins)
+def _outputs(eqn: JaxprEqn, origins: Sequence[Origin], captured: CapturedArrays) -> list[Origin]:
+    inner = bodies(eqn, origins, captured)
     match _jax.kind(eqn):
-        case "call" | "remat" | "custom_jvp" | "custom_vjp":
+        case "call" | "remat" | "custom_jvp" | "custom_vjp" | "shard_map":
             return inner[0].outputs()
         case "cond":
             joined = (join(*each) for each in zip(*(body.outputs() for body in inner), strict=True))

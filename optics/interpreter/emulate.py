@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from optics import checks
-from optics.equations import _jax, products
+from optics.equations import _jax, products, shards
 from optics.equations._jax import JaxprEqn, Literal
 from optics.equations.ragged import Block
+from optics.interpreter.call import WeightSelection, plan_call
 from optics.interpreter.plan import Plan, Policy, Site, stationary
 from optics.interpreter.protocols import (
     CallCheckingCore,
@@ -27,7 +28,6 @@ from optics.interpreter.protocols import (
     joined,
     prepared,
 )
-from optics.interpreter.sites import plan_call
 
 SiteDiagnostics = dict[int, Any]
 LOOP = 2**31
@@ -35,7 +35,7 @@ LOOP = 2**31
 
 def emulate(
     fun: Callable,
-    weights: int | Sequence[int] = 0,
+    weights: WeightSelection = 0,
     *,
     policy: Policy = stationary,
     diagnostics: bool = False,
@@ -47,15 +47,19 @@ def emulate(
     arrays may mask, permute or scale the weights. A complex product becomes the real product of its parts. All other
     products stay digital: `optics.report` lists them with the reason, and a `DigitalProductWarning` names those that
     stay digital for a reason other than the policy. The transformation enters jit, scan, while, cond, checkpoint,
-    custom_jvp and custom_vjp; the custom derivative rules are evaluated on exact residuals. Python bools, ints and
-    strings among the arguments are part of `fun`, as are floats inside the weights.
+    custom_jvp, custom_vjp, custom_vmap, composite, shard_map and pmap; the custom derivative rules are evaluated on
+    exact residuals. Python bools, ints and strings among the arguments are part of `fun`, as are floats inside the
+    weights.
 
-    Each site folds its index into the key, and each step of a loop its number, so the same key gives the same result.
-    Under a vmap that does not map the key, all members see the same noise.
+    Each site folds its index into the key, each step of a loop its number, and each shard that holds values of its own
+    its place in the mesh, so the same key gives the same result. Under a vmap that does not map the key, all members
+    see the same noise.
 
     Args:
         fun: any JAX function.
-        weights: the number of the argument whose arrays stand on the mask, or the numbers of several.
+        weights: the arrays that stand on the mask: the number of their argument; "captured" for the arrays of
+            floating-point numbers that `fun` captures; several of these; or a function of the path of an array among
+            the arguments, such as "0.layers.q", that says whether it is one.
         policy: which sites run on the core; `routed` adds products of weights that data select, `everything` those of
             two activations too.
         diagnostics: whether to return what was observed at each site.
@@ -73,13 +77,13 @@ def emulate(
 
     def run(core: Core, key: jax.Array, *args: Any, **kwargs: Any) -> Any:
         checks.has(core, "observe" if diagnostics else "matmul")
-        plan, inputs, tree, fixed = plan_call(fun, weights, policy, args, kwargs)
-        core, plan = assigned(core, plan)
-        checks.finite_weights(weights, args)
+        call = plan_call(fun, weights, policy, args, kwargs)
+        core, plan = assigned(core, call.plan)
+        checks.finite_weights(call.weights)
         if isinstance(core, CallCheckingCore):
-            core.check_call(fixed)
-        outs, readings = Runner(diagnostics)(plan, prepared(core), key, inputs)
-        result = jax.tree.unflatten(tree, outs)
+            core.check_call(call.fixed)
+        outs, readings = Runner(diagnostics)(plan, prepared(core), key, call.inputs)
+        result = jax.tree.unflatten(call.tree, outs)
         sites = plan.all_sites()
         named = {site.name: readings[site.index] for site in sites if site.index in readings}
         if isinstance(core, ReviewingCore):
@@ -139,7 +143,7 @@ class Runner:
             y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, jax.random.split(key, site.matrices))
             return y, folded(seen)
 
-        site_key = jax.random.fold_in(key, site.index)
+        site_key = shards.key_of_shard(jax.random.fold_in(key, site.index), values)
         y, seen = products.evaluate(eqn, values, site.weights_first, site_key, products_of, joined)
         return [y], ({site.index: seen} if self.diagnostics else {})
 
@@ -165,6 +169,11 @@ class Runner:
     def call(self, eqn, plans, core, key, values):
         """jit: inlined, the caller's own jit compiles it."""
         return self(plans[0], core, key, values)
+
+    def shard_map(self, eqn, plans, core, key, values):
+        """Each shard draws noise of its own; its diagnostics count as those of one product of several."""
+        outs, seen = shards.mapped(eqn, lambda core, key, *args: self(plans[0], core, key, args))(core, key, *values)
+        return outs, {site: folded(readings) for site, readings in seen.items()}
 
     def remat(self, eqn, plans, core, key, values):
         """checkpoint: re-emitted, or training would lose its memory saving."""

@@ -1,4 +1,5 @@
-"""What is known of the entries of an array before anything runs: its value, or which are zero, one or low.
+"""What is known of the entries of an array before anything runs: its value, or which are zero, one or low, and whether
+any may be negative.
 
 `followed` gives the facts of an equation's output from those of its operands, `looked_at` the entries of the operands
 that an output needs.
@@ -25,14 +26,33 @@ Needs = np.ndarray | None
 """Entries of an array that something looks at, bool; None for all of them."""
 _UNARY = frozenset({"exp2", "integer_pow", "logistic", "sqrt", "tanh", "pow", "atan2", "erf", "log1p", "expm1"})
 _KEEPS_ZERO = frozenset({"abs", "integer_pow", "neg", "sign", "sqrt", "square", "tanh"})
+_NEVER_NEGATIVE = frozenset({"abs", "exp", "exp2", "logistic", "sqrt", "rsqrt", "square"})
+# Of numbers none of which is negative, none that comes out is.
+_KEEPS_SIGN = frozenset({
+    "add", "add_any", "atan", "cbrt", "ceil", "cummax", "cummin", "cumsum", "div", "erf", "expm1", "floor", "log1p",
+    "min", "mul", "pow", "reduce_max", "reduce_min", "reduce_sum", "reduce_window_max", "reduce_window_sum", "rem",
+    "round", "sign", "tanh",
+})  # fmt: skip
+_MOVES = frozenset({
+    "broadcast_in_dim", "concatenate", "expand_dims", "optimization_barrier", "pad", "reshape", "rev", "slice", "sort",
+    "squeeze", "transpose",
+})  # fmt: skip
 _POINTWISE = frozenset(ELEMENTWISE) | SAME | _UNARY
 
 
 class Facts:
-    """What is known of an array: its value, or which entries are zero (False), one (True) or low."""
+    """What is known of an array: its value, or which entries are zero (False), one (True) or low, and its sign."""
 
-    def __init__(self, value: Any = None, zero: Entries = None, low: Entries = None, one: Entries = None):
-        self._given, self._zero, self._low, self._one = value, zero, low, one
+    def __init__(
+        self,
+        value: Any = None,
+        zero: Entries = None,
+        low: Entries = None,
+        one: Entries = None,
+        *,
+        nonnegative: Callable[[], bool] = lambda: False,
+    ):
+        self._given, self._zero, self._low, self._one, self._nonnegative = value, zero, low, one, nonnegative
 
     @cached_property
     def value(self) -> np.ndarray | None:
@@ -58,6 +78,15 @@ class Facts:
             return self._one
         return _some(lambda a: a, self.value) if self.value.dtype == bool else None
 
+    @cached_property
+    def nonnegative(self) -> bool:
+        """Whether no entry can be negative. Asked of few arrays, and each entry of a large mask is looked at."""
+        return self._nonnegative() if self.value is None else _some(lambda a: a < 0, self.value) is None
+
+    def of_sign(self, nonnegative: Callable[[], bool]) -> "Facts":
+        """The facts of an array that is not known as a whole, with what says whether it is never negative."""
+        return Facts(None, self._zero, self._low, self._one, nonnegative=nonnegative)
+
     @property
     def hidden(self) -> Entries:
         """Entries that need no computing, of an array that is not known as a whole."""
@@ -74,6 +103,34 @@ UNKNOWN = Facts()
 
 def followed(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
     """The facts of an equation's output where its value is not known."""
+    return _entries(eqn, facts).of_sign(lambda: _is_nonnegative(eqn, facts))
+
+
+def _is_nonnegative(eqn: JaxprEqn, facts: list[Facts]) -> bool:
+    """Whether an equation, which is no product, gives no negative number, by the signs of what goes in."""
+    name = _jax.name(eqn)
+    kind = _jax.dtype(eqn.outvars[0]).kind
+    if kind == "c":
+        return False
+    if kind in "bu" or name in _NEVER_NEGATIVE:
+        return True
+    match name:
+        case "integer_pow":
+            return _jax.exponent(eqn) % 2 == 0 or facts[0].nonnegative
+        case "mul" if eqn.invars[0] is eqn.invars[1]:
+            return True
+        case "max":
+            return any(each.nonnegative for each in facts)
+        case "select_n":
+            return all(each.nonnegative for each in facts[1:])
+        case "clamp" | "gather" | "dynamic_slice":
+            # A clamped number is at least its lower bound, the first operand.
+            return facts[0].nonnegative
+    keeps = name in _KEEPS_SIGN or name in SAME or name in _MOVES
+    return keeps and all(each.nonnegative for each in facts)
+
+
+def _entries(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
     name, first, last = _jax.name(eqn), facts[0], facts[-1]
     floating = "float" in str(_jax.dtype(eqn.outvars[0]))
     shape = _jax.shape(eqn.outvars[0])

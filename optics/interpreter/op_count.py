@@ -97,7 +97,7 @@ def _visit(body: Body, outer: str, times: int, found: Counter[str], hidden: bool
     for number, eqn in enumerate(body.jaxpr.eqns):
         name = outer or _jax.scope(eqn)
         inner = body.inner.get(number, [])
-        steps = times * _jax.steps(eqn)
+        steps = times * _jax.repeats(eqn)
         for each in inner:
             _visit(each, name, steps, found, hidden)
         if not inner and (count := _operations(eqn)):

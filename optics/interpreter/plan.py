@@ -23,7 +23,8 @@ class Site:
     stands in, the outermost first. share: the share of the MACs of a product of two activations that is left by a mask
     on the scores of an attention; hidden_by: "mask" where the function itself says so, "causal=True" where the caller
     of `trace` did, "" where nobody does; masked: the matrix that the mask is on, the "outputs" or the operand on the
-    "left" or the "right".
+    "left" or the "right"; nonnegative: the operands, "left" and "right", that are never negative by the function
+    itself, as after a ReLU or a softmax.
 
     Sites of ragged, sparse and triangular products, of products of weights that data select, and of primitives that
     are not known and take weights (these have no MACs) are numbered after all others.
@@ -46,6 +47,7 @@ class Site:
     share: float = 1.0
     hidden_by: str = ""
     masked: str = ""
+    nonnegative: tuple[str, ...] = ()
     kind: str = "dot_general"
     reason: str = ""
     weights: str = ""
@@ -84,6 +86,14 @@ def stationary(site: Site) -> bool:
 def routed(site: Site) -> bool:
     """As `stationary`, and products of weights that data select, as of gathered experts: written in each call."""
     return site.stationary or site.reason == SELECTED
+
+
+def nonnegative_inputs(site: Site) -> bool:
+    """Whether no vector of the site ever holds a negative number, so that its inputs need no sign.
+
+    A function for `optics.SiteRule`: such sites can run on a core whose `encoding.inputs` is "unsigned".
+    """
+    return ("right" if site.weights_first else "left") in site.nonnegative
 
 
 def everything(site: Site) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 import jax
 import jax.numpy as jnp
 
+from optics.interpreter.causal import with_shares
 from optics.interpreter.plan import Plan, Site, without_core
 
 CoreT = TypeVar("CoreT")
@@ -145,6 +146,7 @@ def assigned(core: Core, plan: Plan) -> tuple[Core, Plan]:
     """The core that has seen the sites, and the plan with those digital that it does not take."""
     if not isinstance(core, AssigningCore):
         return core, plan
+    plan = with_shares(plan)
     found = core.assign(plan.all_sites())
     return found, plan.each(lambda site: without_core(site) if site.optical and not found.takes(site) else site)
 

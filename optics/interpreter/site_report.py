@@ -26,7 +26,7 @@ class ReportRow:
     def cells(self) -> tuple[str, ...]:
         """The row of the table, under `TITLES`."""
         site = self.site
-        counted = site.reason != notices.UNKNOWN
+        counted = site.reason not in notices.UNCOUNTED
         shape = f"{site.vectors} x {site.rows} x {site.columns}" if counted else "-"
         times, macs, share = f"{site.matrices * site.executions}", f"{site.macs:.3g}", f"{self.share:.1%}"
         if not counted:
@@ -102,6 +102,6 @@ def _note(site: Site) -> str:
         notes.append(f"each vector passes one of {site.experts} experts")
     if site.optical and site.stationary and site.selected:
         notes.append("data choose its weights, so `optics.load` does not keep them on the mask")
-    if site.reason == notices.UNKNOWN:
+    if site.reason in notices.UNCOUNTED:
         notes.append("products inside this primitive are neither emulated nor counted")
     return "; ".join(notes)

@@ -2,17 +2,15 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
-
-import jax
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from optics.equations import _jax, products, ragged
 from optics.equations._jax import ClosedJaxpr, JaxprEqn
 from optics.interpreter import notices, op_count
 from optics.interpreter.causal import with_shares
-from optics.interpreter.dataflow import DATA, Body, Mark, Origin, bodies, environment, join, named
-from optics.interpreter.plan import SELECTED, Plan, Policy, Site, stationary, with_operand_on_mask
+from optics.interpreter.dataflow import Body, CapturedArrays, Mark, Origin, bodies, join
+from optics.interpreter.plan import SELECTED, Plan, Policy, Site, with_operand_on_mask
 
 # Why no core does a product, by kind.
 _NOT_ON_CORES = {
@@ -21,15 +19,50 @@ _NOT_ON_CORES = {
     "sampled": "sparse product",
     "other": notices.UNKNOWN,
 }
+# What to do instead, by a part of the name of a primitive that is not entered.
+_INSTEAD = {
+    "pallas": "give the function a kernel's plain JAX form, as jax.nn.dot_product_attention with implementation='xla'",
+    "dot_product_attention": "use jax.nn.dot_product_attention with implementation='xla'",
+    "cudnn": "call the function that is fused itself",
+    "scaled_matmul": "multiply by the scales outside of a jnp.matmul",
+    "custom_partitioning": "call the function that it wraps",
+    "custom_linear_solve": "write the solver's products outside of jax.lax.custom_linear_solve",
+    "linear_call": "call the function that it wraps",
+    "callback": "write its product in JAX",
+    "ffi_call": "write its product in JAX",
+}
 
 
-def plan_jaxpr(closed: ClosedJaxpr, origins: Sequence[Origin], policy: Policy = stationary) -> Plan:
-    """The plan of a function's jaxpr, given the origin of each input."""
+def plan_jaxpr(closed: ClosedJaxpr, origins: Sequence[Origin], policy: Policy, captured: CapturedArrays) -> Plan:
+    """The plan of a function's jaxpr, given the origin of each input and those of the arrays that it captures."""
     planner = _Planner(policy)
-    found = planner.visit(Body(closed, origins), lengths=(), bounded=True, conditional=False)
+    found = planner.visit(Body(closed, origins, captured), _Place())
     if getattr(policy, "reads_shares", False):
         found = with_shares(found)
     return found.each(planner.placed)
+
+
+class _Place(NamedTuple):
+    """Where an equation stands: the steps of the scans and the number of shards around it, and in what else."""
+
+    lengths: tuple[int, ...] = ()
+    shards: int = 1
+    bounded: bool = True
+    conditional: bool = False
+
+    def inside(self, eqn: JaxprEqn) -> "_Place":
+        """The place of what stands in the jaxprs of an equation here."""
+        match _jax.kind(eqn):
+            case "scan":
+                return self._replace(lengths=(*self.lengths, _jax.repeats(eqn)))
+            case "shard_map":
+                return self._replace(shards=self.shards * _jax.repeats(eqn))
+            case "while_loop":
+                return self._replace(bounded=False)
+            case "cond":
+                return self._replace(conditional=True)
+            case _:
+                return self
 
 
 class _Planner:
@@ -38,46 +71,43 @@ class _Planner:
         self.count = self.late = 0
         self.digital: set[int] = set()
 
-    def visit(self, body: Body, lengths: tuple[int, ...], bounded: bool, conditional: bool) -> Plan:
-        env = environment(body.jaxpr, body.consts, body.origins)
+    def visit(self, body: Body, place: _Place) -> Plan:
+        env = body.start()
         sites: dict[int, Site] = {}
         inner: dict[int, tuple[Plan, ...]] = {}
         constant = set()
         for number, eqn in enumerate(body.jaxpr.eqns):
             origins = env.read(eqn.invars)
-            kind = _jax.kind(eqn)
-            within = (*lengths, _jax.steps(eqn)) if kind == "scan" else lengths
-            where = {"bounded": bounded and kind != "while_loop", "conditional": conditional or kind == "cond"}
-            if plans := tuple(self.visit(each, within, **where) for each in bodies(eqn, origins)):
+            within = place.inside(eqn)
+            if plans := tuple(self.visit(each, within) for each in bodies(eqn, origins, body.captured)):
                 inner[number] = plans
-            elif kind == "other" and any(o.is_masked_weights for o in origins) and _jax.contains_product(eqn):
+            elif any(o.is_masked_weights for o in origins) and _jax.kind(eqn) == "other" and _jax.holds_product(eqn):
                 raise ValueError(
                     f"a product of weights stands inside the primitive {_jax.name(eqn)!r}, which optics.emulate "
-                    "does not enter; move it out, or keep these weights out of the `weights` argument"
+                    f"does not enter; {_instead(eqn)}, or keep these weights out of the `weights` argument"
                 )
-            elif site := self.site(eqn, origins, lengths, **where):
+            elif site := self.site(eqn, origins, place):
                 sites[number] = site
             env.follow(eqn)
             if any(origin.is_constant for origin in env.read(eqn.outvars)):
                 constant.add(number)
         return Plan(body.jaxpr, body.consts, sites, inner, frozenset(constant))
 
-    def site(
-        self, eqn: JaxprEqn, origins: Sequence[Origin], lengths: tuple[int, ...], bounded: bool, conditional: bool
-    ) -> Site | None:
-        """The site of a product, or of an unknown primitive that takes weights and data.
+    def site(self, eqn: JaxprEqn, origins: Sequence[Origin], place: _Place) -> Site | None:
+        """The site of a product, of an unknown primitive that takes weights, or of one that holds products.
 
         None for anything else, and for a product of weights alone, which is done once, before anything runs.
         """
         kind = _jax.kind(eqn)
         if not any(origin.marks for origin in origins):
             return None
+        unknown = kind == "other" and not op_count.is_known(eqn)
         if _jax.is_product(eqn):
             pair = [origins[side] for side in products.operands(eqn)]
             stands = _weight_operand(pair)
             weights_first = stands == 0 or stands is None and kind == "product" and _first_is_chosen(pair)
             sizes = products.sizes(eqn, weights_first)
-        elif kind == "other" and any(o.names for o in origins) and not op_count.is_known(eqn):
+        elif unknown and (any(o.names for o in origins) or _jax.holds_product(eqn) or _jax.is_outside(eqn)):
             pair, stands, weights_first, sizes = origins, None, False, products.Sizes(0, 0, 0, 0)
         else:
             return None
@@ -85,30 +115,30 @@ class _Planner:
             weights, captured = pair[stands], pair[1 - stands].is_captured
         else:
             weights, captured = join(*(origin for origin in pair if Mark.DATA not in origin.marks)), False
-        varies, refusal = any(o.varies for o in origins), _refusal(eqn, weights_first)
+        varies, refusal = any(o.varies for o in origins), _refusal(eqn, weights_first, bool(weights.names))
         index = self.number(late=kind not in ("product", "convolution") or not varies)
         if refusal or not varies:
             self.digital.add(index)
         return Site(
             index=index,
-            path="+".join(weights.names) if stands is not None or kind == "other" else "activations",
+            path="+".join(weights.names) if weights.names and (stands is not None or unknown) else "activations",
             rows=sizes.rows,
             columns=sizes.columns,
             vectors=sizes.vectors,
             matrices=sizes.matrices,
-            executions=math.prod(lengths),
+            executions=math.prod(place.lengths) * place.shards,
             stationary=stands is not None,
             weights_first=weights_first,
             optical=False,
-            bounded=bounded,
+            bounded=place.bounded,
             kind=_jax.name(eqn),
             reason=_reason(refusal, pair, stands),
             weights="+".join(weights.names),
             selected=bool(weights.marks & {Mark.BRANCHED, Mark.SELECTED}),
-            conditional=conditional,
+            conditional=place.conditional,
             captured=captured,
             repeated=products.repeated(eqn),
-            scan_lengths=lengths,
+            scan_lengths=place.lengths,
             experts=sizes.experts,
         )
 
@@ -137,6 +167,12 @@ class _Planner:
         return dataclasses.replace(site, optical=True, reason="")
 
 
+def _instead(eqn: JaxprEqn) -> str:
+    """What to do in place of a primitive that holds a product of weights."""
+    name = _jax.name(eqn)
+    return next((text for part, text in _INSTEAD.items() if part in name), "move it out")
+
+
 def _weight_operand(pair: Sequence[Origin]) -> int | None:
     """Which of two operands stands on the mask: the one of weights, else the one of masked weights, if there is one."""
     if not any(origin.varies for origin in pair):
@@ -154,9 +190,11 @@ def _first_is_chosen(pair: Sequence[Origin]) -> bool:
     return bool(first.names) and Mark.SELECTED in first.marks and Mark.DATA in second.marks
 
 
-def _refusal(eqn: JaxprEqn, weights_first: bool) -> str:
-    """Why no core does a product, "" if cores do it."""
+def _refusal(eqn: JaxprEqn, weights_first: bool, has_weights: bool) -> str:
+    """Why no core does a product, or what may be one, "" if cores do it."""
     match _jax.kind(eqn):
+        case "other" if not has_weights:
+            return notices.OUTSIDE if _jax.is_outside(eqn) else notices.NOT_ENTERED
         case "convolution":
             return notices.IMAGE_OF_WEIGHTS if weights_first else ""
         case "ragged":
@@ -167,7 +205,7 @@ def _refusal(eqn: JaxprEqn, weights_first: bool) -> str:
 
 def _reason(refusal: str, pair: Sequence[Origin], stands: int | None) -> str:
     """Why a product whose operand `stands` is of weights is digital, unless the policy puts it on a core."""
-    if refusal and (stands is not None or refusal == notices.UNKNOWN):
+    if refusal and (stands is not None or refusal in notices.UNCOUNTED):
         return refusal
     if stands is not None:
         return notices.POLICY
@@ -181,109 +219,3 @@ def _reason(refusal: str, pair: Sequence[Origin], stands: int | None) -> str:
         return notices.CAPTURED if others[0].varies else notices.ACTIVATIONS
     weights = [origin for origin in of_data if Mark.DATA not in origin.marks]
     return SELECTED if len(weights) == 1 else notices.ACTIVATIONS
-
-
-class Call(NamedTuple):
-    """A planned call of a function: its plan, its inputs, the tree of its result, and by name the numbers and strings
-    among its arguments that are part of the function."""
-
-    plan: Plan
-    inputs: list[Any]
-    tree: Any
-    fixed: dict[str, Any]
-
-
-def plan_call(
-    fun: Callable,
-    weights: int | Sequence[int],
-    policy: Policy,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any] | None = None,
-) -> Call:
-    """Plan fun(*args, **kwargs); the arguments numbered in `weights` hold the weights.
-
-    Arrays, shapes, and positional Python floats outside the weights are inputs. All other leaves are part of the
-    function: Python bools, ints, strings, an activation function in a module, numbers given by keyword, and floats
-    inside the weights, which are settings of a module, such as the rate of a dropout that asks whether it is 0. Raises
-    ValueError where `weights` names no argument, or one without an array in it. Warns as `optics.interpreter.notices`
-    says.
-    """
-    weight_argnums = _weight_argnums(weights, args)
-    with_paths, tree = jax.tree_util.tree_flatten_with_path((tuple(args), dict(kwargs or {})))
-    leaves = [leaf for _, leaf in with_paths]
-    by_position = len(jax.tree.leaves(tuple(args)))
-    numbers = [number for number, arg in enumerate(args) for _ in jax.tree.leaves(arg)]
-    varying = [number not in weight_argnums for number in numbers] + [False] * (len(leaves) - by_position)
-    inputs = [i for i, leaf in enumerate(leaves) if _is_array(leaf) or varying[i] and _is_float(leaf)]
-
-    def of_inputs(*values):
-        filled = list(leaves)
-        for number, value in zip(inputs, values, strict=True):
-            filled[number] = value
-        positional, named = jax.tree.unflatten(tree, filled)
-        return fun(*positional, **named)
-
-    values = [leaves[number] for number in inputs]
-    closed, shape = jax.make_jaxpr(of_inputs, return_shape=True)(*values)
-    origins = [origin for i, arg in enumerate(args) for origin in _origins(arg, i in weight_argnums)]
-    origins += [DATA] * (len(leaves) - by_position)
-    found = plan_jaxpr(closed, [origins[number] for number in inputs], policy)
-    sites = found.all_sites()
-    notices.warn_of_digital(sites, weights, stacklevel=3, default_policy=policy is stationary)
-    if not any(origins[number] == DATA and _is_array(leaves[number]) for number in inputs):
-        notices.warn_of_argument(sites, weights, stacklevel=3)
-    fixed = {
-        "argument " + jax.tree_util.keystr(path[1:], simple=True, separator="."): leaf
-        for number, (path, leaf) in enumerate(with_paths)
-        if number not in inputs and isinstance(leaf, int | float | complex | str)
-    }
-    return Call(found, values, jax.tree.structure(shape), fixed)
-
-
-def _weight_argnums(weights: int | Sequence[int], args: Sequence[Any]) -> set[int]:
-    numbers = (weights,) if isinstance(weights, int) else weights
-    if not isinstance(numbers, Sequence) or not all(isinstance(number, int) for number in numbers):
-        raise ValueError(f"weights = {weights!r} must be the number of an argument, or several")
-    for number in numbers:
-        if not -len(args) <= number < len(args):
-            raise ValueError(f"weights={number} names no argument: the function got {len(args)} by position")
-        if not any(map(_is_array, jax.tree.leaves(args[number]))):
-            raise ValueError(f"argument {number}, named by `weights`, holds no array")
-    return {number % len(args) for number in numbers}
-
-
-def _is_array(leaf: Any) -> bool:
-    """Whether a leaf is an array or the shape of one; NumPy's scalars and JAX's arrays of no dimension are."""
-    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
-
-
-def _is_float(leaf: Any) -> bool:
-    return isinstance(leaf, float | complex)
-
-
-def _origins(arg: Any, are_weights: bool) -> list[Origin]:
-    leaves = jax.tree_util.tree_leaves_with_path(arg)
-    if not are_weights:
-        return [DATA] * len(leaves)
-    return [named(jax.tree_util.keystr(path, simple=True, separator=".") or "weights") for path, _ in leaves]
-
-
-def trace(
-    fun: Callable, weights: int | Sequence[int] = 0, *, policy: Policy = stationary, causal: bool | None = None
-) -> Callable[..., tuple[Site, ...]]:
-    """A function of fun's arguments that returns the products in it, without running it.
-
-    Works on `jax.ShapeDtypeStruct` as well as on arrays, so a model need not fit in memory. `weights` numbers the
-    arguments whose arrays stand on the mask; `policy` says of each site whether it goes on the core.
-
-    Scores of an attention that are hidden by a mask known at trace time (made of iotas, comparisons, captured arrays)
-    are left out of the sites' MACs, see `optics.interpreter.causal`. causal: True takes a mask that is data and
-    replaces scores by a large negative number for a causal one as well, of queries and keys along its last two axes;
-    False counts all scores, whatever hides them. Give `optics.count_elementwise_ops` the same.
-    """
-
-    def sites(*args: Any, **kwargs: Any) -> tuple[Site, ...]:
-        found = plan_call(fun, weights, policy, args, kwargs).plan
-        return tuple(with_shares(found, causal).all_sites())
-
-    return sites

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax.experimental import sparse
+from jax.experimental import pallas, sparse
 
 import optics
 from optics.interpreter.notices import missed_share
@@ -193,11 +193,54 @@ def test_an_unknown_primitive_that_takes_weights_is_named(name):
     assert "unknown primitive" in table and "neither emulated nor counted" in table
 
 
-def test_an_unknown_primitive_of_data_or_of_weights_alone_is_no_site():
-    (site,), said = sites_of(lambda w, x: jax.pure_callback(np.sin, X, x) @ w[0], W, X)
-    assert site.optical and said == []
+def test_unknown_primitive_of_weights_alone_is_no_site():
     (site,), said = sites_of(lambda w, x: x @ jax.pure_callback(np.sin, shape(16, 16), w[0]), W, X)
     assert site.optical and said == []
+
+
+def test_call_of_what_is_not_jax_is_a_row_without_warning():
+    (site, call), said = sites_of(lambda w, x: jax.pure_callback(np.sin, X, x) @ w[0], W, X)
+    assert site.optical and said == []
+    assert (call.kind, call.reason, call.macs) == ("pure_callback", "not written in JAX", 0)
+
+
+def kernel(x_ref, y_ref, out_ref):
+    out_ref[...] = x_ref[...] @ y_ref[...].T
+
+
+def by_kernel(x, y):
+    return pallas.pallas_call(kernel, out_shape=shape(8, y.shape[0]), interpret=True)(x, y)
+
+
+def test_kernel_that_multiplies_activations_is_a_row_and_a_warning():
+    (site, call), said = sites_of(lambda w, x: by_kernel(x @ w[0], x), W, X)
+    assert site.optical and (call.kind, call.reason) == ("pallas_call", "primitive that is not entered")
+    assert len(said) == 1 and "neither emulated nor counted: 'pallas_call'" in said[0]
+    assert f"{call.name}: products inside this primitive" in str(optics.report([site, call]))
+
+
+def test_kernel_that_multiplies_weights_is_refused_with_what_to_do():
+    with pytest.raises(ValueError, match="'pallas_call', which optics.emulate does not enter; give the function a ker"):
+        optics.trace(lambda w, x: by_kernel(x, w[0]))(W, X)
+
+
+product_with_vmap_rule = jax.custom_batching.custom_vmap(lambda w, x: x @ w)
+product_with_vmap_rule.def_vmap(lambda size, batched, w, x: (x @ w, True))
+ENTERED = {
+    "composite": lambda w, x: lax.composite(lambda w, x: x @ w, name="my.product")(w[0], x),
+    "custom_vmap": lambda w, x: product_with_vmap_rule(w[0], x),
+}
+
+
+@pytest.mark.parametrize("name", ENTERED)
+def test_primitive_that_calls_a_jaxpr_is_entered(name):
+    forward = ENTERED[name]
+    (site,), said = sites_of(forward, W, X)
+    assert site.optical and said == []
+    w, x = np.ones(W.shape, np.float32), np.eye(8, 16, dtype=np.float32)
+    y = optics.emulate(forward)(optics.today(rows=16, columns=16), jax.random.key(0), w, x)
+    np.testing.assert_allclose(y, 1, atol=0.5)
+    assert jnp.std(y) > 0
 
 
 def test_the_census_names_primitives_that_it_does_not_know():
@@ -266,3 +309,43 @@ def test_an_emulated_call_warns_once():
     with pytest.warns(optics.DigitalProductWarning, match="'001 activations 16x16' \\(captured array\\)") as caught:
         optics.emulate(forward)(*args)
     assert len(caught) == 1
+
+
+def everything_in_one(w, x):
+    """A product of each kind, each where a core does it or with the reason why none does."""
+    experts = jnp.stack([w["plain"], w["plain"]])
+    y = x @ w["plain"]
+    y = y @ (w["plain"] * MASK) + jnp.einsum("vk,vkm->vm", y, w["experts"][jnp.argmax(y[:, :2], axis=1)])
+    y = lax.ragged_dot(y, experts, jnp.array([3, 5]))
+    y = jax.nn.softmax(y @ y.T) @ y
+    y = lax.conv_general_dilated(y[None, None], w["kernel"], (1, 1), "SAME")[0, 0]
+    y, _ = lax.scan(lambda y, w: (jax.checkpoint(lambda y, w: y @ w)(y, w), None), y, w["layers"])
+    y = lax.cond(y[0, 0] > 0, lambda y: y @ w["branch"], lambda y: y, y)
+    y = lax.while_loop(lambda y: jnp.sum(y) > 100, lambda y: y @ w["plain"], y)
+    y = sparse.bcoo_fromdense(w["plain"] * MASK, nse=136) @ y.T + MASK @ y.T
+    y = lax.linalg.triangular_solve(w["plain"], y, left_side=True, lower=True).T
+    y = lax.composite(lambda w, y: y @ w, name="my.product")(w["plain"], y)
+    return jax.pure_callback(np.sin, X, by_kernel(y, y) @ jnp.ones((8, 16)))
+
+
+def test_report_of_a_function_with_every_case_names_each_and_the_reason():
+    square = shape(16, 16)
+    weights = {"plain": square, "branch": square, "kernel": shape(1, 1, 3, 3), "layers": W, "experts": W}
+    sites, said = sites_of(everything_in_one, weights, X)
+    rows = optics.report(sites).rows
+    assert all(row.runs_on == "core" or row.reason for row in rows)
+    reasons = {(row.site.kind, row.reason) for row in rows}
+    assert {kind for kind, reason in reasons if not reason} == {
+        "dot_general", "ragged_dot_general", "conv_general_dilated",
+    }  # fmt: skip
+    assert {(kind, reason.partition(":")[0]) for kind, reason in reasons if reason} == {
+        ("dot_general", "made of data"),
+        ("dot_general", "chosen by data"),
+        ("dot_general", "captured array"),
+        ("bcoo_fromdense", "unknown primitive"),
+        ("bcoo_dot_general", "sparse product"),
+        ("triangular_solve", "triangular solve"),
+        ("pallas_call", "primitive that is not entered"),
+        ("pure_callback", "not written in JAX"),
+    }
+    assert len(said) == 1

@@ -1,5 +1,6 @@
 """Sweeps over a function of the user's own: against emulation, trace and price by hand; one error for each mistake."""
 
+import shutil
 import sqlite3
 import sys
 
@@ -10,8 +11,9 @@ import pytest
 
 import optics
 from experiments import sweeps
+from experiments.sweeps import program
 from experiments.sweeps.definition import toml_file
-from experiments.sweeps.execution import engine
+from experiments.sweeps.execution import engine, rate
 from experiments.sweeps.execution.store import FILE
 from experiments.sweeps.plots import tables
 from experiments.sweeps.subjects.function_digest import array_digest, jaxpr_digest
@@ -190,6 +192,26 @@ def test_two_devices_and_a_file_give_the_same_bits_and_definition(run, start, tm
     assert rows(tmp_path / "run") == rows(run.folder)
     assert "two layers, 3 batches, core projected 2029: 3 points" in out and "2 device(s)" in out
     assert sweeps.SweepResults(tmp_path / "run").definition == run.definition | {"name": "projected_2029"}
+
+
+def test_rate_times_a_trial_beside_the_digital_forward_pass(run, space, tmp_path, monkeypatch, capsys):
+    """By the program, on a run that is done."""
+    monkeypatch.setattr(rate, "ROUNDS", 3)
+    monkeypatch.setattr(toml_file, "load", lambda file: sweep_of(space["SUBJECT"]))
+    shutil.copytree(run.folder, tmp_path / "run")
+    options = program.SweepOptions(file=tmp_path / "any.toml", out=tmp_path / "run", rate=True, figures=False)
+    found = program.main(options)["rate"]
+    low, middle, high = found["ratio"]
+    assert 0 < low <= middle <= high and min(found["trial_s"], found["digital_s"]) > 0
+    assert "A trial of 3 batches takes" in capsys.readouterr().out
+    loaded = space["SUBJECT"].load()
+    np.testing.assert_allclose(loaded.digital(loaded.operands), loaded.operands[2], rtol=1e-5, atol=1e-6)
+
+
+def test_rate_of_another_subject_is_refused():
+    product = sweeps.Sweep(core=optics.today(), subject=sweeps.Product(rows=8, columns=8), metrics=("fj_per_mac",))
+    with pytest.raises(ValueError, match="rate: the subject must be a function, and on.kind = 'product'"):
+        rate.check(product)
 
 
 def test_a_file_defines_what_python_does(space, tmp_path, monkeypatch):
