@@ -79,7 +79,7 @@ class View:
 
     def _prefix(self, metric: str) -> tuple[str, float]:
         mean = self.results.estimate(metric, self.confidence).mean
-        return labels.prefix_of(self.results.metric(metric).unit, mean[np.isfinite(mean)])
+        return labels.prefix_of(self.results.metric(metric).unit, mean[np.isfinite(mean)].tolist())
 
     def flat(self, axis: Axis) -> np.ndarray:
         """Return the values of an axis at all points."""
