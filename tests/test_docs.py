@@ -20,7 +20,10 @@ from experiments.sweeps.definition import toml_file
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-GUIDE = sorted((DOCS / "guide").glob("*.md"))
+GUIDE = sorted((DOCS / "guide").rglob("*.md"))
+# Their blocks run in tests/test_networks.py.
+NETWORKS = sorted((DOCS / "guide" / "networks").glob("*.md"))
+RUN_HERE = [README, *(page for page in GUIDE if page not in NETWORKS)]
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 MOST_WORDS_OF_README = 700
 # Numbers that the blocks of a page print: pattern, and the bounds of a right one.
@@ -66,7 +69,7 @@ def run_blocks(page: Path) -> dict:
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("page", [p for p in (README, *GUIDE) if blocks(p, "python")], ids=name_of)
+@pytest.mark.parametrize("page", [p for p in RUN_HERE if blocks(p, "python")], ids=name_of)
 def test_python_blocks_run_in_order_and_print_what_they_should(page, tmp_path, monkeypatch, capsys, request):
     if name_of(page) in EXACT:
         request.getfixturevalue("optimised")
@@ -87,7 +90,7 @@ def test_only_readme_and_guide_hold_python():
             assert not blocks(page, "python"), page
 
 
-@pytest.mark.parametrize("page", [p for p in (README, *GUIDE) if blocks(p, "toml") and p != DESIGNS], ids=name_of)
+@pytest.mark.parametrize("page", [p for p in RUN_HERE if blocks(p, "toml") and p != DESIGNS], ids=name_of)
 def test_toml_blocks_define_sweeps(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_design.toml").write_text(blocks(DESIGNS, "toml")[0], encoding="utf-8")
@@ -109,7 +112,8 @@ def test_toml_blocks_of_designs_load(tmp_path):
 
 
 def test_sweeps_of_the_gallery_load():
-    gallery = sorted((DOCS / "sweeps").glob("*.toml"))
+    """Those of a network, with a module beside them, load in tests/test_networks.py."""
+    gallery = [path for path in sorted((DOCS / "sweeps").glob("*.toml")) if not path.with_suffix(".py").exists()]
     assert len(gallery) >= 6
     for path in gallery:
         assert toml_file.load(path).points > 1

@@ -12,7 +12,9 @@ PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text
 EXTRA = (
     "equinox",
     "filelock",
+    "flax",
     "gguf",
+    "haiku",
     "hypothesis",
     "matplotlib",
     "mkdocs",
@@ -21,6 +23,7 @@ EXTRA = (
     "pytest",
     "requests",
     "safetensors",
+    "sklearn",
     "tokenizers",
     "tqdm",
     "tyro",
@@ -62,4 +65,5 @@ def test_otc_without_its_extra_names_it_in_one_line(missing):
 
 
 def test_extras_that_messages_name_exist():
-    assert {"models", "experiments", "export", "docs", "lint", "test"} == set(PROJECT["optional-dependencies"])
+    extras = {"models", "experiments", "export", "guests", "docs", "lint", "test"}
+    assert extras == set(PROJECT["optional-dependencies"])

@@ -12,7 +12,7 @@ from experiments.common import reporting
 from experiments.common.options import check_confidence, check_folder
 from experiments.common.workload import Attention
 from experiments.sweeps.definition import toml_file
-from experiments.sweeps.execution import cluster, layout
+from experiments.sweeps.execution import cluster, layout, rate
 from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.execution.runner import run
 from experiments.sweeps.plots import figures, tables
@@ -40,6 +40,8 @@ class SweepOptions:
     """Draw the figures at the end."""
     confidence: float = 0.68
     """Confidence of the intervals in the table and the figures."""
+    rate: bool = False
+    """Time a trial beside the digital forward pass at the end, in turns; of a function alone."""
     joined: bool = False
     """One of several processes, on a cluster that JAX finds by itself."""
     coordinator: str | None = None
@@ -61,14 +63,21 @@ def main(options: SweepOptions) -> dict[str, Any] | None:
     sweep = toml_file.load(options.file, {name: value for name, value in given.items() if value is not None})
     out = options.out or Path("runs") / options.file.stem
     check_folder("out", out)
+    if options.rate:
+        rate.check(sweep)
     results = run(sweep, out, width=options.width, per_call=options.per_call, mixed=options.mixed)
     if not cluster.is_leader():
         return None
     summary = summarise(results, options.confidence)
+    measured = rate.measure(sweep, results) if options.rate else None
+    if measured is not None:
+        summary["rate"] = measured._asdict()
     reporting.write(summary, out)
     print(f"\n{tables.heading(results)}\n\n{tables.table(results, confidence=options.confidence)}")
     drawn = figures.draw(results, confidence=options.confidence) if options.figures and sweep.points > 1 else []
     print(f"\n{session_line(results)}")
+    if measured is not None:
+        print(rate.line(measured, results))
     written = [f"{out}/results.sqlite", "summary.json", *(f"{name}.png/.pdf/.svg" for name in drawn)]
     print(f"Written: {', '.join(written)}")
     return summary

@@ -26,8 +26,9 @@ SPOTS = np.array([(-8, -8), (-11, 0), (0, -11), (-8, 8), (8, -8), (8, 8), (11, 0
 def front(view: View, accuracy: str, energy: str) -> Figure:
     """Draw all points by energy and accuracy, and their Pareto front, with letters at its ends and its knee."""
     x, y = view.means(energy), view.means(accuracy)
-    cost, merit = view.results.metric(energy), view.results.metric(accuracy)
-    best = pareto(_coarse(better_first(cost, x)), better_first(merit, y))
+    cost, merit = view.metric(energy), view.metric(accuracy)
+    joules = x * view.scale(energy)  # of which steps are taken, whatever the prefix
+    best = pareto(_coarse(better_first(cost, joules)), better_first(merit, y))
     letters = dict(
         zip("abc", _marked(x[best], np.log(y[best]) if lines.logarithmic(merit, y) else y[best]), strict=False)
     )
@@ -61,9 +62,9 @@ def scatter(view: View, metric: str) -> Figure:
     distinct = min(len(np.unique(view.flat(axis)[np.isfinite(values)])) for axis in along)
     median = distinct >= 4 * PARTS
     more = ["line: median of each eighth of the points"] if median else []
-    foot, title = view.small_print([metric], more=more), view.title(view.results.metric(metric).label)
+    foot, title = view.small_print([metric], more=more), view.title(view.metric(metric).label)
     figure, sheets = lines.sheet([""] * len(along), title, foot, together="y")
-    lines.metric_scaled(sheets[0].yaxis, view.results.metric(metric), values)
+    lines.metric_scaled(sheets[0].yaxis, view.metric(metric), values)
     for axes, axis in zip(sheets, along, strict=True):
         at = view.flat(axis).astype(float)
         lines.scaled(axes.xaxis, axis)
@@ -74,7 +75,7 @@ def scatter(view: View, metric: str) -> Figure:
             axes.plot(*zip(*middle, strict=True), color=INK, lw=1.2, zorder=4)
         axes.set_xlabel(axis.label)
         if lines.in_first_column(axes):
-            axes.set_ylabel(lines.upright(labels.metric_label(view.results.metric(metric))))
+            axes.set_ylabel(lines.upright(labels.metric_label(view.metric(metric))))
     return figure
 
 
@@ -84,10 +85,10 @@ def dots(view: View, metric: str) -> Figure:
     mean, half = view.cut(metric, ("x", "by", "panel"))
     hues = lines.colours(by)
     high = 1.3 + 0.28 * len(x.values) * max(1, 0.55 * len(hues))
-    foot, title = view.small_print([metric], "bar"), view.title(view.results.metric(metric).label)
+    foot, title = view.small_print([metric], "bar"), view.title(view.metric(metric).label)
     figure, sheets = lines.sheet([text for text, _ in panels], title, foot, high=max(high, 2.2))
     sheets[0].set_ylim(len(x.values) - 0.5, -0.5)
-    lines.metric_scaled(sheets[0].xaxis, view.results.metric(metric), mean)
+    lines.metric_scaled(sheets[0].xaxis, view.metric(metric), mean)
     offsets = (np.arange(len(hues)) - (len(hues) - 1) / 2) * 0.6 / len(hues)
     for axes, (_, place) in zip(sheets, panels, strict=True):
         for number, (hue, offset) in enumerate(zip(hues, offsets, strict=True)):
@@ -96,7 +97,7 @@ def dots(view: View, metric: str) -> Figure:
             axes.errorbar(mean[:, number, place], at, xerr=bar, fmt=marker, ms=5, color=hue, lw=1.2, capsize=2)
         axes.set_yticks(range(len(x.values)), [x.stated(value, named=False) for value in x.ordered])
         axes.grid(False, axis="y")
-    lines.outer_labels(sheets, labels.metric_label(view.results.metric(metric)), x.label)
+    lines.outer_labels(sheets, labels.metric_label(view.metric(metric)), x.label)
     if by is not None:
         lines.legend(figure, by, hues, lines.MARKERS, "")
     return figure

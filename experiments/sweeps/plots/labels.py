@@ -187,7 +187,7 @@ def axis_of(results: SweepResults, dimension: int, name: str | None = None) -> A
     if name is not None and name in distinct:
         text, unit = named(results, name)
         values = [str(v) if name in SERIAL else v for v in columns[name]]
-        prefix, scale = _prefix(unit, values)
+        prefix, scale = prefix_of(unit, values)
         sampled = results.dimensions[dimension]["name"] == SAMPLED
         others = () if sampled else tuple(named(results, axis)[0] for axis in names if axis != name)
         return Axis(name, dimension, tuple(values), text, prefix + unit, scale, others)
@@ -212,8 +212,8 @@ def log_spaced(values: np.ndarray) -> bool:
     return bool(ratios.max() < 1.5 * ratios.min())
 
 
-def _prefix(unit: str, values: Sequence[Any]) -> tuple[str, float]:
-    """(prefix, factor) with which the largest of the values has one to three digits before the point."""
+def prefix_of(unit: str, values: Sequence[Any]) -> tuple[str, float]:
+    """Return (prefix, factor) with which the largest of the values has one to three digits before the point."""
     largest = max((abs(value) for value in values if not isinstance(value, str)), default=0)
     if unit.split("/")[0] not in PREFIXED or not largest:
         return "", 1.0

@@ -190,18 +190,18 @@ def lines(view: View, metric: str) -> Figure:
     x, by, panels = view.required("x"), view.axis("by"), view.panels()
     mean, half = view.cut(metric, ("x", "by", "panel"))
     foot = view.small_print([metric], "band")
-    title = view.title(view.results.metric(metric).label)
+    title = view.title(view.metric(metric).label)
     figure, sheets = sheet([text for text, _ in panels], title, foot)
     for axes in sheets:
         scaled(axes.xaxis, x, narrow=len(sheets) > 1)
-    log = metric_scaled(sheets[0].yaxis, view.results.metric(metric), mean)
+    log = metric_scaled(sheets[0].yaxis, view.metric(metric), mean)
     hues = colours(by)
     for axes, (_, place) in zip(sheets, panels, strict=True):
         for number, hue in enumerate(hues):
             _line(axes, np.array(x.ordered, float), mean[:, number, place], half[:, number, place], hue, number)
     if log:
         sheets[0].set_ylim(*_limits(mean, half))
-    outer_labels(sheets, x.label, labels.metric_label(view.results.metric(metric)))
+    outer_labels(sheets, x.label, labels.metric_label(view.metric(metric)))
     if by is not None:
         _label_lines(figure, sheets, by, hues, mean[:, :, panels[0][1]])
     return figure

@@ -28,7 +28,7 @@ def map(view: View, metric: str) -> Figure:
     """Draw a metric over x and y; grey and hatched where it is not computed yet."""
     x, y = view.required("x"), view.required("y")
     mean, _ = view.cut(metric, ("y", "x", "panel"))
-    described = view.results.metric(metric)
+    described = view.metric(metric)
     panels = [(text, place) for text, place in view.panels() if np.any(np.isfinite(mean[:, :, place]))]
     dotted = mean[:, :, 0].size <= MOST_DOTS
     more = ["dots: points computed"] if dotted else []
@@ -88,6 +88,9 @@ def _contours(axes: Axes, x: np.ndarray, y: np.ndarray, field: np.ndarray, level
     drawn = axes.contour(x, y, field, levels=levels, colors="#111111", linewidths=0.8, linestyles="-")
     for text in axes.clabel(drawn, fmt=lines.written, fontsize=7, inline=False):
         text.set_path_effects([patheffects.withStroke(linewidth=2.0, foreground="white", alpha=0.85)])
+        if abs(text.get_rotation() % 360 - 270) < 20:
+            # Upright lines are labelled as the axis beside them is: downwards, 0.6 reads as 9.0.
+            text.set_rotation(text.get_rotation() + 180)
 
 
 def _refined(x: Axis, y: Axis, field: np.ndarray, log: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

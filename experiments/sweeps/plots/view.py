@@ -1,12 +1,14 @@
 """The results of a sweep as one figure shows them: roles of the axes, values cut accordingly, and small print."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from experiments.sweeps.execution.results import SweepResults
-from experiments.sweeps.plots import tables
+from experiments.sweeps.plots import labels, tables
 from experiments.sweeps.plots.labels import Axis
+from experiments.sweeps.subjects.metrics import Metric
 
 MOST_PANELS = 12
 
@@ -57,14 +59,27 @@ class View:
         shape = [1 if axis is None else len(axis.values) for axis in axes]
         mean, half = (
             values.reshape(self.results.shape)[np.ix_(*places)].transpose(turned).reshape(shape)
-            for values in (self.means(metric), self.results.estimate(metric, self.confidence).half)
+            for values in (self.means(metric), self.results.estimate(metric, self.confidence).half / self.scale(metric))
         )
         return mean, np.where(tables.unknown(half, mean), np.nan, half)
 
+    def metric(self, name: str) -> Metric:
+        """Return a metric whose unit has the prefix that suits its values."""
+        metric = self.results.metric(name)
+        return dataclasses.replace(metric, unit=self._prefix(name)[0] + metric.unit)
+
+    def scale(self, metric: str) -> float:
+        """Return the factor of the prefix of a metric's unit."""
+        return self._prefix(metric)[1]
+
     def means(self, metric: str) -> np.ndarray:
-        """Return the mean at all points; NaN where there is none, or it is infinite, as the SNR of an exact core."""
-        mean = self.results.estimate(metric, self.confidence).mean
+        """Return the mean at all points, in the prefixed unit; NaN where it is none, or infinite, as an exact SNR."""
+        mean = self.results.estimate(metric, self.confidence).mean / self.scale(metric)
         return np.where(np.isfinite(mean), mean, np.nan)
+
+    def _prefix(self, metric: str) -> tuple[str, float]:
+        mean = self.results.estimate(metric, self.confidence).mean
+        return labels.prefix_of(self.results.metric(metric).unit, mean[np.isfinite(mean)].tolist())
 
     def flat(self, axis: Axis) -> np.ndarray:
         """Return the values of an axis at all points."""

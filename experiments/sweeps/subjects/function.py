@@ -45,6 +45,7 @@ class Function:
         metrics: label, unit and better side of the figures that a sweep may ask for, by name.
         forward: function of (params, batch) whose exact result is the reference.
         tokens: tokens or examples in a batch, which `joules_per_token` divides by.
+        example: what one of them is called in units: with "image", `joules_per_token` is in J/image.
         name: name of the function for titles; that of `forward`, or else of `score`, unless given.
     """
 
@@ -55,11 +56,15 @@ class Function:
     _: dataclasses.KW_ONLY
     forward: Callable[[Any, Any], Any] | None = None
     tokens: int = 1
+    example: str = "token"
     name: str = ""
 
     @property
     def own_metrics(self) -> Mapping[str, Metric]:
-        return self.metrics
+        if self.example == Function.example:
+            return self.metrics
+        per_example = dataclasses.replace(metrics.METRICS["joules_per_token"], unit=f"J/{self.example}")
+        return {**self.metrics, "joules_per_token": per_example}
 
     @property
     def offered(self) -> Sequence[str]:
@@ -78,8 +83,9 @@ class Function:
             raise ValueError(f"on.metrics = {short_repr(self.metrics)} must name at least one figure of score")
         metrics.check_own(self.metrics)
         check_integer("on.tokens", self.tokens, 1, MOST_TOKENS)
-        if not isinstance(self.name, str):
-            raise ValueError(f"on.name = {short_repr(self.name)} must be a word")
+        for field in ("name", "example"):
+            if not isinstance(word := getattr(self, field), str) or not (word or field == "name"):
+                raise ValueError(f"on.{field} = {short_repr(word)} must be a word")
         _check_params(self.params)
         _check_data(self.data)
         if missing := [name for name in self.metrics if name not in self.figures]:
@@ -193,6 +199,11 @@ class LoadedFunction:
             return values if seen is None else values | metrics.of_readings(names, total(list(seen.values())))
 
         return jax.lax.map(call, (jnp.arange(self.samples, dtype=jnp.uint32), data, reference))
+
+    def digital(self, operands: Any) -> Any:
+        """Return what the billed function gives on each batch, by exact digital arithmetic."""
+        params, *rest = operands
+        return jax.lax.map(lambda each: self.subject.billed(*self.subject.billed_arguments(params, *each)), rest)
 
     def drive(self, core: Machine) -> drive.Drive:
         return drive.measure_drive(core, self.subject.billed, self._calls())

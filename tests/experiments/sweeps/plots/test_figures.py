@@ -45,7 +45,8 @@ def filled(sweep, folder):
         level = 10.0 ** noise.uniform(-3, 1, sweep.points)
         error = level[points] * noise.uniform(0.9, 1.1, len(points))
         bill = 100 / np.sqrt(level[points]) * (1 + points % 3)
-        store.complete(points, keys, {"relative_error": error[:, None], "fj_per_mac": bill[:, None]})
+        figures_of = dict(zip(("relative_error", sweep.metrics[-1]), (error[:, None], bill[:, None]), strict=True))
+        store.complete(points, keys, figures_of)
     store.close()
     return folder
 
@@ -157,6 +158,25 @@ def test_map_fills_from_the_least_to_the_largest_mean_and_marks_every_point(made
     np.testing.assert_allclose(points[np.lexsort(points.T)], wanted[np.lexsort(wanted.T)])
     (bar,) = (each for each in figure.axes if each.get_label() == "<colorbar>")
     assert bar.get_ylabel() == "energy at the plug [fJ/MAC]"
+
+
+def test_map_labels_upright_lines_upwards(made, drawn):
+    """Downwards, 0.6 reads as 9.0."""
+    _, _, (axes,) = drawn(made(ENOB, LIGHT), "map", "relative_error")
+    turned = [text.get_rotation() % 360 for text in axes.texts]
+    assert any(abs(angle - 90) < 20 for angle in turned) and not any(abs(angle - 270) < 20 for angle in turned)
+
+
+def test_a_metric_is_drawn_in_the_prefix_of_its_unit(made, drawn):
+    run = made(ENOB, LIGHT, metrics=("relative_error", "joules_per_token"))
+    energy = run.estimate("joules_per_token")
+    assert 1e3 < energy.mean.max() < 1e6
+    view, _, (axes, *_) = drawn(run, "front", "relative_error", "joules_per_token")
+    assert axes.get_xlabel() == "energy at the plug [kJ/token]"
+    np.testing.assert_allclose(view.means("joules_per_token"), energy.mean / 1e3)
+    _, _, (axes,) = drawn(run, "map", "joules_per_token")
+    assert axes.collections[0].norm.vmax == pytest.approx(energy.mean.max() / 1e3)
+    assert view.scale("relative_error") == 1
 
 
 def test_front_draws_all_points_and_the_line_of_those_that_none_beats(made, drawn):

@@ -1,5 +1,6 @@
 """Sweeps over a function of the user's own: against emulation, trace and price by hand; one error for each mistake."""
 
+import shutil
 import sqlite3
 import sys
 
@@ -10,8 +11,9 @@ import pytest
 
 import optics
 from experiments import sweeps
+from experiments.sweeps import program
 from experiments.sweeps.definition import toml_file
-from experiments.sweeps.execution import engine
+from experiments.sweeps.execution import engine, rate
 from experiments.sweeps.execution.store import FILE
 from experiments.sweeps.plots import tables
 from experiments.sweeps.subjects.function_digest import array_digest, jaxpr_digest
@@ -51,7 +53,7 @@ METRICS = {
     "accuracy": sweeps.Metric("accuracy", "1", better="more"),
     "error": sweeps.Metric("rms error of the logits", "1", better="less", logarithmic=True),
 }
-SUBJECT = sweeps.Function(score, PARAMS, DATA, METRICS, forward=forward, tokens=8, name="two_layers")
+SUBJECT = sweeps.Function(score, PARAMS, DATA, METRICS, forward=forward, tokens=8, example="image", name="two_layers")
 
 
 def make():
@@ -192,6 +194,26 @@ def test_two_devices_and_a_file_give_the_same_bits_and_definition(run, start, tm
     assert sweeps.SweepResults(tmp_path / "run").definition == run.definition | {"name": "projected_2029"}
 
 
+def test_rate_times_a_trial_beside_the_digital_forward_pass(run, space, tmp_path, monkeypatch, capsys):
+    """By the program, on a run that is done."""
+    monkeypatch.setattr(rate, "ROUNDS", 3)
+    monkeypatch.setattr(toml_file, "load", lambda file: sweep_of(space["SUBJECT"]))
+    shutil.copytree(run.folder, tmp_path / "run")
+    options = program.SweepOptions(file=tmp_path / "any.toml", out=tmp_path / "run", rate=True, figures=False)
+    found = program.main(options)["rate"]
+    low, middle, high = found["ratio"]
+    assert 0 < low <= middle <= high and min(found["trial_s"], found["digital_s"]) > 0
+    assert "A trial of 3 batches takes" in capsys.readouterr().out
+    loaded = space["SUBJECT"].load()
+    np.testing.assert_allclose(loaded.digital(loaded.operands), loaded.operands[2], rtol=1e-5, atol=1e-6)
+
+
+def test_rate_of_another_subject_is_refused():
+    product = sweeps.Sweep(core=optics.today(), subject=sweeps.Product(rows=8, columns=8), metrics=("fj_per_mac",))
+    with pytest.raises(ValueError, match="rate: the subject must be a function, and on.kind = 'product'"):
+        rate.check(product)
+
+
 def test_a_file_defines_what_python_does(space, tmp_path, monkeypatch):
     (tmp_path / "network_of_test.py").write_text(NETWORK, encoding="utf-8")
     path = tmp_path / "function.toml"
@@ -250,6 +272,7 @@ def test_digests_see_constants_inside_and_not_addresses():
 
 def test_a_figure_of_ones_own_orients_fronts_and_labels_exports(run, tmp_path):
     assert run.metric("accuracy").better == "more" and run.metric("fj_per_mac").unit == "fJ/MAC"
+    assert run.metric("joules_per_token").unit == "J/image"
     assert "rms error of the logits" in tables.heading(run)
     drawn = sweeps.draw(run, metrics=["accuracy", "fj_per_mac"], out=tmp_path)
     assert "front_accuracy_fj_per_mac" in drawn
@@ -287,6 +310,7 @@ REFUSED = {
     ),
     "no token": ({"tokens": 0}, "on.tokens = 0 must be a whole number, at least 1"),
     "a name that is none": ({"name": 3}, "on.name = 3 must be a word"),
+    "an example without a name": ({"example": ""}, "on.example = '' must be a word"),
     "a number among params": ({"params": PARAMS | {"n": 3}}, "on.params['n'] = 3 must be an array of numbers"),
     "no params": ({"params": {}}, "on.params holds no array"),
     "params that are not finite": ({"params": {"w": np.full((4, 2), np.nan, np.float32)}}, "on.params['w'] must be f"),
