@@ -23,9 +23,10 @@ from optics.components.modulation import LED, ElectroAbsorption, Laser, MachZehn
 from optics.components.nonidealities import Effects
 from optics.components.source import Source
 from optics.core.attention import AttentionOnLight
-from optics.core.by_site import DIGITAL, CoresBySite, SiteRule
+from optics.core.by_site import CoresBySite
 from optics.core.fit_full_scale import FixedRangeCore, fit_ranges
 from optics.core.preload import PreloadedCore, load
+from optics.core.site_rule import DIGITAL, SiteRule
 from optics.core.tensor_core import PreloadedMatrix, TensorCore
 from optics.datapath.diagnostics import Diagnostics
 from optics.datapath.site_range import SiteRange
@@ -36,7 +37,15 @@ from optics.interpreter.call import trace
 from optics.interpreter.emulate import emulate
 from optics.interpreter.notices import DigitalProductWarning, WeightsArgumentWarning
 from optics.interpreter.op_count import UnknownPrimitiveWarning, count_elementwise_ops
-from optics.interpreter.plan import Policy, Site, everything, nonnegative_inputs, routed, stationary
+from optics.interpreter.plan import (
+    Policy,
+    Site,
+    everything,
+    nonnegative_inputs,
+    nonnegative_weights,
+    routed,
+    stationary,
+)
 from optics.interpreter.site_report import Report, report
 from optics.presets import serialise
 from optics.presets.by_site_file import load_by_site
@@ -110,6 +119,7 @@ __all__ = [
     "load_by_site",
     "measured_drive",
     "nonnegative_inputs",
+    "nonnegative_weights",
     "photons_per_mac",
     "physical_limit",
     "preset",

@@ -2,16 +2,14 @@
 
 import textwrap
 from collections.abc import Sequence
-from typing import Literal, TypedDict, TypeVar
+from typing import Literal, TypedDict
 
 import optics
 from experiments.common.measure import Evaluation
 from experiments.common.workload import Attention, Workload, shapes_named
+from optics.core.by_site import Machine, MachineT
 from optics.energy.basis import DRIVE_ASSUMED, RESIDENCY
 
-# What a program runs or prices: one core, or a core for each site.
-Machine = optics.TensorCore | optics.CoresBySite
-MachineT = TypeVar("MachineT", bound=Machine)
 PHASES: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
 
 

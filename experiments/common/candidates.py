@@ -1,7 +1,7 @@
 """The cores that a verdict is asked for: from a scenario, changed constants, or a file of the user's own."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,11 @@ import numpy as np
 import optics
 from electronics import Constant
 from experiments.common import overrides
-from experiments.common.billing import Machine
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload
+from optics.core.by_site import Machine
+
+DRIVE = "source.mean_drive"
 
 
 def scenario_candidate(name: str, settings: Sequence[str], size: int, effective_bits: float) -> Candidate:
@@ -50,7 +52,7 @@ def check_design(machine: Machine, workloads: Sequence[Workload]) -> None:
     """Raise ValueError where a rule of a design by site fits none of the sites of a workload."""
     if isinstance(machine, optics.CoresBySite):
         for workload in workloads:
-            machine.assign(workload.sites)
+            machine.assign(workload.sites_on(machine))
 
 
 def file_candidate(file: Path, ranges: str, settings: Sequence[str]) -> Candidate:
@@ -62,6 +64,37 @@ def file_candidate(file: Path, ranges: str, settings: Sequence[str]) -> Candidat
         settings: changes of constants, see `overrides.with_overrides`.
     """
     core = optics.serialise.load(file)
+    constants = overrides.with_overrides(_own_constants(core, ranges, file), settings, overrides.OWN)
+    return Candidate(name=overrides.OWN, core=core.replace(_given(constants)), constants=constants, effective_bits=None)
+
+
+def design_candidate(file: Path, ranges: str, settings: Sequence[str]) -> Candidate:
+    """Return the design in a file, with ranges of its constants.
+
+    A constant that is the same in all cores is one of the technology: it is drawn once, for all of them. One that
+    differs has the name of its core, and is drawn for that core alone where it is that of `ranges`. The mean drive is
+    one of the model, and is that of the first core for all until it is measured.
+
+    Args:
+        file: the file of a design, see `optics.load_by_site`.
+        ranges: as for `file_candidate`.
+        settings: changes of constants, see `overrides.with_overrides`.
+    """
+    design = optics.load_by_site(file)
+    own = {name: _own_constants(core, ranges, file) for name, core in design.by_name.items()}
+    first, *others = own.values()
+    constants: dict[str, Constant] = {}
+    for field, constant in first.items():
+        if field == DRIVE or all(other.get(field) == constant for other in others):
+            constants[field] = constant
+        else:
+            constants |= {f"{name}.{field}": each[field] for name, each in own.items() if field in each}
+    constants = overrides.with_overrides(constants, settings, overrides.DESIGN)
+    return Candidate(name=file.name, core=design.replace(_given(constants)), constants=constants, effective_bits=None)
+
+
+def _own_constants(core: optics.TensorCore, ranges: str, file: Path) -> dict[str, Constant]:
+    """Constants of a core from a file: with the ranges of a scenario where its value is that of the scenario."""
     numbers = core.numbers()
     constants: dict[str, Constant] = {}
     for field, constant in optics.constants_of(ranges).items():
@@ -71,6 +104,9 @@ def file_candidate(file: Path, ranges: str, settings: Sequence[str]) -> Candidat
         shared = np.isclose(value, constant.value, rtol=1e-5, atol=0)
         exact = dataclasses.replace(constant, value=value, low=value, high=value, source=str(file))
         constants[field] = constant if shared else exact
-    constants = overrides.with_overrides(constants, settings, overrides.OWN)
-    given = {field: c.value for field, c in constants.items() if c.source == overrides.SOURCE}
-    return Candidate(name=overrides.OWN, core=core.replace(given), constants=constants, effective_bits=None)
+    return constants
+
+
+def _given(constants: Mapping[str, Constant]) -> dict[str, float]:
+    """Values of the constants that were set on the command line."""
+    return {field: c.value for field, c in constants.items() if c.source == overrides.SOURCE}

@@ -17,7 +17,8 @@ import optics
 from electronics import Part
 from experiments.common.agreement import Agreement, agreement, scored
 from experiments.common.result_cache import ResultCache
-from experiments.common.workload import Attention, attention_policy
+from experiments.common.workload import Attention, attention_policy, choices_of
+from optics.core.by_site import Machine
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
 
@@ -63,6 +64,7 @@ class EvaluationCase:
         windows: how many of the windows it runs on, the first ones.
         observed: whether the first window is run with diagnostics as well.
         attention: where the attention of the model runs.
+        chosen_by: the core or design whose bill chooses the operand on the mask; `core` unless given.
     """
 
     name: str
@@ -70,6 +72,7 @@ class EvaluationCase:
     windows: int
     observed: bool = False
     attention: Attention = "digital"
+    chosen_by: Machine | None = None
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -148,7 +151,8 @@ class _Evaluator:
         self.score = scored(checkpoint.forward)
         self.forward = jax.jit(checkpoint.forward)
         self.compare = jax.jit(agreement)
-        self._programs: dict[optics.Policy, _Programs] = {}
+        self._programs: dict[tuple[str, ...], _Programs] = {}
+        self._sites: tuple[optics.Site, ...] = ()
         self.unload()
 
     def window(self, number: int, tokens: np.ndarray) -> _Window:
@@ -164,40 +168,54 @@ class _Evaluator:
         core = None if case.core is None else describe_core(case.core)
         description = [self.digest, window.text, self.seed, window.number, core, observe]
         if case.attention != "digital":
-            description.append(case.attention)
+            description.append([case.attention, *choices_of(self.policy(case), self.sites(window))])
         record: WindowRecord = self.cache.get_or_compute(description, lambda: self._run(case, window, observe))
         result.windows.append(record["agreement"])
         if "sites" in record and "drives" in record and "mean_drive" in record:
             result.sites, result.drives, result.mean_drive = record["sites"], record["drives"], record["mean_drive"]
 
-    def programs(self, case: EvaluationCase) -> "_Programs":
-        """The compiled functions of a case, which all cases with digital attention share."""
-        policy = optics.stationary
-        if isinstance(case.core, optics.TensorCore | optics.CoresBySite):
-            policy = attention_policy(case.core, case.attention)
-        if policy not in self._programs:
-            self._programs[policy] = _Programs(
+    def policy(self, case: EvaluationCase) -> optics.Policy:
+        """Which products of the model a case puts on its core."""
+        if not isinstance(case.core, Machine):
+            return optics.stationary
+        return attention_policy(case.chosen_by or case.core, case.attention)
+
+    def sites(self, window: _Window) -> tuple[optics.Site, ...]:
+        """The products of the model on one window, which is of the same length as any other."""
+        self._sites = self._sites or self._traced(optics.stationary, window)
+        return self._sites
+
+    def programs(self, case: EvaluationCase, window: _Window) -> "_Programs":
+        """The compiled functions of a case, shared by all cases with the same products on their cores."""
+        policy = self.policy(case)
+        choices = choices_of(policy, self.sites(window)) if case.attention != "digital" else ()
+        if choices not in self._programs:
+            self._programs[choices] = _Programs(
                 load=jax.jit(optics.load(self.score, policy=policy)),
                 emulated=jax.jit(optics.emulate(self.score, policy=policy)),
                 observed=jax.jit(optics.emulate(self.score, policy=policy, diagnostics=True)),
             )
-        return self._programs[policy]
+        return self._programs[choices]
+
+    def _traced(self, policy: optics.Policy, window: _Window) -> tuple[optics.Site, ...]:
+        logits = jax.eval_shape(self.forward, self.params, window.tokens)
+        return optics.trace(self.score, policy=policy)(self.params, window.tokens, logits)
 
     def _run(self, case: EvaluationCase, window: _Window, observe: bool) -> WindowRecord:
         core = case.core
         call = (self.params, window.tokens, window.reference)
         if core is None:
             return {"agreement": _scores(self.compare(window.reference, window.reference, window.tokens))}
-        key, programs = jax.random.fold_in(self.key, window.number), self.programs(case)
+        key, programs = jax.random.fold_in(self.key, window.number), self.programs(case, window)
         if not observe:
-            if self._loaded is None and isinstance(core, optics.TensorCore | optics.CoresBySite):
+            if self._loaded is None and isinstance(core, Machine):
                 self._loaded = programs.load(core, *call)
             return {"agreement": _scores(programs.emulated(self._loaded or core, key, *call))}
         score, diagnostics = programs.observed(core, key, *call)
         review = getattr(core, "review", None)
         if review is not None:
             # The diagnostics of a compiled run are concrete only outside it.
-            review([], diagnostics)
+            review(self._traced(self.policy(case), window), diagnostics)
         return {
             "agreement": _scores(score),
             "sites": {name: _figures(seen) for name, seen in diagnostics.items()},
@@ -208,7 +226,7 @@ class _Evaluator:
 
 def describe_core(core: Part | optics.CoresBySite) -> list[Any]:
     """Return the structure and the numbers of a core, as the description of a cached result has them."""
-    return [str(jax.tree.structure(core)), {name: float(value) for name, value in core.numbers().items()}]
+    return [str(jax.tree.structure(core)), {name: np.asarray(value).tolist() for name, value in core.numbers().items()}]
 
 
 def _figures(seen: Diagnostics) -> SiteFigures:

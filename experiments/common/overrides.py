@@ -9,6 +9,7 @@ from electronics.part import nearest
 
 SOURCE = "set on the command line"
 OWN = "core"
+DESIGN = "cores"
 
 
 def with_overrides(constants: Mapping[str, Constant], changes: Sequence[str], scenario: str) -> dict[str, Constant]:
@@ -17,8 +18,9 @@ def with_overrides(constants: Mapping[str, Constant], changes: Sequence[str], sc
     Args:
         constants: the scenario's own, by field.
         changes: each FIELD=VALUE, which makes the constant exact, or FIELD=LOW:VALUE:HIGH, in SI units.
-            SCENARIO.FIELD=... applies to that scenario alone, core.FIELD=... to the user's own core.
-        scenario: name of the scenario, or OWN.
+            SCENARIO.FIELD=... applies to that scenario alone, core.FIELD=... to the user's own core, and
+            cores.FIELD=... to the user's own design.
+        scenario: name of the scenario, OWN or DESIGN.
 
     Raises:
         ValueError: if a change cannot be read, its values are out of range, or its field is unknown. The message names
@@ -28,7 +30,7 @@ def with_overrides(constants: Mapping[str, Constant], changes: Sequence[str], sc
     for text in changes:
         field, value = _read(text)
         owner, _, rest = field.partition(".")
-        if owner in (*optics.PRESETS, OWN):
+        if owner in (*optics.PRESETS, OWN, DESIGN):
             if owner != scenario:
                 continue
             field = rest

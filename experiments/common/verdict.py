@@ -10,6 +10,7 @@ import optics
 from electronics import Constant
 from experiments.common import billing
 from experiments.common.workload import Workload
+from optics.core.by_site import Machine, MachineT
 from optics.core.cost_component import CostComponent
 
 TARGET_WATTS = 10e3
@@ -40,8 +41,20 @@ class ReloadCost(TypedDict):
     watts_at_exaops: float
 
 
+class CoreSize(TypedDict):
+    """A core that a system is built of, and how many of it there are; `rule` is which sites run on it in a design."""
+
+    rule: str
+    cores: float
+    rows: int
+    columns: int
+    clock_hz: float
+    adc_enob: float
+    source_power_w: float
+
+
 class SystemSize(TypedDict):
-    """The system that reaches 1 exaOPS, and the core that it is built of."""
+    """The system that reaches 1 exaOPS, and the core that it is built of, of a design the first; `by_core` has all."""
 
     cores: float
     utilisation: float
@@ -55,13 +68,15 @@ class SystemSize(TypedDict):
     columns: int
     clock_hz: float
     adc_enob: float
+    by_core: list[CoreSize]
 
 
 class EnergyVerdict(TypedDict):
     """The energy side of a verdict, as a summary states it.
 
     `_choices_held`: with the constants that a designer chooses at their nominal values. tornado, sobol, break_even: by
-    constant, see `optics.Uncertainty`.
+    constant, see `optics.Uncertainty`. operands_on_mask: "left" or "right" by product of two activations on the core,
+    as the nominal core chooses it for all draws; empty for digital attention.
     """
 
     fj_per_mac: float
@@ -78,6 +93,7 @@ class EnergyVerdict(TypedDict):
     tornado: dict[str, dict[str, Any]]
     sobol: dict[str, dict[str, Any]]
     break_even: dict[str, Any]
+    operands_on_mask: dict[str, str]
     omitted: list[str]
     bill_rests_on: list[str]
     assumptions: list[str]
@@ -86,26 +102,37 @@ class EnergyVerdict(TypedDict):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A core that a verdict is asked for, and the constants behind it.
+    """A core or a design that a verdict is asked for, and the constants behind it.
 
     Attributes:
-        name: the scenario, or `overrides.OWN`.
-        core: the core at the nominal constants.
-        constants: by dotted field of the core, with their ranges.
+        name: the scenario, `overrides.OWN`, or the name of a design's file.
+        core: the core or design at the nominal constants.
+        constants: by the names that `core.replace` takes, with their ranges.
         effective_bits: the precision that the light is sized for at any value of the constants; None where the core's
             source power is given.
         measured_on: the model that the core's mean drive was measured on; empty where it is assumed.
     """
 
     name: str
-    core: optics.TensorCore
+    core: Machine
     constants: Mapping[str, Constant]
     effective_bits: float | None
     measured_on: str = ""
 
-    def with_source_power(self, core: optics.TensorCore) -> optics.TensorCore:
+    @property
+    def single(self) -> optics.TensorCore:
+        """The core. Raises ValueError for a design of several."""
+        if isinstance(self.core, optics.CoresBySite):
+            raise ValueError(f"{self.name} is a design of several cores, and not one core")
+        return self.core
+
+    def with_source_power(self, core: MachineT) -> MachineT:
         """Return a variant of the core with its source power set for `effective_bits`."""
-        return core if self.effective_bits is None else optics.with_effective_bits(core, self.effective_bits)
+        if self.effective_bits is None or not isinstance(core, optics.TensorCore):
+            return core
+        sized = optics.with_effective_bits(core, self.effective_bits)
+        assert isinstance(sized, type(core))
+        return sized
 
     def at_drive(self, mean_drive: float, measured_on: str) -> "Candidate":
         """Return the candidate billed for a measured mean drive; the range of the constant is widened to hold it."""
@@ -137,8 +164,8 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
         seed: of the draws.
     """
     bill = workload.price(candidate.core)
-    on_core = optics.price(candidate.core, workload.on_core)
-    system = optics.system(candidate.core, bill, weights=workload.weights)
+    on_core = workload.price_on_core(candidate.core)
+    system = optics.system(candidate.core, bill, weights=workload.weights_on(candidate.core))
     over = optics.Uncertainty(
         _Components(candidate, workload), candidate.core, optics.spreads(candidate.constants), _watts
     )
@@ -158,11 +185,12 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
             name: {"nominal": float(energy / bill.macs) * 1e15, **_percentiles(components[name], 1e15)}
             for name, energy in bill.components.items()
         },
-        "system": _system_size(candidate.core, system),
+        "system": _system_size(candidate.core, system, bill),
         "reload": [reload(candidate.core, workload, vectors) for vectors in RESIDENCIES],
         "tornado": {name: swing._asdict() for name, swing in over.tornado().items()},
         "sobol": {name: index._asdict() for name, index in over.sobol(sobol_draws, seed).items()},
         "break_even": over.break_even(TARGET_WATTS),
+        "operands_on_mask": workload.operands_on_mask(candidate.core),
         "omitted": list(bill.omitted),
         "bill_rests_on": billing.statements(bill, candidate.measured_on),
         "assumptions": [str(c) for c in candidate.constants.values() if c.mark == "assumed"],
@@ -170,27 +198,27 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
     }
 
 
-def reload(core: optics.TensorCore, workload: Workload, vectors: float) -> ReloadCost:
+def reload(machine: Machine, workload: Workload, vectors: float) -> ReloadCost:
     """Return the cost of loading the masks once per `vectors` vectors."""
-    core = core.replace({"vectors_per_load": vectors})
-    bill = workload.price(core)
+    core = machine.replace({"vectors_per_load": vectors})
+    bill = workload.price(core, chosen_by=machine)
     return {
         "vectors_per_load": vectors,
         "fj_per_mac": float(sum(bill.components[line] for line in RELOAD_LINES) / bill.macs) * 1e15,
-        "utilisation": float(optics.system(core, bill, weights=workload.weights).utilisation),
+        "utilisation": float(optics.system(core, bill, weights=workload.weights_on(core)).utilisation),
         "watts_at_exaops": float(bill.watts_at()),
     }
 
 
 @dataclasses.dataclass(frozen=True)
 class _Components:
-    """Energy per MAC [J] by component of a variant of the candidate."""
+    """Energy per MAC [J] by component of a variant of the candidate, whose nominal core chooses operands on masks."""
 
     candidate: Candidate
     workload: Workload
 
-    def __call__(self, core: optics.TensorCore) -> dict[str, Any]:
-        bill = self.workload.price(self.candidate.with_source_power(core))
+    def __call__(self, core: Machine) -> dict[str, Any]:
+        bill = self.workload.price(self.candidate.with_source_power(core), chosen_by=self.candidate.core)
         return {name: energy / bill.macs for name, energy in bill.components.items()}
 
 
@@ -204,7 +232,8 @@ def _percentiles(values: np.ndarray, scale: float = 1.0) -> Percentiles:
     return {"p05": low, "p50": middle, "p95": high}
 
 
-def _system_size(core: optics.TensorCore, system: optics.System) -> SystemSize:
+def _system_size(machine: Machine, system: optics.System, bill: optics.Bill) -> SystemSize:
+    first = machine.machine if isinstance(machine, optics.CoresBySite) else machine
     return {
         "cores": float(system.cores),
         "utilisation": float(system.utilisation),
@@ -213,9 +242,30 @@ def _system_size(core: optics.TensorCore, system: optics.System) -> SystemSize:
         "sources": float(system.sources),
         "converters": float(system.converters),
         "tile_loads_per_second": float(system.loads_per_second),
-        "source_power_w": float(core.source.power),
-        "rows": core.rows,
-        "columns": core.columns,
-        "clock_hz": float(core.clock),
-        "adc_enob": float(core.adc.enob),
+        "source_power_w": float(first.source.power),
+        "rows": first.rows,
+        "columns": first.columns,
+        "clock_hz": float(first.clock),
+        "adc_enob": float(first.adc.enob),
+        "by_core": _core_sizes(machine, system, bill),
     }
+
+
+def _core_sizes(machine: Machine, system: optics.System, bill: optics.Bill) -> list[CoreSize]:
+    kinds: list[tuple[str, optics.TensorCore]] = [("", machine)] if isinstance(machine, optics.TensorCore) else []
+    if isinstance(machine, optics.CoresBySite):
+        pairs = zip(machine.labels, machine.cores, strict=True)
+        kinds = [(label, core) for label, core in pairs if isinstance(core, optics.TensorCore)]
+    counts = [system.cores * seconds / bill.core_seconds for seconds in bill.seconds_by_core] or [system.cores]
+    return [
+        {
+            "rule": label,
+            "cores": float(count),
+            "rows": core.rows,
+            "columns": core.columns,
+            "clock_hz": float(core.clock),
+            "adc_enob": float(core.adc.enob),
+            "source_power_w": float(core.source.power),
+        }
+        for (label, core), count in zip(kinds, counts, strict=True)
+    ]

@@ -1,7 +1,7 @@
 """The forward pass of a language model that a core is billed for, in prefill or in decode, by shapes alone."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -12,6 +12,7 @@ import models
 import optics
 from electronics.part import nearest
 from optics.core.attention import Operand
+from optics.core.by_site import Machine
 
 WORD_BITS = 8
 # Where attention runs; on light the operand on the mask is the cheaper one of the core, or named.
@@ -19,12 +20,24 @@ Attention = Literal["digital", "light", "light-left", "light-right"]
 ATTENTION = get_args(Attention)
 
 
-def attention_policy(core: optics.TensorCore | optics.CoresBySite, attention: Attention) -> optics.Policy:
+def attention_policy(core: Machine, attention: Attention) -> optics.Policy:
     """Return which products of a language model run on a core; of a design, its first core chooses the operand."""
     if attention == "digital":
         return optics.stationary
     operand: Operand = "left" if attention == "light-left" else "right" if attention == "light-right" else "cheaper"
     return optics.AttentionOnLight(core.machine if isinstance(core, optics.CoresBySite) else core, operand)
+
+
+def choices_of(policy: optics.Policy, sites: Sequence[optics.Site]) -> tuple[str, ...]:
+    """Return what a policy says of each site. Policies that say the same make the same program."""
+    return tuple(str(policy(site)) for site in sites)
+
+
+def attention_in_words(attention: str) -> str:
+    """Return where attention runs, to follow the name of what runs it; empty for digital attention."""
+    side = attention.removeprefix("light").removeprefix("-")
+    on_light = ", attention on light" + (f", {side} operand on the mask" if side else "")
+    return "" if attention == "digital" else on_light
 
 
 def check_attention(attention: str) -> None:
@@ -78,12 +91,17 @@ class Workload:
         """The products of one call."""
         return optics.trace(self._forward)(*self._shapes)
 
-    def sites_on(self, core: Any) -> tuple[optics.Site, ...]:
-        """The products of one call, with attention where it runs on a core; on a digital machine all are digital."""
-        if self.attention == "digital" or not isinstance(core, optics.TensorCore | optics.CoresBySite):
+    def sites_on(self, core: Any, chosen_by: Machine | None = None) -> tuple[optics.Site, ...]:
+        """The products of one call, with attention where it runs on a core; on a digital machine all are digital.
+
+        Args:
+            core: what runs the call.
+            chosen_by: the core or design whose bill chooses the operand on the mask; `core` unless given.
+        """
+        if self.attention == "digital" or not isinstance(core, Machine):
             return self.sites
-        policy = attention_policy(core, self.attention)
-        choices = tuple(str(policy(site)) for site in self.sites)
+        policy = attention_policy(chosen_by or core, self.attention)
+        choices = choices_of(policy, self.sites)
         if choices not in self._placed:
             self._placed[choices] = optics.trace(self._forward, policy=policy)(*self._shapes)
         return self._placed[choices]
@@ -117,7 +135,37 @@ class Workload:
         """Weights on masks: all that multiply, so not an embedding that is only looked up."""
         return sum(site.rows * site.columns * site.matrices * site.executions for site in self.on_core)
 
-    def price(self, core: Any, readings: Mapping[str, Any] | None = None) -> optics.Bill:
+    def operands_on_mask(self, core: Machine) -> dict[str, str]:
+        """The operand on the mask, "left" or "right", by product of two activations that runs on a core."""
+        sites = self.sites_on(core)
+        design = core.assign(sites) if isinstance(core, optics.CoresBySite) else None
+        return {
+            site.name: "left" if site.weights_first else "right"
+            for site in sites
+            if site.optical and not site.stationary and (design is None or design.takes(site))
+        }
+
+    def weights_on(self, core: Machine) -> float:
+        """Weights on the masks of a machine: `weights` without those whose products a design leaves digital."""
+        if not isinstance(core, optics.CoresBySite):
+            return self.weights
+        design = core.assign(self.sites)
+        shares = {site: sum(share for on, share in design.shares(site.name) if on is not None) for site in self.on_core}
+        return sum(share * site.rows * site.columns * site.matrices * site.executions for site, share in shares.items())
+
+    def price_on_core(
+        self, core: Machine, readings: Mapping[str, Any] | None = None, chosen_by: Machine | None = None
+    ) -> optics.Bill:
+        """Return the bill of the products that run on light alone; arguments as of `price`."""
+        sites = self.sites_on(core, chosen_by)
+        if not isinstance(core, optics.CoresBySite):
+            return optics.price(core, [site for site in sites if site.optical], readings=readings)
+        design = core.assign(sites)
+        return optics.price(design, [site for site in sites if site.optical and design.takes(site)], readings=readings)
+
+    def price(
+        self, core: Any, readings: Mapping[str, Any] | None = None, chosen_by: Machine | None = None
+    ) -> optics.Bill:
         """Return the bill of one call.
 
         In decode the masks are loaded once per batch of single vectors, whatever `vectors_per_load` of the core is.
@@ -126,16 +174,17 @@ class Workload:
             core: a `TensorCore`, `CoresBySite`, or a digital machine that prices whole products and is billed for those
                 alone.
             readings: diagnostics or drives by site of a run of this model, see `optics.price`; None for none.
+            chosen_by: as for `sites_on`. Where the numbers of `core` are traced it must be given.
         """
         if not isinstance(core, optics.CoresBySite) and not hasattr(core, "operation_cost"):
             return optics.price(core, self.sites)
         if self.phase == "decode":
             core = core.replace({"vectors_per_load": float(self.batch)})
-        sites = self.sites_on(core)
+        sites = self.sites_on(core, chosen_by)
         return optics.price(core, sites, readings=readings, operations=self.operations, memory_bits=self.memory_bits)
 
     def __str__(self) -> str:
-        return f"{self.phase} at {self.context} tokens, batch {self.batch}"
+        return f"{self.phase} at {self.context} tokens, batch {self.batch}{attention_in_words(self.attention)}"
 
     @property
     def _shapes(self) -> tuple[Any, ...]:

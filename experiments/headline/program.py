@@ -10,7 +10,6 @@ import models
 import optics
 from electronics.digital import measured
 from experiments.common import reporting
-from experiments.common.billing import Machine
 from experiments.common.candidates import check_design
 from experiments.common.measure import EvaluationCase, measure
 from experiments.common.paired import digital_cases
@@ -19,6 +18,7 @@ from experiments.common.workload import Attention
 from experiments.headline import figures, report
 from experiments.headline.records import HeadlineSummary, MeasuredRunRecord, Target
 from experiments.headline.rows import ModelPricer, digital_row, light_point, optical_row
+from optics.core.by_site import Machine
 from optics.energy.bill import OMITTED
 
 LIGHT_WINDOWS = 4

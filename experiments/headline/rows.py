@@ -20,6 +20,7 @@ from experiments.headline.records import (
     OpticalRow,
     SiteMedians,
 )
+from optics.core.by_site import Machine
 
 
 class ModelPricer:
@@ -40,7 +41,7 @@ class ModelPricer:
         self.large = Workload(config=models.LLAMA_3_1_70B, attention=attention)
         self.macs_per_token = sum(site.macs for site in self.workload.sites) / window_tokens
 
-    def optical(self, core: billing.Machine, result: Evaluation) -> OpticalBill:
+    def optical(self, core: Machine, result: Evaluation) -> OpticalBill:
         """Price a core, or a core for each site. Light is billed for the drive measured at each site.
 
         The large model is not run, so it is billed for the mean of those drives.
@@ -48,7 +49,7 @@ class ModelPricer:
         bill = self.workload.price(core, result.drives)
         large = self.large.price(billing.with_mean_drive(core, billing.observed_drive(result)))
         first = core.machine if isinstance(core, optics.CoresBySite) else core
-        on_core = self._bill_on_core(core, result)
+        on_core = self.workload.price_on_core(core, result.drives)
         per_mac = {name: float(energy / bill.macs) for name, energy in bill.components.items()}
         total = sum(per_mac.values())
         return {
@@ -73,14 +74,6 @@ class ModelPricer:
                 "components": {name: float(energy / large.macs) for name, energy in large.components.items()},
             },
         }
-
-    def _bill_on_core(self, core: billing.Machine, result: Evaluation) -> optics.Bill:
-        """The bill of the products that run on light alone."""
-        sites = [site for site in self.workload.sites_on(core) if site.optical]
-        if isinstance(core, optics.CoresBySite):
-            design = core.assign(self.workload.sites_on(core))
-            return optics.price(design, [site for site in sites if design.takes(site)], readings=result.drives)
-        return optics.price(core, sites, readings=result.drives)
 
     def digital(self, machine: str) -> DigitalBill:
         """Price a digital machine at the utilisation that it reaches."""

@@ -8,14 +8,16 @@ from typing import Literal, TypedDict
 import numpy as np
 from matplotlib.patches import Rectangle
 
+import optics
 from experiments.common import reporting
-from experiments.common.candidates import load_core
+from experiments.common.candidates import check_design, load_machine
 from experiments.common.measure import Evaluation, EvaluationCase, measure
 from experiments.common.paired import PairedLoss
 from experiments.common.text_options import TextDescription, TextOptions
+from experiments.common.workload import Attention, Workload, attention_in_words
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, VERMILION
-from optics.analysis.ablation import ablations
+from optics.analysis.ablation import ablations, groups
 
 Kind = Literal["alone", "saved_by_removing"]
 BARS: dict[Kind, tuple[float, str, str]] = {
@@ -39,6 +41,12 @@ class AblationOptions(TextOptions):
     """Preset or device."""
     core: Path | None = None
     """A core of your own, a .toml or .json file, instead of the preset."""
+    cores: Path | None = None
+    """A design with a core for each site instead, .toml (docs/guide/cores.md): each imperfection in all its cores."""
+    by_core: bool = False
+    """Of a design, also each imperfection of each core alone, and all of each core."""
+    attention: Attention = "digital"
+    """Where attention runs; on light the cheaper operand stands on the mask, or the one named."""
     out: Path = Path("runs/attribute")
     """Folder for summary.json, the figure, and the results from which an interrupted run goes on."""
 
@@ -52,9 +60,14 @@ class EffectRow(TypedDict):
 
 
 class AblationSummary(TextDescription):
-    """The content of summary.json. `everything` and `nothing` are with all effects and with none, against fp32."""
+    """The content of summary.json. `everything` and `nothing` are with all effects and with none, against fp32.
+
+    rules: of a design, which sites the cores in the names of effects are of, by name.
+    """
 
     core: str
+    attention: str
+    rules: dict[str, str]
     everything: PairedLoss
     nothing: PairedLoss
     rows: list[EffectRow]
@@ -64,12 +77,23 @@ class AblationSummary(TextDescription):
 def main(options: AblationOptions) -> AblationSummary:
     """Run every ablation, print the table, write summary.json and the figure, and return the summary."""
     options.check()
-    core = load_core(options.preset, options.core)
+    core = load_machine(options.preset, options.core, options.cores)
     checkpoint, windows = options.load()
+    workload = Workload(config=checkpoint.config, context=options.window_tokens, attention=options.attention)
+    check_design(core, [workload])
+    if options.by_core and not isinstance(core, optics.CoresBySite):
+        raise ValueError("by_core = True is of a design of several cores: give one as --cores")
+    runs = ablations(core, groups(core, options.by_core))
     cases = [EvaluationCase(name="fp32", core=None, windows=options.windows)]
     cases += [
-        EvaluationCase(name=f"{kind} {name}", core=core.replace({"effects": effects}), windows=options.windows)
-        for kind, name, effects in ablations(core)
+        EvaluationCase(
+            name=f"{kind} {name}",
+            core=ablated,
+            windows=options.windows,
+            attention=options.attention,
+            chosen_by=core,
+        )
+        for kind, name, ablated in runs
     ]
     results = measure(checkpoint, windows, cases, options.seed, options.out / "results.sqlite")
     everything, exact = results["everything "], results["fp32"]
@@ -79,13 +103,15 @@ def main(options: AblationOptions) -> AblationSummary:
             "alone": _difference(results[f"alone {name}"], exact),
             "saved_by_removing": _difference(everything, results[f"without {name}"]),
         }
-        for kind, name, _ in ablations(core)
+        for kind, name, _ in runs
         if kind == "alone"
     ]
     rows.sort(key=lambda row: -row["alone"]["kl"])
     summary: AblationSummary = {
         **options.described(),
-        "core": str(options.core or options.preset),
+        "core": str(options.cores or options.core or options.preset),
+        "attention": options.attention,
+        "rules": dict(zip(core.by_name, _rules(core), strict=True)) if isinstance(core, optics.CoresBySite) else {},
         "everything": _difference(everything, exact),
         "nothing": _difference(results["nothing "], exact),
         "rows": rows,
@@ -117,7 +143,7 @@ def _stderr(values: np.ndarray) -> float | None:
 def _print_report(summary: AblationSummary, out: Path) -> None:
     everything = summary["everything"]
     print(
-        f"\n{summary['model']} on {summary['core']}: KL {everything['kl']:.4f}, NLL {everything['delta_nll']:+.4f} "
+        f"\n{_machine(summary)}: KL {everything['kl']:.4f}, NLL {everything['delta_nll']:+.4f} "
         f"over fp32, {summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}"
     )
     header = ("", "KL alone", "KL saved by removing", "NLL alone", "NLL saved by removing")
@@ -126,6 +152,8 @@ def _print_report(summary: AblationSummary, out: Path) -> None:
         "Nats per token, ± standard error over windows; KL is the divergence from fp32's predictions, and steadier "
         "than NLL.\nThe noise keys are the same throughout."
     )
+    if any(row["effect"].startswith(name) for row in summary["rows"] for name in summary["rules"]):
+        print(f"Cores: {'; '.join(f'{name} of {rule}' for name, rule in summary['rules'].items())}.")
     print(f"Written: {out}/summary.json, attribute.png/.pdf")
 
 
@@ -136,6 +164,19 @@ def _cells(row: EffectRow) -> tuple[str, ...]:
         *(_with_error(each["kl"], each["kl_stderr"]) for each in differences),
         *(_with_error(each["delta_nll"], each["delta_nll_stderr"]) for each in differences),
     )
+
+
+def _machine(summary: AblationSummary, stem: bool = False) -> str:
+    """The model, the core that it runs on, and where attention runs if that is not digital."""
+    core = Path(summary["core"]).stem.replace("_", " ") if stem else summary["core"]
+    attention = attention_in_words(summary["attention"])
+    return f"{summary['model']} on {core}" + (attention.replace(", ", ",\n", 1) if stem else attention)
+
+
+def _rules(design: optics.CoresBySite) -> list[str]:
+    """Of each core, the rule in words."""
+    pairs = zip(design.labels, design.cores, strict=True)
+    return [label for label, core in pairs if isinstance(core, optics.TensorCore)]
 
 
 def _label(row: EffectRow) -> str:
@@ -163,9 +204,7 @@ def _draw(summary: AblationSummary, out: Path) -> None:
         axes.axvline(0, color="#555555", lw=0.8)
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("divergence from fp32 [nats per token]")
-        axes.set_title(
-            f"{summary['model']} on {summary['core'].replace('_', ' ')}: {summary['everything']['kl']:.3f} nats in all"
-        )
+        axes.set_title(f"{_machine(summary, stem=True)}: {summary['everything']['kl']:.3f} nats in all")
         handles = [Rectangle((0, 0), 1, 1, color=colour) for _, colour, _ in BARS.values()]
         axes.legend(handles, [label for _, _, label in BARS.values()], loc="lower right")
         axes.text(1, -0.6 / height, _small_print(summary, rows), transform=axes.transAxes, fontsize=7, color="#555555",

@@ -10,6 +10,7 @@ import tyro
 
 from experiments.common import reporting
 from experiments.common.options import check_confidence, check_folder
+from experiments.common.workload import Attention
 from experiments.sweeps.definition import toml_file
 from experiments.sweeps.execution import cluster, layout, rate
 from experiments.sweeps.execution.results import SweepResults
@@ -23,6 +24,10 @@ class SweepOptions:
 
     file: Annotated[Path, tyro.conf.Positional]
     """The definition, a .toml file."""
+    cores: Path | None = None
+    """A design with a core for each site, .toml (docs/guide/cores.md), in place of the core of the definition."""
+    attention: Attention | None = None
+    """Where the attention of a language model runs, in place of what the definition says."""
     out: Path | None = None
     """Folder for results.sqlite, summary.json and the figures; runs/NAME of the file unless it is given."""
     width: int | None = None
@@ -54,7 +59,8 @@ def main(options: SweepOptions) -> dict[str, Any] | None:
     where = cluster.Cluster(coordinator=options.coordinator, processes=options.processes, process=options.process)
     if options.joined or any(value is not None for value in dataclasses.astuple(where)):
         where.join()
-    sweep = toml_file.load(options.file)
+    given = {"cores": options.cores and str(options.cores), "attention": options.attention}
+    sweep = toml_file.load(options.file, {name: value for name, value in given.items() if value is not None})
     out = options.out or Path("runs") / options.file.stem
     check_folder("out", out)
     if options.rate:

@@ -86,7 +86,7 @@ def compare(row: BudgetLine, workload: Workload) -> BudgetComparison:
         core = core.replace({field: numbers[field] for field in fields})
         steps[name] = _product(core)
     steps["tiles of the model"] = _per_mac(optics.price(core, workload.on_core))
-    steps["attention"] = _per_mac(optics.price(core, workload.sites))
+    steps["attention"] = _per_mac(optics.price(core, workload.sites_on(core)))
     steps["norms, softmax, KV cache"] = _per_mac(workload.price(core))
     return {
         "scenario": row.scenario,

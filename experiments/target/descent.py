@@ -19,7 +19,7 @@ from experiments.common.measure import describe_core
 from experiments.common.paired import standard_error
 from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import TARGET_WATTS
-from experiments.common.workload import Workload
+from experiments.common.workload import Workload, attention_policy
 from experiments.target.design_space import variant
 from experiments.target.records import BestCore, Descent, EvaluatedCore, FreshMerit
 from optics.analysis.axis import between
@@ -97,8 +97,10 @@ class Testbed:
 
     def _merit(self, values: Mapping[str, Any], params: Any, tokens: Any, reference: Any, key: Any):
         core = variant(self.core, values["light_bits"], values["enob"], values["clock"])
-        watts = self.workload.price(core).watts_at()
-        kl = optics.emulate(scored(self.checkpoint.forward))(core, key, params, tokens, reference).kl
+        watts = self.workload.price(core, chosen_by=self.core).watts_at()
+        policy = attention_policy(self.core, self.workload.attention)
+        run = optics.emulate(scored(self.checkpoint.forward), policy=policy)
+        kl = run(core, key, params, tokens, reference).kl
         report = {"watts": watts, "kl": kl, "photons_per_mac": photons_per_mac(core)}
         return jnp.log(watts / TARGET_WATTS) + kl / self.loss_scale, report
 

@@ -74,7 +74,17 @@ class DesignSpace:
 
     def cases(self, windows: int) -> list[EvaluationCase]:
         """Return the case of each point of the grid."""
-        return [EvaluationCase(name=self._name(*key), core=core, windows=windows) for key, core in self._points.items()]
+        attention = self.workload.attention
+        return [
+            EvaluationCase(
+                name=self._name(*key), core=core, windows=windows, attention=attention, chosen_by=self.of_size(key[0])
+            )
+            for key, core in self._points.items()
+        ]
+
+    def of_size(self, size: int) -> optics.TensorCore:
+        """The core of a size around which the grid lies, whose bill chooses operands on masks."""
+        return self.cores[size, next(iter(IMPERFECTIONS))]
 
     def fill(self, results: Mapping[str, Evaluation], exact: Evaluation) -> None:
         """Store the results of `cases`; `exact` is the digital model on the same windows."""
@@ -109,8 +119,7 @@ class DesignSpace:
 
     def photons(self, size: int, light_bits: np.ndarray) -> np.ndarray:
         """Return photons per MAC launched for each light level, at the core's own clock."""
-        core = next(core for (rows, _), core in self.cores.items() if rows == size)
-        return np.array([float(photons_per_mac(variant(core, bits, 8.0))) for bits in light_bits])
+        return np.array([float(photons_per_mac(variant(self.of_size(size), bits, 8.0))) for bits in light_bits])
 
     def cheapest(self, imperfections: str, most: float, points: int = 61) -> InterpolatedCore | None:
         """Return the core of fewest watts whose delta NLL is at most `most`, over all axes; None if there is none."""
@@ -153,11 +162,14 @@ class DesignSpace:
     @cached_property
     def _priced(self) -> dict[int, Any]:
         def priced(size: int):
-            core = self.cores[size, next(iter(IMPERFECTIONS))]
+            core = self.of_size(size)
 
             def watts(bits, enob, clock):
                 at = variant(core, bits, enob, clock)
-                bills = {"model": self.workload.price(at), "core": optics.price(at, self.workload.on_core)}
+                bills = {
+                    "model": self.workload.price(at, chosen_by=core),
+                    "core": self.workload.price_on_core(at, chosen_by=core),
+                }
                 return {name: bill.watts_at() for name, bill in bills.items()}
 
             return jax.jit(jax.vmap(watts))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import models
+import optics
 from experiments.common.measure import Evaluation, EvaluationCase, measure
 from experiments.common.paired import digital_cases, paired_loss
 from experiments.common.result_cache import ResultCache
@@ -41,7 +42,7 @@ class MapMeasurement:
         Returns:
             The map as the summary states it, and the design space to interpolate in.
         """
-        space = DesignSpace(self.candidate.core, self.axes, self.workload)
+        space = DesignSpace(self.candidate.single, self.axes, self.workload)
         results = self._results([*space.cases(len(self.windows)), *self._clock_cases()])
         exact = results["digital_fp32"]
         space.fill(results, exact)
@@ -67,7 +68,7 @@ class MapMeasurement:
         """Descend from the candidate's own clock, light and ADC, on the first tokens of the last window."""
         cache = ResultCache(self.kept, Testbed.__module__)
         testbed = Testbed(
-            core=self.candidate.core,
+            core=self.candidate.single,
             workload=self.workload,
             checkpoint=self.checkpoint,
             tokens=self.windows[-1][:DESCENT_TOKENS],
@@ -99,7 +100,7 @@ class MapMeasurement:
         for name, (imperfections, at) in interpolated.items():
             base = space.cores[at["size"], imperfections]
             core = variant(base, at["light_bits"], at["enob"], at["clock_hz"])
-            cases.append(EvaluationCase(name=name, core=core, windows=len(self.windows)))
+            cases.append(self._case(name, core, space.of_size(at["size"])))
         results = self._results(cases) if cases else {}
         for name, (_, at) in interpolated.items():
             at["measured"] = paired_loss(results[name], results["digital_fp32"])
@@ -109,13 +110,18 @@ class MapMeasurement:
         """Return the core in the middle of the map at each clock; the map itself is measured at one clock."""
         bits, enob = (values[len(values) // 2] for values in (self.axes.light_bits, self.axes.enob))
         return [
-            EvaluationCase(
-                name=_clock_name(clock),
-                core=variant(self.candidate.core, bits, enob, clock),
-                windows=len(self.windows),
-            )
+            self._case(_clock_name(clock), variant(self.candidate.single, bits, enob, clock), self.candidate.single)
             for clock in self.axes.clocks
         ]
+
+    def _case(self, name: str, core: optics.TensorCore, chosen_by: optics.TensorCore) -> EvaluationCase:
+        return EvaluationCase(
+            name=name,
+            core=core,
+            windows=len(self.windows),
+            attention=self.workload.attention,
+            chosen_by=chosen_by,
+        )
 
 
 def _clock_name(clock: float) -> str:

@@ -1,7 +1,7 @@
 """`otc target`: does a core reach 1 exaOPS in 10 kW at an acceptable accuracy?"""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,14 @@ import optics
 from electronics.digital import measured
 from electronics.part import nearest
 from experiments.common import billing, reporting, verdict
-from experiments.common.candidates import file_candidate, scenario_candidate
+from experiments.common.candidates import check_design, design_candidate, file_candidate, scenario_candidate
 from experiments.common.measure import EvaluationCase, measure
 from experiments.common.options import check_integer
 from experiments.common.overrides import OWN
 from experiments.common.paired import digital_cases, paired_loss
 from experiments.common.text_options import TextOptions
 from experiments.common.verdict import Candidate
-from experiments.common.workload import Workload, shapes_named
+from experiments.common.workload import Attention, Workload, shapes_named
 from experiments.target import budget, figures, report
 from experiments.target.design_space import Axes
 from experiments.target.map import MapMeasurement
@@ -38,10 +38,15 @@ class TargetOptions(TextOptions):
     """Scenarios to judge."""
     core: Path | None = None
     """A core of your own (.toml or .json) beside them; what it shares with `ranges` keeps that scenario's ranges."""
+    cores: Path | None = None
+    """A design with a core for each site beside them, .toml (docs/guide/cores.md), with ranges as for `core`."""
     ranges: str = "projected_2029"
-    """Scenario that lends its ranges to your own core."""
+    """Scenario that lends its ranges to your own core and your own design."""
+    attention: Attention = "digital"
+    """Where attention runs; on light the cheaper operand stands on the mask, or the one named."""
     set: tuple[str, ...] = ()
-    """Constants to change: FIELD=VALUE or FIELD=LOW:VALUE:HIGH in SI units, for one scenario SCENARIO.FIELD=..."""
+    """Constants to change: FIELD=VALUE or FIELD=LOW:VALUE:HIGH in SI units, for one scenario SCENARIO.FIELD=...,
+    for your own core core.FIELD=..., for your own design cores.FIELD=..."""
     rows: int = 1024
     """Rows and columns of the cores."""
     effective_bits: float = 7.0
@@ -117,7 +122,7 @@ class TargetOptions(TextOptions):
     @property
     def workload(self) -> Workload:
         """The workload that is billed."""
-        return Workload(config=shapes_named(self.shapes), context=self.context)
+        return Workload(config=shapes_named(self.shapes), context=self.context, attention=self.attention)
 
 
 def main(options: TargetOptions) -> TargetSummary:
@@ -126,7 +131,14 @@ def main(options: TargetOptions) -> TargetSummary:
     candidates = _candidates(options)
     if options.map is not None and options.map not in candidates:
         raise ValueError(f"map = {options.map!r} is not judged{nearest(options.map, list(candidates))}")
+    if options.map is not None:
+        # A map varies one light and one ADC.
+        _ = candidates[options.map].single
+    shown = [dataclasses.replace(options.workload, config=shapes_named(name)) for name in SHOWN_BILLS]
+    _check_designs(candidates, [options.workload, *shown])
     checkpoint, windows = options.load()
+    own = dataclasses.replace(options.workload, config=checkpoint.config, context=options.window_tokens)
+    _check_designs(candidates, [own])
     summary, judged = _summary(options, candidates, checkpoint, windows)
     space = None
     if options.map is not None:
@@ -147,16 +159,26 @@ def _candidates(options: TargetOptions) -> dict[str, Candidate]:
     }
     if options.core is not None:
         candidates[OWN] = file_candidate(options.core, options.ranges, options.set)
+    if options.cores is not None:
+        design = design_candidate(options.cores, options.ranges, options.set)
+        if design.name in candidates:
+            raise ValueError(f"cores = {options.cores}: a candidate is named {design.name!r} already; rename the file")
+        candidates[design.name] = design
     if not candidates:
-        raise ValueError("scenarios = () leaves nothing to judge; name one, or give a core")
+        raise ValueError("scenarios = () leaves nothing to judge; name one, or give a core or a design")
     return candidates
+
+
+def _check_designs(candidates: Mapping[str, Candidate], workloads: Sequence[Workload]) -> None:
+    for candidate in candidates.values():
+        check_design(candidate.core, workloads)
 
 
 def _map_measurement(
     options: TargetOptions, candidate: Candidate, checkpoint: models.Checkpoint, windows: np.ndarray
 ) -> MapMeasurement:
     # A user's core may be calibrated, which holds for its own size alone.
-    sizes = (candidate.core.rows,) if options.map == OWN else options.sizes
+    sizes = (candidate.single.rows,) if options.map == OWN else options.sizes
     return MapMeasurement(
         candidate=candidate,
         workload=options.workload,
@@ -174,15 +196,20 @@ def _summary(
     """Return the summary without the map, and the candidates at their measured mean drive."""
     # The noise key of a window follows from its number, so repeated windows are the same text under other noise.
     repeated = np.tile(windows, (options.keys, 1))
+    attention = options.attention
     cases = [
-        EvaluationCase(name=name, core=c.core, windows=len(repeated), observed=True) for name, c in candidates.items()
+        EvaluationCase(name=name, core=c.core, windows=len(repeated), observed=True, attention=attention)
+        for name, c in candidates.items()
     ]
     dim = {
-        name: optics.with_effective_bits(c.core, FULL_SCALE_BITS, against="full scale")
+        name: optics.with_effective_bits(c.single, FULL_SCALE_BITS, against="full scale")
         for name, c in candidates.items()
         if c.effective_bits is not None
     }
-    cases += [EvaluationCase(name=f"dim {name}", core=core, windows=len(windows)) for name, core in dim.items()]
+    cases += [
+        EvaluationCase(name=f"dim {name}", core=core, windows=len(windows), attention=attention)
+        for name, core in dim.items()
+    ]
     cases += digital_cases(len(repeated))
     results = measure(checkpoint, repeated, cases, options.seed, options.out / "results.sqlite")
     exact, workload = results["digital_fp32"], options.workload
@@ -212,6 +239,7 @@ def _summary(
         "effective_bits": options.effective_bits,
         "shapes": options.shapes,
         "workload": str(workload),
+        "attention": attention,
         "target": {"watts": verdict.TARGET_WATTS, "fj_per_mac": verdict.TARGET_WATTS / optics.EXAOPS * 2e15},
         "accepted_loss": ACCEPTED_LOSS,
         "draws": options.draws,
@@ -224,7 +252,7 @@ def _summary(
         "descent": None,
         "published_budget": [budget.compare(row, workload) for row in budget.PUBLISHED],
         "bills": {
-            name: billing.token_bills(candidate.core, SHOWN_BILLS, options.context, 1, measured_on)
+            name: billing.token_bills(candidate.core, SHOWN_BILLS, options.context, 1, measured_on, attention)
             for name, candidate in judged.items()
         },
         "versions": reporting.versions(),

@@ -1,6 +1,6 @@
 """Calibration of a core by what can be done to a real one: probe vectors in, codes out, a fit of what is fixed."""
 
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ import numpy as np
 
 from optics.components.correction import Correction
 from optics.core import cost
+from optics.core.by_site import CoresBySite
 from optics.core.tensor_core import TensorCore
 
 MOST_ROUNDS = 1000
@@ -40,7 +41,43 @@ class _Model(NamedTuple):
     outputs: tuple[float, float]
 
 
-def calibrate(core: TensorCore, *, key: jax.Array, rounds: int = 3, averages: int = 16) -> Calibration:
+class DesignCalibration(NamedTuple):
+    """A design whose devices are corrected.
+
+    core: the design; devices: by the name of the first core that stands for it, as "default" or "rules.0.core", what
+    the calibration of each device gave.
+    """
+
+    core: CoresBySite
+    devices: dict[str, Calibration]
+
+    @property
+    def vectors(self) -> int:
+        """Probes sent to all devices."""
+        return sum(each.vectors for each in self.devices.values())
+
+    @property
+    def seconds(self) -> float:
+        """Time on all devices together [s]; they may be calibrated at the same time."""
+        return sum(each.seconds for each in self.devices.values())
+
+    @property
+    def joules(self) -> float:
+        """Energy on all devices [J]."""
+        return sum(each.joules for each in self.devices.values())
+
+
+@overload
+def calibrate(core: TensorCore, *, key: jax.Array, rounds: int = 3, averages: int = 16) -> Calibration: ...
+
+
+@overload
+def calibrate(core: CoresBySite, *, key: jax.Array, rounds: int = 3, averages: int = 16) -> DesignCalibration: ...
+
+
+def calibrate(
+    core: TensorCore | CoresBySite, *, key: jax.Array, rounds: int = 3, averages: int = 16
+) -> Calibration | DesignCalibration:
     """Measures gains of sources and outputs, offsets and crosstalk of the emulated device, and corrects them.
 
     Each round sends single inputs at full drive, on either rail, through one known random mask, and one input through
@@ -49,18 +86,39 @@ def calibrate(core: TensorCore, *, key: jax.Array, rounds: int = 3, averages: in
     offsets of the receivers. Later rounds measure through the correction so far, so what is left shrinks to the
     noise, and to what the correction has no number for: pixel mismatch, blur, curves, light of dark sources.
 
+    In a design each distinct core is a device of its own, and is calibrated by itself. Rules whose cores are equal in
+    every number share one device and its correction.
+
     Under jax_enable_x64 it is the same calibration, in float32. Raises ValueError for an encoding other than two rails
     or two slots of one slice, whose single inputs can be seen, and for `rounds` and `averages` out of bounds.
     """
-    code = core.encoding
-    if code.inputs == "offset" or code.weights == "offset" or code.input_slices * code.weight_slices > 1:
-        raise ValueError("calibrate needs inputs on rails or in slots, weights on rails, and one slice of each")
+    for each_name, each in core.by_name.items() if isinstance(core, CoresBySite) else [("", core)]:
+        code = each.encoding
+        if code.inputs == "offset" or code.weights != "rails" or code.input_slices * code.weight_slices > 1:
+            of_core = f", and {each_name} has others" if each_name else ""
+            raise ValueError(
+                f"calibrate needs inputs on rails or in slots, weights on rails, and one slice of each{of_core}"
+            )
     for name, value, most in (("rounds", rounds, MOST_ROUNDS), ("averages", averages, MOST_AVERAGES)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             raise ValueError(f"{name} = {value} must be a whole number, at least 1 and at most {most}")
     # The emulation is one of float32; under jax_enable_x64 its constants would turn sums into float64.
     with jax.enable_x64(False):
+        if isinstance(core, CoresBySite):
+            return _calibrated_design(core, key, rounds, averages)
         return _calibrated(core, key, rounds, averages)
+
+
+def _calibrated_design(design: CoresBySite, key: jax.Array, rounds: int, averages: int) -> DesignCalibration:
+    devices: dict[TensorCore, str] = {}
+    for name, core in design.by_name.items():
+        devices.setdefault(core, name)
+    found = {
+        name: _calibrated(core, jax.random.fold_in(key, number), rounds, averages)
+        for number, (core, name) in enumerate(devices.items())
+    }
+    corrected = {name: found[devices[core]].core for name, core in design.by_name.items()}
+    return DesignCalibration(design.with_cores(corrected), found)
 
 
 def _calibrated(core: TensorCore, key: jax.Array, rounds: int, averages: int) -> Calibration:

@@ -17,9 +17,10 @@ from scipy import stats
 from electronics import Constant
 from electronics.part import nearest
 from optics.analysis.axis import between
+from optics.core.by_site import Machine
 from optics.core.tensor_core import TensorCore
 
-Merit = Callable[[TensorCore], Any]
+Merit = Callable[[Any], Any]
 
 # What the designer or the user chooses; nature does not.
 CHOICES = (
@@ -116,17 +117,25 @@ class Sensitivity(NamedTuple):
 
 
 class Uncertainty:
-    """A figure of merit of a core over the distributions of its constants.
+    """A figure of merit of a core, or of a design of several, over the distributions of its constants.
 
-    core: every number that `spreads` does not name stays as it is in it. number: makes one number a core of what
-    `merit` gives, where that is a tree of them, for the methods that say which constant decides.
+    core: every number that `spreads` does not name stays as it is in it. spreads: by the names that `core.replace`
+    takes. Of a design "adc.survey_factor" is one constant of all cores, and "rules.0.core.adc.survey_factor" one of
+    a single core, whose draws are independent of those of the others. number: makes one number a core of what `merit`
+    gives, where that is a tree of them, for the methods that say which constant decides.
     """
 
-    def __init__(self, merit: Merit, core: TensorCore, spreads: Spreads, number: Callable[[Any], Any] = lambda m: m):
-        numbers = core.numbers()
+    def __init__(
+        self,
+        merit: Merit,
+        core: Machine,
+        spreads: Spreads,
+        number: Callable[[Any], Any] = lambda m: m,
+    ):
+        numbers = _names(core)
         for field in spreads:
             if field not in numbers:
-                raise ValueError(f"the core has no number {field!r}{nearest(field, list(numbers))}")
+                raise ValueError(f"the core has no number {field!r}{nearest(field, numbers)}")
         self.core, self.spreads, self._number = core, dict(spreads), number
         fields = tuple(self.spreads)
 
@@ -214,3 +223,10 @@ class Uncertainty:
 
     def _numbers(self, values: np.ndarray) -> np.ndarray:
         return np.asarray(self._number(self.at(values)), np.float64)
+
+
+def _names(core: Machine) -> list[str]:
+    """The names of numbers that `replace` takes: of a design those of all cores, and those of each."""
+    if isinstance(core, TensorCore):
+        return list(core.numbers())
+    return list(dict.fromkeys([*(name for each in core.by_name.values() for name in each.numbers()), *core.numbers()]))

@@ -31,8 +31,10 @@ class Encoding(Part):
             "unsigned", one source and one symbol for inputs that are never negative, as after a ReLU. Negative
             unsigned inputs become 0.
         weights: "rails", two pixels per weight and two diodes whose currents subtract; "offset", one pixel of
-            (1 + w) / 2. The contribution of an offset is known digitally and subtracted after the ADC, but takes part
-            of its range.
+            (1 + w) / 2; "unsigned", one pixel for weights that are never negative, as attention probabilities on the
+            mask. Negative unsigned weights become 0. The contribution of an offset, and of the light that a dark pixel
+            without a partner lets through, is known digitally and subtracted after the ADC, but takes part of its
+            range.
         input_slices, weight_slices: an operand of s slices is sent as s digits of the DAC's or the mask's bits, each
             with its own conversions. Bit-serial inputs are s slices of 1 bit.
         weight_slices_over: "planes" side by side, which share the light, or "passes" one after the other, for each of
@@ -42,7 +44,7 @@ class Encoding(Part):
     """
 
     inputs: str = choice("rails", "slots", "offset", "unsigned")
-    weights: str = choice("rails", "offset")
+    weights: str = choice("rails", "offset", "unsigned")
     input_slices: int = count(1, most=16)
     weight_slices: int = count(1, most=16)
     weight_slices_over: str = choice("planes", "passes")
@@ -65,13 +67,13 @@ class Encoding(Part):
 
     @property
     def is_single(self) -> bool:
-        """Whether a product takes one conversion and no digital offset, so that nothing has to be recombined."""
-        return self.inputs in ("rails", "unsigned") and self.weights == "rails" and self.conversions == 1
+        """Whether a product takes one conversion and no operand in halves, so that nothing has to be recombined."""
+        return self.inputs in ("rails", "unsigned") and self.weights != "offset" and self.conversions == 1
 
     @property
     def unipolar(self) -> bool:
         """Whether all terms of a sum are non-negative, so that it grows with their number."""
-        return self.inputs != "rails" and self.weights == "offset"
+        return not self.balanced
 
     @property
     def planes(self) -> int:
@@ -110,6 +112,10 @@ class Encoding(Part):
     def representable(self, x: jax.Array) -> jax.Array:
         """The inputs, with 0 in place of those that the encoding cannot represent."""
         return jnp.maximum(x, 0) if self.inputs == "unsigned" else x
+
+    def representable_weights(self, w: jax.Array) -> jax.Array:
+        """The weights, with 0 in place of those that the encoding cannot represent."""
+        return jnp.maximum(w, 0) if self.weights == "unsigned" else w
 
     def input_parts(self, x: jax.Array, scale: jax.Array, active: jax.Array) -> list[tuple[float, jax.Array]]:
         """(factor, part within scale) of x within scale; `active` is 1 for rows in use and 0 for idle ones."""

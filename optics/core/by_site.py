@@ -5,75 +5,27 @@ y = optics.emulate(forward)(design, key, params, x)
 bill = optics.price(design, optics.trace(forward)(params, x))
 """
 
-import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
-from fnmatch import fnmatchcase
-from functools import partial
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 
-from electronics.numerics.matmul import product
-from electronics.numerics.xla import skip_unless
 from electronics.part import Number, nearest
-from optics.core.tensor_core import RealizedCore, TensorCore
+from optics.core.assigned_cores import AssignedCores
+from optics.core.site_rule import Digital, SiteRule, first_core
+from optics.core.tensor_core import TensorCore
 from optics.interpreter.plan import Site
-from optics.interpreter.priced import PricedDesign
-from optics.interpreter.protocols import AssigningCore, Core, ObservableCore, PlacingCore, PreparableCore
+from optics.interpreter.protocols import AssigningCore, Core
+
+DEFAULT = "default"
+_PART = re.compile(r"(default|rules\.(\d+)\.core)(?:\.(.+))?")
 
 
-@jax.tree_util.register_static
-@dataclasses.dataclass(frozen=True)
-class Digital:
-    """In place of a core: the site stays digital."""
-
-
-DIGITAL = Digital()
-
-
-@dataclasses.dataclass(frozen=True)
-class SiteRule:
-    """Sites, and what they run on.
-
-    Attributes:
-        sites: the name of a site, the path of its weights, or a pattern of either with `*`, `?` and `[...]`, as
-            "layers.*"; several of these; or a function of a `Site` that says whether the rule holds for it.
-        core: the core, or `DIGITAL`.
-        steps: steps of the outermost scan around the site that the rule holds for, as layers; negative ones count from
-            the end. Empty for all.
-    """
-
-    sites: str | tuple[str, ...] | Callable[[Site], bool]
-    core: TensorCore | Digital
-    steps: tuple[int, ...] = ()
-
-    def rank(self, site: Site) -> tuple[bool, int] | None:
-        """How closely the rule fits a site, larger for closer; None where it does not."""
-        if callable(self.sites):
-            return (bool(self.steps), 0) if self.sites(site) else None
-        if {site.name, site.path} & set(self.patterns):
-            return bool(self.steps), 2
-        fits = any(fnmatchcase(site.path, each) or fnmatchcase(site.name, each) for each in self.patterns)
-        return (bool(self.steps), 1) if fits else None
-
-    def holds_at(self, step: int, length: int) -> bool:
-        """Whether the rule holds in a step of a scan of `length` steps."""
-        return not self.steps or step in self.steps or step - length in self.steps
-
-    @property
-    def patterns(self) -> tuple[str, ...]:
-        """The names, paths and patterns; none of a function."""
-        if callable(self.sites):
-            return ()
-        return (self.sites,) if isinstance(self.sites, str) else tuple(self.sites)
-
-    @property
-    def label(self) -> str:
-        """The rule as messages name it."""
-        function = getattr(self.sites, "__name__", "a function")
-        sites = ", ".join(repr(each) for each in self.patterns) or repr(function)
-        return sites + (f" in steps {list(self.steps)}" if self.steps else "")
+def split_name(name: str) -> tuple[str, str]:
+    """("rules.0.core", "adc.enob") of the name "rules.0.core.adc.enob"; ("", name) of one that names no core."""
+    found = _PART.fullmatch(name)
+    return (found[1], found[3] or "") if found else ("", name)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -115,7 +67,21 @@ class CoresBySite(AssigningCore, Core):
     @property
     def machine(self) -> TensorCore:
         """The first core, whose host and digital arithmetic serve all sites."""
-        return next(core for core in self.cores if isinstance(core, TensorCore))
+        return first_core(self.cores)
+
+    @property
+    def by_name(self) -> dict[str, TensorCore]:
+        """The cores that are not digital, by the names that `replace` takes: "default" and "rules.0.core"."""
+        return {name: core for name, core in zip(self._names, self.cores, strict=True) if isinstance(core, TensorCore)}
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of each of `cores`, the rule in words, as messages name it."""
+        return ("all other sites", *(rule.label for rule in self.rules))
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (DEFAULT, *(f"rules.{number}.core" for number in range(len(self.rules))))
 
     def tree_flatten(self):
         return self.cores, tuple((rule.sites, rule.steps) for rule in self.rules)
@@ -132,19 +98,57 @@ class CoresBySite(AssigningCore, Core):
         made = [core if isinstance(core, Digital) else function(core) for core in self.cores]
         return self.tree_unflatten(self.tree_flatten()[1], made)
 
+    def with_cores(self, cores: Mapping[str, TensorCore]) -> "CoresBySite":
+        """The design with other cores, by name as in `by_name`."""
+        made = [cores.get(name, core) for name, core in zip(self._names, self.cores, strict=True)]
+        return self.tree_unflatten(self.tree_flatten()[1], made)
+
     def replace(self, changes: Mapping[str, Any]) -> "CoresBySite":
-        """The design with the same fields changed in every core, see `TensorCore.replace`."""
-        return self.each(lambda core: core.replace(dict(changes)))
+        """The design with fields changed, see `TensorCore.replace`.
+
+        Args:
+            changes: by name. "adc.enob" is the field of every core, "default.adc.enob" that of the default core, and
+                "rules.0.core.adc.enob" that of the core of the first rule. Those of one core come after those of all.
+
+        Raises:
+            ValueError: for a rule that there is not, a core that is digital, or as `TensorCore.replace`.
+        """
+        everywhere, own = {}, {name: {} for name in self.by_name}
+        for name, value in changes.items():
+            core, field = split_name(name)
+            if not core:
+                everywhere[name] = value
+            elif core not in own:
+                raise ValueError(f"{name!r} names no core of the design{self._instead_of(core)}")
+            elif not field:
+                raise ValueError(f"{name!r} is a core; a value goes into one of its fields, as {name}.adc.enob")
+            else:
+                own[core][field] = value
+        return self.with_cores(
+            {name: core.replace({**everywhere, **own[name]}) for name, core in self.by_name.items()}
+            if everywhere
+            else {name: self.by_name[name].replace(fields) for name, fields in own.items() if fields}
+        )
+
+    def _instead_of(self, name: str) -> str:
+        """The end of a message about a core that is not in `by_name`."""
+        if name in self._names:
+            return f": it is digital, by the rule {self.labels[self._names.index(name)]}"
+        return nearest(name, list(self.by_name))
 
     def numbers(self) -> dict[str, Number]:
-        """Every number of every core, by the rule and the name of its field."""
-        labels = ("default", *(rule.label for rule in self.rules))
+        """Every number of every core, by the names that `replace` takes."""
         return {
-            f"{label}: {name}": value
-            for label, core in zip(labels, self.cores, strict=True)
-            if isinstance(core, TensorCore)
-            for name, value in core.numbers().items()
+            f"{name}.{field}": value for name, core in self.by_name.items() for field, value in core.numbers().items()
         }
+
+    def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
+        """As `TensorCore.review`, given all sites of the function; the message names the rule.
+
+        A run that was compiled warns of nothing where the numbers of its cores are arguments, as those of one core.
+        """
+        reviewed = [site for site in sites if not readings or site.name in readings]
+        self.assign(sites).review(reviewed, readings)
 
     def assign(self, sites: Sequence[Site]) -> "AssignedCores":
         """The core of each of these sites. Raises ValueError, see the class."""
@@ -154,7 +158,7 @@ class CoresBySite(AssigningCore, Core):
                 hint = nearest(rule.patterns[0], paths) if rule.patterns else ""
                 raise ValueError(f"the rule {rule.label} holds for none of the sites{hint}")
         choices = {site.name: self._choices(site) for site in sites}
-        return AssignedCores(self.cores, tuple(choices.items()), {})
+        return AssignedCores(self.cores, tuple(choices.items()), self.labels, {})
 
     def _choices(self, site: Site) -> tuple[int, ...]:
         """Numbers among `cores`, of each step of the scan around the site if they differ, else one."""
@@ -183,99 +187,6 @@ class CoresBySite(AssigningCore, Core):
     observe = matmul
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
-    """The cores of a `CoresBySite` for the sites of one function.
-
-    Attributes:
-        cores: all of them.
-        choices: by site name, the number of its core, or one for each step of the scan around it.
-        steps: by site name, the step that the scan around it is in.
-    """
-
-    cores: tuple[TensorCore | RealizedCore | Digital, ...]
-    choices: tuple[tuple[str, tuple[int, ...]], ...] = dataclasses.field(metadata={"static": True})
-    steps: dict[str, jax.Array]
-
-    def assign(self, sites: Sequence[Site]) -> Self:
-        """Itself: it has been assigned."""
-        return self
-
-    def prepare(self) -> "AssignedCores":
-        """The cores with the variation of their devices drawn."""
-        prepared = tuple(core if isinstance(core, Digital) else core.prepare() for core in self.cores)
-        return dataclasses.replace(self, cores=prepared)
-
-    machine = CoresBySite.machine
-
-    def takes(self, site: Site) -> bool:
-        """Whether the site runs on a core in any step."""
-        return any(not isinstance(self.cores[number], Digital) for number in self._numbers(site.name))
-
-    def shares(self, name: str) -> list[tuple[TensorCore | None, float]]:
-        """What a site runs on, None for digital, and the share of its executions."""
-        numbers = self._numbers(name)
-        found = {number: numbers.count(number) / len(numbers) for number in numbers}
-        return [(core if isinstance(core := self.cores[n], TensorCore) else None, share) for n, share in found.items()]
-
-    def at(self, name: str) -> Core:
-        """The core of a site, in the present step of the scan around it."""
-        numbers = self._numbers(name)
-        core = self.cores[numbers[0]]
-        if len(numbers) == 1 and not isinstance(core, Digital):
-            return core
-        distinct = sorted(set(numbers))
-        which = jnp.asarray([distinct.index(number) for number in numbers])[self.steps[name]]
-        return CoreOfStep(tuple(self.cores[number] for number in distinct), which)
-
-    def at_scan_step(self, step: jax.Array, names: set[str]) -> "AssignedCores":
-        """The cores in one step of the scan that contains the sites `names`; of nested scans the outermost counts."""
-        return dataclasses.replace(self, steps={name: step for name in names} | self.steps)
-
-    def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
-        """As `TensorCore.review`, for the sites of each core."""
-        for number, core in enumerate(self.cores):
-            ours = [site for site in sites if number in self._numbers(site.name)]
-            if ours and not isinstance(core, Digital):
-                core.review(ours, {site.name: readings[site.name] for site in ours if site.name in readings})
-
-    def _numbers(self, name: str) -> tuple[int, ...]:
-        return dict(self.choices)[name]
-
-    matmul, observe = CoresBySite.matmul, CoresBySite.observe
-
-
-@dataclasses.dataclass(frozen=True)
-class CoreOfStep(ObservableCore, Core):
-    """One of several cores, chosen by a traced number; its weights are loaded in each call."""
-
-    cores: tuple[TensorCore | RealizedCore | Digital, ...]
-    which: jax.Array
-
-    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        def run(core):
-            return product(x, w) if isinstance(core, Digital) else core.matmul(x, w, key=key)
-
-        return self._chosen(run)
-
-    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Any]:
-        """As `matmul`; a digital step has readings of 0."""
-        optical = next(core for core in self.cores if not isinstance(core, Digital))
-        shapes = jax.eval_shape(lambda: optical.observe(x, w, key=key)[1])
-
-        def run(core):
-            if not isinstance(core, Digital):
-                return core.observe(x, w, key=key)
-            return product(x, w), jax.tree.map(jnp.zeros_like, shapes)
-
-        return self._chosen(run)
-
-    def _chosen(self, run: Callable[[Any], Any]) -> Any:
-        def first_of(number: int) -> Any:
-            here = partial(run, self.cores[number])
-            if number + 1 == len(self.cores):
-                return here()
-            return skip_unless(self.which == number, here, partial(first_of, number + 1))
-
-        return first_of(0)
+# One core, or a core for each site.
+Machine = TensorCore | CoresBySite
+MachineT = TypeVar("MachineT", bound=Machine)

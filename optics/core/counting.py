@@ -53,15 +53,22 @@ def matters(core: Architecture) -> bool:
         return bool(np.any((core.effects.shot > 0) & (receiver_electrons(core) < COVERING_ELECTRONS)))
 
 
-def review(core: Architecture, sites: Sequence[Site], readings: Mapping[str, Diagnostics]) -> None:
+def review(core: Architecture, sites: Sequence[Site], readings: Mapping[str, Diagnostics], rule: str = "") -> None:
     """Warn about sites of a concrete core with too few photo-electrons for Gaussian shot noise.
 
     Diagnostics decide where there are any, and `expected_electrons` elsewhere. The expectation warns below half of the
     limit, since it is accurate to about a factor of two.
+
+    Args:
+        core: the core.
+        sites: the sites on it.
+        readings: their diagnostics by name.
+        rule: what gives the sites this core in a design of several, for the message.
     """
+    of_rule = f" (core of {rule})" if rule else ""
     for name, found in readings.items():
         if isinstance(found, Diagnostics):
-            warn_few_electrons(name, found, core)
+            warn_few_electrons(name + of_rule, found, core)
     if readings or _is_traced(core) or not matters(core):
         return
     with jax.ensure_compile_time_eval():
@@ -71,7 +78,7 @@ def review(core: Architecture, sites: Sequence[Site], readings: Mapping[str, Dia
         first, electrons = next(iter(dim.items()))
         more = f" and {len(dim) - 1} more sites" if len(dim) > 1 else ""
         warnings.warn(
-            f"{first}{more}: some {electrons:.2g} photo-electrons are expected per output, and below "
+            f"{first}{more}{of_rule}: some {electrons:.2g} photo-electrons are expected per output, and below "
             f"{FEWEST_ELECTRONS:.0f} Gaussian shot noise flatters; set detector.counting = 'poisson' to count them",
             stacklevel=5,
         )

@@ -12,35 +12,64 @@ import jax
 import jax.numpy as jnp
 
 from optics import checks
+from optics.core.assigned_cores import AssignedCores, CoreOfStep
+from optics.core.by_site import CoresBySite
+from optics.core.site_rule import Digital
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.datapath.site_range import SiteRange
 from optics.interpreter.call import WeightSelection
 from optics.interpreter.emulate import emulate
 from optics.interpreter.plan import Policy, Site, stationary
-from optics.interpreter.protocols import Core, PerSiteCore, PerStepCore, PreparableCore, ReviewingCore, index_scan
+from optics.interpreter.protocols import (
+    AssigningCore,
+    Core,
+    PerStepCore,
+    PlacingCore,
+    PreparableCore,
+    ReviewingCore,
+    at_scan_step,
+    at_site,
+    index_scan,
+)
 
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class FixedRangeCore(PreparableCore, PerSiteCore, PerStepCore, ReviewingCore, Core):
-    """A core whose full scales are fixed at each site: a pytree, to be jitted and swept.
+class FixedRangeCore(AssigningCore, PreparableCore, PlacingCore, PerStepCore, ReviewingCore):
+    """A core, or a design of several, whose full scales are fixed at each site: a pytree, to be jitted and swept.
 
-    core: the core without fixed scales; ranges: by site name, as `fit_ranges` returns them.
+    core: the core or design without fixed scales; ranges: by site name, as `fit_ranges` returns them.
     """
 
-    core: TensorCore | RealizedCore
+    core: TensorCore | RealizedCore | CoresBySite | AssignedCores
     ranges: dict[str, SiteRange]
+
+    def assign(self, sites: Sequence[Site]) -> "FixedRangeCore":
+        """The core with that of each site, where it is a design."""
+        return FixedRangeCore(self.core.assign(sites), self.ranges) if isinstance(self.core, CoresBySite) else self
+
+    def takes(self, site: Site) -> bool:
+        """Whether the site runs on a core."""
+        return not isinstance(self.core, AssignedCores) or self.core.takes(site)
 
     def prepare(self) -> "FixedRangeCore":
         """The core with the variation of its device drawn, once for many products."""
-        return FixedRangeCore(self.core.prepare(), self.ranges)
+        return FixedRangeCore(_with_sites(self.core).prepare(), self.ranges)
 
-    def at(self, name: str) -> RealizedCore:
+    def at(self, name: str) -> Core:
         """The core of a site. Raises ValueError for a site that was not calibrated."""
         if name not in self.ranges:
             raise ValueError(f"site {name!r} has no calibrated range; there are: {', '.join(sorted(self.ranges))}")
-        prepared = self.core.prepare()
-        return RealizedCore(prepared.core, prepared.variation, self.ranges[name])
+        core = at_site(_with_sites(self.core).prepare(), name)
+        if isinstance(core, CoreOfStep):
+            cores = (each if isinstance(each, Digital) else self._ranged(each, name) for each in core.cores)
+            return dataclasses.replace(core, cores=tuple(cores))
+        assert isinstance(core, RealizedCore)
+        return self._ranged(core, name)
+
+    def _ranged(self, core: TensorCore | RealizedCore, name: str) -> RealizedCore:
+        realized = core.prepare()
+        return RealizedCore(realized.core, realized.variation, self.ranges[name])
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
@@ -48,7 +77,7 @@ class FixedRangeCore(PreparableCore, PerSiteCore, PerStepCore, ReviewingCore, Co
 
     def at_scan_step(self, step: jax.Array, names: set[str]) -> "FixedRangeCore":
         """The core in one step of the scan that contains the sites `names`."""
-        return FixedRangeCore(self.core, index_scan(self.ranges, step, names))
+        return FixedRangeCore(at_scan_step(self.core, step, names), index_scan(self.ranges, step, names))
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """Raise ValueError: there is no site without `emulate`."""
@@ -119,6 +148,24 @@ class _FixedFinder(_Finder):
         return RealizedCore(self.core.core, self.core.variation, fixed)
 
 
+@dataclasses.dataclass(frozen=True)
+class _FinderBySite(AssigningCore, Core):
+    """A design whose cores are finders."""
+
+    design: CoresBySite
+    finder: type[_Finder]
+
+    def assign(self, sites: Sequence[Site]) -> AssignedCores:
+        found = self.design.assign(sites).prepare()
+        finders = (each if isinstance(each, Digital) else self.finder(_realized(each)) for each in found.cores)
+        return dataclasses.replace(found, cores=tuple(finders))
+
+    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
+        return self.design.matmul(x, w, key=key)
+
+    observe = matmul
+
+
 def fit_ranges(
     fun: Callable,
     weights: WeightSelection = 0,
@@ -131,7 +178,8 @@ def fit_ranges(
 
     The ranges hold for the shapes, tiles and encoding that they were taken with. Those of sites in a scan have its
     steps as leading axis; the experts of a ragged product share theirs. Clipping, rounding and noise of the ADC are off
-    while the sample runs.
+    while the sample runs. Of a design each site has the range of its own core, and digital sites have none; that of a
+    step of a scan in which a site is digital is 1.
 
     Args:
         fun: as for `emulate`.
@@ -142,12 +190,13 @@ def fit_ranges(
         fixed_inputs: whether full drive represents the largest input of the site, instead of that of each vector.
     """
 
-    def fit(core: TensorCore, key: jax.Array, *args: Any, **kwargs: Any) -> dict[str, SiteRange]:
+    def fit(core: TensorCore | CoresBySite, key: jax.Array, *args: Any, **kwargs: Any) -> dict[str, SiteRange]:
         checks.has(core, "observe")
         open_core = core.replace({f"effects.{name}": 0.0 for name in ("adc_clipping", "adc_rounding", "adc_noise")})
         look = emulate(fun, weights, policy=policy, diagnostics=True)
         finder = _FixedFinder if fixed_inputs else _Finder
-        _, seen = look(finder(open_core.prepare()), key, *args, **kwargs)
+        finding = finder(open_core.prepare()) if isinstance(open_core, TensorCore) else _FinderBySite(open_core, finder)
+        _, seen = look(finding, key, *args, **kwargs)
         return {name: _range(found, loading, fixed_inputs) for name, found in seen.items()}
 
     return fit
@@ -161,3 +210,16 @@ def _range(seen: _Extremes, loading: float | None, fixed_inputs: bool) -> SiteRa
         full = jnp.where(rms > 0, jnp.minimum(full, loading * rms), full)
     largest = jnp.where(seen.largest > 0, seen.largest, 1.0)
     return SiteRange(full, largest if fixed_inputs else None)
+
+
+def _with_sites(
+    core: TensorCore | RealizedCore | CoresBySite | AssignedCores,
+) -> TensorCore | RealizedCore | AssignedCores:
+    """The core. Raises ValueError for a design that has not seen the sites."""
+    if isinstance(core, CoresBySite):
+        raise ValueError("a design has cores for the sites of a function: run it through optics.emulate")
+    return core
+
+
+def _realized(core: TensorCore | RealizedCore) -> RealizedCore:
+    return core.prepare()

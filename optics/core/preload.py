@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from optics import checks
-from optics.core.by_site import AssignedCores, CoreOfStep, CoresBySite
+from optics.core.assigned_cores import AssignedCores, CoreOfStep
+from optics.core.by_site import CoresBySite
 from optics.core.fit_full_scale import FixedRangeCore
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.loading import Weights
@@ -62,7 +63,7 @@ class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, Cal
 
     def takes(self, site: Site) -> bool:
         """Whether the site runs on a core."""
-        return not isinstance(self.core, AssignedCores) or self.core.takes(site)
+        return isinstance(self.core, RealizedCore) or self.core.takes(site)
 
     def prepare(self) -> "PreloadedCore":
         """Itself: its device was drawn when the weights were loaded."""

@@ -52,6 +52,7 @@ def load_weights(core: Architecture, variation: DeviceVariation, w: jax.Array, k
 def _load(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool) -> Weights:
     encoding = core.encoding
     rows, columns = w.shape
+    w = encoding.representable_weights(w)
     tiles = tiling.fit(rows, columns, core.rows, core.columns, core.accumulate)
     ws = tiling.cut_weights(w, tiles)
     in_tile = largest(ws, 2)

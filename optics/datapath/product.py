@@ -77,7 +77,7 @@ class TiledMatmul:
         inputs = remat_stage(self._encode)(xs, scale, in_vector, active[:, None, :])
         y, receivers = self._sum_over_slices(tiles, inputs, weights, key, observe)
         y = y[:, :columns]
-        if core.encoding.inputs == "offset" or core.encoding.weights == "offset":
+        if core.encoding.inputs == "offset" or core.encoding.pixels == 1:
             offsets = self._offsets(inputs.sums, scale, weights, active)[:, :columns]
             y = y - offsets * is_nonzero(in_vector[0]) * weights.nonzero
         if self._column_has_one_scale:
@@ -222,14 +222,14 @@ class TiledMatmul:
         (X - a)(W - b) = X W - a W - b X + a b, summed over rows, where a and b are the offsets of active rows. A dark
         pixel without a partner adds its pedestal to b.
         """
-        core, encoding = self.core, self.core.encoding
-        a = x_scale[None] if encoding.inputs == "offset" else jnp.zeros((1, 1, 1, 1))
-        b, pedestal = jnp.zeros((1, 1, 1, 1)), 0.0
-        if encoding.weights == "offset":
-            b = weights.planes.scale[0]
-            pedestal = 2 * core.pedestal
+        core, encoding, nothing = self.core, self.core.encoding, jnp.zeros((1, 1, 1, 1))
+        a = x_scale[None] if encoding.inputs == "offset" else nothing
+        b = weights.planes.scale[0] if encoding.weights == "offset" else nothing
+        pedestal = nothing
+        if encoding.pixels == 1:
+            pedestal = (2 if encoding.weights == "offset" else 1) * core.pedestal * weights.planes.scale[0]
         rows = jnp.sum(active, axis=1)[None, :, None, None]
-        by_tile = a * weights.sums + b * (1 + pedestal) * sums[None] - a * b * rows
+        by_tile = a * weights.sums + (b + pedestal) * sums[None] - a * b * rows
         return jnp.sum(by_tile, axis=1).swapaxes(0, 1).reshape(x_scale.shape[1], -1)
 
 

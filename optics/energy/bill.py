@@ -42,7 +42,16 @@ LEAST_VECTORS_PER_LOAD = 1.0
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["components", "macs", "optical_macs", "core_seconds", "loads", "mean_drive", "vectors_per_load"],
+    data_fields=[
+        "components",
+        "macs",
+        "optical_macs",
+        "core_seconds",
+        "loads",
+        "mean_drive",
+        "vectors_per_load",
+        "seconds_by_core",
+    ],
     meta_fields=["omitted", "measured", "assumed"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +61,8 @@ class Bill:
     components: J by name; macs, optical_macs: multiply-accumulates in all and on the core; core_seconds: time that a
     single core would need [s]; loads: how often a tile of weights is written; mean_drive: mean magnitude of the inputs
     that light is billed for, as a fraction of full scale, averaged over the MACs on the core; vectors_per_load: of the
-    core; omitted: costs that are not in it; measured, assumed: what it rests on, see also `basis`.
+    core; seconds_by_core: core_seconds on each core of a design, empty of a single core; omitted: costs that are not in
+    it; measured, assumed: what it rests on, see also `basis`.
     """
 
     components: dict[str, Number]
@@ -63,6 +73,7 @@ class Bill:
     omitted: tuple[str, ...] = OMITTED
     mean_drive: Number | None = None
     vectors_per_load: Number | None = None
+    seconds_by_core: tuple[Number, ...] = ()
     measured: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 
@@ -156,6 +167,7 @@ def price(
     drives = _drives(sites, readings or {})
     components: dict[str, Number] = {}
     seconds = loads = driven = optical_macs = 0.0
+    seconds_of: dict[int, Number] = {}
     for site, on, share in _placed(sites, design, machine):
         if on is None:
             digital = machine.digital_cost(share * float(site.macs))
@@ -176,7 +188,9 @@ def price(
         if isinstance(here, IlluminatedCore):
             driven += share * float(site.macs) * here.source.mean_drive
         if isinstance(here, TimedCore):
-            seconds += times * here.time(**shape)
+            spent = times * here.time(**shape)
+            seconds += spent
+            seconds_of[id(on)] = seconds_of.get(id(on), 0.0) + spent
             loads += times * here.loads(**shape)
     if operations and isinstance(machine, OperationPricer):
         _add(components, {name: machine.operation_cost(count) for name, count in operations.items()})
@@ -193,6 +207,8 @@ def price(
         loads=loads,
         mean_drive=driven / optical_macs if optical_macs and isinstance(machine, IlluminatedCore) else None,
         vectors_per_load=machine.vectors_per_load if isinstance(machine, ReloadedCore) else None,
+        # A core that several rules name is listed for the first of them.
+        seconds_by_core=() if design is None else tuple(seconds_of.pop(id(each), 0.0) for each in design.machines),
         measured=measured,
         assumed=assumed,
         omitted=(

@@ -1,9 +1,11 @@
 """How many cores a rate takes, and what surrounds them: resident weights, passes, converters, watts."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from electronics.part import Number
 from optics import checks
+from optics.core.by_site import CoresBySite
 from optics.core.tensor_core import TensorCore
 from optics.energy.bill import EXAOPS, Bill
 
@@ -33,31 +35,44 @@ class System(NamedTuple):
         return sum(self.watts.values())
 
 
-def system(core: TensorCore, bill: Bill, *, weights: float, ops: Number = EXAOPS) -> System:
+def system(core: TensorCore | CoresBySite, bill: Bill, *, weights: float, ops: Number = EXAOPS) -> System:
     """The cores behind a bill at `ops` operations per second, for a model with `weights` weights on masks.
 
     Where weights stay for many vectors every core holds rows x columns of them, so that all hold ops / (2 f), whatever
     the size of a core: a product takes rows x columns x symbol time of one. Cores that wait for a load count too: where
-    `passes` comes out below 1 they could hold the model, and the reloads of the bill need not be.
+    `passes` comes out below 1 they could hold the model, and the reloads of the bill need not be. Of a design there are
+    as many of each core as its own sites take.
 
     Raises TypeError for a machine that is no such core, ValueError where nothing runs on it.
     """
-    checks.has(core, "time")
+    kinds = list(core.by_name.values()) if isinstance(core, CoresBySite) else [core]
+    for each in kinds:
+        checks.has(each, "time")
     if not bill.optical_macs:
         raise ValueError("nothing in the bill runs on the core, so no number of cores follows from it")
     calls = ops / 2 / bill.macs
-    cores = calls * bill.core_seconds
-    code = core.encoding
-    full_rate = core.rows * core.columns * core.clock / code.symbols
-    resident = cores * core.rows * core.columns / code.passes
+    seconds = bill.seconds_by_core if isinstance(core, CoresBySite) else (bill.core_seconds,)
+    if len(seconds) != len(kinds):
+        raise ValueError("the bill is of another machine: it does not have the cores of this design")
+    counts = [calls * spent for spent in seconds]
+    # Multiply-accumulates that each could do in its time, if every tile were full and never reloaded.
+    at_full_rate = [
+        spent * each.rows * each.columns * each.clock / each.encoding.symbols
+        for spent, each in zip(seconds, kinds, strict=True)
+    ]
+    resident = _summed(counts, [each.rows * each.columns / each.encoding.passes for each in kinds])
     return System(
         ops=ops,
-        cores=cores,
-        utilisation=bill.optical_macs / (bill.core_seconds * full_rate),
+        cores=sum(counts),
+        utilisation=bill.optical_macs / sum(at_full_rate),
         resident_weights=resident,
         passes=weights / resident,
-        sources=cores * core.rows * code.sources,
-        converters=cores * core.columns * code.planes,
+        sources=_summed(counts, [each.rows * each.encoding.sources for each in kinds]),
+        converters=_summed(counts, [each.columns * each.encoding.planes for each in kinds]),
         watts={name: energy * calls for name, energy in bill.components.items()},
         loads_per_second=calls * bill.loads,
     )
+
+
+def _summed(counts: Sequence[Number], of_each: Sequence[Number]) -> Number:
+    return sum(count * each for count, each in zip(counts, of_each, strict=True))

@@ -151,10 +151,14 @@ def with_shares(plan: Plan, causal: bool | None = None) -> Plan:
 
     causal: see `optics.trace`.
     """
-    if causal is False:
-        return plan
     found = analysed(plan.jaxpr, plan.consts)
-    return _filled(plan, found, analysed(plan.jaxpr, plan.consts, causal=True) if causal else found)
+    filled = _filled(plan, found, analysed(plan.jaxpr, plan.consts, causal=True) if causal else found)
+    return without_shares(filled) if causal is False else filled
+
+
+def without_shares(plan: Plan) -> Plan:
+    """The plan whose products count all their multiplications, whatever hides them."""
+    return plan.each(lambda site: dataclasses.replace(site, share=1.0, hidden_by="", masked=""))
 
 
 def _filled(plan: Plan, found: Body, taken: Body) -> Plan:

@@ -96,6 +96,14 @@ def nonnegative_inputs(site: Site) -> bool:
     return ("right" if site.weights_first else "left") in site.nonnegative
 
 
+def nonnegative_weights(site: Site) -> bool:
+    """Whether what stands on the mask is never negative, as attention probabilities, so that it needs no sign.
+
+    As `nonnegative_inputs`, for a core whose `encoding.weights` is "unsigned".
+    """
+    return ("left" if site.weights_first else "right") in site.nonnegative
+
+
 def everything(site: Site) -> bool:
     """Attention too: products of two activations go on the core and pay for writing the mask each time.
 

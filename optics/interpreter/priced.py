@@ -139,6 +139,11 @@ class PricedDesign(Protocol):
         """The core whose host and digital arithmetic serve all sites."""
         ...
 
+    @property
+    def machines(self) -> Sequence[PricedCore]:
+        """All its cores, without those that are digital."""
+        ...
+
     def shares(self, name: str) -> Sequence[tuple[Any, float]]:
         """The cores that a site runs on, None for digital, and the share of its executions on each."""
         ...

@@ -10,21 +10,28 @@ change = { "source.power" = 4e-3 }  # fields of the core above
 sites = "layers.*"
 steps = [0, -1]                     # the first and the last layer
 core = "digital"
+
+[[site]]
+nonnegative = "inputs"              # in place of sites: those whose "inputs", or "weights", are never negative
+change = { "encoding.inputs" = "unsigned" }
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from electronics.part import nearest
-from optics.core.by_site import DIGITAL, CoresBySite, Digital, SiteRule
+from optics.core.by_site import CoresBySite
+from optics.core.site_rule import DIGITAL, Digital, SiteRule
 from optics.core.tensor_core import TensorCore
+from optics.interpreter.plan import Site, nonnegative_inputs, nonnegative_weights
 from optics.presets import serialise
 from optics.presets.presets import preset
 
 _FIELDS = ("core", "site")
-_SITE_FIELDS = ("sites", "steps", "core", "change")
+_SITE_FIELDS = ("sites", "nonnegative", "steps", "core", "change")
+_NONNEGATIVE = {"inputs": nonnegative_inputs, "weights": nonnegative_weights}
 
 
 def load_by_site(file: str | Path) -> CoresBySite:
@@ -59,10 +66,7 @@ def _design(table: Mapping[str, Any], folder: Path) -> CoresBySite:
 
 def _rule(number: int, table: Any, default: TensorCore | Digital, folder: Path) -> SiteRule:
     where = f"[[site]] {number}"
-    sites = table.get("sites") if isinstance(table, Mapping) else None
-    named = [sites] if isinstance(sites, str) else sites
-    if not isinstance(named, list) or not named or not all(isinstance(each, str) for each in named):
-        raise ValueError(f'{where} needs the sites that it is for, as in sites = "layers.down"')
+    sites = _sites(table, where)
     _check_names(table, _SITE_FIELDS, where)
     steps, change = table.get("steps", []), table.get("change", {})
     if not isinstance(steps, list) or not all(type(step) is int for step in steps):
@@ -74,8 +78,24 @@ def _rule(number: int, table: Any, default: TensorCore | Digital, folder: Path) 
         raise ValueError(f"{where}: a digital site has no fields to change")
     if not change and "core" not in table:
         raise ValueError(f"{where} says neither core nor change")
-    sites = sites if isinstance(sites, str) else tuple(named)
     return SiteRule(sites, core if isinstance(core, Digital) else _changed(core, change, where), tuple(steps))
+
+
+def _sites(table: Any, where: str) -> str | tuple[str, ...] | Callable[[Site], bool]:
+    """The sites of a table, as `SiteRule.sites` has them."""
+    table = table if isinstance(table, Mapping) else {}
+    if "nonnegative" in table:
+        if "sites" in table:
+            raise ValueError(f"{where} has both sites and nonnegative")
+        operand = table["nonnegative"]
+        if not isinstance(operand, str) or operand not in _NONNEGATIVE:
+            raise ValueError(f'{where}: nonnegative = {operand!r} must be "inputs" or "weights"')
+        return _NONNEGATIVE[operand]
+    sites = table.get("sites")
+    named = [sites] if isinstance(sites, str) else sites
+    if not isinstance(named, list) or not named or not all(isinstance(each, str) for each in named):
+        raise ValueError(f'{where} needs the sites that it is for, as in sites = "layers.down"')
+    return sites if isinstance(sites, str) else tuple(named)
 
 
 def _changed(core: TensorCore, change: Mapping[str, Any], where: str) -> TensorCore:

@@ -7,10 +7,11 @@ import pytest
 import models
 import optics
 from experiments import sweeps
-from experiments.common import billing, verdict
+from experiments.common import billing, candidates, verdict
 from experiments.common.measure import Evaluation
 from experiments.common.workload import Workload
 from experiments.headline.rows import ModelPricer
+from optics.analysis.ablation import ablations
 
 DRIVE, PROMPT = 0.07, 24
 
@@ -89,31 +90,73 @@ def test_kilowatts_of_the_readme_are_those_of_the_programs():
     assert float(programs.watts_at()) < 20e3
 
 
-@pytest.mark.parametrize("attention", ["digital", "light", "light-left"])
-@pytest.mark.parametrize("by_site", [False, True])
-def test_bills_of_designs_and_of_attention_on_light_agree(core, byte_model, monkeypatch, attention, by_site):
-    """By hand, `bill` and `headline`, for one core and for a core by site whose first layer and head are others."""
+@pytest.fixture
+def design_file(core, tmp_path):
+    """A design whose first layer and head are others, as a file."""
+    optics.serialise.save(core.replace({"source.power": 2e-3}), tmp_path / "first.toml")
+    optics.serialise.save(core, tmp_path / "second.toml")
+    path = tmp_path / "design.toml"
+    path.write_text(
+        'core = "first.toml"\n[[site]]\nsites = "layers.*"\nsteps = [0]\ncore = "digital"\n'
+        '[[site]]\nsites = ["head", "embedding"]\ncore = "second.toml"\n'
+    )
+    return path
+
+
+@pytest.mark.parametrize(("attention", "by_site"), [("light-left", False), ("light", True), ("digital", True)])
+def test_bills_of_designs_and_of_attention_on_light_agree(
+    core, design_file, byte_model, text_file, tmp_path, monkeypatch, attention, by_site
+):
+    """By hand and in all programs, for one core and for a core by site whose first layer and head are others."""
     checkpoint = models.load_gguf(byte_model)
     config = checkpoint.config
     monkeypatch.setattr(billing, "shapes_named", {"tiny": config}.__getitem__)
-    if by_site:
-        rules = [optics.SiteRule("layers.*", optics.DIGITAL, (0,)), optics.SiteRule(("head", "embedding"), core)]
-        core = optics.CoresBySite(core.replace({"source.power": 2e-3}), rules)
+    machine = optics.load_by_site(design_file) if by_site else core
     workload = Workload(config=config, context=PROMPT, attention=attention)
     policy = optics.stationary
     if attention != "digital":
-        first = core.default if by_site else core
+        first = machine.default if by_site else core
         policy = optics.AttentionOnLight(first, "left" if attention == "light-left" else "cheaper")
     sites = optics.trace(lambda params, given: models.forward(config, params, given), policy=policy)(
         models.parameter_shapes(config), jax.ShapeDtypeStruct((1, PROMPT), jnp.int32)
     )
-    by_hand = optics.price(core, sites, operations=workload.operations, memory_bits=workload.memory_bits)
+    by_hand = optics.price(machine, sites, operations=workload.operations, memory_bits=workload.memory_bits)
     expected = float(by_hand.total) / PROMPT
     assert all(site.optical for site in sites) == (attention != "digital")
-    printed = billing.token_bills(core, ("tiny",), PROMPT, 1, attention=attention)[0]
-    assert printed["joules_per_token"] == pytest.approx(expected, rel=1e-5)
+    found = {}
+    printed = billing.token_bills(machine, ("tiny",), PROMPT, 1, attention=attention)[0]
+    found["bill"] = printed["joules_per_token"]
     pricer = ModelPricer(checkpoint, PROMPT, "a text", attention)
     drives = {site.name: DRIVE for site in sites if site.optical}
-    own = pricer.optical(core, Evaluation(drives=drives, mean_drive=DRIVE))
-    assert own["energy_per_token_j"] == pytest.approx(expected, rel=1e-5)
+    own = pricer.optical(machine, Evaluation(drives=drives, mean_drive=DRIVE))
+    found["headline"] = own["energy_per_token_j"]
     assert own["energy_per_mac_on_core_j"] <= own["energy_per_mac_j"]
+
+    file = design_file
+    if not by_site:
+        file = tmp_path / "core.toml"
+        optics.serialise.save(core, file)
+    candidate = (candidates.design_candidate if by_site else candidates.file_candidate)(file, "projected_2029", [])
+    candidate = candidate.at_drive(DRIVE, "a text")
+    found["target"] = float(workload.price(candidate.core).total) / PROMPT
+    components = verdict._Components(candidate, workload)(candidate.core)
+    found["target, as its draws price it"] = float(sum(components.values())) * by_hand.macs / PROMPT
+    on_mask = workload.operands_on_mask(candidate.core)
+    assert len(on_mask) == (0 if attention == "digital" else 2)
+    assert attention != "light-left" or set(on_mask.values()) == {"left"}
+
+    for _, _, ablated in ablations(machine)[:3]:
+        found["ablation"] = float(workload.price(ablated, chosen_by=machine).total) / PROMPT
+        assert found["ablation"] == pytest.approx(expected, rel=1e-5)
+
+    subject = sweeps.Text(
+        text=str(text_file), model=str(byte_model), windows=1, window_tokens=PROMPT, attention=attention
+    )
+    sweep = sweeps.Sweep(core=machine, subject=subject, metrics=("joules_per_token",))
+    (group,) = sweep.groups
+    loaded = subject.load()
+    placed = loaded.placed_on(group.nominal, None)
+    for name, drives_of_it in (("sweep, its drive set", {}), ("sweep, its drive measured", drives)):
+        total, tokens = placed.price(group.core, drives_of_it)
+        found[name] = float(total.total) / tokens
+    assert found == pytest.approx(dict.fromkeys(found, expected), rel=1e-5)

@@ -1,14 +1,18 @@
-"""Fields that an axis may vary: a number of the core, one of its static choices, or its light."""
+"""Fields that an axis may vary: a number of a core, one of its static choices, or its light.
+
+Of a design with a core for each site, "adc.enob" is the field of every core, and "rules.0.core.adc.enob" that of one.
+"""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 import optics
 from electronics import Part
 from electronics.part import nearest
+from optics.core.by_site import Machine, MachineT, split_name
 
 LIGHT: dict[str, Callable[[optics.TensorCore, Any], optics.TensorCore]] = {
     "light.effective_bits": optics.with_effective_bits,
@@ -17,37 +21,61 @@ LIGHT: dict[str, Callable[[optics.TensorCore, Any], optics.TensorCore]] = {
 """Axes that set the source power, and with it the full well, by a result of it; applied after all others."""
 
 
-def numbers(core: Part) -> list[str]:
-    """Return the dotted names of the fields that are array leaves and hold one number."""
-    return [name for name, field, value in _fields(core) if not field.metadata.get("static") and not np.ndim(value)]
+def numbers(core: Machine) -> list[str]:
+    """Return the dotted names of the fields that are array leaves and hold one number; of a design, of each core."""
+    return [
+        prefix + name
+        for prefix, each in _cores(core)
+        for name, field, value in _fields(each)
+        if not field.metadata.get("static") and not np.ndim(value)
+    ]
 
 
-def choices(core: Part) -> list[str]:
-    """Return the dotted names of the static fields, each value of which takes a compilation of its own."""
-    return [name for name, field, _ in _fields(core) if field.metadata.get("static")]
+def choices(core: Machine) -> list[str]:
+    """Return the dotted names of the static fields, each value of which is compiled for; of a design, of each core."""
+    return [
+        prefix + name
+        for prefix, each in _cores(core)
+        for name, field, _ in _fields(each)
+        if field.metadata.get("static")
+    ]
 
 
-def is_number(core: optics.TensorCore, name: str) -> bool:
+def is_number(core: Machine, name: str) -> bool:
     """Return whether an axis of this name varies a leaf, so that its values share one compilation.
 
     Raises:
         ValueError: if there is no such field. The message names the nearest.
     """
-    if name in LIGHT or name in numbers(core):
-        return True
-    if name in choices(core):
-        return False
-    raise ValueError(
-        f"there is no field {name!r} to vary or set{nearest(name, [*numbers(core), *choices(core), *LIGHT])}"
-    )
+    kinds = {_is_number(core, prefix + name) for prefix in _prefixes(core, name)}
+    if kinds <= {True} or kinds <= {False}:
+        return kinds == {True}
+    known = [*numbers(core), *choices(core), *(prefix + light for prefix, _ in _cores(core) for light in LIGHT)]
+    of_all = known if isinstance(core, optics.TensorCore) or split_name(name)[0] else _fields_of_all(core, known)
+    raise ValueError(f"there is no field {name!r} to vary or set{nearest(name, of_all)}")
 
 
-def with_values(core: optics.TensorCore, values: Mapping[str, Any]) -> optics.TensorCore:
+def with_values(core: MachineT, values: Mapping[str, Any]) -> MachineT:
     """Return `core` with the values of axes, its light set last. It traces where the values are numbers.
 
     Raises:
         ValueError: if two of the values set the source power, or one is out of range.
     """
+    made = _with_values(core, values) if isinstance(core, optics.TensorCore) else _on_design(core, values)
+    return cast(MachineT, made)
+
+
+def _on_design(design: optics.CoresBySite, values: Mapping[str, Any]) -> optics.CoresBySite:
+    named = {name: split_name(name) for name in values}
+    everywhere = {name: values[name] for name, (of_core, _) in named.items() if not of_core}
+    cores = {}
+    for each, core in design.by_name.items():
+        own = {field: values[name] for name, (of_core, field) in named.items() if of_core == each}
+        cores[each] = _with_values(core, {**everywhere, **own})
+    return design.with_cores(cores)
+
+
+def _with_values(core: optics.TensorCore, values: Mapping[str, Any]) -> optics.TensorCore:
     lights = [name for name in values if name in LIGHT]
     if len(lights) > 1 or (lights and "source.power" in values):
         named = [name for name in values if name in (*LIGHT, "source.power")]
@@ -56,6 +84,30 @@ def with_values(core: optics.TensorCore, values: Mapping[str, Any]) -> optics.Te
     for name in lights:
         core = LIGHT[name](core, values[name])
     return core
+
+
+def _is_number(core: Machine, name: str) -> bool | None:
+    """Whether a field of one core is a number, a choice (False), or not there (None)."""
+    if split_name(name)[1] in LIGHT or name in numbers(core):
+        return True
+    return False if name in choices(core) else None
+
+
+def _prefixes(core: Machine, name: str) -> list[str]:
+    """What stands before a name for each of the cores that it is of: nothing where it names its core itself."""
+    return [""] if split_name(name)[0] else [prefix for prefix, _ in _cores(core)]
+
+
+def _fields_of_all(core: Machine, known: list[str]) -> list[str]:
+    """The names without their cores, which are of all cores."""
+    return list(dict.fromkeys(split_name(name)[1] for name in known))
+
+
+def _cores(core: Machine) -> list[tuple[str, optics.TensorCore]]:
+    """Each core, and what stands before the names of its fields."""
+    if isinstance(core, optics.TensorCore):
+        return [("", core)]
+    return [(f"{name}.", each) for name, each in core.by_name.items()]
 
 
 def _fields(part: Any, path: str = "") -> Iterator[tuple[str, dataclasses.Field, Any]]:

@@ -16,8 +16,9 @@ from experiments.sweeps.definition import axes, fields
 from experiments.sweeps.definition.axes import Dimension, Value
 from experiments.sweeps.subjects import metrics
 from experiments.sweeps.subjects.drive import Drive
-from experiments.sweeps.subjects.subject import Subject
+from experiments.sweeps.subjects.subject import DesignSubject, Subject
 from experiments.sweeps.subjects.text import Text
+from optics.core.by_site import Machine, split_name
 
 ON = "on."
 DRIVE = "source.mean_drive"
@@ -34,22 +35,29 @@ class Group:
     """Points that share one compilation.
 
     Attributes:
-        core: the core with its static choices made.
+        core: the core or design with its static choices made.
+        nominal: the same with what the sweep sets, which chooses operands on masks; the axes do not move it.
         subject: the subject with its static choices made.
         points: numbers of the points in the sweep, in order.
         values: values of the remaining axes, one for each point.
-        drives: mean drives by site where they were measured; `source.mean_drive` of the core is then their mean.
+        drive: mean drives where they were measured; `source.mean_drive` of all cores is then their mean.
     """
 
-    core: optics.TensorCore
+    core: Machine
+    nominal: Machine
     subject: Subject
     points: np.ndarray
     values: Mapping[str, np.ndarray]
-    drives: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    drive: Drive | None = None
+
+    @property
+    def drives(self) -> Mapping[str, float]:
+        """Mean drives by site where they were measured."""
+        return {} if self.drive is None else self.drive.by_site
 
     def with_drive(self, drive: Drive) -> "Group":
         """Return the group with its bill and light for a mean drive that was measured on its subject."""
-        return dataclasses.replace(self, core=self.core.replace({DRIVE: drive.mean}), drives=drive.by_site)
+        return dataclasses.replace(self, core=self.core.replace({DRIVE: drive.mean}), drive=drive)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,9 +68,10 @@ class Sweep:
     for each group, with exact arithmetic, unless the sweep sets `source.mean_drive` or varies it.
 
     Attributes:
-        core: the core whose other fields the axes leave unchanged.
+        core: the core whose other fields the axes leave unchanged, or a design with a core for each site.
         dimensions: axes, see `axes`. Each is named after a number of the core (`adc.enob`), one of its static choices
-            (`rows`, `encoding.inputs`), its light (see `fields.LIGHT`), or a field of the subject (`on.text`).
+            (`rows`, `encoding.inputs`), its light (see `fields.LIGHT`), or a field of the subject (`on.text`). Of a
+            design these are of every core; `default.adc.enob` and `rules.0.core.adc.enob` are of one.
         fixed: changes to `core`, by the same names, that are applied before the axes at each point. Light that is fixed
             for a precision is therefore sized anew at each point.
         subject: what is run.
@@ -76,7 +85,7 @@ class Sweep:
         ValueError: if an axis, value or number is out of range. The message names it and the range.
     """
 
-    core: optics.TensorCore
+    core: Machine
     dimensions: tuple[Dimension, ...] = ()
     fixed: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     subject: Subject = dataclasses.field(default_factory=Text)
@@ -94,7 +103,10 @@ class Sweep:
         check_integer("trials, points times keys,", self.trials, 1, MOST_TRIALS)
         self.subject.check()
         own = self.subject.own_metrics
-        metrics.check(self.metrics, self.subject.offered, own, type(self.subject).__name__.lower())
+        kind = type(self.subject).__name__.lower()
+        metrics.check(self.metrics, self.subject.offered, own, kind)
+        if isinstance(self.core, optics.CoresBySite):
+            _check_design(self.core, self.subject, self.metrics, kind)
         for name in (*axes.names(self.dimensions), *self.fixed):
             self._is_number(name)
         for dimension in self.dimensions:
@@ -157,7 +169,7 @@ class Sweep:
             "name": self.name,
             "core": {name: _plain(leaf) for name, leaf in self.core.numbers().items()},
             "structure": {name: _static(self.core, name) for name in fields.choices(self.core)},
-            "transfer.kind": type(self.core.transfer).__name__,
+            **_described(self.core),
             "fixed": dict(self.fixed),
             "mean drive": "measured on the subject" if self.measures_drive else "that of the core",
             "axes": {name: self._values(name) for name in self.axes},
@@ -207,7 +219,8 @@ class Sweep:
         values = {name: _numbers(name, axes.column(self.dimensions, name, points)) for name in numbers}
         fixed = {name: [value] * len(points) for name, value in self.fixed.items() if name not in static}
         values |= {name: _numbers(name, repeated) for name, repeated in fixed.items()}
-        return Group(core, subject, points, values)
+        nominal = fields.with_values(core, {name: v for name, v in self.fixed.items() if name not in static})
+        return Group(core, nominal, subject, points, values)
 
 
 def _check_values(group: Group) -> None:
@@ -220,7 +233,7 @@ def _check_values(group: Group) -> None:
         raise
 
 
-def _check_point(core: optics.TensorCore, point: Mapping[str, Any]) -> None:
+def _check_point(core: Machine, point: Mapping[str, Any]) -> None:
     try:
         fields.with_values(core, point)
     except ValueError as error:
@@ -234,9 +247,33 @@ def _numbers(name: str, values: Sequence[Value]) -> np.ndarray:
     return np.array(values, np.float32)
 
 
-def _static(core: optics.TensorCore, name: str) -> Any:
-    value: Any = core
-    for part in name.split("."):
+def _check_design(design: optics.CoresBySite, subject: Subject, names: Sequence[str], kind: str) -> None:
+    """Raise ValueError for what cannot be run on, or said of, a design with a core for each site."""
+    if not isinstance(subject, DesignSubject):
+        raise ValueError(f"{kind} runs on one core: a design with a core for each site needs a function with sites")
+    if of_core := [name for name in names if metrics.needs([name], "core")]:
+        raise ValueError(f"metric {of_core[0]!r} is of one core, and the sweep is of a design of several")
+    subject.check_design(design)
+
+
+def _described(core: Machine) -> dict[str, Any]:
+    """The curves of the sources by class, and of a design its rules by the name of the core."""
+    if isinstance(core, optics.TensorCore):
+        return {"transfer.kind": type(core.transfer).__name__}
+    names = ("default", *(f"rules.{number}.core" for number in range(len(core.rules))))
+    rules = zip(names, core.labels, core.cores, strict=True)
+    return {
+        "transfer.kind": {name: type(each.transfer).__name__ for name, each in core.by_name.items()},
+        "design": {
+            name: label if isinstance(each, optics.TensorCore) else f"{label}, digital" for name, label, each in rules
+        },
+    }
+
+
+def _static(core: Machine, name: str) -> Any:
+    of_core, field = split_name(name)
+    value: Any = core.by_name[of_core] if isinstance(core, optics.CoresBySite) else core
+    for part in field.split("."):
         value = getattr(value, part)
     return value
 

@@ -16,16 +16,20 @@ from experiments.sweeps.subjects.product import Product
 from experiments.sweeps.subjects.subject import Subject
 from experiments.sweeps.subjects.text import Text
 
-TABLES = ("core", "metrics", "keys", "seed", "compilations", "set", "on", "axes", "zip", "sobol")
+TABLES = ("core", "cores", "attention", "metrics", "keys", "seed", "compilations", "set", "on", "axes", "zip", "sobol")
 SUBJECTS: dict[str, type[Text] | type[Product]] = {"text": Text, "product": Product}
 FUNCTION = "function"
 SPACINGS = {"linear": axes.linear, "log": axes.log}
 
 
-def load(file: str | Path) -> Sweep:
+def load(file: str | Path, changes: Mapping[str, Any] | None = None) -> Sweep:
     """Return the sweep that a file defines. Paths in it are relative to the working folder.
 
     The module of a function of the user's own is found beside the file or in the working folder, and imported.
+
+    Args:
+        file: the file.
+        changes: entries of the file to replace, as `{"cores": "design.toml"}`, which replaces `core`.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -34,7 +38,9 @@ def load(file: str | Path) -> Sweep:
     if Path(file).is_dir():
         raise ValueError(f"{file} is a folder; a sweep is a .toml file")
     try:
-        return _sweep(tomllib.loads(Path(file).read_text(encoding="utf-8")), Path(file).parent)
+        tables = tomllib.loads(Path(file).read_text(encoding="utf-8"))
+        kept = {name: value for name, value in tables.items() if name != "core" or "cores" not in (changes or {})}
+        return _sweep({**kept, **(changes or {})}, Path(file).parent)
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8 text") from None
     except RecursionError:
@@ -45,20 +51,22 @@ def load(file: str | Path) -> Sweep:
 
 def _sweep(tables: Mapping[str, Any], folder: Path) -> Sweep:
     _known("the file", tables, TABLES)
-    core = tables.get("core", "projected_2029")
+    if "core" in tables and "cores" in tables:
+        raise ValueError(f"core = {short_repr(tables['core'])} and cores = {short_repr(tables['cores'])}: give one")
+    core = tables.get("cores", tables.get("core", "projected_2029"))
     plain = {name: tables[name] for name in ("keys", "seed", "compilations") if name in tables}
     if "metrics" in tables:
         plain["metrics"] = tuple(_list("metrics", tables["metrics"]))
     sweep = Sweep(
-        core=_core(core),
+        core=_design(core) if "cores" in tables else _core(core),
         name=str(core),
         dimensions=tuple(_dimensions(tables)),
         fixed=_flat("set", tables.get("set", {})),
-        subject=_subject(tables.get("on", {}), folder),
+        subject=_subject(_with_attention(tables), folder),
         **plain,
     )
     # A named core without axes is one point. A file with neither is an oversight.
-    if not sweep.dimensions and "core" not in tables:
+    if not sweep.dimensions and not {"core", "cores"} & set(tables):
         raise ValueError("nothing is varied: give at least one axis in [axes], [[zip]] or [sobol], or a core")
     return sweep
 
@@ -67,6 +75,25 @@ def _core(name: Any) -> optics.TensorCore:
     if not isinstance(name, str):
         raise ValueError(f"core = {short_repr(name)} must be the name of a preset or device, or a file in quotes")
     return optics.serialise.load(name) if name.endswith((".toml", ".json")) else optics.preset(name)
+
+
+def _design(name: Any) -> optics.CoresBySite:
+    if not isinstance(name, str) or not name.endswith(".toml"):
+        raise ValueError(f"cores = {short_repr(name)} must be the .toml file of a design, in quotes")
+    return optics.load_by_site(name)
+
+
+def _with_attention(tables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The table [on] with the attention of the file, which is that of a language model."""
+    on = _table("on", tables.get("on", {}))
+    if "attention" not in tables:
+        return on
+    if "attention" in on:
+        raise ValueError("attention is given twice, in [on] and beside it: give it once")
+    attention, kind = tables["attention"], on.get("kind", "text")
+    if kind != "text":
+        raise ValueError(f"attention = {short_repr(attention)} is of a language model, and not of kind = {kind!r}")
+    return {**on, "attention": attention}
 
 
 def _subject(table: Any, folder: Path) -> Subject:

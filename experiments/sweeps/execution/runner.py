@@ -18,7 +18,7 @@ from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.execution.store import Store
 from experiments.sweeps.subjects import metrics
 from experiments.sweeps.subjects.drive import Drive
-from experiments.sweeps.subjects.subject import LoadedSubject, Subject
+from experiments.sweeps.subjects.subject import LoadedSubject, PlacedSubject, Subject
 
 POLL_SECONDS = 0.5
 
@@ -132,7 +132,7 @@ class _Runner:
         loaded = self.loaded
         if self.store is not None:
             self.store.check_data(group, loaded.digest())
-        of = self._with_drive(group, of, loaded)
+        of, loaded = self._placed(group, of, loaded)
         if self.engine is None:
             if layout is None:
                 chosen = Layout.of(loaded.macs, self.sweep.trials, self.width, self.per_call)
@@ -149,20 +149,22 @@ class _Runner:
         self.placed = self.placed or self.engine.place(of, loaded)
         self.group = group
 
-    def _with_drive(self, number: int, group: Group, loaded: LoadedSubject) -> Group:
-        """The group with the mean drive of its subject, which is measured once in a run.
+    def _placed(self, number: int, group: Group, loaded: LoadedSubject) -> tuple[Group, LoadedSubject]:
+        """The group with the mean drive of its subject, which is measured once in a run, and the subject as it runs.
 
         The statements of its bill go to the manifest.
         """
+        subject, loaded = loaded, _placed(loaded, group)
         if self.sweep.measures_drive:
             name = f"drive of group {number}"
             drive = None
             if self.store is not None and (drive := self.store.entry(name)) is None:
                 drive = self.store.set_default(name, loaded.drive(group.core)._asdict())
             group = group.with_drive(Drive(**cluster.broadcast(drive)))
+            loaded = _placed(subject, group)
         if self.store is not None and metrics.needs(self.sweep.metrics, "bill"):
             self.store.set_default(f"bill of group {number}", self._statements(group, loaded))
-        return group
+        return group, loaded
 
     def _statements(self, group: Group, loaded: LoadedSubject) -> list[str]:
         """The statements of the bills of a group, without numbers that vary within it."""
@@ -193,3 +195,10 @@ class _Runner:
     def done(self) -> int:
         """Return the number of trials that are done, by any process; 0 unless this process is the leader."""
         return 0 if self.store is None else self.store.done()
+
+
+def _placed(loaded: LoadedSubject, group: Group) -> LoadedSubject:
+    """The subject with its products placed for the cores of a group."""
+    if not isinstance(loaded, PlacedSubject):
+        return loaded
+    return loaded.placed_on(group.nominal, None if group.drive is None else group.drive.mean)

@@ -15,6 +15,7 @@ from electronics.part import nearest
 from experiments.sweeps.definition.axes import SAMPLED
 from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.subjects.metrics import Metric
+from optics.core.by_site import split_name
 
 LABELS = {
     "light.effective_bits": ("light sized for", "effective bits against the product"),
@@ -117,6 +118,11 @@ def with_unit(text: str, unit: str) -> str:
 
 def named(results: SweepResults, axis: str) -> tuple[str, str]:
     """Return (name of an axis in words, its unit), the unit empty where there is none."""
+    of_core, field = split_name(axis)
+    if of_core:
+        text, unit = named(results, field)
+        rule = results.definition["design"].get(of_core, of_core).replace("'", "")
+        return f"{text} of {rule}", unit
     if axis in LABELS:
         return LABELS[axis]
     unit = "" if axis.startswith("on.") else _unit(results, axis)
@@ -160,7 +166,11 @@ def _unit(results: SweepResults, axis: str) -> str:
     part: Part = optics.today()
     for name in path:
         part = getattr(part, name, part)
-    kind: Any = getattr(optics, results.definition["transfer.kind"], type(part)) if path == ["transfer"] else type(part)
+    kind: Any = type(part)
+    if path == ["transfer"]:
+        curve = results.definition["transfer.kind"]
+        # Of a design the curves of its cores, which all have the field.
+        kind = getattr(optics, curve if isinstance(curve, str) else next(iter(curve.values())), kind)
     field = next((field for field in dataclasses.fields(kind) if field.name == last), None)
     return field.metadata.get("unit", "") if field is not None else ""
 

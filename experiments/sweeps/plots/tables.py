@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.common import reporting
+from experiments.common.workload import attention_in_words
 from experiments.sweeps.execution.results import SweepResults
 from experiments.sweeps.plots import labels
 
@@ -26,7 +27,8 @@ def subject(results: SweepResults) -> str:
     on = {name: value for name, value in results.definition["on"].items() if f"on.{name}" not in results.axes}
     if on["kind"] == "text":
         model = (Path(on["model"]).stem or DEFAULT_MODEL) if "model" in on else "models"
-        return f"{model} on {Path(on['text']).name}" if "text" in on else model
+        where = attention_in_words(on.get("attention", "digital"))
+        return (f"{model} on {Path(on['text']).name}" if "text" in on else model) + where
     if on["kind"] == "product":
         size = " × ".join(str(on.get(name, name)) for name in ("rows", "columns"))
         return f"{on.get('vectors', 'several')} vectors through a {size} matrix"

@@ -1,13 +1,14 @@
 """The mean drive of a subject: its inputs over full scale on the structure of a core, with exact arithmetic."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 import optics
+from optics.core.by_site import Machine
 from optics.datapath import tiling
 from optics.energy.light_budget import mean_drive, measured_drive
 
@@ -70,17 +71,48 @@ class Drive(NamedTuple):
     mean: float
 
 
-def measure_drive(core: optics.TensorCore, run: Callable[..., Any], calls: Iterable[tuple[Any, ...]]) -> Drive:
+def measure_drive(
+    core: Machine,
+    run: Callable[..., Any],
+    calls: Iterable[tuple[Any, ...]],
+    policy: optics.Policy = optics.stationary,
+) -> Drive:
     """Return the mean drives of a function of (weights, *data), over several calls of it.
 
     Args:
-        core: the core whose scales and signs hold.
+        core: the core whose scales and signs hold, or a design whose cores' hold at their sites.
         run: the function.
         calls: arguments of each call.
+        policy: which products run on a core.
     """
-    meter, key = DriveMeter.of(core), jax.random.key(0)
-    read = jax.jit(lambda *args: optics.emulate(run, diagnostics=True)(meter, key, *args)[1])
-    sums: list[Mapping[str, Inputs]] = [jax.tree.map(jnp.sum, read(*args)) for args in calls]
-    totals = jax.tree.map(lambda *parts: sum(parts), *sums)
-    by_site = {name: float(mean_drive(inputs)) for name, inputs in totals.items()}
-    return Drive(by_site, float(measured_drive(totals)))
+    key = jax.random.key(0)
+    read = jax.jit(lambda meter, *args: optics.emulate(run, policy=policy, diagnostics=True)(meter, key, *args)[1])
+    cores = core.by_name.values() if isinstance(core, optics.CoresBySite) else [core]
+    meters = list(dict.fromkeys(map(DriveMeter.of, cores)))
+    sums: dict[DriveMeter, list[Mapping[str, Inputs]]] = {meter: [] for meter in meters}
+    sites: Sequence[optics.Site] = ()
+    for args in calls:
+        sites = sites or optics.trace(run, policy=policy)(*args)
+        for meter in meters:
+            sums[meter].append(jax.tree.map(jnp.sum, read(meter, *args)))
+    totals = {meter: jax.tree.map(lambda *parts: sum(parts), *each) for meter, each in sums.items()}
+    found = _on_design(core, sites, totals) if isinstance(core, optics.CoresBySite) else totals[meters[0]]
+    by_site = {name: float(mean_drive(inputs)) for name, inputs in found.items()}
+    return Drive(by_site, float(measured_drive(found)))
+
+
+def _on_design(
+    design: optics.CoresBySite, sites: Sequence[optics.Site], totals: Mapping[DriveMeter, Mapping[str, Inputs]]
+) -> dict[str, Inputs]:
+    """The inputs of each site as its own cores measure them, by the shares of its executions; no digital sites."""
+    assigned, found = design.assign(sites), {}
+    for site in sites:
+        shares = [(core, share) for core, share in assigned.shares(site.name) if core is not None]
+        if not site.optical or not shares:
+            continue
+        parts = [
+            jax.tree.map(lambda leaf, share=share: leaf * share, totals[DriveMeter.of(core)][site.name])
+            for core, share in shares
+        ]
+        found[site.name] = jax.tree.map(lambda *leaves: sum(leaves), *parts)
+    return found

@@ -16,7 +16,9 @@ from experiments.sweeps.subjects import drive, metrics
 from experiments.sweeps.subjects.function_digest import array_digest, jaxpr_digest
 from experiments.sweeps.subjects.metrics import Metric
 from experiments.sweeps.subjects.subject import digest
+from optics.core.by_site import Machine
 from optics.datapath.diagnostics import total
+from optics.interpreter.protocols import prepared
 
 MOST_BATCHES = 10**6
 MOST_TOKENS = 10**9
@@ -96,6 +98,13 @@ class Function:
                 "optics.report says of each product why it stays digital"
             )
 
+    def check_design(self, design: optics.CoresBySite) -> None:
+        design.assign(self.sites)
+        if self.forward is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optics.DigitalProductWarning)
+                design.assign(optics.trace(self.score)(*self.shapes))
+
     def load(self) -> "LoadedFunction":
         return LoadedFunction(self)
 
@@ -173,7 +182,7 @@ class LoadedFunction:
         self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]
     ) -> dict[str, jax.Array]:
         params, data, reference = operands
-        realized = core.prepare()
+        realized = prepared(core)
         observe = metrics.needs(names, "readings")
         run = optics.emulate(self.subject.score, diagnostics=observe)
         if self.samples > 1:
@@ -196,7 +205,7 @@ class LoadedFunction:
         params, *rest = operands
         return jax.lax.map(lambda each: self.subject.billed(*self.subject.billed_arguments(params, *each)), rest)
 
-    def drive(self, core: optics.TensorCore) -> drive.Drive:
+    def drive(self, core: Machine) -> drive.Drive:
         return drive.measure_drive(core, self.subject.billed, self._calls())
 
     def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 
 import optics
 from experiments.sweeps.subjects.drive import Drive
 from experiments.sweeps.subjects.metrics import Metric
+from optics.core.by_site import Machine
 
 
 class Subject(Protocol):
@@ -41,6 +42,29 @@ class Subject(Protocol):
 
     def describe(self) -> Mapping[str, Any]:
         """Return the fields as a manifest states them, and the kind of subject as "kind"."""
+        ...
+
+
+@runtime_checkable
+class DesignSubject(Protocol):
+    """A subject that also runs on a design with a core for each site."""
+
+    def check_design(self, design: optics.CoresBySite) -> None:
+        """Raise ValueError where a rule of the design holds for none of its sites, before anything is loaded."""
+        ...
+
+
+@runtime_checkable
+class PlacedSubject(Protocol):
+    """A loaded subject some of whose products run on the core or stay digital, or have an operand to choose."""
+
+    def placed_on(self, core: Machine, mean_drive: float | None) -> "LoadedSubject":
+        """Return the subject with its products placed for the cores of one group of points.
+
+        Args:
+            core: the core of the group without what its axes vary.
+            mean_drive: of the subject, where it was measured; it holds for a bill of another function.
+        """
         ...
 
 
@@ -84,7 +108,7 @@ class LoadedSubject(Protocol):
         """
         ...
 
-    def drive(self, core: optics.TensorCore) -> Drive:
+    def drive(self, core: Any) -> Drive:
         """Return the mean drive of its inputs on the structure of a core, with exact arithmetic."""
         ...
 

@@ -1,5 +1,6 @@
 """A language model on windows of text, as the subject of a sweep."""
 
+import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,11 +14,17 @@ import models
 import optics
 from electronics.part import nearest
 from experiments.common.agreement import Agreement, agreement
+from experiments.common.billing import with_mean_drive
+from experiments.common.candidates import check_design
 from experiments.common.options import check_integer, short_repr
-from experiments.common.workload import Workload, shapes_named
+from experiments.common.workload import Attention, Workload, attention_policy, check_attention, choices_of, shapes_named
 from experiments.sweeps.subjects import drive, metrics
 from experiments.sweeps.subjects.subject import digest
+from models.gguf_config import read_config
+from models.gguf_file import open_gguf
+from optics.core.by_site import Machine
 from optics.datapath.diagnostics import total
+from optics.interpreter.protocols import prepared
 
 TOKENS_PER_CALL = 1024
 MOST_TOKENS = 10**6
@@ -37,6 +44,7 @@ class Text:
         window_tokens: tokens in a window.
         priced_as: name of the shapes whose prefill is billed; empty for the model's own windows.
         prompt: tokens of that prefill.
+        attention: where attention runs, see `experiments.common.workload.Attention`.
     """
 
     text: str = "owt_5"
@@ -45,6 +53,7 @@ class Text:
     window_tokens: int = 256
     priced_as: str = ""
     prompt: int = 8192
+    attention: Attention = "digital"
 
     @property
     def offered(self) -> Sequence[str]:
@@ -61,17 +70,28 @@ class Text:
     def check(self) -> None:
         for name, least in (("windows", 1), ("window_tokens", 2), ("prompt", 1)):
             check_integer(f"on.{name}", getattr(self, name), least, MOST_TOKENS)
-        for name in ("text", "model", "priced_as"):
+        for name in ("text", "model", "priced_as", "attention"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"on.{name} = {short_repr(getattr(self, name))} must be a word in quotes")
         if self.text not in models.text_names() and not Path(self.text).is_file():
             raise FileNotFoundError(
                 f"on.text = {self.text!r} is no file{nearest(self.text, list(models.text_names()))}"
             )
+        check_attention(self.attention)
         if self.priced_as:
             Workload(config=shapes_named(self.priced_as), context=self.prompt)
         if self.model:
             models.check_gguf(self.model)
+
+    def check_design(self, design: optics.CoresBySite) -> None:
+        config = read_config(open_gguf(self.model)) if self.model else models.SMOLLM2_135M
+        own = Workload(config=config, context=self.window_tokens, attention=self.attention)
+        check_design(design, [own, *([self.priced] if self.priced_as else [])])
+
+    @property
+    def priced(self) -> Workload:
+        """The prefill that is billed in place of the model's own windows."""
+        return Workload(config=shapes_named(self.priced_as), context=self.prompt, attention=self.attention)
 
     def load(self) -> "LoadedText":
         checkpoint = models.load_gguf(self.model or models.fetch_model())
@@ -92,26 +112,43 @@ class LoadedText:
         nll = jnp.mean(models.next_token_losses(reference, tokens), axis=1)
         self.operands = (checkpoint.params, tokens, reference, nll)
         self._windows = windows
-        config = shapes_named(subject.priced_as) if subject.priced_as else checkpoint.config
-        self.workload = Workload(config=config, context=subject.prompt if subject.priced_as else subject.window_tokens)
-        run = Workload(config=checkpoint.config, context=subject.window_tokens)
+        run = Workload(config=checkpoint.config, context=subject.window_tokens, attention=subject.attention)
+        self.workload = subject.priced if subject.priced_as else run
+        self._run, self._policy, self._chosen_by = run, optics.stationary, None
         self.drive_of = "the model that is run" if subject.priced_as else ""
         self.macs = float(subject.windows * sum(site.macs for site in run.sites))
         self.samples = subject.windows
-        self.program = ("text", str(checkpoint.config), str(config), str(self.workload))
+        self.program = ("text", str(checkpoint.config), str(self.workload.config), str(self.workload))
+
+    def placed_on(self, core: Machine, mean_drive: float | None) -> "LoadedText":
+        """The subject with its attention placed by the bill of a core, see `PlacedSubject`."""
+        if self.subject.attention == "digital":
+            return self
+        placed = copy.copy(self)
+        placed._policy = attention_policy(core, self.subject.attention)
+        # As for other programs: the model that is run chooses for the core as it is, another for the drive measured.
+        billed = core if mean_drive is None or not self.subject.priced_as else with_mean_drive(core, mean_drive)
+        placed._chosen_by = billed
+        choices = (
+            choices_of(placed._policy, self._run.sites),
+            choices_of(attention_policy(billed, self.subject.attention), self.workload.sites),
+        )
+        placed.program = (*self.program, *choices)
+        return placed
 
     def score(
         self, core: Any, key: jax.Array, number: jax.Array, operands: Any, names: Sequence[str]
     ) -> dict[str, jax.Array]:
         params, *windows = operands
-        realized = core.prepare()
+        realized = prepared(core)
         observe = metrics.needs(names, "readings")
-        run = optics.emulate(self._scores, diagnostics=observe)
+        run = optics.emulate(self._scores, policy=self._policy, diagnostics=observe)
         together = 1 if observe else _windows_per_call(self.subject.windows, self.subject.window_tokens)
         calls = self.subject.windows // together
         if calls > 1:
             first = [jax.ShapeDtypeStruct((together, *array.shape[1:]), array.dtype) for array in windows[:2]]
-            realized = optics.load(self._scores, diagnostics=observe)(realized, params, *first)
+            load = optics.load(self._scores, policy=self._policy, diagnostics=observe)
+            realized = load(realized, params, *first)
 
         def call(inputs):
             part, tokens, reference, exact = inputs
@@ -135,13 +172,14 @@ class LoadedText:
         logits = self.checkpoint.forward(params, tokens)
         return jax.vmap(agreement)(logits[:, None], reference[:, None], tokens[:, None])
 
-    def drive(self, core: optics.TensorCore) -> drive.Drive:
+    def drive(self, core: Machine) -> drive.Drive:
         params, tokens, *_ = self.operands
-        return drive.measure_drive(core, self.checkpoint.forward, ((params, window[None]) for window in tokens))
+        calls = ((params, window[None]) for window in tokens)
+        return drive.measure_drive(core, self.checkpoint.forward, calls, self._policy)
 
     def price(self, core: Any, drives: Mapping[str, Any]) -> tuple[optics.Bill, int]:
         own = {} if self.subject.priced_as else drives
-        return self.workload.price(core, own), self.workload.tokens
+        return self.workload.price(core, own, chosen_by=self._chosen_by), self.workload.tokens
 
     def digest(self) -> str:
         return digest(self.checkpoint.sha256, self._windows.tobytes())

@@ -13,7 +13,7 @@ from experiments.programs import bill
 from experiments.target import budget
 from experiments.target import program as target
 from experiments.target.design_space import front
-from experiments.target.report import sentences
+from experiments.target.sentences import sentences
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from optics import Effects, Encoding
 
 KEY = jax.random.key(0)
 CHARGE, PLANCK, LIGHT = 1.602176634e-19, 6.62607015e-34, 299792458.0
-INPUTS, WEIGHTS = ("rails", "slots", "offset", "unsigned"), ("rails", "offset")
+INPUTS, WEIGHTS = ("rails", "slots", "offset", "unsigned"), ("rails", "offset", "unsigned")
 SIGNS = tuple(itertools.product(INPUTS, WEIGHTS))
 
 # input slices, weight slices, where the slices of a weight are, what full drive stands for
@@ -76,17 +76,18 @@ def test_every_encoding_gives_the_product(case):
 
     With both roundings on, s slices of 4 bits carry 2**(4 s) levels: x @ w of operands that NumPy rounded. Operands
     of offset encodings lie elsewhere between their levels: their error is bounded by half a step, on each row. Inputs
-    for unsigned sources are not negative.
+    for unsigned sources and weights for unsigned pixels are not negative.
     """
     (x, w), code = operands(), encoding(case)
     x = np.abs(x) if code.inputs == "unsigned" else x
+    w = np.abs(w) if code.weights == "unsigned" else w
     core = optics.today(rows=128, columns=32).replace(
         {"effects": Effects.uniform(0.0), "encoding": code, "dac.bits": 4, "dac.enob": 4, "mask.bits": 4}
     )
     # An offset adds terms as large as sum |x| max |w|, a few times the product's own, and the digits carry that.
     assert relative(multiply(core, x, w, KEY), x.astype(np.float64) @ w, x, w) < 1e-5
     found = multiply(core.replace({"effects": Effects.only("dac_rounding", "weight_rounding")}), x, w, KEY)
-    if (code.inputs, code.weights) in (("rails", "rails"), ("slots", "rails"), ("unsigned", "rails")):
+    if "offset" not in (code.inputs, code.weights):
         truth = rounded(x, 4, code.input_slices, code.scales, 1) @ rounded(w, 4, code.weight_slices, code.scales, 0)
         # Few of the products lie at a tie, which float32 and float64 may round to either side.
         wrong = np.abs(np.asarray(found, np.float64) - truth) > 1e-4 * (np.abs(x) @ np.abs(w)) + 1e-30
@@ -116,7 +117,8 @@ def electrons(core) -> float:
 
 # All the light at the diodes of an output, for inputs u and weights t within [-1, 1] and p through a dark pixel, by
 # hand: of two rails one shines with |u|, of two pixels one passes |t|, and both p; one source alone gives (1 + u) / 2,
-# one pixel alone (1 + t) / 2 + p. The digital sum is scaled by 2 for each offset, and its variance by 4.
+# one pixel alone (1 + t) / 2 + p, or t + p of an unsigned weight. The digital sum is scaled by 2 for each offset, and
+# its variance by 4.
 ALL_THE_LIGHT = {
     ("rails", "rails"): lambda u, t, p: np.abs(u) @ (np.abs(t) + 2 * p),
     ("slots", "rails"): lambda u, t, p: np.abs(u) @ (np.abs(t) + 2 * p),
@@ -126,6 +128,10 @@ ALL_THE_LIGHT = {
     ("slots", "offset"): lambda u, t, p: 4 * np.abs(u) @ ((1 + t) / 2 + p),
     ("offset", "offset"): lambda u, t, p: 16 * ((1 + u) / 2) @ ((1 + t) / 2 + p),
     ("unsigned", "offset"): lambda u, t, p: 4 * u @ ((1 + t) / 2 + p),
+    ("rails", "unsigned"): lambda u, t, p: np.abs(u) @ (t + p),
+    ("slots", "unsigned"): lambda u, t, p: np.abs(u) @ (t + p),
+    ("offset", "unsigned"): lambda u, t, p: 4 * ((1 + u) / 2) @ (t + p),
+    ("unsigned", "unsigned"): lambda u, t, p: u @ (t + p),
 }
 
 
@@ -140,6 +146,7 @@ def test_pedestals_are_subtracted_and_their_shot_noise_stays(signs):
     u, t = noise.uniform(-1, 1, 300), noise.uniform(-1, 1, (300, 70))
     u[0], t[0] = 1.0, 1.0
     u = np.abs(u) if signs[0] == "unsigned" else u
+    t = np.abs(t) if signs[1] == "unsigned" else t
     core = optics.today(rows=128, columns=32).replace(
         {
             "effects": Effects.only("shot", "extinction", "stray_light"),
@@ -185,7 +192,7 @@ def test_slots_have_no_negative_light():
     assert lit[19] == lit[21] == 0
 
 
-@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("weights", ("rails", "offset"))
 def test_unsigned_inputs_lose_what_is_negative(weights):
     """A source gives no negative light: the product of max(x, 0), and of a vector without positive inputs nothing."""
     x, w = operands()
@@ -204,6 +211,26 @@ def test_unsigned_inputs_lose_what_is_negative(weights):
     # What offsets leave of float32 digits, where the truth is nothing.
     assert np.max(np.abs(found[7]) / (np.abs(x[7]) @ np.abs(w) + 1e-30)) < 1e-5
     assert relative(found, x.astype(np.float64) @ w, x, w) > 0.1
+
+
+@pytest.mark.parametrize("inputs", ("rails", "unsigned"))
+def test_unsigned_weights_lose_what_is_negative(inputs):
+    """A pixel passes no negative light: the product with max(w, 0), whose largest sets the scale of a column."""
+    x, w = operands()
+    x = np.abs(x) if inputs == "unsigned" else x
+    w[:, 7] = -np.abs(w[:, 7])
+    core = optics.today(rows=128, columns=32).replace(
+        {
+            "effects": Effects.only("extinction"),
+            "encoding": Encoding(inputs=inputs, weights="unsigned"),
+            "mask.bits": 4,
+            "dac.bits": 4,
+            "dac.enob": 4,
+        }
+    )
+    found = multiply(core, x, w, KEY)
+    assert relative(found, x.astype(np.float64) @ np.maximum(w, 0), x, w) < 1e-5
+    assert np.all(found[:, 7] == 0)
 
 
 def test_unsigned_sums_on_one_pixel_grow_as_their_number_and_do_not_clip():
@@ -304,6 +331,16 @@ def test_unsigned_inputs_take_one_source_and_one_symbol():
     for other, ratios in ((rails, against_rails), (slots, against_slots)):
         found = {name: float(unsigned.components[name] / other.components[name]) for name in ratios}
         assert found == pytest.approx(ratios, rel=1e-5)
+    assert float(unsigned.core_seconds) == pytest.approx(float(rails.core_seconds), rel=1e-6)
+
+
+def test_unsigned_weights_take_one_pixel():
+    """Half the pixels of rails and one bit fewer of each weight; light, conversions and time are the same."""
+    (core, unsigned), (_, rails) = bill(weights="unsigned"), bill()
+    assert (core.encoding.pixels, core.encoding.conversions) == (1, 1)
+    ratios = {"mask write": 0.5, "weight fetch": 8 / 9, "DAC": 1, "laser light": 1, "TIA": 1, "ADC": 1}
+    found = {name: float(unsigned.components[name] / rails.components[name]) for name in ratios}
+    assert found == pytest.approx(ratios, rel=1e-5)
     assert float(unsigned.core_seconds) == pytest.approx(float(rails.core_seconds), rel=1e-6)
 
 

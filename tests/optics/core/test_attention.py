@@ -7,6 +7,7 @@ import pytest
 
 import optics
 from optics import AttentionOnLight
+from optics.interpreter import causal as causality
 
 KEY = jax.random.key(0)
 CORE = optics.today(rows=16, columns=16)
@@ -114,3 +115,18 @@ def test_what_cannot_be_chosen_is_one_error():
         jax.jit(lambda core: AttentionOnLight(core)(None))(CORE)
     with pytest.raises(ValueError, match="the policy says 'top' of site .* must be True, False, 'left' or 'right'"):
         traced(8, 12, 8, lambda site: "top")
+
+
+@pytest.mark.parametrize(("causal", "analyses"), [(None, 1), (True, 3), (False, 1)])
+def test_trace_for_a_policy_that_reads_shares_gives_those_that_the_caller_asks_for(monkeypatch, causal, analyses):
+    """The sites of a policy without a look at shares, which puts the same operand on the mask."""
+    analysed, count = causality.analysed, []
+    monkeypatch.setattr(causality, "analysed", lambda *args, **options: count.append(0) or analysed(*args, **options))
+    shapes = (
+        {name: jax.ShapeDtypeStruct((16, 8), jnp.float32) for name in "qkv"},
+        jax.ShapeDtypeStruct((32, 16), jnp.float32),
+    )
+    found = optics.trace(attention, policy=AttentionOnLight(CORE, "right"), causal=causal)(*shapes)
+    assert len(count) == analyses  # the known masks, and of causal=True both
+    assert found == optics.trace(attention, policy=optics.everything, causal=causal)(*shapes)
+    assert {site.share for site in found if not site.stationary} == ({1.0} if causal is False else {33 / 64})

@@ -1,5 +1,7 @@
 """Cores by site: each site equals its own core alone, in every transformation, and so does the bill."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,17 +125,17 @@ def test_loaded_equals_not_loaded(params, x):
 
 def test_a_leaf_of_one_core_traces_and_differentiates(params, x):
     design = CoresBySite(CORE, {"head": DIM})
-    assert design.numbers()["'head': source.power"] == DIM.source.power
+    assert design.numbers()["rules.0.core.source.power"] == DIM.source.power
 
     def loss(design):
         return jnp.sum(optics.emulate(forward)(design, KEY, params, x) ** 2)
 
     gradient = jax.jit(jax.grad(loss))(design).numbers()
-    assert gradient["'head': source.power"] != 0 and gradient["default: source.power"] != 0
+    assert gradient["rules.0.core.source.power"] != 0 and gradient["default.source.power"] != 0
     sites = optics.trace(forward)(params, x)
     priced = jax.grad(lambda design: optics.price(design, sites).total)(design).numbers()
     alone = jax.grad(lambda core: optics.price(core, [site for site in sites if site.path == "head"]).total)(DIM)
-    assert float(priced["'head': source.power"]) == pytest.approx(float(alone.numbers()["source.power"]), rel=1e-5)
+    assert float(priced["rules.0.core.source.power"]) == pytest.approx(float(alone.numbers()["source.power"]), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -163,3 +165,74 @@ def test_a_design_needs_a_core():
         CoresBySite(CORE, {"head": "today"})
     with pytest.raises(ValueError, match="run it through optics.emulate"):
         CoresBySite(CORE, {"head": DIM}).matmul(jnp.ones((2, 2)), jnp.ones((2, 2)), key=KEY)
+
+
+@pytest.fixture(scope="module")
+def too_dim():
+    """A design whose head and last two layers get some five photo-electrons per output."""
+    dim = optics.with_photons_per_mac(optics.physical_limit(rows=16, columns=16), 0.5)
+    return CoresBySite(optics.today(rows=16, columns=16), [SiteRule("head", dim), SiteRule("layers.up", dim, (1, 2))])
+
+
+def test_a_design_warns_of_few_electrons_as_its_cores_do_and_names_the_rule(params, x, too_dim):
+    """By expectation where its numbers are known while it is traced, and never where they are arguments."""
+    with pytest.warns(UserWarning) as caught:
+        jax.jit(lambda x: optics.emulate(forward)(too_dim, KEY, params, x)).lower(x)
+    texts = sorted(str(each.message) for each in caught)
+    assert [text.split(":")[0] for text in texts] == [
+        "001 layers.up 12x12 (core of 'layers.up' in steps [1, 2])",
+        "003 head 12x5 (core of 'head')",
+    ]
+    assert all("photo-electrons are expected per output" in text for text in texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        jax.jit(optics.emulate(forward)).lower(too_dim, KEY, params, x)
+
+
+def test_a_compiled_run_of_a_design_is_reviewed_by_its_diagnostics(params, x, too_dim):
+    """As `otc headline` does. The first layer runs on a bright core, and does not hide the others."""
+    run = jax.jit(optics.emulate(forward, diagnostics=True))
+    _, readings = run(too_dim, KEY, params, x)
+    sites = optics.trace(forward)(params, x)
+    with pytest.warns(UserWarning) as caught:
+        too_dim.review(sites, readings)
+    named = sorted(str(each.message).split(":")[0] for each in caught)
+    assert named == ["001 layers.up 12x12 (core of 'layers.up' in steps [1, 2])", "003 head 12x5 (core of 'head')"]
+    assert all("of the outputs have fewer than 36" in str(each.message) for each in caught)
+    digital = CoresBySite(DIGITAL, [SiteRule("head", CORE), SiteRule("layers.up", too_dim.rules[1].core, (1, 2))])
+    _, readings = run(digital, KEY, params, x)
+    with pytest.warns(UserWarning, match="layers.up 12x12 .*: 100% of the outputs have fewer than 36"):
+        digital.review(sites, readings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"rules.1.core.adc.enob": 7.0},
+            "names no core of the design: it is digital, by the rule 'first'",
+        ),
+        (
+            {"rules.2.core.adc.enob": 7.0},
+            "'rules.2.core.adc.enob' names no core of the design; did you mean 'rules.0.core'",
+        ),
+        ({"rules.0.core.adc.enbo": 7.0}, "ADC has no field 'enbo'"),
+        ({"default": 7.0}, "'default' is a core; a value goes into one of its fields"),
+        ({"rules.0.adc.enob": 7.0}, "TensorCore has no field 'rules'"),
+    ],
+)
+def test_a_change_of_what_is_not_there_is_one_error(changes, message):
+    with pytest.raises(ValueError, match=message):
+        CoresBySite(CORE, {"head": DIM, "first": DIGITAL}).replace(changes)
+
+
+def test_fields_of_one_core_come_after_those_of_all():
+    design = CoresBySite(CORE, {"head": DIM, "first": DIGITAL})
+    found = design.replace({"rules.0.core.adc.bits": 10.0, "adc.bits": 12.0, "adc.enob": 9.0})
+    assert {name: float(value) for name, value in found.numbers().items() if name.endswith(".adc.bits")} == {
+        "default.adc.bits": 12.0,
+        "rules.0.core.adc.bits": 10.0,
+    }
+    assert found.default.adc.enob == found.rules[0].core.adc.enob == 9.0
+    only = design.replace({"default.clock": 2e9})
+    assert only.rules[0].core == DIM and only.default == CORE.replace({"clock": 2e9})

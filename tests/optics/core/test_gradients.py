@@ -60,6 +60,8 @@ STRUCTURES = {
     "offset weights": {"encoding.weights": "offset"},
     "slots and offset weights": {"encoding.inputs": "slots", "encoding.weights": "offset"},
     "both offset": {"encoding.inputs": "offset", "encoding.weights": "offset"},
+    "unsigned weights": {"encoding.weights": "unsigned"},
+    "both unsigned": {"encoding.inputs": "unsigned", "encoding.weights": "unsigned"},
     "unsigned and offset weights": {"encoding.inputs": "unsigned", "encoding.weights": "offset"},
     "input slices": {"encoding.input_slices": 2, "dac.bits": 3.0, "dac.enob": 2.5},
     "weight slices in planes": {"encoding.weight_slices": 2, "mask.bits": 3.0},

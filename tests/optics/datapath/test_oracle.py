@@ -73,8 +73,9 @@ class Oracle:
                 total += sign * self.read(charge, full_scale)
         total = total / self.full
         if not self.two_pixels:
-            # The dark light of lone pixels, then w = 2 w' - 1.
+            # The dark light of lone pixels; of offset ones then w = 2 w' - 1.
             total = total - self.closed / (1 - self.closed) * x_sent.sum()
+        if self.code.weights == "offset":
             total = 2 * total - x_sent.sum()
         if self.code.inputs == "offset":
             total = 2 * total - w.sum(axis=0)
@@ -96,7 +97,11 @@ class Oracle:
 
     def symbol(self, sources, w, draws: int) -> np.ndarray:
         """Electrons of the plus diode less those of the minus diode, with the amplifier's noise [draws, columns]."""
-        pixels = [(1, np.maximum(w, 0)), (-1, np.maximum(-w, 0))] if self.two_pixels else [(1, (1 + w) / 2)]
+        pixels = {
+            "rails": [(1, np.maximum(w, 0)), (-1, np.maximum(-w, 0))],
+            "offset": [(1, (1 + w) / 2)],
+            "unsigned": [(1, w)],
+        }[self.code.weights]
         difference = self.random.normal(0, math.sqrt(self.amplifier), (draws, w.shape[1]))
         for source_rail, light in sources:
             lit = light > 0
@@ -243,7 +248,14 @@ def test_codes_are_those_of_the_oracle():
 @pytest.mark.parametrize("electrons", [1.0, 100.0])
 @pytest.mark.parametrize(
     ("inputs", "weights"),
-    [("slots", "rails"), ("slots", "offset"), ("rails", "offset"), ("offset", "rails"), ("offset", "offset")],
+    [
+        ("slots", "rails"),
+        ("slots", "offset"),
+        ("rails", "offset"),
+        ("offset", "rails"),
+        ("offset", "offset"),
+        ("rails", "unsigned"),
+    ],
 )
 def test_every_encoding_has_the_moments_of_counted_electrons(inputs, weights, electrons):
     """Light, pedestal, dark current and amplifier by the encoding's sources, pixels, diodes and symbols, N = 1,024.
@@ -251,6 +263,7 @@ def test_every_encoding_has_the_moments_of_counted_electrons(inputs, weights, el
     No ADC: its full scale by encoding is a choice of design. Light as for two rails and `electrons` per MAC.
     """
     x, w = operands(1024)
+    w = np.abs(w) if weights == "unsigned" else w
     core = lit(core_of(1024, "shot", "thermal", "extinction"), x, w, electrons)
     # Dark current that is felt beside the light of the offsets, so that one diode does not pass for two.
     dark = 20 * float(core.detector.dark_current)

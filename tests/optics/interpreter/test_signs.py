@@ -75,6 +75,11 @@ def attention(w, x):
     return jax.nn.softmax(x @ w @ x.T) @ x
 
 
+def attention_of_columns(w, x):
+    """The same, transposed: the probabilities are the right operand."""
+    return x.T @ jax.nn.softmax(x @ w @ x.T, axis=0)
+
+
 def test_design_sends_probabilities_and_relu_without_a_negative_rail():
     """The signed sites stay on rails; ideal parts give the digital result, which negative inputs would not survive."""
     core = optics.ideal(optics.today(rows=8, columns=8))
@@ -86,4 +91,14 @@ def test_design_sends_probabilities_and_relu_without_a_negative_rail():
     assert jnp.max(jnp.abs(run(unsigned, jax.random.key(0), W, X) - attention(W, X))) > 0.1
     sites = optics.trace(attention, policy=policy)(W, X)
     assert [optics.nonnegative_inputs(site) for site in sites] == [False, False, True]
+    assert optics.price(design, sites).total < optics.price(core, sites).total
+    # The other way round, the probabilities stand on the mask, on one pixel each.
+    policy = optics.AttentionOnLight(core, "right")
+    by_pixel = core.replace({"encoding.weights": "unsigned"})
+    design = optics.CoresBySite(core, [optics.SiteRule(optics.nonnegative_weights, by_pixel)])
+    sites = optics.trace(attention_of_columns, policy=policy)(W, X)
+    assert [optics.nonnegative_weights(site) for site in sites] == [False, False, True]
+    run = jax.jit(optics.emulate(attention_of_columns, policy=policy))
+    wanted = attention_of_columns(W, X)
+    np.testing.assert_allclose(run(design, jax.random.key(0), W, X), wanted, rtol=1e-4, atol=1e-4)
     assert optics.price(design, sites).total < optics.price(core, sites).total

@@ -21,6 +21,10 @@ core = "digital"
 [[site]]
 sites = "head"
 core = "mine.json"
+
+[[site]]
+nonnegative = "inputs"
+change = { encoding.inputs = "unsigned" }
 """
 
 
@@ -42,6 +46,7 @@ def test_a_file_is_what_python_makes(write):
             SiteRule("layers.down", core.replace({"source.power": 4e-3, "adc.bits": 9})),
             SiteRule("layers.*", DIGITAL, (0, -1)),
             SiteRule("head", optics.today(rows=64, columns=32)),
+            SiteRule(optics.nonnegative_inputs, core.replace({"encoding.inputs": "unsigned"})),
         ],
     )
     found = optics.load_by_site(write(FILE))
@@ -69,6 +74,8 @@ def test_a_file_is_what_python_makes(write):
         ),
         ('core = "today"\n[[site]]\nsites = "a"\ncore = "digital"\nchange = { clock = 2e9 }', "no fields to change"),
         ('core = "digital"\n[[site]]\nsites = "a"\ncore = "digital"', "all sites are digital"),
+        ('core = "today"\n[[site]]\nnonnegative = "outputs"\ncore = "digital"', "'outputs' must be \"inputs\" or"),
+        ('core = "today"\n[[site]]\nnonnegative = "inputs"\nsites = "a"\ncore = "digital"', "both sites and nonneg"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_one_error(write, text, message):
