@@ -75,7 +75,7 @@ def test_page_runs_and_prints_what_it_should(page, tmp_path, monkeypatch, capsys
         assert least < float(number) <= most
     if "sweep" in space:
         assert space["sweep"].describe() == of_gallery(page).describe()
-        few = dataclasses.replace(of_gallery(page), dimensions=space["few"].dimensions)
+        few = dataclasses.replace(of_gallery(page), dimensions=space["few"].dimensions, metrics=space["few"].metrics)
         from_file = sweeps.run(few, "runs/from_file", progress=False)
         for name, values in from_file.values.items():
             np.testing.assert_array_equal(values, space["found"].values[name])

@@ -197,7 +197,7 @@ def test_two_devices_and_a_file_give_the_same_bits_and_definition(run, start, tm
 def test_rate_times_a_trial_beside_the_digital_forward_pass(run, space, tmp_path, monkeypatch, capsys):
     """By the program, on a run that is done."""
     monkeypatch.setattr(rate, "ROUNDS", 3)
-    monkeypatch.setattr(toml_file, "load", lambda file: sweep_of(space["SUBJECT"]))
+    monkeypatch.setattr(toml_file, "load", lambda *given: sweep_of(space["SUBJECT"]))
     shutil.copytree(run.folder, tmp_path / "run")
     options = program.SweepOptions(file=tmp_path / "any.toml", out=tmp_path / "run", rate=True, figures=False)
     found = program.main(options)["rate"]
