@@ -11,11 +11,11 @@ import warnings
 from importlib.util import find_spec
 from typing import Any
 
-for _module in ("gguf", "safetensors", "tokenizers", "tqdm"):
+for _module in ("gguf", "jinja2", "safetensors", "tokenizers", "tqdm"):
     if find_spec(_module) is None:
         raise ModuleNotFoundError(f"models needs {_module}: pip install 'optical-tensor-core[models]'", name=_module)
 
-from models.checkpoints.checkpoint import Checkpoint, check_model, load, load_gguf, read_config
+from models.checkpoints.checkpoint import Checkpoint, check_model, load, load_gguf, read_config, read_prompts
 from models.checkpoints.gguf_file import check_gguf
 from models.data.fetch import FetchError, cache_folder, fetch_model, fetch_text, text_names
 from models.data.text import check_text, load_text, windows
@@ -35,9 +35,12 @@ from models.families.configs import (
 )
 from models.families.family import Family, FileFormat, Stored
 from models.families.registry import FAMILIES, config_from_json
+from models.generation.loop import State, Steps, generate
+from models.generation.sampling import Sampling
+from models.tokenizers.prompts import PromptRules
 from models.tokenizers.tokenizer import Tokenizer
 from models.transformer.config import DecoderConfig, Mixture
-from models.transformer.decoder import decode_step, empty_cache, forward
+from models.transformer.decoder import decode_step, empty_cache, forward, prefill
 from models.transformer.parameters import initialise, parameter_count, parameter_shapes
 from models.transformer.rope_scaling import LinearScaling, RopeScaling, YarnScaling
 
@@ -59,6 +62,10 @@ __all__ = [
     "LinearScaling",
     "Mixture",
     "RopeScaling",
+    "Steps",
+    "State",
+    "Sampling",
+    "PromptRules",
     "SMOLLM2_135M",
     "SMOLLM2_1_7B",
     "SMOLLM2_360M",
@@ -75,6 +82,7 @@ __all__ = [
     "fetch_model",
     "fetch_text",
     "forward",
+    "generate",
     "greedy",
     "initialise",
     "load",
@@ -83,7 +91,9 @@ __all__ = [
     "next_token_losses",
     "parameter_count",
     "parameter_shapes",
+    "prefill",
     "read_config",
+    "read_prompts",
     "text_names",
     "windows",
 ]

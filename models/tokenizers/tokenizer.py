@@ -13,8 +13,8 @@ from models.tokenizers.vocabulary import Vocabulary
 class Tokenizer:
     """Conversion of text to token ids and back.
 
-    No token is added at either end. Control tokens in the text, such as `<|im_start|>`, are encoded
-    as themselves.
+    Tokens are added at the ends only where that is asked for. Control tokens in the text, such as
+    `<|im_start|>`, are encoded as themselves.
 
     Args:
         vocabulary: of a GGUF file.
@@ -49,9 +49,15 @@ class Tokenizer:
         """One more than the highest token id."""
         return max(self._engine.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
-    def encode(self, text: str) -> np.ndarray:
-        """Return the token ids of a text, int32 [length]."""
-        ids = self._engine.encode(text, add_special_tokens=False).ids
+    def encode(self, text: str, *, ends: bool = False) -> np.ndarray:
+        """Return the token ids of a text, int32 [length].
+
+        Args:
+            text: any.
+            ends: whether to add the tokens that the tokenizer's file puts around a whole text, such as one of its
+                begin.
+        """
+        ids = self._engine.encode(text, add_special_tokens=ends).ids
         return np.asarray(ids, dtype=np.int32)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
