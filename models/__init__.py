@@ -17,9 +17,12 @@ for _module in ("gguf", "jinja2", "safetensors", "tokenizers", "tqdm"):
 
 from models.checkpoints.checkpoint import Checkpoint, check_model, load, load_gguf, read_config, read_prompts
 from models.checkpoints.gguf_file import check_gguf
-from models.data.fetch import FetchError, cache_folder, fetch_model, fetch_text, text_names
+from models.data.fetch import FetchError, cache_folder, fetch_encoder, fetch_model, fetch_text, text_names
+from models.data.headlines import load_headlines
 from models.data.text import check_text, load_text, windows
 from models.decoding import greedy, next_token_losses
+from models.encoder.bert import EncoderConfig, encode, encoder_shapes, sentence_embeddings
+from models.families.bert import BERT
 from models.families.configs import (
     CONFIGS,
     GPT_OSS_120B,
@@ -38,13 +41,15 @@ from models.families.registry import FAMILIES, config_from_json
 from models.generation.loop import State, Steps, generate
 from models.generation.sampling import Sampling
 from models.tokenizers.prompts import PromptRules
-from models.tokenizers.tokenizer import Tokenizer
+from models.tokenizers.tokenizer import Tokenizer, token_batch
 from models.transformer.config import DecoderConfig, Mixture
 from models.transformer.decoder import decode_step, empty_cache, forward, prefill
 from models.transformer.parameters import initialise, parameter_count, parameter_shapes
 from models.transformer.rope_scaling import LinearScaling, RopeScaling, YarnScaling
 
 __all__ = [
+    "BERT",
+    "EncoderConfig",
     "GPT_OSS_120B",
     "MIXTRAL_8X7B",
     "QWEN3_30B_A3B",
@@ -79,6 +84,9 @@ __all__ = [
     "config_from_json",
     "decode_step",
     "empty_cache",
+    "encode",
+    "encoder_shapes",
+    "fetch_encoder",
     "fetch_model",
     "fetch_text",
     "forward",
@@ -87,6 +95,7 @@ __all__ = [
     "initialise",
     "load",
     "load_gguf",
+    "load_headlines",
     "load_text",
     "next_token_losses",
     "parameter_count",
@@ -94,7 +103,9 @@ __all__ = [
     "prefill",
     "read_config",
     "read_prompts",
+    "sentence_embeddings",
     "text_names",
+    "token_batch",
     "windows",
 ]
 

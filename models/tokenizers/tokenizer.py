@@ -64,3 +64,28 @@ class Tokenizer:
         """Return the text of token ids [length]; bytes that are not UTF-8 become U+FFFD."""
         flat = np.asarray(ids).reshape(-1).tolist()
         return self._engine.decode(flat, skip_special_tokens=False)
+
+
+def token_batch(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return texts for an encoder, with the tokens that the tokenizer puts at their ends.
+
+    Args:
+        tokenizer: of the encoder.
+        texts: any.
+        longest: tokens of a text, ends included; of a longer one the first tokens and the last are kept.
+
+    Returns:
+        (int32 [texts, longest], filled up with 0; int32 [texts], the length of each).
+
+    Raises:
+        ValueError: if `longest` is below 2.
+    """
+    if longest < 2:
+        raise ValueError(f"longest = {longest} must be at least 2 tokens, those at the ends of a text")
+    tokens, lengths = np.zeros((len(texts), longest), np.int32), np.zeros(len(texts), np.int32)
+    for number, text in enumerate(texts):
+        ids = tokenizer.encode(text, ends=True)
+        if len(ids) > longest:
+            ids = np.concatenate([ids[: longest - 1], ids[-1:]])
+        tokens[number, : len(ids)], lengths[number] = ids, len(ids)
+    return tokens, lengths
