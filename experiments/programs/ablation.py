@@ -18,6 +18,7 @@ from experiments.common.workload import Attention, Workload, attention_in_words
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, VERMILION
 from optics.analysis.ablation import ablations, groups
+from optics.core.by_site import Machine
 
 Kind = Literal["alone", "saved_by_removing"]
 BARS: dict[Kind, tuple[float, str, str]] = {
@@ -111,7 +112,7 @@ def main(options: AblationOptions) -> AblationSummary:
         **options.described(),
         "core": str(options.cores or options.core or options.preset),
         "attention": options.attention,
-        "rules": dict(zip(core.by_name, _rules(core), strict=True)) if isinstance(core, optics.CoresBySite) else {},
+        "rules": _rules(core),
         "everything": _difference(everything, exact),
         "nothing": _difference(results["nothing "], exact),
         "rows": rows,
@@ -173,10 +174,12 @@ def _machine(summary: AblationSummary, stem: bool = False) -> str:
     return f"{summary['model']} on {core}" + (attention.replace(", ", ",\n", 1) if stem else attention)
 
 
-def _rules(design: optics.CoresBySite) -> list[str]:
-    """Of each core, the rule in words."""
-    pairs = zip(design.labels, design.cores, strict=True)
-    return [label for label, core in pairs if isinstance(core, optics.TensorCore)]
+def _rules(machine: Machine) -> dict[str, str]:
+    """Of each core of a design by name, the rule in words; nothing of a single core."""
+    if not isinstance(machine, optics.CoresBySite):
+        return {}
+    labels = dict(zip(machine.names, machine.labels, strict=True))
+    return {name: labels[name] for name in machine.by_name}
 
 
 def _label(row: EffectRow) -> str:

@@ -72,7 +72,7 @@ class CoresBySite(AssigningCore, Core):
     @property
     def by_name(self) -> dict[str, TensorCore]:
         """The cores that are not digital, by the names that `replace` takes: "default" and "rules.0.core"."""
-        return {name: core for name, core in zip(self._names, self.cores, strict=True) if isinstance(core, TensorCore)}
+        return {name: core for name, core in zip(self.names, self.cores, strict=True) if isinstance(core, TensorCore)}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -80,7 +80,8 @@ class CoresBySite(AssigningCore, Core):
         return ("all other sites", *(rule.label for rule in self.rules))
 
     @property
-    def _names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
+        """Of each of `cores`, the name that `replace` takes."""
         return (DEFAULT, *(f"rules.{number}.core" for number in range(len(self.rules))))
 
     def tree_flatten(self):
@@ -100,7 +101,7 @@ class CoresBySite(AssigningCore, Core):
 
     def with_cores(self, cores: Mapping[str, TensorCore]) -> "CoresBySite":
         """The design with other cores, by name as in `by_name`."""
-        made = [cores.get(name, core) for name, core in zip(self._names, self.cores, strict=True)]
+        made = [cores.get(name, core) for name, core in zip(self.names, self.cores, strict=True)]
         return self.tree_unflatten(self.tree_flatten()[1], made)
 
     def replace(self, changes: Mapping[str, Any]) -> "CoresBySite":
@@ -132,8 +133,8 @@ class CoresBySite(AssigningCore, Core):
 
     def _instead_of(self, name: str) -> str:
         """The end of a message about a core that is not in `by_name`."""
-        if name in self._names:
-            return f": it is digital, by the rule {self.labels[self._names.index(name)]}"
+        if name in self.names:
+            return f": it is digital, by the rule {self.labels[self.names.index(name)]}"
         return nearest(name, list(self.by_name))
 
     def numbers(self) -> dict[str, Number]:

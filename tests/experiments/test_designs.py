@@ -2,6 +2,8 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -121,7 +123,9 @@ def test_sweep_of_a_design_is_billed_as_each_design_and_resumes_no_other(definit
     assert kl[0] > kl[1] and joules[0] < joules[1]
     design = optics.load_by_site(design_file).replace({"adc.bits": 10.0})
     drives = found.manifest["drive of group 0"]
-    loaded = sweeps.load(definition).subject.load().placed_on(design, None)
+    subject = sweeps.load(definition).subject
+    assert isinstance(subject, sweeps.Text)
+    loaded = subject.load().placed_on(design, None)
     for number, enob in enumerate((5.0, 8.0)):
         own = design.replace({"rules.0.core.adc.enob": enob})
         bill, tokens = loaded.price(own.replace({"source.mean_drive": drives["mean"]}), drives["by_site"])
@@ -149,6 +153,51 @@ def _brighter(design_file):
     path = design_file.parent / "brighter.toml"
     path.write_text(DESIGN.replace("8e-3", "9e-3"), encoding="utf-8")
     return path
+
+
+def test_a_function_on_a_design_is_emulated_and_billed_as_that_design(tmp_path):
+    """One batch of one draw, whose key is the one that the documentation of `Function` gives."""
+    draw = np.random.default_rng(0)
+    params = {name: draw.normal(size=(6, 6)).astype(np.float32) for name in "ab"}
+    data = draw.normal(size=(1, 5, 6)).astype(np.float32)
+
+    def forward(params, batch):
+        return jnp.tanh(batch @ params["a"]) @ params["b"]
+
+    def score(params, batch, reference):
+        return {"error": jnp.mean((forward(params, batch) - reference) ** 2)}
+
+    function = sweeps.Function(
+        score, params, data, {"error": sweeps.Metric("error", "1", better="less")}, forward=forward, tokens=5
+    )
+    design = optics.CoresBySite(optics.today(rows=8, columns=8), {"b": optics.today(rows=8, columns=8)})
+    sweep = sweeps.Sweep(
+        core=design,
+        dimensions=(sweeps.listed("rules.0.core.adc.enob", [4, 8]), sweeps.listed("default.rows", [4, 8])),
+        fixed={"source.mean_drive": 0.25},
+        subject=function,
+        metrics=("error", "joules_per_token"),
+    )
+    found = sweeps.run(sweep, tmp_path / "run", progress=False)
+    assert (found.points, len(sweep.groups)) == (4, 2)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 0), 0)
+    exact = forward(params, data[0])
+    for point in range(4):
+        own = design.replace(
+            {
+                "source.mean_drive": 0.25,
+                "rules.0.core.adc.enob": float(found.axis("rules.0.core.adc.enob")[point]),
+                "default.rows": int(found.axis("default.rows")[point]),
+            }
+        )
+        error = jax.jit(optics.emulate(score))(own, key, params, data[0], exact)["error"]
+        assert found.estimate("error").mean[point] == pytest.approx(float(error), rel=1e-3)
+        bill = optics.price(own, optics.trace(forward)(params, data[0]))
+        assert found.estimate("joules_per_token").mean[point] == pytest.approx(float(bill.total) / 5, rel=1e-5)
+    with pytest.raises(ValueError, match="the rule 'c' holds for none of the sites"):
+        sweeps.Sweep(
+            core=optics.CoresBySite(design.default, {"c": optics.DIGITAL}), subject=function, metrics=("error",)
+        )
 
 
 def test_drive_of_a_design_is_that_of_its_cores_at_their_sites():

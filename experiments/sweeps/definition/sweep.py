@@ -260,8 +260,7 @@ def _described(core: Machine) -> dict[str, Any]:
     """The curves of the sources by class, and of a design its rules by the name of the core."""
     if isinstance(core, optics.TensorCore):
         return {"transfer.kind": type(core.transfer).__name__}
-    names = ("default", *(f"rules.{number}.core" for number in range(len(core.rules))))
-    rules = zip(names, core.labels, core.cores, strict=True)
+    rules = zip(core.names, core.labels, core.cores, strict=True)
     return {
         "transfer.kind": {name: type(each.transfer).__name__ for name, each in core.by_name.items()},
         "design": {
