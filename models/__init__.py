@@ -33,8 +33,8 @@ from models.families.configs import (
     SMOLLM2_135M,
     SMOLLM2_360M,
 )
-from models.families.family import Family, FileFormat, Stored
 from models.families.registry import FAMILIES, config_from_json
+from models.formats.family import Family, FileFormat, Stored
 from models.tokenizers.tokenizer import Tokenizer
 from models.transformer.config import DecoderConfig, Mixture
 from models.transformer.decoder import decode_step, empty_cache, forward

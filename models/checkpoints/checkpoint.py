@@ -16,9 +16,9 @@ from models.checkpoints.gguf_file import check_gguf, open_gguf
 from models.checkpoints.gguf_tensors import gguf_shape, gguf_tensors, gguf_vocabulary
 from models.checkpoints.mxfp4 import decoded
 from models.checkpoints.stored_tensor import Tensors
-from models.families.family import Family, FileFormat
 from models.families.llama import LLAMA
 from models.families.registry import Shape, shape_from_json
+from models.formats.family import Family, FileFormat
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.vocabulary import Vocabulary
 from models.transformer.parameters import Params
