@@ -36,8 +36,8 @@ from models.families.configs import (
     SMOLLM2_135M,
     SMOLLM2_360M,
 )
-from models.families.family import Family, FileFormat, Stored
 from models.families.registry import FAMILIES, config_from_json
+from models.formats.family import Family, FileFormat, Stored
 from models.generation.loop import State, Steps, generate
 from models.generation.sampling import Sampling
 from models.tokenizers.prompts import PromptRules

@@ -43,10 +43,12 @@ MAY_IMPORT = {
     "models.tokenizers": (),
     "models.data": (),
     "models.generation": (),
+    "models.formats": ("models.transformer",),
     "models.encoder": ("models.transformer",),
-    "models.families": ("models.transformer", "models.encoder"),
+    "models.families": ("models.transformer", "models.formats", "models.encoder"),
     "models.checkpoints": (
         "models.transformer",
+        "models.formats",
         "models.families",
         "models.tokenizers",
         "models.generation",

@@ -19,9 +19,9 @@ from models.checkpoints.gguf_tensors import gguf_shape, gguf_tensors, gguf_vocab
 from models.checkpoints.mxfp4 import decoded
 from models.checkpoints.prompt_files import rules_of_folder, rules_of_gguf
 from models.checkpoints.stored_tensor import Tensors
-from models.families.family import Family, FileFormat
 from models.families.llama import LLAMA
 from models.families.registry import Shape, shape_from_json
+from models.formats.family import Family, FileFormat
 from models.generation.loop import Steps
 from models.tokenizers.prompts import Message, PromptRules
 from models.tokenizers.tokenizer import Tokenizer

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from models.checkpoints.stored_tensor import StoredTensor, Tensors
-from models.families.family import FileFormat, Stored
+from models.formats.family import FileFormat, Stored
 
 
 class Slot(NamedTuple):

@@ -9,10 +9,10 @@ from gguf import GGMLQuantizationType, GGUFReader, ReaderTensor
 
 from models.checkpoints.gguf_file import metadata
 from models.checkpoints.stored_tensor import StoredTensor
-from models.families.family import Family
-from models.families.fields import Fields
-from models.families.gguf import ROPE_DIVISORS
 from models.families.registry import Shape, family_of_gguf
+from models.formats.family import Family
+from models.formats.fields import Fields
+from models.formats.gguf import ROPE_DIVISORS
 from models.tokenizers.vocabulary import Vocabulary
 
 _PLAIN = {

@@ -1,1 +1,1 @@
-"""Families of models: how each names its parameters and states its shape."""
+"""Families of models, one to a file, their registry, and the shapes of well-known models."""

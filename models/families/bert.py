@@ -1,8 +1,8 @@
 """BERT, an encoder. `models.FAMILIES` holds decoders alone: `models.load(folder, family=models.BERT)` reads one."""
 
 from models.encoder.bert import EncoderConfig, encode, encoder_shapes
-from models.families.family import Family, FileFormat, Stored, stored
-from models.families.fields import Fields
+from models.formats.family import Family, FileFormat, Stored, stored
+from models.formats.fields import Fields
 
 _LAYER = "encoder.layer.{layer}."
 _MATRICES = {

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from models.families import gguf, hugging_face
-from models.families.family import Family, FileFormat, Stored, stored
-from models.families.fields import Fields
+from models.formats import gguf, hugging_face
+from models.formats.family import Family, FileFormat, Stored, stored
+from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig
 
 _NORMS = {

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from models.families import gguf, hugging_face
-from models.families.family import Family, FileFormat, Stored, stored
-from models.families.fields import Fields
+from models.formats import gguf, hugging_face
+from models.formats.family import Family, FileFormat, Stored, stored
+from models.formats.fields import Fields
 from models.transformer.config import LINEAR, DecoderConfig, Mixture
 
 _YARN = {

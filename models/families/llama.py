@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from models.families import gguf, hugging_face
-from models.families.family import Family, FileFormat, stored
-from models.families.fields import Fields
+from models.formats import gguf, hugging_face
+from models.formats.family import Family, FileFormat, stored
+from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig
 from models.transformer.rope import rotary_frequencies
 from models.transformer.rope_scaling import RopeScaling

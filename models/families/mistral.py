@@ -1,8 +1,8 @@
 """Mistral: Llama with a sliding window in every layer, which later versions lack. Its GGUF files are Llama's."""
 
-from models.families import hugging_face
-from models.families.family import Family, FileFormat
-from models.families.fields import Fields
+from models.formats import hugging_face
+from models.formats.family import Family, FileFormat
+from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig
 
 

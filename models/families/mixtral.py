@@ -1,8 +1,8 @@
 """Mixtral: Mistral with a mixture of experts. In GGUF files its architecture is Llama's, with experts."""
 
-from models.families import gguf, hugging_face
-from models.families.family import Family, FileFormat, stored
-from models.families.fields import Fields
+from models.formats import gguf, hugging_face
+from models.formats.family import Family, FileFormat, stored
+from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig, Mixture
 
 _EXPERTS = {

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from models.families import gguf, hugging_face
-from models.families.family import Family, FileFormat, stored
-from models.families.fields import Fields
+from models.formats import gguf, hugging_face
+from models.formats.family import Family, FileFormat, stored
+from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig, Mixture
 
 _QWEN2_BIASES = ("q", "k", "v")

@@ -8,8 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from models.families.family import Family
-from models.families.fields import Fields
 from models.families.gemma import GEMMA2, GEMMA3
 from models.families.gpt_oss import GPT_OSS
 from models.families.llama import LLAMA
@@ -17,6 +15,8 @@ from models.families.mistral import MISTRAL
 from models.families.mixtral import MIXTRAL
 from models.families.qwen import QWEN2, QWEN3, QWEN3_MOE
 from models.families.smollm3 import SMOLLM3
+from models.formats.family import Family
+from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(

@@ -1,8 +1,8 @@
 """SmolLM3: Llama without rotary embedding in every fourth layer."""
 
-from models.families import gguf, hugging_face
-from models.families.family import Family, FileFormat, stored
-from models.families.fields import Fields
+from models.formats import gguf, hugging_face
+from models.formats.family import Family, FileFormat, stored
+from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig
 
 _INTERVAL = 4

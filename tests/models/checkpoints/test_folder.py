@@ -244,7 +244,7 @@ def test_layers_of_different_formats_become_float32(tmp_path):
     import jax
 
     from models.checkpoints.filling import slots
-    from models.families.family import FileFormat, stored
+    from models.formats.family import FileFormat, stored
 
     form = FileFormat(names=("own",), config=lambda fields: None, tensors=stored({"w": "w.{layer}"}))
     values = [np.float16(1.0009765625), np.float32(3.0).astype(ml_dtypes.bfloat16)]

@@ -3,8 +3,8 @@
 import math
 from typing import Any
 
-from models.families.family import stored
-from models.families.fields import Fields
+from models.formats.family import stored
+from models.formats.fields import Fields
 from models.transformer.config import head_width
 from models.transformer.rope_scaling import LinearScaling, RopeScaling, Scaling, YarnScaling
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from models.families.family import Stored, stored
-from models.families.fields import Fields
+from models.formats.family import Stored, stored
+from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig, head_width
 from models.transformer.rope_scaling import LinearScaling, YarnScaling
 

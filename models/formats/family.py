@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from models.families.fields import Fields
+from models.formats.fields import Fields
 from models.transformer import decoder, parameters
 
 ConfigReader = Callable[[Fields], Any]

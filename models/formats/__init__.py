@@ -1,0 +1,1 @@
+"""How files state the shape of a model and name its parameters."""
