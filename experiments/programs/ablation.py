@@ -1,7 +1,7 @@
 """`otc ablation`: one-at-a-time and leave-one-out ablation of every nonideality of a core, on a language model."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -18,7 +18,7 @@ from experiments.common.workload import Attention, Workload, attention_in_words
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, VERMILION
 from optics.analysis.ablation import ablations, groups
-from optics.core.by_site import Machine
+from optics.core.by_site import Machine, split_name
 
 Kind = Literal["alone", "saved_by_removing"]
 BARS: dict[Kind, tuple[float, str, str]] = {
@@ -148,20 +148,18 @@ def _print_report(summary: AblationSummary, out: Path) -> None:
         f"over fp32, {summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}"
     )
     header = ("", "KL alone", "KL saved by removing", "NLL alone", "NLL saved by removing")
-    print(reporting.table([header, *map(_cells, summary["rows"])]))
+    print(reporting.table([header, *(_cells(row, summary["rules"]) for row in summary["rows"])]))
     print(
         "Nats per token, ± standard error over windows; KL is the divergence from fp32's predictions, and steadier "
         "than NLL.\nThe noise keys are the same throughout."
     )
-    if any(row["effect"].startswith(name) for row in summary["rows"] for name in summary["rules"]):
-        print(f"Cores: {'; '.join(f'{name} of {rule}' for name, rule in summary['rules'].items())}.")
     print(f"Written: {out}/summary.json, attribute.png/.pdf")
 
 
-def _cells(row: EffectRow) -> tuple[str, ...]:
+def _cells(row: EffectRow, rules: Mapping[str, str]) -> tuple[str, ...]:
     differences = row["alone"], row["saved_by_removing"]
     return (
-        _label(row),
+        _label(row, rules),
         *(_with_error(each["kl"], each["kl_stderr"]) for each in differences),
         *(_with_error(each["delta_nll"], each["delta_nll_stderr"]) for each in differences),
     )
@@ -182,8 +180,11 @@ def _rules(machine: Machine) -> dict[str, str]:
     return {name: labels[name] for name in machine.by_name}
 
 
-def _label(row: EffectRow) -> str:
-    return row["effect"].replace("_", " ")
+def _label(row: EffectRow, rules: Mapping[str, str]) -> str:
+    """The effect in words, of a design with the rule of its core where it is that of one."""
+    of_core, effect = split_name(row["effect"])
+    words = effect.replace("_", " ")
+    return f"{words or 'all'} of {rules[of_core]}" if of_core else words
 
 
 def _with_error(value: float, stderr: float | None) -> str:
@@ -202,7 +203,7 @@ def _draw(summary: AblationSummary, out: Path) -> None:
                 axes.barh(y + offset, difference["kl"], height=0.32, color=colour)
                 if difference["kl_stderr"] is not None:
                     axes.errorbar(difference["kl"], y + offset, xerr=difference["kl_stderr"], color="#222222", lw=0.8)
-        axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
+        axes.set_yticks(range(len(rows)), [_label(row, summary["rules"]) for row in rows])
         axes.invert_yaxis()
         axes.axvline(0, color="#555555", lw=0.8)
         axes.grid(axis="y", visible=False)

@@ -92,7 +92,8 @@ def test_ablation_of_a_design_has_all_its_cores_and_each(given, design_file, dra
     assert rows["thermal"]["alone"]["kl"] > rows["default.thermal"]["alone"]["kl"] > 0
     assert rows["rules.0.core"]["alone"]["kl"] > rows["rules.0.core.thermal"]["alone"]["kl"] * 0.5
     printed = capsys.readouterr().out
-    assert "Cores: default of all other sites; rules.0.core of 'layers.down'." in printed
+    lines = [line.split("  ")[0] for line in printed.splitlines()]
+    assert {"thermal", "thermal of all other sites", "thermal of 'layers.down'", "all of 'layers.down'"} <= set(lines)
     assert "design.toml, attention on light: KL" in printed
     (axes,) = drawn["attribute"].axes
     assert "on design,\nattention on light: " in axes.get_title(loc="left")
