@@ -176,8 +176,8 @@ def fit_ranges(
 
     The ranges hold for the shapes, tiles and encoding that they were taken with. Those of sites in a scan have its
     steps as leading axis; the experts of a ragged product, and the cores of a site's positions, share theirs. Clipping,
-    rounding and noise of the ADC are off while the sample runs. Of a design each site has the range of its own core, and digital sites have none; that of a
-    step of a scan in which a site is digital is 1.
+    rounding and noise of the ADC are off while the sample runs. Of a design each site has the range of its own core,
+    and digital sites and positions have none; that of a step of a scan in which a site is digital is 1.
 
     Args:
         fun: as for `emulate`.
