@@ -150,7 +150,10 @@ class Workload:
         if not isinstance(core, optics.CoresBySite):
             return self.weights
         design = core.assign(self.sites)
-        shares = {site: sum(share for on, share in design.shares(site.name) if on is not None) for site in self.on_core}
+        shares = {
+            site: sum(part.executions for part in design.shares(site.name) if part.core is not None)
+            for site in self.on_core
+        }
         return sum(share * site.rows * site.columns * site.matrices * site.executions for site, share in shares.items())
 
     def price_on_core(

@@ -1,7 +1,8 @@
-"""The cores of a design for the sites of one function, and a site whose core differs between the steps of a scan."""
+"""The cores of a design for the sites of one function, and a site whose core differs between steps or positions."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Self
 
@@ -12,11 +13,20 @@ import numpy as np
 from electronics.numerics.matmul import product
 from electronics.numerics.xla import skip_unless
 from optics.core import counting
-from optics.core.site_rule import Digital, first_core
+from optics.core.choices import Choice, choices_of
+from optics.core.site_rule import Digital, SiteRule, first_core, labels_of
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.interpreter.plan import Site
-from optics.interpreter.priced import PricedDesign
-from optics.interpreter.protocols import AssigningCore, Core, ObservableCore, PlacingCore, PreparableCore
+from optics.interpreter.priced import PricedDesign, Share
+from optics.interpreter.protocols import (
+    AssigningCore,
+    Core,
+    ObservableCore,
+    PartlyObservableCore,
+    PlacingCore,
+    PreparableCore,
+    joined,
+)
 
 
 @jax.tree_util.register_dataclass
@@ -26,19 +36,20 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
 
     Attributes:
         cores: all of them.
-        choices: by site name, the number of its core, or one for each step of the scan around it.
-        labels: of each core, its rule in words.
+        choices: by site name, the choice of its core, or one for each step of the scan around it.
+        rules: what gave each core but the first its sites; their own cores are not used.
         steps: by site name, the step that the scan around it is in.
     """
 
     cores: tuple[TensorCore | RealizedCore | Digital, ...]
-    choices: tuple[tuple[str, tuple[int, ...]], ...] = dataclasses.field(metadata={"static": True})
-    labels: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    choices: tuple[tuple[str, tuple[Choice, ...]], ...] = dataclasses.field(metadata={"static": True})
+    rules: tuple[SiteRule, ...] = dataclasses.field(metadata={"static": True})
     steps: dict[str, jax.Array]
 
     def assign(self, sites: Sequence[Site]) -> Self:
-        """Itself: it has been assigned."""
-        return self
+        """The same cores for these sites, whose number of positions may be another."""
+        digital = [number for number, core in enumerate(self.cores) if isinstance(core, Digital)]
+        return dataclasses.replace(self, choices=choices_of(self.rules, digital, sites))
 
     def prepare(self) -> "AssignedCores":
         """The cores with the variation of their devices drawn."""
@@ -56,47 +67,57 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
         return tuple(core for core in self.cores if isinstance(core, TensorCore))
 
     def takes(self, site: Site) -> bool:
-        """Whether the site runs on a core in any step."""
-        return any(not isinstance(self.cores[number], Digital) for number in self._numbers(site.name))
+        """Whether the site runs on a core in any step and at any position."""
+        return any(not isinstance(self.cores[n], Digital) for each in self._choices(site.name) for n in each.numbers)
 
-    def shares(self, name: str) -> list[tuple[TensorCore | None, float]]:
-        """What a site runs on, None for digital, and the share of its executions."""
-        numbers = self._numbers(name)
-        found = {number: numbers.count(number) / len(numbers) for number in numbers}
-        return [(core if isinstance(core := self.cores[n], TensorCore) else None, share) for n, share in found.items()]
+    def shares(self, name: str) -> list[Share]:
+        """What a site runs on, None for digital, with shares of its executions and of the vectors of these."""
+        choices = self._choices(name)
+        found = Counter((number, each.share(number)) for each in choices for number in each.numbers)
+        cores = [core if isinstance(core, TensorCore) else None for core in self.cores]
+        return [Share(cores[n], count / len(choices), vectors) for (n, vectors), count in found.items()]
 
     def at(self, name: str) -> Core:
         """The core of a site, in the present step of the scan around it."""
-        numbers = self._numbers(name)
-        core = self.cores[numbers[0]]
-        if len(numbers) == 1 and not isinstance(core, Digital):
-            return core
-        distinct = sorted(set(numbers))
-        which = jnp.asarray([distinct.index(number) for number in numbers])[self.steps[name]]
-        return CoreOfStep(tuple(self.cores[number] for number in distinct), which)
+        choices = self._choices(name)
+        distinct = sorted(set(choices))
+        cores = tuple(self._chosen(each) for each in distinct)
+        if len(cores) == 1 and not isinstance(cores[0], Digital):
+            return cores[0]
+        which = jnp.asarray([distinct.index(each) for each in choices])[self.steps[name]]
+        return CoreOfStep(cores, which)
+
+    def _chosen(self, choice: Choice) -> "TensorCore | RealizedCore | Digital | CoreOfPosition":
+        if not choice.exceptions:
+            return self.cores[choice.number]
+        numbers = choice.numbers
+        return CoreOfPosition(tuple(self.cores[n] for n in numbers), np.searchsorted(numbers, choice.by_position))
 
     def at_scan_step(self, step: jax.Array, names: set[str]) -> "AssignedCores":
         """The cores in one step of the scan that contains the sites `names`; of nested scans the outermost counts."""
         return dataclasses.replace(self, steps={name: step for name in names} | self.steps)
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
-        """As `TensorCore.review`, for the sites of each core; the message names the rule."""
-        for number, core in enumerate(self.cores):
-            ours = [site for site in sites if number in self._numbers(site.name)]
-            if ours and not isinstance(core, Digital):
+        """As `TensorCore.review`, for the sites of each core; the message names the rule.
+
+        Where positions of a site run on several cores, each is judged by the diagnostics of all of them.
+        """
+        for number, (core, label) in enumerate(zip(self.cores, labels_of(self.rules), strict=True)):
+            ours = [site for site in sites if any(number in each.numbers for each in self._choices(site.name))]
+            if ours and isinstance(core, TensorCore | RealizedCore):
                 observed = [site.name for site in ours if site.name in readings]
                 found = {name: self._own_steps(name, number, readings[name]) for name in observed}
-                counting.review(core if isinstance(core, TensorCore) else core.core, ours, found, self.labels[number])
+                counting.review(core if isinstance(core, TensorCore) else core.core, ours, found, label)
 
     def _own_steps(self, name: str, number: int, seen: Any) -> Any:
         """Diagnostics of a site in the steps of the scan around it that run on a core; a digital step observes none."""
-        numbers = self._numbers(name)
-        if len(numbers) == 1:
+        choices = self._choices(name)
+        if len(choices) == 1:
             return seen
-        steps = np.flatnonzero(np.array(numbers) == number)
+        steps = np.flatnonzero([number in each.numbers for each in choices])
         return jax.tree.map(lambda leaf: leaf[steps], seen)
 
-    def _numbers(self, name: str) -> tuple[int, ...]:
+    def _choices(self, name: str) -> tuple[Choice, ...]:
         return dict(self.choices)[name]
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
@@ -110,7 +131,7 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
 class CoreOfStep(ObservableCore, Core):
     """One of several cores, chosen by a traced number; its weights are loaded in each call."""
 
-    cores: tuple[TensorCore | RealizedCore | Digital, ...]
+    cores: "tuple[TensorCore | RealizedCore | Digital | CoreOfPosition, ...]"
     which: jax.Array
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
@@ -139,3 +160,66 @@ class CoreOfStep(ObservableCore, Core):
             return skip_unless(self.which == number, here, partial(first_of, number + 1))
 
         return first_of(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class CoreOfPosition(ObservableCore, Core):
+    """Several cores, each for the vectors at its own positions; their weights are loaded in each call.
+
+    A core is sent zeros in place of the vectors that are not its own: full scales that follow the data do not see
+    these, and a vector that comes after one of them finds the receivers at rest. Diagnostics are of the vectors that a
+    core is sent, those of all cores joined; digital vectors have none.
+
+    Attributes:
+        cores: the cores.
+        which: the number of the core at each position, [positions]. Vectors are in the order of their positions, over
+            and over.
+    """
+
+    cores: tuple[TensorCore | RealizedCore | Digital, ...]
+    which: np.ndarray
+
+    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
+        """x [vectors, rows] @ w [rows, columns] -> [vectors, columns], each vector on its own core."""
+
+        def run(core, x, mine):
+            return product(x, w) if isinstance(core, Digital) else core.matmul(x, w, key=key)
+
+        return self._selected([run(*each) for each in self._sent(x)], x)
+
+    def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Any]:
+        """As `matmul`, with diagnostics of the vectors that are not digital."""
+        outputs, seen = [], None
+        for core, sent, mine in self._sent(x):
+            if isinstance(core, Digital):
+                outputs.append(product(sent, w))
+                continue
+            if not isinstance(core, PartlyObservableCore):
+                raise TypeError(f"diagnostics by position need a core with a method 'observe_part'; got {core!r}")
+            y, found = core.observe_part(sent, w, jnp.asarray(mine), key=key)
+            outputs.append(y)
+            seen = found if seen is None else joined(seen, found)
+        return self._selected(outputs, x), seen
+
+    def _sent(self, x: jax.Array) -> Iterator[tuple[TensorCore | RealizedCore | Digital, jax.Array, np.ndarray]]:
+        """Each core, what it is sent, and which of the vectors are its own, [vectors]."""
+        for number, core in enumerate(self.cores):
+            mine = np.resize(self.which == number, x.shape[0])
+            yield core, jnp.where(mine[:, None], x, 0.0), mine
+
+    def _selected(self, outputs: Sequence[jax.Array], x: jax.Array) -> jax.Array:
+        """Each vector's product of those of all cores."""
+        which = np.resize(self.which, x.shape[0])
+        selected = outputs[0]
+        for number, y in enumerate(outputs[1:], start=1):
+            selected = jnp.where((which == number)[:, None], y, selected)
+        return selected
+
+
+def each_of(core: Any, function: Callable[[Any], Core]) -> Any:
+    """The core of a site, with the function applied to each core that is not digital, if several are in it."""
+    if isinstance(core, Digital):
+        return core
+    if isinstance(core, CoreOfStep | CoreOfPosition):
+        return dataclasses.replace(core, cores=tuple(each_of(each, function) for each in core.cores))
+    return function(core)

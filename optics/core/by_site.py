@@ -5,6 +5,7 @@ y = optics.emulate(forward)(design, key, params, x)
 bill = optics.price(design, optics.trace(forward)(params, x))
 """
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,7 +14,7 @@ import jax
 
 from electronics.part import Number, nearest
 from optics.core.assigned_cores import AssignedCores
-from optics.core.site_rule import Digital, SiteRule, first_core
+from optics.core.site_rule import DIGITAL, Digital, SiteRule, first_core, labels_of
 from optics.core.tensor_core import TensorCore
 from optics.interpreter.plan import Site
 from optics.interpreter.protocols import AssigningCore, Core
@@ -32,8 +33,8 @@ def split_name(name: str) -> tuple[str, str]:
 class CoresBySite(AssigningCore, Core):
     """A core for each site of a function: a pytree whose leaves are the numbers of all its cores.
 
-    A rule with steps comes before one without, then a name before a pattern and a pattern before a function. Sites
-    that no rule holds for run on `default`.
+    A rule with positions comes before one without, then one with steps before one without, then a name before a pattern
+    and a pattern before a function. Sites that no rule holds for run on `default`.
 
     Args:
         default: the core of all other sites, or `DIGITAL`.
@@ -41,8 +42,9 @@ class CoresBySite(AssigningCore, Core):
 
     Raises:
         ValueError: without any core; when a run or a price has found the sites, for a rule that holds for none of
-            them (with the nearest name), for two rules that fit a site equally closely, and for a step that a scan
-            does not have.
+            them (with the nearest name), for two rules that fit a site equally closely, for a step that a scan does not
+            have, for a position that a site does not have, and for positions of a site on a core that is no
+            dot_general with weights.
     """
 
     def __init__(
@@ -77,7 +79,7 @@ class CoresBySite(AssigningCore, Core):
     @property
     def labels(self) -> tuple[str, ...]:
         """Of each of `cores`, the rule in words, as messages name it."""
-        return ("all other sites", *(rule.label for rule in self.rules))
+        return labels_of(self.rules)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -85,13 +87,14 @@ class CoresBySite(AssigningCore, Core):
         return (DEFAULT, *(f"rules.{number}.core" for number in range(len(self.rules))))
 
     def tree_flatten(self):
-        return self.cores, tuple((rule.sites, rule.steps) for rule in self.rules)
+        return self.cores, tuple((rule.sites, rule.steps, rule.positions) for rule in self.rules)
 
     @classmethod
     def tree_unflatten(cls, keys, cores) -> "CoresBySite":
         made = object.__new__(cls)
         made.default = cores[0]
-        made.rules = tuple(SiteRule(sites, core, steps) for (sites, steps), core in zip(keys, cores[1:], strict=True))
+        pairs = zip(keys, cores[1:], strict=True)
+        made.rules = tuple(SiteRule(sites, core, steps, positions) for (sites, steps, positions), core in pairs)
         return made
 
     def each(self, function: Callable[[TensorCore], TensorCore]) -> "CoresBySite":
@@ -153,33 +156,8 @@ class CoresBySite(AssigningCore, Core):
 
     def assign(self, sites: Sequence[Site]) -> "AssignedCores":
         """The core of each of these sites. Raises ValueError, see the class."""
-        for rule in self.rules:
-            if all(rule.rank(site) is None for site in sites):
-                paths = sorted({site.path for site in sites})
-                hint = nearest(rule.patterns[0], paths) if rule.patterns else ""
-                raise ValueError(f"the rule {rule.label} holds for none of the sites{hint}")
-        choices = {site.name: self._choices(site) for site in sites}
-        return AssignedCores(self.cores, tuple(choices.items()), self.labels, {})
-
-    def _choices(self, site: Site) -> tuple[int, ...]:
-        """Numbers among `cores`, of each step of the scan around the site if they differ, else one."""
-        fitting = [(rule.rank(site), number) for number, rule in enumerate(self.rules, start=1)]
-        ranked = [(rank, number) for rank, number in fitting if rank is not None]
-        length = site.scan_lengths[0] if site.scan_lengths else 1
-        for _, number in ranked:
-            rule = self.rules[number - 1]
-            if beyond := [step for step in rule.steps if not -length <= step < length]:
-                raise ValueError(f"the rule {rule.label}: {site.name!r} has {length} steps, and no step {beyond[0]}")
-        choices = []
-        for step in range(length):
-            here = [(rank, number) for rank, number in ranked if self.rules[number - 1].holds_at(step, length)]
-            best = max((rank for rank, _ in here), default=None)
-            closest = [number for rank, number in here if rank == best]
-            if len(closest) > 1:
-                first, second = (self.rules[number - 1].label for number in closest[:2])
-                raise ValueError(f"the rules {first} and {second} both hold for site {site.name!r}")
-            choices.append(closest[0] if closest else 0)
-        return tuple(choices) if len(set(choices)) > 1 else (choices[0],)
+        rules = tuple(dataclasses.replace(rule, core=DIGITAL) for rule in self.rules)
+        return AssignedCores(self.cores, (), rules, {}).assign(sites)
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """Raise ValueError: there is no site without `emulate`."""

@@ -6,13 +6,14 @@ y = optics.emulate(forward)(optics.FixedRangeCore(core, ranges), key, params, x)
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from optics import checks
-from optics.core.assigned_cores import AssignedCores, CoreOfStep
+from optics.core.assigned_cores import AssignedCores, each_of
 from optics.core.by_site import CoresBySite
 from optics.core.site_rule import Digital
 from optics.core.tensor_core import RealizedCore, TensorCore
@@ -46,7 +47,8 @@ class FixedRangeCore(AssigningCore, PreparableCore, PlacingCore, PerStepCore, Re
 
     def assign(self, sites: Sequence[Site]) -> "FixedRangeCore":
         """The core with that of each site, where it is a design."""
-        return FixedRangeCore(self.core.assign(sites), self.ranges) if isinstance(self.core, CoresBySite) else self
+        designed = isinstance(self.core, CoresBySite | AssignedCores)
+        return FixedRangeCore(self.core.assign(sites), self.ranges) if designed else self
 
     def takes(self, site: Site) -> bool:
         """Whether the site runs on a core."""
@@ -61,11 +63,7 @@ class FixedRangeCore(AssigningCore, PreparableCore, PlacingCore, PerStepCore, Re
         if name not in self.ranges:
             raise ValueError(f"site {name!r} has no calibrated range; there are: {', '.join(sorted(self.ranges))}")
         core = at_site(_with_sites(self.core).prepare(), name)
-        if isinstance(core, CoreOfStep):
-            cores = (each if isinstance(each, Digital) else self._ranged(each, name) for each in core.cores)
-            return dataclasses.replace(core, cores=tuple(cores))
-        assert isinstance(core, RealizedCore)
-        return self._ranged(core, name)
+        return each_of(core, partial(self._ranged, name=name))
 
     def _ranged(self, core: TensorCore | RealizedCore, name: str) -> RealizedCore:
         realized = core.prepare()
@@ -177,9 +175,9 @@ def fit_ranges(
     """Return a function of (core, key, *args) that runs `fun` on sample arguments and returns ranges by site name.
 
     The ranges hold for the shapes, tiles and encoding that they were taken with. Those of sites in a scan have its
-    steps as leading axis; the experts of a ragged product share theirs. Clipping, rounding and noise of the ADC are off
-    while the sample runs. Of a design each site has the range of its own core, and digital sites have none; that of a
-    step of a scan in which a site is digital is 1.
+    steps as leading axis; the experts of a ragged product, and the cores of a site's positions, share theirs. Clipping,
+    rounding and noise of the ADC are off while the sample runs. Of a design each site has the range of its own core,
+    and digital sites and positions have none; that of a step of a scan in which a site is digital is 1.
 
     Args:
         fun: as for `emulate`.

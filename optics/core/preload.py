@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from optics import checks
-from optics.core.assigned_cores import AssignedCores, CoreOfStep
+from optics.core.assigned_cores import AssignedCores, CoreOfPosition, CoreOfStep
 from optics.core.by_site import CoresBySite
 from optics.core.fit_full_scale import FixedRangeCore
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
@@ -58,8 +58,10 @@ class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, Cal
     fixed: "Fixed"
 
     def assign(self, sites: Sequence[Site]) -> "PreloadedCore":
-        """Itself: its cores were assigned when the weights were loaded."""
-        return self
+        """The same cores for the sites of a call, whose number of positions may be another."""
+        if isinstance(self.core, RealizedCore):
+            return self
+        return PreloadedCore(self.core.assign(sites), self.sites, self.fixed)
 
     def takes(self, site: Site) -> bool:
         """Whether the site runs on a core."""
@@ -72,7 +74,7 @@ class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, Cal
     def at(self, name: str) -> Core:
         """The core of a site, with its weights on the mask; a core that loads in each call at sites not loaded."""
         core = at_site(self.core, name)
-        if name not in self.sites:
+        if name not in self.sites or isinstance(core, CoreOfStep | CoreOfPosition):
             return core
         return _LoadedSiteCore(cast(RealizedCore, core), self.sites[name], name)
 
@@ -191,7 +193,7 @@ class _Loader(_Constants):
             return _nothing(eqn), {}
         matrix = products.weight_matrices(eqn, values, site.weights_first).swapaxes(1, 2)
         site_core = at_site(core, site.name)
-        if isinstance(site_core, CoreOfStep):
+        if isinstance(site_core, CoreOfStep | CoreOfPosition):
             return _nothing(eqn), {}
         if not isinstance(site_core, LoadableCore):
             raise TypeError(f"a core with a method 'load' is needed to load weights; got {site_core!r}")
@@ -209,8 +211,8 @@ def load(
 
     Rounding, and all that mask and optics do to the weights, is then done once instead of in each call. Products of
     several matrices, in a `while`, a `cond` or a `shard_map`, of two activations, of weights that data select, and of
-    sites whose core differs between the steps of a scan are loaded in each call. Those of a ragged product are loaded,
-    every expert's, once. Jit the returned function for a large model.
+    sites whose core differs between the steps of a scan or between positions are loaded in each call. Those of a ragged
+    product are loaded, every expert's, once. Jit the returned function for a large model.
 
     Args:
         fun: as for `emulate`.

@@ -29,24 +29,43 @@ class SiteRule:
         core: the core, or `DIGITAL`.
         steps: steps of the outermost scan around the site that the rule holds for, as layers; negative ones count from
             the end. Empty for all.
+        positions: positions of the vectors that the rule holds for, along the last axis of the vectors of a product
+            with weights, as tokens; negative ones count from the end. In a `shard_map` they are those of each shard.
+            Empty for all.
+
+    Raises:
+        ValueError: for positions that are not a tuple of whole numbers.
     """
 
     sites: str | tuple[str, ...] | Callable[[Site], bool]
     core: TensorCore | Digital
     steps: tuple[int, ...] = ()
+    positions: tuple[int, ...] = ()
 
-    def rank(self, site: Site) -> tuple[bool, int] | None:
+    def __post_init__(self) -> None:
+        if not isinstance(self.positions, tuple) or not all(type(each) is int for each in self.positions):
+            raise ValueError(f"positions = {self.positions!r} must be a tuple of whole numbers, as (0, 1, -1)")
+
+    def rank(self, site: Site) -> tuple[bool, bool, int] | None:
         """How closely the rule fits a site, larger for closer; None where it does not."""
+        closeness = self._closeness(site)
+        return None if closeness is None else (bool(self.positions), bool(self.steps), closeness)
+
+    def _closeness(self, site: Site) -> int | None:
         if callable(self.sites):
-            return (bool(self.steps), 0) if self.sites(site) else None
+            return 0 if self.sites(site) else None
         if {site.name, site.path} & set(self.patterns):
-            return bool(self.steps), 2
+            return 2
         fits = any(fnmatchcase(site.path, each) or fnmatchcase(site.name, each) for each in self.patterns)
-        return (bool(self.steps), 1) if fits else None
+        return 1 if fits else None
 
     def holds_at(self, step: int, length: int) -> bool:
         """Whether the rule holds in a step of a scan of `length` steps."""
         return not self.steps or step in self.steps or step - length in self.steps
+
+    def holds_for(self, position: int, positions: int) -> bool:
+        """Whether the rule holds at one of the positions of a site, counted from the start."""
+        return not self.positions or position in self.positions or position - positions in self.positions
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -60,7 +79,13 @@ class SiteRule:
         """The rule as messages name it."""
         function = getattr(self.sites, "__name__", "a function")
         sites = ", ".join(repr(each) for each in self.patterns) or repr(function)
-        return sites + (f" in steps {list(self.steps)}" if self.steps else "")
+        steps = f" in steps {list(self.steps)}" if self.steps else ""
+        return sites + steps + (f" at positions {list(self.positions)}" if self.positions else "")
+
+
+def labels_of(rules: Sequence[SiteRule]) -> tuple[str, ...]:
+    """Of each core of a design, the default first, its rule in words."""
+    return ("all other sites", *(rule.label for rule in rules))
 
 
 def first_core(cores: Sequence[TensorCore | RealizedCore | Digital]) -> TensorCore:

@@ -27,6 +27,7 @@ from optics.interpreter.priced import (
     PricedDesign,
     ReloadedCore,
     RoutedCore,
+    Share,
     TiledCore,
     TimedCore,
 )
@@ -156,7 +157,8 @@ def price(
     checks.has(machine, "cost")
     assert isinstance(machine, PricedCore)
     if design is not None:
-        sites = [site if any(on for on, _ in design.shares(site.name)) else without_core(site) for site in sites]
+        on_core = {site.name for site in sites if any(part.core is not None for part in design.shares(site.name))}
+        sites = [site if site.name in on_core else without_core(site) for site in sites]
     for given, method in ((operations, "operation_cost"), (memory_bits, "memory_cost")):
         if given:
             checks.has(machine, method)
@@ -168,25 +170,26 @@ def price(
     components: dict[str, Number] = {}
     seconds = loads = driven = optical_macs = 0.0
     seconds_of: dict[int, Number] = {}
-    for site, on, share in _placed(sites, design, machine):
+    for site, part in _placed(sites, design, machine):
+        on, macs = part.core, part.macs * float(site.macs)
         if on is None:
-            digital = machine.digital_cost(share * float(site.macs))
+            digital = machine.digital_cost(macs)
             _add(components, {CostComponent.DIGITAL_PRODUCTS: digital})
             continue
         sent, written = left_by_mask(site, on.tiles) if isinstance(on, TiledCore) else (1.0, 1.0)
         shape = {
             "rows": site.rows,
             "columns": site.columns,
-            "vectors": sent * site.vectors / _matrices_written(site),
+            "vectors": part.vectors * sent * site.vectors / _matrices_written(site),
             "resident": site.stationary,
         }
-        times = share * written * float(site.matrices * site.executions * _matrices_written(site))
-        optical_macs += share * float(site.macs)
+        times = part.executions * written * float(site.matrices * site.executions * _matrices_written(site))
+        optical_macs += macs
         here = _routed(_driven(on, drives.get(site.name)), site)
         energies = _with_patches(here.cost(**shape), site.repeated)
         _add(components, {name: times * energy for name, energy in energies.items()})
         if isinstance(here, IlluminatedCore):
-            driven += share * float(site.macs) * here.source.mean_drive
+            driven += macs * here.source.mean_drive
         if isinstance(here, TimedCore):
             spent = times * here.time(**shape)
             seconds += spent
@@ -219,18 +222,16 @@ def price(
     )
 
 
-def _placed(
-    sites: Sequence[Site], design: PricedDesign | None, machine: PricedCore
-) -> Iterator[tuple[Site, PricedCore | None, float]]:
-    """Each site with the cores that it runs on, None for digital, and the share of its executions on each."""
+def _placed(sites: Sequence[Site], design: PricedDesign | None, machine: PricedCore) -> Iterator[tuple[Site, Share]]:
+    """Each site with each of its parts."""
     for site in sites:
         if not site.optical:
-            yield site, None, 1.0
+            yield site, Share(None, 1.0)
         elif design is None:
-            yield site, machine, 1.0
+            yield site, Share(machine, 1.0)
         else:
-            for core, share in design.shares(site.name):
-                yield site, core, share
+            for part in design.shares(site.name):
+                yield site, part
 
 
 def _written(value: float) -> str:

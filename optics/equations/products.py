@@ -50,6 +50,19 @@ def repeated(eqn: JaxprEqn) -> float:
     return max(0.0, 1 - math.prod(_jax.shape(eqn.invars[0])) / max(shape.rows * shape.vectors * shape.groups, 1))
 
 
+def positions(eqn: JaxprEqn, weights_first: bool) -> int:
+    """The size of the last axis of the vectors of a "product", 1 of a single vector; 0 of other products.
+
+    Vectors are in the order of their axes, so that vector v is at v modulo this size.
+    """
+    if _jax.kind(eqn) != "product":
+        return 0
+    side, (contract, batch) = 1 if weights_first else 0, _jax.contraction(eqn)
+    shape = _jax.shape(eqn.invars[side])
+    free = [size for d, size in enumerate(shape) if d not in (*contract[side], *batch[side])]
+    return free[-1] if free else 1
+
+
 def is_complex(eqn: JaxprEqn) -> bool:
     """Whether an operand of a product is complex."""
     return any(jnp.issubdtype(_jax.dtype(eqn.invars[side]), jnp.complexfloating) for side in operands(eqn))

@@ -20,11 +20,12 @@ class Site:
     of captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
     an element of the input, as in the patches of a convolution. experts: number of groups of a ragged product, each of
     which has its own matrices; data decide which group a vector is in. scan_lengths: steps of the scans that the site
-    stands in, the outermost first. share: the share of the MACs of a product of two activations that is left by a mask
-    on the scores of an attention; hidden_by: "mask" where the function itself says so, "causal=True" where the caller
-    of `trace` did, "" where nobody does; masked: the matrix that the mask is on, the "outputs" or the operand on the
-    "left" or the "right"; nonnegative: the operands, "left" and "right", that are never negative by the function
-    itself, as after a ReLU or a softmax.
+    stands in, the outermost first. positions: of a dot_general with weights, the size of the last axis of its vectors,
+    as tokens, so that vector v is at position v mod `positions`; 0 of any other product. share: the share of the MACs
+    of a product of two activations that is left by a mask on the scores of an attention; hidden_by: "mask" where the
+    function itself says so, "causal=True" where the caller of `trace` did, "" where nobody does; masked: the matrix
+    that the mask is on, the "outputs" or the operand on the "left" or the "right"; nonnegative: the operands, "left"
+    and "right", that are never negative by the function itself, as after a ReLU or a softmax.
 
     Sites of ragged, sparse and triangular products, of products of weights that data select, and of primitives that
     are not known and take weights (these have no MACs) are numbered after all others.
@@ -43,6 +44,7 @@ class Site:
     bounded: bool
     repeated: float = 0.0
     scan_lengths: tuple[int, ...] = ()
+    positions: int = 0
     experts: int = 1
     share: float = 1.0
     hidden_by: str = ""

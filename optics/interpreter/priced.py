@@ -1,7 +1,7 @@
 """What `optics.price` asks of a core. A core of one's own needs no base class of this module."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import jax
 import numpy as np
@@ -130,6 +130,25 @@ class DriveDiagnostics(Protocol):
     inputs: Any
 
 
+class Share(NamedTuple):
+    """A part of the products of a site.
+
+    Attributes:
+        core: what does it, None for digital.
+        executions: the share of the site's executions, each of which has the weights on the mask.
+        vectors: the share of the vectors of one of these.
+    """
+
+    core: Any
+    executions: float
+    vectors: float = 1.0
+
+    @property
+    def macs(self) -> float:
+        """The share of the site's multiply-accumulates."""
+        return self.executions * self.vectors
+
+
 @runtime_checkable
 class PricedDesign(Protocol):
     """What `price` needs of a design of several cores."""
@@ -144,6 +163,6 @@ class PricedDesign(Protocol):
         """All its cores, without those that are digital."""
         ...
 
-    def shares(self, name: str) -> Sequence[tuple[Any, float]]:
-        """The cores that a site runs on, None for digital, and the share of its executions on each."""
+    def shares(self, name: str) -> Sequence[Share]:
+        """The parts of a site, each on one core or digital."""
         ...

@@ -139,6 +139,7 @@ class _Planner:
             captured=captured,
             repeated=products.repeated(eqn),
             scan_lengths=place.lengths,
+            positions=products.positions(eqn, weights_first) if stands is not None else 0,
             experts=sizes.experts,
         )
 

@@ -12,6 +12,11 @@ steps = [0, -1]                     # the first and the last layer
 core = "digital"
 
 [[site]]
+sites = "layers.*"
+positions = [0, 1, -1]              # the first two tokens and the last
+core = "digital"
+
+[[site]]
 nonnegative = "inputs"              # in place of sites: those whose "inputs", or "weights", are never negative
 change = { "encoding.inputs" = "unsigned" }
 """
@@ -30,7 +35,7 @@ from optics.presets import serialise
 from optics.presets.presets import preset
 
 _FIELDS = ("core", "site")
-_SITE_FIELDS = ("sites", "nonnegative", "steps", "core", "change")
+_SITE_FIELDS = ("sites", "nonnegative", "steps", "positions", "core", "change")
 _NONNEGATIVE = {"inputs": nonnegative_inputs, "weights": nonnegative_weights}
 
 
@@ -56,9 +61,9 @@ def _design(table: Mapping[str, Any], folder: Path) -> CoresBySite:
     if not isinstance(sites, list) or not sites:
         raise ValueError("it has no [[site]]: a design of one core is the file of a core")
     rules = [_rule(number, site, default, folder) for number, site in enumerate(sites, start=1)]
-    seen: dict[tuple[Any, tuple[int, ...]], int] = {}
+    seen: dict[tuple[Any, ...], int] = {}
     for number, rule in enumerate(rules, start=1):
-        first = seen.setdefault((rule.sites, rule.steps), number)
+        first = seen.setdefault((rule.sites, rule.steps, rule.positions), number)
         if first != number:
             raise ValueError(f"[[site]] {first} and {number} are both for {rule.label}")
     return CoresBySite(default, rules)
@@ -68,9 +73,8 @@ def _rule(number: int, table: Any, default: TensorCore | Digital, folder: Path) 
     where = f"[[site]] {number}"
     sites = _sites(table, where)
     _check_names(table, _SITE_FIELDS, where)
-    steps, change = table.get("steps", []), table.get("change", {})
-    if not isinstance(steps, list) or not all(type(step) is int for step in steps):
-        raise ValueError(f"{where}: steps = {steps!r} must be a list of whole numbers")
+    steps, positions = (_whole_numbers(table, name, where) for name in ("steps", "positions"))
+    change = table.get("change", {})
     if not isinstance(change, Mapping):
         raise ValueError(f"{where}: change = {change!r} must be a table of fields of a core")
     core = _core(table["core"], folder, f"{where}: core") if "core" in table else default
@@ -78,7 +82,15 @@ def _rule(number: int, table: Any, default: TensorCore | Digital, folder: Path) 
         raise ValueError(f"{where}: a digital site has no fields to change")
     if not change and "core" not in table:
         raise ValueError(f"{where} says neither core nor change")
-    return SiteRule(sites, core if isinstance(core, Digital) else _changed(core, change, where), tuple(steps))
+    core = core if isinstance(core, Digital) else _changed(core, change, where)
+    return SiteRule(sites, core, steps, positions)
+
+
+def _whole_numbers(table: Mapping[str, Any], name: str, where: str) -> tuple[int, ...]:
+    values = table.get(name, [])
+    if not isinstance(values, list) or not all(type(value) is int for value in values):
+        raise ValueError(f"{where}: {name} = {values!r} must be a list of whole numbers")
+    return tuple(values)
 
 
 def _sites(table: Any, where: str) -> str | tuple[str, ...] | Callable[[Site], bool]:

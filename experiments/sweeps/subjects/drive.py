@@ -1,16 +1,18 @@
 """The mean drive of a subject: its inputs over full scale on the structure of a core, with exact arithmetic."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 import optics
+from optics.core.assigned_cores import AssignedCores
 from optics.core.by_site import Machine
 from optics.datapath import tiling
 from optics.energy.light_budget import mean_drive, measured_drive
+from optics.interpreter.protocols import AssigningCore, Core
 
 
 class Inputs(NamedTuple):
@@ -45,15 +47,22 @@ class DriveMeter:
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Inputs]:
         """Return (the exact product, sums over its inputs [vectors, rows])."""
+        return self.observe_part(x, w, jnp.full(x.shape[0], True), key=key)
+
+    def observe_part(
+        self, x: jax.Array, w: jax.Array, counted: jax.Array, *, key: jax.Array
+    ) -> tuple[jax.Array, Inputs]:
+        """As `observe`, of the vectors where `counted` [vectors] is True; the others are zeros."""
         encoded = self._encoded(x)
         rows, columns = w.shape
+        inputs = rows * jnp.sum(counted, dtype=jnp.float32)
         tiles = tiling.fit(rows, columns, self.rows or rows, columns)
         cut = jnp.abs(tiling.cut_inputs(encoded, tiles))
         largest = jnp.max(cut, axis=2, keepdims=True)
         sums = Inputs(
             drive=jnp.sum(cut / jnp.where(largest > 0, largest, 1.0)),
-            inputs=jnp.float32(encoded.size),
-            macs=jnp.float32(encoded.size * float(columns)),
+            inputs=inputs,
+            macs=inputs * float(columns),
         )
         return encoded @ w, sums
 
@@ -87,32 +96,26 @@ def measure_drive(
     """
     key = jax.random.key(0)
     read = jax.jit(lambda meter, *args: optics.emulate(run, policy=policy, diagnostics=True)(meter, key, *args)[1])
-    cores = core.by_name.values() if isinstance(core, optics.CoresBySite) else [core]
-    meters = list(dict.fromkeys(map(DriveMeter.of, cores)))
-    sums: dict[DriveMeter, list[Mapping[str, Inputs]]] = {meter: [] for meter in meters}
-    sites: Sequence[optics.Site] = ()
-    for args in calls:
-        sites = sites or optics.trace(run, policy=policy)(*args)
-        for meter in meters:
-            sums[meter].append(jax.tree.map(jnp.sum, read(meter, *args)))
-    totals = {meter: jax.tree.map(lambda *parts: sum(parts), *each) for meter, each in sums.items()}
-    found = _on_design(core, sites, totals) if isinstance(core, optics.CoresBySite) else totals[meters[0]]
+    meter = _MeteredDesign(core) if isinstance(core, optics.CoresBySite) else DriveMeter.of(core)
+    parts = [jax.tree.map(jnp.sum, read(meter, *args)) for args in calls]
+    found = jax.tree.map(lambda *each: sum(each), *parts)
     by_site = {name: float(mean_drive(inputs)) for name, inputs in found.items()}
     return Drive(by_site, float(measured_drive(found)))
 
 
-def _on_design(
-    design: optics.CoresBySite, sites: Sequence[optics.Site], totals: Mapping[DriveMeter, Mapping[str, Inputs]]
-) -> dict[str, Inputs]:
-    """The inputs of each site as its own cores measure them, by the shares of its executions; no digital sites."""
-    assigned, found = design.assign(sites), {}
-    for site in sites:
-        shares = [(core, share) for core, share in assigned.shares(site.name) if core is not None]
-        if not site.optical or not shares:
-            continue
-        parts = [
-            jax.tree.map(lambda leaf, share=share: leaf * share, totals[DriveMeter.of(core)][site.name])
-            for core, share in shares
-        ]
-        found[site.name] = jax.tree.map(lambda *leaves: sum(leaves), *parts)
-    return found
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class _MeteredDesign(AssigningCore, Core):
+    """A design with a meter in place of each core."""
+
+    design: optics.CoresBySite
+
+    def assign(self, sites: Sequence[optics.Site]) -> AssignedCores:
+        found = self.design.assign(sites)
+        meters = (DriveMeter.of(core) if isinstance(core, optics.TensorCore) else core for core in found.cores)
+        return dataclasses.replace(found, cores=tuple(meters))
+
+    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
+        return self.design.matmul(x, w, key=key)
+
+    observe = matmul

@@ -107,10 +107,10 @@ def test_a_function_of_the_site_and_the_order_of_rules(params, x):
     assigned = design.assign(sites)
     runs_on = {site.path: assigned.shares(site.name) for site in sites}
     assert runs_on == {
-        "first": [(CORE, 1.0)],
-        "layers.up": [(CORE, 1.0)],
-        "layers.down": [(DIM, 1.0)],
-        "head": [(None, 1.0)],
+        "first": [(CORE, 1.0, 1.0)],
+        "layers.up": [(CORE, 1.0, 1.0)],
+        "layers.down": [(DIM, 1.0, 1.0)],
+        "head": [(None, 1.0, 1.0)],
     }
 
 

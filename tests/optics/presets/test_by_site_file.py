@@ -19,6 +19,12 @@ steps = [0, -1]
 core = "digital"
 
 [[site]]
+sites = ["layers.*", "head"]
+steps = [0]
+positions = [0, 1, -1]
+core = "digital"
+
+[[site]]
 sites = "head"
 core = "mine.json"
 
@@ -45,6 +51,7 @@ def test_a_file_is_what_python_makes(write):
         [
             SiteRule("layers.down", core.replace({"source.power": 4e-3, "adc.bits": 9})),
             SiteRule("layers.*", DIGITAL, (0, -1)),
+            SiteRule(("layers.*", "head"), DIGITAL, (0,), (0, 1, -1)),
             SiteRule("head", optics.today(rows=64, columns=32)),
             SiteRule(optics.nonnegative_inputs, core.replace({"encoding.inputs": "unsigned"})),
         ],
@@ -68,6 +75,10 @@ def test_a_file_is_what_python_makes(write):
         ),
         ('core = "today"\n[[site]]\nsites = "a"\nchange = { adc.bit = 9 }', r"\[\[site\]\] 1: ADC has no field 'bit'"),
         ('core = "today"\n[[site]]\nsites = "a"\nsteps = 1\ncore = "digital"', "steps = 1 must be a list"),
+        (
+            'core = "today"\n[[site]]\nsites = "a"\npositions = [0.0]\ncore = "digital"',
+            r"\[\[site\]\] 1: positions = \[0.0\] must be a list of whole numbers",
+        ),
         (
             'core = "today"\n[[site]]\nsites = "a"\ncore = "digital"\n[[site]]\nsites = "a"\nchange = { clock = 2e9 }',
             r"\[\[site\]\] 1 and 2 are both for 'a'",

@@ -32,6 +32,19 @@ def test_the_meter_reads_what_an_exact_core_does(changes):
     assert found.mean == pytest.approx(float(optics.measured_drive(seen)), rel=1e-4)
 
 
+def test_the_drive_of_a_design_is_that_of_the_vectors_sent():
+    """One large element in the digital vector, whose drive is far below that of the others."""
+    params, x = given()
+    x = x.at[0, 0].set(1e3)
+    design = optics.CoresBySite(SMALL, [optics.SiteRule("in", optics.DIGITAL, positions=(0,))])
+    _, seen = optics.emulate(forward, diagnostics=True)(design, jax.random.key(1), params, x)
+    found = drive.measure_drive(design, forward, [(params, x)])
+    assert found.by_site == pytest.approx({name: float(each.mean_drive()) for name, each in seen.items()}, rel=1e-4)
+    whole = drive.measure_drive(SMALL, forward, [(params, x)])
+    (first,) = (name for name in whole.by_site if " in " in name)
+    assert found.by_site[first] > 1.1 * whole.by_site[first]
+
+
 def test_several_calls_are_one_mean():
     params, x = given()
     parts = drive.measure_drive(SMALL, forward, [(params, x[:4]), (params, x[4:])])

@@ -1,0 +1,148 @@
+"""Which of the cores of a design a site runs on, in each step of the scan around it and at each position."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from electronics.part import nearest
+from optics.core.site_rule import SiteRule
+from optics.interpreter.plan import Site
+
+_Ranked = list[tuple[tuple[bool, bool, int], int]]
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Choice:
+    """The cores of a site in one step, by their numbers in the design.
+
+    Attributes:
+        number: the core of every position that `exceptions` does not name; at least one.
+        exceptions: the positions of other cores, each with the number of its core.
+        positions: positions of the site, 1 without exceptions.
+    """
+
+    number: int
+    exceptions: tuple[tuple[int, int], ...] = ()
+    positions: int = 1
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Every core, once."""
+        return tuple(sorted({self.number, *(number for _, number in self.exceptions)}))
+
+    @property
+    def by_position(self) -> np.ndarray:
+        """The number of the core at each position, [positions]."""
+        found = np.full(self.positions, self.number)
+        for position, number in self.exceptions:
+            found[position] = number
+        return found
+
+    def share(self, number: int) -> float:
+        """The share of the vectors that a core is sent."""
+        elsewhere = Counter(other for _, other in self.exceptions)
+        own = self.positions - elsewhere.total() if number == self.number else elsewhere[number]
+        return own / self.positions
+
+
+def choices_of(
+    rules: Sequence[SiteRule], digital: Collection[int], sites: Sequence[Site]
+) -> tuple[tuple[str, tuple[Choice, ...]], ...]:
+    """By site name, the choice of each step of the scan around it if they differ, else one.
+
+    Core 0 is that of the sites that no rule holds for, and core n that of the nth rule.
+
+    Args:
+        rules: the rules.
+        digital: the numbers that stand for no core; the first of them is chosen for any.
+        sites: all sites of the function.
+
+    Raises:
+        ValueError: see `optics.CoresBySite`.
+    """
+    for rule in rules:
+        if all(rule.rank(site) is None for site in sites):
+            paths = sorted({site.path for site in sites})
+            hint = nearest(rule.patterns[0], paths) if rule.patterns else ""
+            raise ValueError(f"the rule {rule.label} holds for none of the sites{hint}")
+    chooser = _Chooser(rules, digital)
+    return tuple({site.name: chooser.of_site(site) for site in sites}.items())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chooser:
+    rules: Sequence[SiteRule]
+    digital: Collection[int]
+
+    def of_site(self, site: Site) -> tuple[Choice, ...]:
+        """As `choices_of`."""
+        fitting = [(rule.rank(site), number) for number, rule in enumerate(self.rules, start=1)]
+        # Positions of a product that stays digital anyway are of no consequence, as those of attention under "*".
+        ranked: _Ranked = [
+            (rank, number)
+            for rank, number in fitting
+            if rank is not None and (site.optical or not self.rule(number).positions)
+        ]
+        length = site.scan_lengths[0] if site.scan_lengths else 1
+        for _, number in ranked:
+            _check(self.rule(number), site, length)
+        found: dict[tuple[int, ...], Choice] = {}
+        choices = []
+        for step in range(length):
+            here = [each for each in ranked if self.rule(each[1]).holds_at(step, length)]
+            holding = tuple(number for _, number in here)
+            if holding not in found:
+                found[holding] = self.of_step(here, site)
+            choices.append(found[holding])
+        return tuple(choices) if len(set(choices)) > 1 else (choices[0],)
+
+    def of_step(self, here: _Ranked, site: Site) -> Choice:
+        """The choice among the rules that hold in a step."""
+        rest = self.closest([each for each in here if not self.rule(each[1]).positions], site)
+        named = {position % site.positions for _, number in here for position in self.rule(number).positions}
+        chosen = {}
+        for position in sorted(named):
+            holding = [each for each in here if self.rule(each[1]).holds_for(position, site.positions)]
+            chosen[position] = self.closest(holding, site)
+        if chosen and len(chosen) == site.positions:
+            rest = Counter(chosen.values()).most_common(1)[0][0]
+        exceptions = tuple((position, number) for position, number in chosen.items() if number != rest)
+        return Choice(rest, exceptions, site.positions) if exceptions else Choice(rest)
+
+    def closest(self, holding: _Ranked, site: Site) -> int:
+        """The number of the core of the closest rule, 0 where there is none."""
+        best = max((rank for rank, _ in holding), default=None)
+        closest = [number for rank, number in holding if rank == best]
+        if len(closest) > 1:
+            first, second = (self.rule(number).label for number in closest[:2])
+            raise ValueError(f"the rules {first} and {second} both hold for site {site.name!r}")
+        number = closest[0] if closest else 0
+        return min(self.digital) if number in self.digital else number
+
+    def rule(self, number: int) -> SiteRule:
+        """The rule of a core."""
+        return self.rules[number - 1]
+
+
+def _check(rule: SiteRule, site: Site, length: int) -> None:
+    """Raise ValueError for a step or a position that a site does not have."""
+    if beyond := [step for step in rule.steps if not -length <= step < length]:
+        raise ValueError(f"the rule {rule.label}: {site.name!r} has {length} steps, and no step {beyond[0]}")
+    if rule.positions and not site.positions:
+        raise ValueError(
+            f"the rule {rule.label}: {site.name!r} is {_kind(site)}, and only the vectors of a dot_general with "
+            "weights have positions"
+        )
+    if beyond := [each for each in rule.positions if not -site.positions <= each < site.positions]:
+        raise ValueError(
+            f"the rule {rule.label}: {site.name!r} has {site.positions} positions, and no position {beyond[0]}"
+        )
+
+
+def _kind(site: Site) -> str:
+    """A site without positions, in words."""
+    if site.kind != "dot_general":
+        return f"a {site.kind}"
+    return "a product of weights that data select" if site.weights else "a product of two activations"
