@@ -16,6 +16,7 @@ from models.transformer.layers import block, over_layers
 from models.transformer.linear import norm
 from models.transformer.parameters import Params
 from models.transformer.rope import Tables, rotation_tables
+from models.transformer.stored import layer_of, matrix_of, rows_of
 
 Cache = dict[str, jax.Array]
 
@@ -35,7 +36,8 @@ def forward(
 
     Args:
         config: the shape of the model; static.
-        params: the nested dict that `models.transformer.parameters` describes, of any float dtypes.
+        params: the nested dict that `models.transformer.parameters` describes, of any float dtypes, in memory or in
+            files (`models.transformer.stored`).
         tokens: integers in [0, vocabulary), [batch, length]. A token at or above `vocabulary`
             turns the logits of its sequence into NaN.
         padding: number of tokens at the start of each sequence that nothing attends to, integers [batch]; the logits
@@ -56,6 +58,8 @@ def forward(
     seen = None if padding is None else not_padding(padding, length, length)
 
     def layer(kind: LayerKind, x: jax.Array, weights: Params) -> tuple[jax.Array, None]:
+        weights = layer_of(weights, x.dtype)
+
         def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, None]:
             return attend(config, weights, q, k, v, causal_mask(length, length, kind.window), seen), None
 
@@ -102,7 +106,7 @@ def decode_step(
     rotations = _rotations(config, 1, position)
 
     def layer(kind: LayerKind, x: jax.Array, given: tuple[Params, Cache]) -> tuple[jax.Array, Cache]:
-        weights, filled = given
+        weights, filled = layer_of(given[0], x.dtype), given[1]
 
         def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Cache]:
             both = {
@@ -127,15 +131,15 @@ def decode_step(
 
 def embed(config: DecoderConfig, params: Params, tokens: jax.Array, dtype: DTypeLike | None = None) -> jax.Array:
     """Return the residual stream before the first layer, [batch, length, hidden]."""
-    x = jnp.take(params["embedding"], tokens, axis=0)
+    x = rows_of(params["embedding"], tokens)
     x = x if dtype is None else x.astype(dtype)
     return x if config.embedding_scale is None else x * jnp.asarray(config.embedding_scale, x.dtype)
 
 
 def logits(config: DecoderConfig, params: Params, x: jax.Array) -> jax.Array:
     """Return float32 logits [batch, length, vocabulary] of the residual stream after the last layer."""
-    head = params["embedding"].T if config.tied_head else params["head"]
-    scores = (norm(config, x, params["norm"]) @ head.astype(x.dtype)).astype(jnp.float32)
+    head = matrix_of(params["embedding"], x.dtype).T if config.tied_head else matrix_of(params["head"], x.dtype)
+    scores = (norm(config, x, params["norm"]) @ head).astype(jnp.float32)
     return scores if config.logit_cap is None else config.logit_cap * jnp.tanh(scores / config.logit_cap)
 
 
