@@ -12,7 +12,6 @@ from tqdm import tqdm
 from models.checkpoints.stored_tensor import StoredTensor, Tensors
 from models.formats.family import FileFormat, Stored
 
-
 # Numbers of a part of an array that are looked at together.
 _PART = 2**18
 

@@ -79,8 +79,10 @@ def _shape(tensor: ReaderTensor) -> tuple[int, ...]:
 
 
 def _read(path: Path, tensor: ReaderTensor) -> np.ndarray:
-    # A map of its own: the pages of the reader's map would stay in memory.
-    data = np.memmap(path, tensor.data.dtype, "r", tensor.data_offset, tensor.data.shape) if tensor.n_bytes else tensor.data
+    data = tensor.data
+    if tensor.n_bytes:
+        # A map of its own: what was read of the reader's map would stay in memory.
+        data = np.memmap(path, data.dtype, "r", tensor.data_offset, data.shape)
     if plain := _PLAIN.get(tensor.tensor_type):
         return data.view(plain).reshape(_shape(tensor))
     try:
