@@ -15,8 +15,9 @@ for _module in ("gguf", "safetensors", "tokenizers", "tqdm"):
     if find_spec(_module) is None:
         raise ModuleNotFoundError(f"models needs {_module}: pip install 'optical-tensor-core[models]'", name=_module)
 
-from models.checkpoints.checkpoint import Checkpoint, check_model, load, load_gguf, read_config
+from models.checkpoints.checkpoint import Checkpoint, check_model, float32_bytes, load, load_gguf, read_config
 from models.checkpoints.gguf_file import check_gguf
+from models.checkpoints.random_folder import write_random
 from models.data.fetch import FetchError, cache_folder, fetch_model, fetch_text, text_names
 from models.data.text import check_text, load_text, windows
 from models.decoding import greedy, next_token_losses
@@ -74,6 +75,7 @@ __all__ = [
     "empty_cache",
     "fetch_model",
     "fetch_text",
+    "float32_bytes",
     "forward",
     "greedy",
     "initialise",
@@ -86,6 +88,7 @@ __all__ = [
     "read_config",
     "text_names",
     "windows",
+    "write_random",
 ]
 
 # Old names of 0.1, kept for one version.

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,14 @@ def read_config(path: str | os.PathLike[str]) -> Any:
     if path.is_dir():
         return shape_from_json(path / folder.CONFIG).config
     return _within(path, gguf_shape, open_gguf(path)).config
+
+
+def float32_bytes(path: str | os.PathLike[str]) -> int:
+    """Return the bytes of a checkpoint's parameters in float32, by its config. No tensor is read; raises as `load`."""
+    path = check_model(path)
+    shape = shape_from_json(path / folder.CONFIG) if path.is_dir() else _within(path, gguf_shape, open_gguf(path))
+    leaves = jax.tree.leaves(shape.family.parameter_shapes(shape.config))
+    return 4 * sum(math.prod(leaf.shape) for leaf in leaves)
 
 
 def load(

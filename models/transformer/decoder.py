@@ -16,7 +16,7 @@ from models.transformer.layers import block, over_layers
 from models.transformer.linear import norm
 from models.transformer.parameters import Params
 from models.transformer.rope import Tables, rotation_tables
-from models.transformer.stored import layer_of, matrix_of, rows_of
+from models.transformer.stored import StoredLayers, layer_of, matrix_of, rows_of
 
 Cache = dict[str, jax.Array]
 
@@ -65,6 +65,9 @@ def forward(
 
         return block(config, weights, x, rotations[kind], attention)
 
+    if isinstance(params["layers"], StoredLayers):
+        # A gradient reads each layer again, or it would keep the weights of all.
+        layer = jax.checkpoint(layer, static_argnums=0)
     x, _ = over_layers(config, layer, embed(config, params, tokens, dtype), params["layers"])
     return logits(config, params, x)
 
