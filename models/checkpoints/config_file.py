@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from models.formats.family import Family
-from models.formats.fields import Fields
 from models.families.llama import LLAMA
 from models.families.mixtral import MIXTRAL
 from models.families.qwen import QWEN2, QWEN3, QWEN3_MOE
+from models.formats.family import Family
+from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig
 from models.transformer.rope_scaling import RopeScaling
 

@@ -68,8 +68,8 @@ def forward(
     if isinstance(params["layers"], StoredLayers):
         # A gradient reads each layer again, or it would keep the weights of all.
         layer = jax.checkpoint(layer, static_argnums=0)
-    x, _ = over_layers(config, layer, embed(config, params, tokens, dtype), params["layers"])
-    return logits(config, params, x)
+    x, _, last = over_layers(config, layer, embed(config, params, tokens, dtype), params["layers"])
+    return logits(config, params, x, last)
 
 
 def empty_cache(config: DecoderConfig, batch: int, length: int, dtype: DTypeLike = jnp.float32) -> Cache:
@@ -128,8 +128,8 @@ def decode_step(
         return block(config, weights, x, rotations[kind], attention)
 
     x = embed(config, params, tokens[:, None], dtype)
-    x, cache = over_layers(config, layer, x, (params["layers"], cache))
-    return logits(config, params, x)[:, 0], cache
+    x, cache, last = over_layers(config, layer, x, (params["layers"], cache))
+    return logits(config, params, x, last)[:, 0], cache
 
 
 def embed(config: DecoderConfig, params: Params, tokens: jax.Array, dtype: DTypeLike | None = None) -> jax.Array:
@@ -139,9 +139,13 @@ def embed(config: DecoderConfig, params: Params, tokens: jax.Array, dtype: DType
     return x if config.embedding_scale is None else x * jnp.asarray(config.embedding_scale, x.dtype)
 
 
-def logits(config: DecoderConfig, params: Params, x: jax.Array) -> jax.Array:
-    """Return float32 logits [batch, length, vocabulary] of the residual stream after the last layer."""
-    head = matrix_of(params["embedding"], x.dtype).T if config.tied_head else matrix_of(params["head"], x.dtype)
+def logits(config: DecoderConfig, params: Params, x: jax.Array, last: jax.Array | None = None) -> jax.Array:
+    """Return float32 logits [batch, length, vocabulary] of the residual stream after the last layer.
+
+    last: what `over_layers` returns; a head that stays in its file is read after it.
+    """
+    head = matrix_of(params["embedding" if config.tied_head else "head"], x.dtype, last)
+    head = head.T if config.tied_head else head
     scores = (norm(config, x, params["norm"]) @ head).astype(jnp.float32)
     return scores if config.logit_cap is None else config.logit_cap * jnp.tanh(scores / config.logit_cap)
 

@@ -97,9 +97,10 @@ class StoredTable:
         """Of the stored elements."""
         return self.source.dtype
 
-    def matrix(self, dtype: DTypeLike) -> jax.Array:
-        """Return the whole parameter, converted."""
-        stored = jax.pure_callback(self.source.read, jax.ShapeDtypeStruct(self.source.shape, self.source.dtype))
+    def matrix(self, dtype: DTypeLike, after: jax.Array) -> jax.Array:
+        """Return the whole parameter, converted. It is read when `after` is known, whatever the value of it is."""
+        shape = jax.ShapeDtypeStruct(self.source.shape, self.source.dtype)
+        stored = jax.pure_callback(lambda _: self.source.read(), shape, after, vmap_method="sequential")
         return _as_weights(self.source.path, stored, self.source.transposed, dtype)
 
     def rows(self, numbers: jax.Array) -> jax.Array:
@@ -118,9 +119,25 @@ def rows_of(table: Any, numbers: jax.Array) -> jax.Array:
     return table.rows(numbers) if isinstance(table, StoredTable) else jnp.take(table, numbers, axis=0)
 
 
-def matrix_of(table: Any, dtype: DTypeLike) -> jax.Array:
-    """Return a table as a matrix of a dtype."""
-    return table.matrix(dtype) if isinstance(table, StoredTable) else table.astype(dtype)
+def matrix_of(table: Any, dtype: DTypeLike, after: jax.Array | None) -> jax.Array:
+    """Return a table as a matrix of a dtype; one that is stored is read when `after` is known."""
+    if not isinstance(table, StoredTable):
+        return table.astype(dtype)
+    return table.matrix(dtype, jnp.zeros((), jnp.int32) if after is None else after)
+
+
+def is_stored(stacked: Any) -> bool:
+    """Whether a tree holds layers that are read."""
+    return any(isinstance(node, StoredLayers) for node in jax.tree.leaves(stacked, is_leaf=_is_layers))
+
+
+def number_of(given: Any) -> jax.Array:
+    """Return the number of the layer of a tree that is read."""
+    return next(n.number for n in jax.tree.leaves(given, is_leaf=_is_layers) if isinstance(n, StoredLayers))
+
+
+def _is_layers(node: Any) -> bool:
+    return isinstance(node, StoredLayers)
 
 
 def _as_weights(path: str, stored: jax.Array, transposed: bool, dtype: DTypeLike) -> jax.Array:

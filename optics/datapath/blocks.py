@@ -13,8 +13,8 @@ from optics.datapath.product import TiledMatmul
 from optics.datapath.site_range import SiteRange
 from optics.datapath.tiling import ColumnTiles
 
-LARGEST_LOAD = 2**27
-"""Most weights that are loaded at once in a product without diagnostics: planes of half a GiB."""
+LARGEST_LOAD = 2**26
+"""Most weights that are loaded at once in a product without diagnostics: planes of a quarter of a GiB."""
 
 
 def multiply_in_blocks(
@@ -44,13 +44,16 @@ def multiply_in_blocks(
         weights = load_weights(core, variation, columns, tiles=tiles._replace(column_tiles=count))
         return matmul(x, weights, key, part=ColumnTiles(first, count, tiles))[0]
 
+    # Cut along the first axis: files hold matrices as [columns, rows], and XLA would copy the whole for a loop over w.
+    transposed, width = w.T, in_block * tiles.width
+
     def whole(number: jax.Array) -> tuple[jax.Array, None]:
-        width = in_block * tiles.width
-        return block(number * in_block, in_block, jax.lax.dynamic_slice_in_dim(w, number * width, width, axis=1)), None
+        columns = jax.lax.dynamic_slice_in_dim(transposed, number * width, width).T
+        return block(number * in_block, in_block, columns), None
 
     parts = [tiling.side_by_side(whole, jnp.arange(blocks))[0]] if blocks else []
     if rest := tiles.column_tiles - blocks * in_block:
-        parts.append(block(blocks * in_block, rest, w[:, blocks * in_block * tiles.width :]))
+        parts.append(block(blocks * in_block, rest, w[:, blocks * width :]))
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)
 
 
