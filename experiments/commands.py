@@ -1,5 +1,6 @@
 """The programs by name, and running one of them: errors that the user can correct are printed as one line."""
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from experiments.bench import program as bench
 from experiments.compiled import keep_compiled_programs
 from experiments.generate import program as generate
 from experiments.headline import program as headline
-from experiments.programs import ablation, bill, gain
+from experiments.programs import ablation, bill, gain, prefill, random_checkpoint
 from experiments.serving import program as serve
 from experiments.serving.validate import program as accelerators
 from experiments.sweeps import program as sweep
@@ -40,6 +41,8 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "bill": _with_options(bill.main),
     "generate": _with_options(generate.main),
     "gain": _with_options(gain.main),
+    "prefill": _with_options(prefill.main),
+    "random-checkpoint": _with_options(random_checkpoint.main),
     "target": _with_options(target.main),
     "width": _with_options(width.main),
     "serve": _with_options(serve.main),
@@ -48,6 +51,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "plot": _with_options(result_programs.plot),
     "export": _with_options(result_programs.export),
 }
+_REFUSAL = re.compile(r"^(?:ValueError|OSError): (.+)$", re.MULTILINE)
 RENAMED = {"attribute": "ablation"}
 
 
@@ -67,10 +71,12 @@ def run(arguments: Sequence[str]) -> int:
     except (ValueError, OSError, OverflowError, RecursionError, MemoryError, FetchError) as error:
         return refuse(error)
     except jax.errors.JaxRuntimeError as error:
-        # XLA reports an interruption of a Python callback as an error of its own.
-        if "KeyboardInterrupt" not in str(error):
-            raise
-        return interrupt()
+        # XLA reports what stops a Python callback, as one that reads a streamed model, as an error of its own.
+        if "KeyboardInterrupt" in str(error):
+            return interrupt()
+        if refusal := _REFUSAL.search(str(error)):
+            return refuse(ValueError(refusal[1]))
+        raise
     except KeyboardInterrupt as error:
         return interrupt(str(error))
     return 0

@@ -15,8 +15,17 @@ for _module in ("gguf", "jinja2", "safetensors", "tokenizers", "tqdm"):
     if find_spec(_module) is None:
         raise ModuleNotFoundError(f"models needs {_module}: pip install 'optical-tensor-core[models]'", name=_module)
 
-from models.checkpoints.checkpoint import Checkpoint, check_model, load, load_gguf, read_config, read_prompts
+from models.checkpoints.checkpoint import (
+    Checkpoint,
+    check_model,
+    float32_bytes,
+    load,
+    load_gguf,
+    read_config,
+)
 from models.checkpoints.gguf_file import check_gguf
+from models.checkpoints.random_folder import write_random
+from models.checkpoints.read_prompts import read_prompts
 from models.data.fetch import FetchError, cache_folder, fetch_encoder, fetch_model, fetch_text, text_names
 from models.data.headlines import load_headlines
 from models.data.text import check_text, load_text, windows
@@ -89,6 +98,7 @@ __all__ = [
     "fetch_encoder",
     "fetch_model",
     "fetch_text",
+    "float32_bytes",
     "forward",
     "generate",
     "greedy",
@@ -107,6 +117,7 @@ __all__ = [
     "text_names",
     "token_batch",
     "windows",
+    "write_random",
 ]
 
 # Old names of 0.1, kept for one version.

@@ -14,13 +14,17 @@ PHASES: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
 
 
 class TokenBill(TypedDict):
-    """Bill of one token of a model in one phase, as summary.json states it; `components_j` in J by component."""
+    """Bill of one token of a model in one phase, as summary.json states it; `components_j` in J by component.
+
+    vectors_per_expert: vectors of the batch that a load of one expert serves in decode; None without experts.
+    """
 
     model: str
     phase: str
     joules_per_token: float
     fj_per_mac: float
     macs_per_token: float
+    vectors_per_expert: float | None
     components_j: dict[str, float]
     omitted: list[str]
     bill_rests_on: list[str]
@@ -61,12 +65,19 @@ def token_bills(
                     "joules_per_token": float(bill.total) / workload.tokens,
                     "fj_per_mac": float(bill.per_mac) * 1e15,
                     "macs_per_token": float(bill.macs) / workload.tokens,
+                    "vectors_per_expert": _per_expert(workload),
                     "components_j": {line: float(e) / workload.tokens for line, e in bill.components.items()},
                     "omitted": list(bill.omitted),
                     "bill_rests_on": statements(bill, measured_on),
                 }
             )
     return bills
+
+
+def _per_expert(workload: Workload) -> float | None:
+    if workload.phase == "prefill":
+        return None
+    return min(workload.vectors_per_expert.values(), default=None)
 
 
 def observed_drive(result: Evaluation) -> float:

@@ -109,8 +109,9 @@ def measure(
     evaluator = _Evaluator(checkpoint, seed, cache)
     results = {case.name: Evaluation() for case in cases}
     with tqdm(total=sum(case.windows for case in cases), unit="window", desc="evaluating", smoothing=0.05) as bar:
-        for first in range(0, len(windows), _WINDOWS_PER_LOAD):
-            block = [evaluator.window(*each) for each in enumerate(windows[first : first + _WINDOWS_PER_LOAD], first)]
+        together = 1 if checkpoint.streamed else _WINDOWS_PER_LOAD
+        for first in range(0, len(windows), together):
+            block = [evaluator.window(*each) for each in enumerate(windows[first : first + together], first)]
             for case in cases:
                 bar.set_postfix_str(case.name)
                 evaluator.unload()
@@ -147,7 +148,7 @@ class _Evaluator:
 
     def __init__(self, checkpoint: models.Checkpoint, seed: int, cache: ResultCache):
         self.params, self.digest, self.cache = checkpoint.params, checkpoint.sha256, cache
-        self.seed, self.key = seed, jax.random.key(seed)
+        self.streamed, self.seed, self.key = checkpoint.streamed, seed, jax.random.key(seed)
         self.score = scored(checkpoint.forward)
         self.forward = jax.jit(checkpoint.forward)
         self.compare = jax.jit(agreement)
@@ -208,7 +209,8 @@ class _Evaluator:
             return {"agreement": _scores(self.compare(window.reference, window.reference, window.tokens))}
         key, programs = jax.random.fold_in(self.key, window.number), self.programs(case, window)
         if not observe:
-            if self._loaded is None and isinstance(core, Machine):
+            # The masks of a streamed model are loaded layer by layer in each run, or all would be in memory.
+            if self._loaded is None and not self.streamed and isinstance(core, Machine):
                 self._loaded = programs.load(core, *call)
             return {"agreement": _scores(programs.emulated(self._loaded or core, key, *call))}
         score, diagnostics = programs.observed(core, key, *call)

@@ -1,8 +1,9 @@
 """Options of the programs that score a language model on a text, and the model and windows that they name."""
 
 import dataclasses
+import os
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -10,6 +11,9 @@ import models
 from experiments.common.options import check_folder, check_integer, check_seed
 
 MOST_TOKENS = 10**6
+SHARE_OF_MEMORY = 1 / 3
+"""Of this machine's memory: a model whose parameters take more of it in float32 is streamed."""
+Stream = Literal["auto", "yes", "no"]
 
 
 class TextDescription(TypedDict):
@@ -30,6 +34,8 @@ class TextOptions:
     """Evaluation text: owt_5, wikipedia_5, or the path of a UTF-8 file."""
     model: Path | None = None
     """A Hugging Face folder or a GGUF file of a supported family; without it SmolLM2-135M-Instruct is fetched."""
+    stream: Stream = "auto"
+    """Whether layers are read from the model's files as they are multiplied; auto: where memory asks for it."""
     windows: int = 8
     """Windows of the text that are scored."""
     window_tokens: int = 512
@@ -61,7 +67,7 @@ class TextOptions:
     def load(self) -> tuple[models.Checkpoint, np.ndarray]:
         """Return (the model, its windows of token ids [count, tokens])."""
         text = models.load_text(self.text)
-        checkpoint = models.load(models.fetch_model() if self.model is None else self.model)
+        checkpoint = load_model(self.model, self.stream)
         return checkpoint, models.windows(checkpoint.tokenizer.encode(text), self.windows, self.window_tokens)
 
     def described(self) -> TextDescription:
@@ -73,6 +79,22 @@ class TextOptions:
             "window_tokens": self.window_tokens,
             "seed": self.seed,
         }
+
+
+def load_model(model: str | Path | None, stream: Stream) -> models.Checkpoint:
+    """Return a model, in memory or streamed.
+
+    Args:
+        model: a Hugging Face folder or a GGUF file; None or empty for SmolLM2-135M-Instruct, which is fetched.
+        stream: whether it is streamed; "auto" where its parameters in float32 take more than `SHARE_OF_MEMORY`.
+    """
+    path = model or models.fetch_model()
+    return models.load(path, stream=stream == "yes" or stream == "auto" and not _fits(path))
+
+
+def _fits(path: str | Path) -> bool:
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return models.float32_bytes(path) <= SHARE_OF_MEMORY * memory
 
 
 def check_context(model: str | Path, name: str, tokens: int) -> None:

@@ -132,8 +132,8 @@ class Workload:
 
     @property
     def weights(self) -> int:
-        """Weights on masks: all that multiply, so not an embedding that is only looked up."""
-        return sum(site.rows * site.columns * site.matrices * site.executions for site in self.on_core)
+        """Weights on masks: all that multiply, every expert's too, so not an embedding that is only looked up."""
+        return sum(map(_weights_of, self.on_core))
 
     def operands_on_mask(self, core: Machine) -> dict[str, str]:
         """The operand on the mask, "left" or "right", by product of two activations that runs on a core."""
@@ -154,7 +154,7 @@ class Workload:
             site: sum(part.executions for part in design.shares(site.name) if part.core is not None)
             for site in self.on_core
         }
-        return sum(share * site.rows * site.columns * site.matrices * site.executions for site, share in shares.items())
+        return sum(share * _weights_of(site) for site, share in shares.items())
 
     def price_on_core(
         self, core: Machine, readings: Mapping[str, Any] | None = None, chosen_by: Machine | None = None
@@ -171,7 +171,8 @@ class Workload:
     ) -> optics.Bill:
         """Return the bill of one call.
 
-        In decode the masks are loaded once per batch of single vectors, whatever `vectors_per_load` of the core is.
+        In decode the masks are loaded once per batch of single vectors, whatever `vectors_per_load` of the core is, and
+        those of an expert once for the vectors of the batch that are routed to it (`vectors_per_expert`).
 
         Args:
             core: a `TensorCore`, `CoresBySite`, or a digital machine that prices whole products and is billed for those
@@ -181,10 +182,25 @@ class Workload:
         """
         if not isinstance(core, optics.CoresBySite) and not hasattr(core, "operation_cost"):
             return optics.price(core, self.sites)
+        routed: dict[str, float] = {}
         if self.phase == "decode":
-            core = core.replace({"vectors_per_load": float(self.batch)})
-        sites = self.sites_on(core, chosen_by)
-        return optics.price(core, sites, readings=readings, operations=self.operations, memory_bits=self.memory_bits)
+            core, routed = core.replace({"vectors_per_load": float(self.batch)}), self.vectors_per_expert
+        return optics.price(
+            core,
+            self.sites_on(core, chosen_by),
+            readings=readings,
+            operations=self.operations,
+            memory_bits=self.memory_bits,
+            vectors_per_load=routed,
+        )
+
+    @cached_property
+    def vectors_per_expert(self) -> dict[str, float]:
+        """Vectors of one call that routing leaves an expert, at least one, by site; the routing is taken to be even.
+
+        A batch of B tokens, each of which passes K of E experts, leaves max(B K / E, 1).
+        """
+        return {site.name: max(site.vectors / site.experts, 1.0) for site in self.on_core if site.experts > 1}
 
     def __str__(self) -> str:
         return f"{self.phase} at {self.context} tokens, batch {self.batch}{attention_in_words(self.attention)}"
@@ -201,6 +217,11 @@ class Workload:
         if self.phase == "prefill":
             return models.forward(self.config, params, *inputs)
         return models.decode_step(self.config, params, *inputs)
+
+
+def _weights_of(site: optics.Site) -> int:
+    """Weights on the masks of a site, those of all its experts."""
+    return site.rows * site.columns * site.matrices * site.experts * site.executions
 
 
 def shapes_named(name: str) -> models.DecoderConfig:

@@ -75,6 +75,12 @@ def _print_report(summary: BillSummary, out: Path) -> None:
         "In decode the masks are loaded anew for each batch of single vectors; a machine with cores enough to hold all "
         "weights at once would save weight fetch, mask write and idle at reload."
     )
+    for bill in bills:
+        if bill["vectors_per_expert"] is not None:
+            print(
+                f"{bill['model']}, decode: a batch of {summary['batch']} leaves each load of an expert "
+                f"{bill['vectors_per_expert']:g} vectors, routed evenly."
+            )
     for phase in PHASES:
         first = next(bill for bill in bills if bill["phase"] == phase)
         print(f"{phase.capitalize()}: {'; '.join(first['bill_rests_on'])}.")

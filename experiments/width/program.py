@@ -26,7 +26,7 @@ from experiments.common import reporting
 from experiments.common.agreement import agreement
 from experiments.common.options import check_integer
 from experiments.common.result_cache import ResultCache
-from experiments.common.text_options import TextOptions
+from experiments.common.text_options import Stream, TextOptions
 from experiments.width import figure, report
 from experiments.width.figure import LAWS, geometric_mean
 from experiments.width.probes import (
@@ -58,6 +58,8 @@ class WidthOptions(TextOptions):
     """Windows of the text: the loss of the model is measured on all of them, its layers on the first."""
     window_tokens: int = 128
     """Tokens in a window."""
+    stream: Stream = "no"
+    """The weights of all layers have to be in memory."""
     unscored: int = 8
     """Tokens at the start of a window left out of KL: massive activations arise there and amplify any noise."""
     snr_db: float = 20.0
@@ -74,6 +76,8 @@ class WidthOptions(TextOptions):
     def check(self) -> None:
         """Raise ValueError for an option out of range; the message names it and the range."""
         super().check()
+        if self.stream != "no":
+            raise ValueError(f"stream = {self.stream!r} must be 'no': the weights of all layers have to be in memory")
         if not 0 <= self.unscored <= self.window_tokens - 2:
             raise ValueError(f"unscored = {self.unscored} must be between 0 and window_tokens - 2")
         if not 0 <= self.snr_db <= 60:

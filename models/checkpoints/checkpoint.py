@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from models.checkpoints.gguf_tensors import gguf_shape, gguf_tensors, gguf_vocab
 from models.checkpoints.mxfp4 import decoded
 from models.checkpoints.prompt_files import rules_of_folder, rules_of_gguf
 from models.checkpoints.stored_tensor import Tensors
+from models.checkpoints.streaming import streamed_parameters
 from models.families.llama import LLAMA
 from models.families.registry import Shape, shape_from_json
 from models.formats.family import Family, FileFormat
@@ -26,7 +28,9 @@ from models.generation.loop import Steps
 from models.tokenizers.prompts import Message, PromptRules
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.vocabulary import Vocabulary
+from models.transformer import decoder
 from models.transformer.parameters import Params
+from models.transformer.stored import StoredLayers
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,10 +39,12 @@ class Checkpoint:
 
     Attributes:
         config: the shape of the model.
-        params: its parameters, of the dtypes that the files hold; what is quantised in a GGUF file is float32.
+        params: its parameters, of the dtypes that the files hold; what is quantised in a GGUF file is float32. Where
+            they are streamed, layers, embedding and head stay in the files (`models.transformer.stored`).
         vocabulary: the tokenizer's vocabulary in a GGUF file, the tokenizer.json of a folder, or None.
         source: the file or folder that was read.
-        sha256: hexadecimal digest of that file, or of names and contents of the folder's files.
+        sha256: hexadecimal digest of that file, or of names and contents of the folder's files. Where they are
+            streamed, of their names, sizes and times of change, and the names and shapes of their tensors.
         family: the functions that run it.
         prompts: what the files say of prompts, such as a chat template.
     """
@@ -59,6 +65,11 @@ class Checkpoint:
         multiplied. It is not compiled: wrap it in `jax.jit`.
         """
         return self.family.forward(self.config, params, tokens, dtype=jnp.float32)
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the layers are read from the files as they are multiplied."""
+        return isinstance(self.params.get("layers"), StoredLayers)
 
     @functools.cached_property
     def tokenizer(self) -> Tokenizer:
@@ -144,30 +155,20 @@ def read_config(path: str | os.PathLike[str]) -> Any:
     path = check_model(path)
     if path.is_dir():
         return shape_from_json(path / folder.CONFIG).config
-    return _within(path, gguf_shape, open_gguf(path)).config
+    return within(path, gguf_shape, open_gguf(path)).config
 
 
-def read_prompts(path: str | os.PathLike[str]) -> tuple[Tokenizer, PromptRules]:
-    """Return the tokenizer of a checkpoint and what it says of prompts, without reading its tensors.
-
-    Raises:
-        FileNotFoundError, ValueError: as `load`, or if there is no tokenizer.
-    """
+def float32_bytes(path: str | os.PathLike[str]) -> int:
+    """Return the bytes of a checkpoint's parameters in float32, by its config. No tensor is read; raises as `load`."""
     path = check_model(path)
-    if path.is_dir():
-        vocabulary = shape_from_json(path / folder.CONFIG).config.vocabulary
-        if not (path / folder.TOKENIZER).is_file():
-            raise ValueError(f"{path} holds no tokenizer")
-        return Tokenizer.from_file(path / folder.TOKENIZER), rules_of_folder(path, vocabulary)
-    reader = open_gguf(path)
-    stored = _within(path, gguf_vocabulary, reader)
-    if stored is None:
-        raise ValueError(f"{path} holds no tokenizer")
-    vocabulary = _within(path, gguf_shape, reader).config.vocabulary
-    return _within(path, Tokenizer, stored), rules_of_gguf(reader, path, vocabulary)
+    shape = shape_from_json(path / folder.CONFIG) if path.is_dir() else within(path, gguf_shape, open_gguf(path))
+    leaves = jax.tree.leaves(shape.family.parameter_shapes(shape.config))
+    return 4 * sum(math.prod(leaf.shape) for leaf in leaves)
 
 
-def load(path: str | os.PathLike[str], *, family: Family | None = None, progress: bool = True) -> Checkpoint:
+def load(
+    path: str | os.PathLike[str], *, family: Family | None = None, progress: bool = True, stream: bool = False
+) -> Checkpoint:
     """Read a trained model: a Hugging Face folder, or a GGUF file.
 
     A folder holds config.json, safetensors in one file or in shards, and tokenizer.json. All headers are compared with
@@ -177,6 +178,8 @@ def load(path: str | os.PathLike[str], *, family: Family | None = None, progress
         path: the folder or the file.
         family: of the model, where it is none of `FAMILIES`; None for the one that the file names.
         progress: whether to show a progress bar on stderr.
+        stream: whether layers stay in the files, to be read one by one as they are multiplied. What a tensor holds is
+            then looked at when it is read.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
@@ -186,11 +189,13 @@ def load(path: str | os.PathLike[str], *, family: Family | None = None, progress
     """
     path = check_model(path)
     if path.is_dir():
-        return _load_folder(path, family, progress)
-    return load_gguf(path, family=family, progress=progress)
+        return _load_folder(path, family, progress, stream)
+    return load_gguf(path, family=family, progress=progress, stream=stream)
 
 
-def load_gguf(path: str | os.PathLike[str], *, family: Family | None = None, progress: bool = True) -> Checkpoint:
+def load_gguf(
+    path: str | os.PathLike[str], *, family: Family | None = None, progress: bool = True, stream: bool = False
+) -> Checkpoint:
     """Read a GGUF file of any quantisation that the gguf library decodes.
 
     Matrices become [in, out], layers are stacked, and where the file pairs neighbouring rotary rows of q and k, they
@@ -200,6 +205,7 @@ def load_gguf(path: str | os.PathLike[str], *, family: Family | None = None, pro
         path: the file.
         family: as for `load`.
         progress: whether to show a progress bar on stderr.
+        stream: as for `load`.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -207,15 +213,19 @@ def load_gguf(path: str | os.PathLike[str], *, family: Family | None = None, pro
     """
     path = Path(path)
     reader = open_gguf(path)
-    shape = _within(path, gguf_shape, reader, family)
+    shape = within(path, gguf_shape, reader, family)
     assert shape.family.gguf is not None
-    vocabulary = _within(path, gguf_vocabulary, reader)
+    vocabulary = within(path, gguf_vocabulary, reader)
     if vocabulary is not None:
         _check_vocabulary(path, len(vocabulary.tokens), shape.config.vocabulary)
     prompts = rules_of_gguf(reader, path, shape.config.vocabulary)
-    params = _parameters(path, shape, shape.family.gguf, gguf_tensors(reader, path), progress)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    tensors = gguf_tensors(reader, path)
+    params = _parameters(path, shape, shape.family.gguf, tensors, progress, stream)
+    if stream:
+        sha256 = folder.quick_digest([path], tensors)
+    else:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Checkpoint(
         config=shape.config,
         params=params,
@@ -227,34 +237,40 @@ def load_gguf(path: str | os.PathLike[str], *, family: Family | None = None, pro
     )
 
 
-def _load_folder(path: Path, family: Family | None, progress: bool) -> Checkpoint:
+def _load_folder(path: Path, family: Family | None, progress: bool, stream: bool) -> Checkpoint:
     shape = shape_from_json(path / folder.CONFIG, family)
     tokenizer = path / folder.TOKENIZER
     vocabulary = tokenizer if tokenizer.is_file() else None
     if vocabulary is not None:
         _check_vocabulary(tokenizer, Tokenizer.from_file(tokenizer).size, shape.config.vocabulary)
     prompts = rules_of_folder(path, shape.config.vocabulary)
-    params = _parameters(path, shape, shape.family.folder, decoded(folder.folder_tensors(path)), progress)
+    tensors = decoded(folder.folder_tensors(path))
+    params = _parameters(path, shape, shape.family.folder, tensors, progress, stream)
     return Checkpoint(
         config=shape.config,
         params=params,
         vocabulary=vocabulary,
         source=path,
-        sha256=folder.digest(path),
+        sha256=folder.quick_digest(folder.files(path), tensors) if stream else folder.digest(path),
         family=shape.family,
         prompts=prompts,
     )
 
 
-def _parameters(path: Path, shape: Shape, form: FileFormat, tensors: Tensors, progress: bool) -> Params:
+def _parameters(path: Path, shape: Shape, form: FileFormat, tensors: Tensors, progress: bool, stream: bool) -> Params:
+    if stream and shape.family.forward is not decoder.forward:
+        raise ValueError(f"{path}: a {form.names[0]} model is not streamed; load it into memory")
+
     def read() -> Params:
         shapes = shape.family.parameter_shapes(shape.config)
         wanted = slots(shapes, form, len(tensors))
         check_tensors(tensors, wanted, form, shape.config.layers)
+        if stream:
+            return streamed_parameters(tensors, wanted, shapes, shape.config)
         return fill(tensors, wanted, shapes, shape.config, progress)
 
     try:
-        return _within(path, read)
+        return within(path, read)
     except (MemoryError, OverflowError) as error:
         raise ValueError(f"{path}: the model that its config announces does not fit into memory ({error})") from error
 
@@ -264,7 +280,7 @@ def _check_vocabulary(path: Path, tokens: int, vocabulary: int) -> None:
         raise ValueError(f"{path}: the tokenizer has {tokens} tokens and the model {vocabulary}: it is another model's")
 
 
-def _within(path: Path, read: Any, *given: Any) -> Any:
+def within(path: Path, read: Any, *given: Any) -> Any:
     """What `read` returns; its errors name the file."""
     try:
         return read(*given)

@@ -1,10 +1,11 @@
 """A Hugging Face folder: config.json, safetensors in one file or in shards with an index, tokenizer.json."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.checkpoints.safetensors_file import open_safetensors
-from models.checkpoints.stored_tensor import StoredTensor
+from models.checkpoints.stored_tensor import StoredTensor, Tensors
 from models.families.registry import read_json
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
@@ -80,10 +81,28 @@ def folder_tensors(folder: Path) -> dict[str, StoredTensor]:
 def digest(folder: Path) -> str:
     """Return the hexadecimal SHA-256 digest of names and contents of a folder's config, weights and tokenizer."""
     total = hashlib.sha256()
-    for path in (folder / CONFIG, folder / TOKENIZER, *shards(folder)):
-        if path.is_file():
-            with path.open("rb") as file:
-                total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    for path in files(folder):
+        with path.open("rb") as file:
+            total.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def files(folder: Path) -> list[Path]:
+    """Return a folder's config, tokenizer and weights."""
+    return [path for path in (folder / CONFIG, folder / TOKENIZER, *shards(folder)) if path.is_file()]
+
+
+def quick_digest(paths: Sequence[Path], tensors: Tensors) -> str:
+    """Return the hexadecimal SHA-256 digest of files' names, sizes and times of change, and of their tensors' shapes.
+
+    It reads no tensor: the digest of what a large model holds takes as long as to read it.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        status = path.stat()
+        total.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    for name, tensor in tensors.items():
+        total.update(f"{name} {tensor.shape} {tensor.dtype} {tensor.file.name}\n".encode())
     return total.hexdigest()
 
 

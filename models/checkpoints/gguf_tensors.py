@@ -51,7 +51,7 @@ def gguf_tensors(reader: GGUFReader, path: Path) -> dict[str, StoredTensor]:
             _shape(tensor),
             _PLAIN.get(tensor.tensor_type, np.dtype(np.float32)),
             path,
-            lambda tensor=tensor: _read(tensor),
+            lambda tensor=tensor: _read(path, tensor),
         )
         for tensor in reader.tensors
     }
@@ -91,11 +91,15 @@ def _shape(tensor: ReaderTensor) -> tuple[int, ...]:
     return tuple(int(size) for size in reversed(tensor.shape))
 
 
-def _read(tensor: ReaderTensor) -> np.ndarray:
+def _read(path: Path, tensor: ReaderTensor) -> np.ndarray:
+    data = tensor.data
+    if tensor.n_bytes:
+        # A map of its own: what was read of the reader's map would stay in memory.
+        data = np.memmap(path, data.dtype, "r", tensor.data_offset, data.shape)
     if plain := _PLAIN.get(tensor.tensor_type):
-        return tensor.data.view(plain).reshape(_shape(tensor))
+        return data.view(plain).reshape(_shape(tensor))
     try:
-        return gguf.dequantize(tensor.data, tensor.tensor_type)
+        return gguf.dequantize(data, tensor.tensor_type)
     except NotImplementedError as error:
         raise ValueError(
             f"tensor {tensor.name!r} is stored as {tensor.tensor_type.name}, which the gguf library cannot dequantise"

@@ -44,11 +44,14 @@ class Stored:
 
     def arrange(self, config: Any, array: np.ndarray) -> np.ndarray:
         """Return the parameter of a stored array."""
-        first, step = self.every
-        array = array[..., first::step]
-        if self.change is not None:
-            array = self.change(config, array)
+        array = self.cut(config, array)
         return array.swapaxes(-1, -2) if array.ndim > 1 and self.transposed else array
+
+    def cut(self, config: Any, array: np.ndarray) -> np.ndarray:
+        """Return the parameter of a stored array, matrices as [out, in] where they are stored so."""
+        first, step = self.every
+        array = array[..., first::step] if step > 1 else array
+        return array if self.change is None else self.change(config, array)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

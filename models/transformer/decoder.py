@@ -18,6 +18,7 @@ from models.transformer.layers import block, over_layers
 from models.transformer.linear import norm
 from models.transformer.parameters import Params
 from models.transformer.rope import Tables, rotation_tables
+from models.transformer.stored import StoredLayers, layer_of, matrix_of, rows_of
 
 Cache = dict[str, jax.Array]
 
@@ -37,7 +38,8 @@ def forward(
 
     Args:
         config: the shape of the model; static.
-        params: the nested dict that `models.transformer.parameters` describes, of any float dtypes.
+        params: the nested dict that `models.transformer.parameters` describes, of any float dtypes, in memory or in
+            files (`models.transformer.stored`).
         tokens: integers in [0, vocabulary), [batch, length]. A token at or above `vocabulary`
             turns the logits of its sequence into NaN.
         padding: number of tokens at the start of each sequence that nothing attends to, integers [batch]; the logits
@@ -52,8 +54,8 @@ def forward(
         ValueError: if tokens are not two-dimensional integers, or longer than `config.context`, or `padding` is not of
             their batch.
     """
-    x, _ = _over_tokens(config, params, tokens, padding, dtype, lambda k, v: None)
-    return logits(config, params, x)
+    x, _, last = _over_tokens(config, params, tokens, padding, dtype, lambda k, v: None)
+    return logits(config, params, x, last)
 
 
 def prefill(
@@ -84,8 +86,8 @@ def prefill(
     def keep(k: jax.Array, v: jax.Array) -> Cache:
         return {name: jnp.pad(new, ((0, 0), (0, free), (0, 0), (0, 0))) for name, new in (("k", k), ("v", v))}
 
-    x, cache = _over_tokens(config, params, tokens, padding, dtype, keep)
-    return logits(config, params, x), cache
+    x, cache, last = _over_tokens(config, params, tokens, padding, dtype, keep)
+    return logits(config, params, x, last), cache
 
 
 def _over_tokens(
@@ -95,19 +97,24 @@ def _over_tokens(
     padding: jax.Array | None,
     dtype: DTypeLike | None,
     keep: Callable[[jax.Array, jax.Array], Any],
-) -> tuple[jax.Array, Any]:
-    """Return (the residual stream after the last layer, what `keep` returns of keys and values, stacked by layer)."""
+) -> tuple[jax.Array, Any, jax.Array | None]:
+    """Return what `over_layers` does, with what `keep` returns of keys and values kept."""
     _check_tokens(config, tokens, padding)
     length = tokens.shape[1]
     rotations = _rotations(config, length)
     seen = None if padding is None else not_padding(padding, length, length)
 
     def layer(kind: LayerKind, x: jax.Array, weights: Params) -> tuple[jax.Array, Any]:
+        weights = layer_of(weights, x.dtype)
+
         def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
             return attend(config, weights, q, k, v, causal_mask(length, length, kind.window), seen), keep(k, v)
 
         return block(config, weights, x, rotations[kind], attention)
 
+    if isinstance(params["layers"], StoredLayers):
+        # A gradient reads each layer again, or it would keep the weights of all.
+        layer = jax.checkpoint(layer, static_argnums=0)
     return over_layers(config, layer, embed(config, params, tokens, dtype), params["layers"])
 
 
@@ -148,7 +155,7 @@ def decode_step(
     rotations = _rotations(config, 1, position)
 
     def layer(kind: LayerKind, x: jax.Array, given: tuple[Params, Cache]) -> tuple[jax.Array, Cache]:
-        weights, filled = given
+        weights, filled = layer_of(given[0], x.dtype), given[1]
 
         def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Cache]:
             both = {
@@ -167,21 +174,25 @@ def decode_step(
         return block(config, weights, x, rotations[kind], attention)
 
     x = embed(config, params, tokens[:, None], dtype)
-    x, cache = over_layers(config, layer, x, (params["layers"], cache))
-    return logits(config, params, x)[:, 0], cache
+    x, cache, last = over_layers(config, layer, x, (params["layers"], cache))
+    return logits(config, params, x, last)[:, 0], cache
 
 
 def embed(config: DecoderConfig, params: Params, tokens: jax.Array, dtype: DTypeLike | None = None) -> jax.Array:
     """Return the residual stream before the first layer, [batch, length, hidden]."""
-    x = jnp.take(params["embedding"], tokens, axis=0)
+    x = rows_of(params["embedding"], tokens)
     x = x if dtype is None else x.astype(dtype)
     return x if config.embedding_scale is None else x * jnp.asarray(config.embedding_scale, x.dtype)
 
 
-def logits(config: DecoderConfig, params: Params, x: jax.Array) -> jax.Array:
-    """Return float32 logits [batch, length, vocabulary] of the residual stream after the last layer."""
-    head = params["embedding"].T if config.tied_head else params["head"]
-    scores = (norm(config, x, params["norm"]) @ head.astype(x.dtype)).astype(jnp.float32)
+def logits(config: DecoderConfig, params: Params, x: jax.Array, last: jax.Array | None = None) -> jax.Array:
+    """Return float32 logits [batch, length, vocabulary] of the residual stream after the last layer.
+
+    last: what `over_layers` returns; a head that stays in its file is read after it.
+    """
+    head = matrix_of(params["embedding" if config.tied_head else "head"], x.dtype, last)
+    head = head.T if config.tied_head else head
+    scores = (norm(config, x, params["norm"]) @ head).astype(jnp.float32)
     return scores if config.logit_cap is None else config.logit_cap * jnp.tanh(scores / config.logit_cap)
 
 

@@ -11,6 +11,7 @@ from models.transformer.config import DecoderConfig, LayerKind
 from models.transformer.linear import linear, mlp, norm
 from models.transformer.mixture import mixture_mlp
 from models.transformer.rope import Tables
+from models.transformer.stored import is_stored, number_of
 
 # (layer, q, k, v) -> (attention of the queries, what is kept of the layer).
 Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]]
@@ -62,7 +63,7 @@ def over_layers(
     layer: Callable[[LayerKind, jax.Array, Any], tuple[jax.Array, Any]],
     x: jax.Array,
     stacked: Any,
-) -> tuple[jax.Array, Any]:
+) -> tuple[jax.Array, Any, jax.Array | None]:
     """Run `layer(kind, x, parameters) -> (x, kept)` over all layers.
 
     A period of layers is the body of a `jax.lax.scan`, so that a model of any depth compiles as one period: one layer
@@ -72,18 +73,34 @@ def over_layers(
         config: the shape of the model.
         layer: runs one layer.
         x: the residual stream.
-        stacked: a tree of arrays [layers, ...].
+        stacked: a tree of arrays [layers, ...], with layers that are read among them.
 
     Returns:
-        (x after the last layer, what was kept of each layer, stacked).
+        (x after the last layer, what was kept of each layer, stacked, and where layers are read, a scalar that is known
+        after the last one, so that XLA does not read what depends on it while they are in memory).
     """
+    if not is_stored(stacked):
+        return *_over_periods(config, layer, x, stacked), None
+
+    def numbered(kind: LayerKind, carried: Any, given: Any) -> tuple[Any, Any]:
+        x, kept = layer(kind, carried[0], given)
+        # Read from the loop's input: XLA would replace a count of the steps by its final value.
+        return (x, number_of(given)), kept
+
+    (x, last), kept = _over_periods(config, numbered, (x, jnp.zeros((), jnp.int32)), stacked)
+    return x, kept, last
+
+
+def _over_periods(
+    config: DecoderConfig, layer: Callable[[LayerKind, Any, Any], tuple[Any, Any]], x: Any, stacked: Any
+) -> tuple[Any, Any]:
     parts = []
     for kinds, first, repeats in stages(config.layer_kinds):
         if repeats == config.layers:
             return jax.lax.scan(lambda x, one, kind=kinds[0]: layer(kind, x, one), x, stacked)
         number = repeats * len(kinds)
 
-        def period(x: jax.Array, several: Any, kinds: tuple[LayerKind, ...] = kinds) -> tuple[jax.Array, Any]:
+        def period(x: Any, several: Any, kinds: tuple[LayerKind, ...] = kinds) -> tuple[Any, Any]:
             kept = []
             for place, kind in enumerate(kinds):
                 x, one = layer(kind, x, jax.tree.map(lambda leaf, place=place: leaf[place], several))

@@ -11,6 +11,7 @@ from optics import checks
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation, draw_variation
 from optics.core import cost, counting
+from optics.datapath import blocks
 from optics.datapath.diagnostics import Diagnostics, ProductObservation
 from optics.datapath.loading import Weights, load_weights
 from optics.datapath.product import TiledMatmul
@@ -196,6 +197,8 @@ def _multiply(
     observe: bool,
     counted: jax.Array | None = None,
 ) -> tuple[jax.Array, ProductObservation | None]:
+    if not observe and blocks.is_large(w):
+        return blocks.multiply_in_blocks(realized.core, realized.variation, realized.site_range, x, w, key), None
     weights = load_weights(realized.core, realized.variation, w, observe)
     return TiledMatmul(realized.core, realized.variation, realized.site_range)(
         x, weights, key, observe if counted is None else counted

@@ -12,6 +12,7 @@ from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
 from optics.components.encoding import bit_slices, recombined
 from optics.datapath import tiling
+from optics.datapath.tiling import Tiles
 from optics.datapath.units import relative_to
 from optics.datapath.weight_plane import SUMS, WeightCodes, WeightPlane, make_plane
 
@@ -40,20 +41,25 @@ class Weights(NamedTuple):
         return self._replace(planes=self.planes._replace(scale=jax.lax.stop_gradient(self.planes.scale)))
 
 
-def load_weights(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool = False) -> Weights:
+def load_weights(
+    core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool = False, tiles: Tiles | None = None
+) -> Weights:
     """Load w [rows, columns] onto the mask of one device; `keep_exact` makes diagnostics possible.
 
-    A gradient keeps the weights and the sums of each plane, and recomputes the rest.
+    A gradient keeps the weights and the sums of each plane, and recomputes the rest. tiles: those of a part of a larger
+    matrix; None for those that fit.
     """
     policy = jax.checkpoint_policies.save_only_these_names(SUMS)
-    return jax.checkpoint(lambda w: _load(core, variation, w, keep_exact), policy=policy)(w)
+    return jax.checkpoint(lambda w: _load(core, variation, w, keep_exact, tiles), policy=policy)(w)
 
 
-def _load(core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool) -> Weights:
+def _load(
+    core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool, tiles: Tiles | None
+) -> Weights:
     encoding = core.encoding
     rows, columns = w.shape
     w = encoding.representable_weights(w)
-    tiles = tiling.fit(rows, columns, core.rows, core.columns, core.accumulate)
+    tiles = tiles or tiling.fit(rows, columns, core.rows, core.columns, core.accumulate)
     ws = tiling.cut_weights(w, tiles)
     in_tile = largest(ws, 2)
     in_column = jnp.broadcast_to(jnp.max(in_tile, axis=1, keepdims=True), in_tile.shape)
@@ -104,3 +110,22 @@ def scale_or_one(scale: jax.Array) -> jax.Array:
 def is_nonzero(scale: jax.Array) -> jax.Array:
     """0 where the scale counts as zero, else 1; float32."""
     return (scale > SMALLEST).astype(jnp.float32)
+
+
+class PlaneStack:
+    """The planes of all tiles with one leading axis: groups of `accumulated` row tiles, one below the other.
+
+    One axis to loop over, and none of length 1 between others: XLA would otherwise copy the whole stack before the
+    loop, or each column twice (docs/performance.md).
+    """
+
+    def __init__(self, planes: WeightPlane, tiles: Tiles):
+        count = tiles.column_tiles * tiles.groups
+        self.planes, self.symbols = planes, tiles.accumulated
+        self.stacked = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[3:]), planes)
+
+    def at(self, group: jax.Array) -> WeightPlane:
+        """The planes of one group, with arrays [accumulated, ...]."""
+        return jax.tree.map(
+            lambda a, tile: tiling.slice_at(a, group).reshape(self.symbols, *tile.shape[2:]), self.stacked, self.planes
+        )

@@ -27,9 +27,9 @@ from optics.datapath.diagnostics import (
     observed_alone,
     observed_count,
 )
-from optics.datapath.loading import Weights, is_nonzero, largest, scale_or_one
+from optics.datapath.loading import PlaneStack, Weights, is_nonzero, largest, scale_or_one
 from optics.datapath.site_range import SiteRange
-from optics.datapath.tiling import Tiles
+from optics.datapath.tiling import ColumnTiles, Tiles
 from optics.datapath.units import in_units_of, relative_to
 from optics.datapath.weight_plane import WeightPlane
 
@@ -59,12 +59,23 @@ class TiledMatmul:
         self.analog = AnalogPath(core, variation, site_range)
 
     def __call__(
-        self, x: jax.Array, weights: Weights, key: jax.Array, observe: Observe = False
+        self,
+        x: jax.Array,
+        weights: Weights,
+        key: jax.Array,
+        observe: Observe = False,
+        part: ColumnTiles | None = None,
     ) -> tuple[jax.Array, ProductObservation | None]:
-        """x [vectors, rows] times loaded weights -> (y [vectors, columns], observation)."""
+        """x [vectors, rows] times loaded weights -> (y [vectors, columns], observation).
+
+        part: where the weights stand in a larger matrix, whose noise they then have.
+        """
         core, columns = self.core, weights.nonzero.shape[1]
         x = core.encoding.representable(x)
-        tiles = tiling.fit(x.shape[1], columns, core.rows, core.columns, core.accumulate)
+        if part is None:
+            whole = tiling.fit(x.shape[1], columns, core.rows, core.columns, core.accumulate)
+            part = ColumnTiles(0, whole.column_tiles, whole)
+        tiles = part.tiles
         active = tiling.active_rows(x.shape[1], tiles)
         xs = tiling.cut_inputs(x, tiles)
         in_tile = largest(xs, 2)
@@ -75,7 +86,7 @@ class TiledMatmul:
             xs, scale = relative_to(xs, scale), jax.lax.stop_gradient(scale)
             weights = weights.at_fixed_scale()
         inputs = remat_stage(self._encode)(xs, scale, in_vector, active[:, None, :])
-        y, receivers = self._sum_over_slices(tiles, inputs, weights, key, observe)
+        y, receivers = self._sum_over_slices(part, inputs, weights, key, observe)
         y = y[:, :columns]
         if core.encoding.inputs == "offset" or core.encoding.pixels == 1:
             offsets = self._offsets(inputs.sums, scale, weights, active)[:, :columns]
@@ -129,26 +140,26 @@ class TiledMatmul:
         return SourceDrive(analogue, scale, nonzero, exact, mean, square)
 
     def _sum_over_slices(
-        self, tiles: Tiles, inputs: EncodedInputs, weights: Weights, key: jax.Array, observe: Observe
+        self, part: ColumnTiles, inputs: EncodedInputs, weights: Weights, key: jax.Array, observe: Observe
     ) -> PartialProduct:
         """Each input slice times each weight slice, added digitally with their factors."""
         pairs = [(a, b) for a in range(len(inputs.drives)) for b in range(weights.factors.shape[0])]
         if len(pairs) == 1:
             factor = None if self.core.encoding.is_single else inputs.factors[0] * weights.factors[0]
-            return self._over_tiles(tiles, inputs.drives[0], _at(weights.planes, 0), key, factor, observe)
+            return self._over_tiles(part, inputs.drives[0], _at(weights.planes, 0), key, factor, observe)
         factors = jnp.stack([inputs.factors[a] * weights.factors[b] for a, b in pairs])
         drives = jax.tree.map(lambda *each: jnp.stack(each), *inputs.drives)
 
         def one_pair(pair, factor, pair_key):
             drive, planes = _at(drives, pair[0]), _at(weights.planes, pair[1])
-            return self._over_tiles(tiles, drive, planes, pair_key, factor, observe)
+            return self._over_tiles(part, drive, planes, pair_key, factor, observe)
 
         keys = jax.random.split(key, len(pairs))
         return tiling.sum_over(one_pair, jnp.asarray(pairs), factors, keys, combine=_add_partial_products)
 
     def _over_tiles(
         self,
-        tiles: Tiles,
+        part: ColumnTiles,
         drive: SourceDrive,
         planes: WeightPlane,
         key: jax.Array,
@@ -156,10 +167,11 @@ class TiledMatmul:
         observe: Observe,
     ) -> PartialProduct:
         """All tiles of one pair of slices: column tiles side by side, groups of row tiles added digitally."""
+        tiles, whole = part.tiles, part.whole
         groups, symbols = tiles.groups, tiles.accumulated
-        streams = noise.streams(key, (tiles.column_tiles, groups, symbols + 1, STREAMS))
+        streams = part.of(noise.streams(key, (whole.column_tiles, groups, symbols + 1, STREAMS)))
         drives = jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), drive)
-        tile_planes = _PlaneStack(planes, tiles)
+        tile_planes = PlaneStack(planes, tiles)
 
         def column_tile(number, column_streams, calibrated):
             def group(so_far, place, group_drives, group_streams):
@@ -173,7 +185,7 @@ class TiledMatmul:
                 y = self._undo_output_crosstalk(y, tile_planes.at(number * groups))
             return y, observed
 
-        calibrated = self._calibrated_full_scales(tiles)
+        calibrated = part.of(self._calibrated_full_scales(whole))
         y, observed = tiling.side_by_side(column_tile, jnp.arange(tiles.column_tiles), streams, calibrated)
         return y, observed if observed is None or tiles.column_tiles == 1 else observed.over_column_tiles()
 
@@ -274,22 +286,3 @@ def _of_columns(plane_scale: jax.Array) -> jax.Array:
 
 def _at(tree, number):
     return jax.tree.map(lambda array: tiling.slice_at(array, number), tree)
-
-
-class _PlaneStack:
-    """The planes of all tiles with one leading axis: groups of `accumulated` row tiles, one below the other.
-
-    One axis to loop over, and none of length 1 between others: XLA would otherwise copy the whole stack before the
-    loop, or each column twice (docs/performance.md).
-    """
-
-    def __init__(self, planes: WeightPlane, tiles: Tiles):
-        count = tiles.column_tiles * tiles.groups
-        self.planes, self.symbols = planes, tiles.accumulated
-        self.stacked = jax.tree.map(lambda a: a.reshape(count, -1, *a.shape[3:]), planes)
-
-    def at(self, group: jax.Array) -> WeightPlane:
-        """The planes of one group, with arrays [accumulated, ...]."""
-        return jax.tree.map(
-            lambda a, tile: tiling.slice_at(a, group).reshape(self.symbols, *tile.shape[2:]), self.stacked, self.planes
-        )

@@ -28,6 +28,25 @@ class Tiles(NamedTuple):
         return self.row_tiles // self.accumulated
 
 
+class ColumnTiles(NamedTuple):
+    """Some columns of tiles of a matrix: `count` from number `first` on, of those of the whole."""
+
+    first: int | jax.Array
+    count: int
+    whole: Tiles
+
+    @property
+    def tiles(self) -> Tiles:
+        """Those of these columns alone."""
+        return self.whole._replace(column_tiles=self.count)
+
+    def of(self, array: jax.Array) -> jax.Array:
+        """Their part of an array [column tiles, ...] of the whole matrix."""
+        if self.count == self.whole.column_tiles:
+            return array
+        return jax.lax.dynamic_slice_in_dim(array, self.first, self.count)
+
+
 def fit(rows: int, columns: int, most_rows: int, most_columns: int, accumulate: int = 1) -> Tiles:
     """The fewest equal tiles of at most most_rows x most_columns that cover a rows x columns matrix.
 

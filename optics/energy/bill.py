@@ -124,6 +124,7 @@ def price(
     readings: Mapping[str, Any] | None = None,
     operations: Mapping[str, float] | None = None,
     memory_bits: Mapping[str, float] | None = None,
+    vectors_per_load: Mapping[str, float] | None = None,
 ) -> Bill:
     """What the products of `trace` cost on `core`; differentiable and vmappable over the core's leaves.
 
@@ -143,13 +144,15 @@ def price(
             whose leading axes are summed, or mean drives as fractions of full scale.
         operations: operations beside the products by name, as `optics.count_elementwise_ops` counts them.
         memory_bits: bits to or from main memory by name.
+        vectors_per_load: by name of a site with experts, the vectors that a load of one of them serves, at least one,
+            where it is not `core.vectors_per_load` / E.
 
     Returns:
         The bill; what is not in it stands in `omitted`.
 
     Raises:
         TypeError: where `core` prices nothing.
-        ValueError: where there is no product to price, or readings belong to none of the sites.
+        ValueError: where there is no product to price, or readings or `vectors_per_load` belong to none of the sites.
     """
     found = core.assign(sites) if isinstance(core, AssigningCore) else core
     design = found if isinstance(found, PricedDesign) else None
@@ -166,7 +169,8 @@ def price(
         raise ValueError("there is no product to price: `sites` is empty")
     if not all(site.bounded for site in sites):
         warnings.warn("a `while` loop is billed for a single turn", stacklevel=2)
-    drives = _drives(sites, readings or {})
+    drives, routed = _drives(sites, readings or {}), vectors_per_load or {}
+    _belonging("vectors_per_load", routed, sites)
     components: dict[str, Number] = {}
     seconds = loads = driven = optical_macs = 0.0
     seconds_of: dict[int, Number] = {}
@@ -176,6 +180,7 @@ def price(
             digital = machine.digital_cost(macs)
             _add(components, {CostComponent.DIGITAL_PRODUCTS: digital})
             continue
+        here = _routed(_driven(on, drives.get(site.name)), site, routed.get(site.name))
         sent, written = left_by_mask(site, on.tiles) if isinstance(on, TiledCore) else (1.0, 1.0)
         shape = {
             "rows": site.rows,
@@ -185,7 +190,6 @@ def price(
         }
         times = part.executions * written * float(site.matrices * site.executions * _matrices_written(site))
         optical_macs += macs
-        here = _routed(_driven(on, drives.get(site.name)), site)
         energies = _with_patches(here.cost(**shape), site.repeated)
         _add(components, {name: times * energy for name, energy in energies.items()})
         if isinstance(here, IlluminatedCore):
@@ -240,11 +244,15 @@ def _written(value: float) -> str:
 
 def _drives(sites: Sequence[Site], readings: Mapping[str, Any]) -> dict[str, Number]:
     """Mean drive by site name."""
-    names = [site.name for site in sites]
-    for name in readings:
-        if name not in names:
-            raise ValueError(f"readings of {name!r} belong to none of the sites{nearest(name, names)}")
+    _belonging("readings", readings, sites)
     return {name: mean_drive(found) for name, found in readings.items()}
+
+
+def _belonging(what: str, given: Mapping[str, Any], sites: Sequence[Site]) -> None:
+    names = [site.name for site in sites]
+    for name in given:
+        if name not in names:
+            raise ValueError(f"{what} of {name!r} belong to none of the sites{nearest(name, names)}")
 
 
 def _driven(core: PricedCore, drive: Number | None) -> PricedCore:
@@ -254,11 +262,12 @@ def _driven(core: PricedCore, drive: Number | None) -> PricedCore:
     return core.replace({"source.mean_drive": _at_least(drive, SMALLEST_DRIVE)})
 
 
-def _routed(core: PricedCore, site: Site) -> PricedCore:
+def _routed(core: PricedCore, site: Site, vectors: float | None) -> PricedCore:
     """The core that a site with experts is billed on: each load serves the vectors of one of them, and at least one."""
     if site.experts == 1 or not site.stationary or not isinstance(core, RoutedCore):
         return core
-    return core.replace({"vectors_per_load": _at_least(core.vectors_per_load / site.experts, LEAST_VECTORS_PER_LOAD)})
+    served: Number = core.vectors_per_load / site.experts if vectors is None else vectors
+    return core.replace({"vectors_per_load": _at_least(served, LEAST_VECTORS_PER_LOAD)})
 
 
 def _at_least(value: Number, least: float) -> Number:

@@ -14,7 +14,7 @@ from jax.extend.core import Literal as Literal
 from jax.extend.core import jaxprs_in_params
 from jax.extend.core import primitives as p
 
-from optics.equations.records import Contraction, ConvolutionNumbers, Ragged, Remat, ShardMap
+from optics.equations.records import Cond, Contraction, ConvolutionNumbers, Ragged, Remat, ShardMap
 
 _KINDS = {
     p.dot_general_p: "product",
@@ -47,6 +47,8 @@ _KINDS_BY_NAME = {
 # Parts of the names of primitives that do products in no jaxpr, and primitives that run what is not JAX.
 _FUSED = ("dot_product_attention", "scaled_matmul", "cudnn")
 _OUTSIDE = frozenset({"pure_callback", "io_callback", "ffi_call"})
+# Start of the checkpoint name of weights that no argument holds, as of those that a callback reads.
+WEIGHTS = "weights: "
 _PRODUCTS = frozenset({"product", "convolution", "triangular", "ragged", "sparse", "sampled"})
 # The operands [first, end) of a primitive that select elements of its other operands; None: to the last.
 _SELECTORS = {
@@ -78,12 +80,6 @@ class WhileLoop(NamedTuple):
     body: ClosedJaxpr
 
 
-class Cond(NamedTuple):
-    """The branches of a cond, of which the first input selects one."""
-
-    branches: Sequence[ClosedJaxpr]
-
-
 def kind(eqn: JaxprEqn) -> str:
     """What the interpreter must know of an equation; "other" is bound as it stands."""
     return _KINDS.get(eqn.primitive) or _KINDS_BY_NAME.get(name(eqn), "other")
@@ -99,6 +95,12 @@ def selection(eqn: JaxprEqn, values: Sequence[Any]) -> tuple[list[Any], list[Any
     first, end = _SELECTORS.get(name(eqn), (0, 0))
     end = len(values) if end is None else end
     return [*values[first:end]], [*values[:first], *values[end:]]
+
+
+def weights_named(eqn: JaxprEqn) -> str:
+    """The path of weights that the function itself names with `jax.ad_checkpoint.checkpoint_name`; "" of others."""
+    label = eqn.params["name"] if name(eqn) == "name" else ""
+    return label.removeprefix(WEIGHTS) if label.startswith(WEIGHTS) else ""
 
 
 def scope(eqn: JaxprEqn) -> str:

@@ -59,3 +59,9 @@ class ShardMap(NamedTuple):
     in_specs: Sequence[Any]
     out_specs: Sequence[Any]
     checked: bool
+
+
+class Cond(NamedTuple):
+    """The branches of a cond, of which the first input selects one."""
+
+    branches: Sequence[Any]

@@ -215,6 +215,9 @@ def _outputs(eqn: JaxprEqn, origins: Sequence[Origin], captured: CapturedArrays)
         case "while_loop":
             (test,) = inner[0].outputs()
             return [branched(test, each) for each in inner[1].origins[_jax.while_loop(eqn).body_consts :]]
+        case _ if path := _jax.weights_named(eqn):
+            marks = frozenset() if origins[0].is_constant else frozenset({Mark.SELECTED})
+            return [Origin((path,), marks)]
         case _ if _jax.is_product(eqn) and any(origin.varies for origin in origins):
             return [multiplied(*origins)] * len(eqn.outvars)
         case _:

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from experiments.common.agreement import Agreement, agreement
 from experiments.common.billing import with_mean_drive
 from experiments.common.candidates import check_design
 from experiments.common.options import check_integer, short_repr
-from experiments.common.text_options import check_context
+from experiments.common.text_options import Stream, check_context, load_model
 from experiments.common.workload import Attention, Workload, attention_policy, check_attention, choices_of, shapes_named
 from experiments.sweeps.subjects import drive, metrics
 from experiments.sweeps.subjects.subject import digest
@@ -40,6 +40,7 @@ class Text:
         text: a named text or a file.
         model: a Hugging Face folder or a GGUF file of a supported family; empty for SmolLM2-135M-Instruct, which is
             fetched.
+        stream: "yes", "no" or "auto", whether layers are read from the model's files as they are multiplied.
         windows: number of windows.
         window_tokens: tokens in a window.
         priced_as: name of the shapes whose prefill is billed; empty for the model's own windows.
@@ -49,6 +50,7 @@ class Text:
 
     text: str = "owt_5"
     model: str = ""
+    stream: Stream = "auto"
     windows: int = 2
     window_tokens: int = 256
     priced_as: str = ""
@@ -70,6 +72,8 @@ class Text:
     def check(self) -> None:
         for name, least in (("windows", 1), ("window_tokens", 2), ("prompt", 1)):
             check_integer(f"on.{name}", getattr(self, name), least, MOST_TOKENS)
+        if self.stream not in get_args(Stream):
+            raise ValueError(f"on.stream = {short_repr(self.stream)} must be one of {', '.join(get_args(Stream))}")
         for name in ("text", "model", "priced_as", "attention"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(f"on.{name} = {short_repr(getattr(self, name))} must be a word in quotes")
@@ -94,12 +98,14 @@ class Text:
         return Workload(config=shapes_named(self.priced_as), context=self.prompt, attention=self.attention)
 
     def load(self) -> "LoadedText":
-        checkpoint = models.load(self.model or models.fetch_model())
+        checkpoint = load_model(self.model, self.stream)
         encoded = checkpoint.tokenizer.encode(models.load_text(self.text))
         return LoadedText(self, checkpoint, models.windows(encoded, self.windows, self.window_tokens))
 
     def describe(self) -> Mapping[str, Any]:
-        return {"kind": "text", **dataclasses.asdict(self)}
+        # Where the weights are has no influence on the results, so an old run goes on whatever is said of it.
+        described = {name: value for name, value in dataclasses.asdict(self).items() if name != "stream"}
+        return {"kind": "text", **described}
 
 
 class LoadedText:
@@ -145,7 +151,7 @@ class LoadedText:
         run = optics.emulate(self._scores, policy=self._policy, diagnostics=observe)
         together = 1 if observe else _windows_per_call(self.subject.windows, self.subject.window_tokens)
         calls = self.subject.windows // together
-        if calls > 1:
+        if calls > 1 and not self.checkpoint.streamed:
             first = [jax.ShapeDtypeStruct((together, *array.shape[1:]), array.dtype) for array in windows[:2]]
             load = optics.load(self._scores, policy=self._policy, diagnostics=observe)
             realized = load(realized, params, *first)

@@ -147,6 +147,39 @@ def test_large_models_are_priced_without_memory(model, phase):
     assert (float(bill.per_mac) > 1e-12) == (phase == "decode")
 
 
+# (batch, vectors that a load of one expert serves): B K / E, and at least one.
+@pytest.mark.parametrize(
+    ("model", "batch", "vectors"),
+    [
+        ("MIXTRAL_8X7B", 1, 1.0),
+        ("MIXTRAL_8X7B", 16, 4.0),
+        ("QWEN3_30B_A3B", 16, 1.0),
+        ("QWEN3_30B_A3B", 128, 8.0),
+        ("GPT_OSS_120B", 128, 4.0),
+    ],
+)
+def test_decoded_batch_of_a_mixture_pays_for_the_experts_that_it_is_routed_to(model, batch, vectors):
+    """All weights but the experts' once, and one expert for each of the rows of the batch over `vectors`."""
+    config = getattr(models, model)
+    expert = 3 * config.hidden * config.intermediate
+    all_experts = config.layers * config.mixture.experts * expert
+    workload = work(model, phase="decode", context=64, batch=batch)
+    assert workload.weights == weights_that_multiply(config) - _unmultiplied(config)
+    assert set(workload.vectors_per_expert.values()) == {vectors}
+    loaded = config.layers * batch * config.mixture.per_token / vectors * expert
+    assert loaded <= all_experts
+    written = workload.weights - all_experts + loaded
+    fetch = workload.price(optics.today()).components["weight fetch"]
+    assert float(fetch) == pytest.approx(written * 9 * 3.9e-12, rel=1e-4)
+
+
+def _unmultiplied(config) -> int:
+    """Biases, sinks, and the norms of queries and keys, which `weights_that_multiply` does not leave out."""
+    layer = models.parameter_shapes(config)["layers"]
+    names = [name for name in layer if name.endswith(("_bias", "sinks", "q_norm", "k_norm"))]
+    return sum(layer[name].size for name in names)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
