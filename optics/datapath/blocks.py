@@ -35,7 +35,7 @@ def multiply_in_blocks(
         x, w, key: operands and noise key.
         most: weights of a block.
     """
-    tiles = tiling.fit(*w.shape, core.rows, core.columns, core.accumulate)
+    tiles = tiling.fit(w.shape[0], w.shape[1], core.rows, core.columns, core.accumulate)
     matmul = TiledMatmul(core, variation, site_range)
     in_block = max(most // (w.shape[0] * tiles.width), 1)
     blocks = w.shape[1] // (in_block * tiles.width)

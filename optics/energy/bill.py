@@ -265,8 +265,8 @@ def _routed(core: PricedCore, site: Site, vectors: float | None) -> PricedCore:
     """The core that a site with experts is billed on: each load serves the vectors of one of them, and at least one."""
     if site.experts == 1 or not site.stationary or not isinstance(core, RoutedCore):
         return core
-    vectors = core.vectors_per_load / site.experts if vectors is None else vectors
-    return core.replace({"vectors_per_load": _at_least(vectors, LEAST_VECTORS_PER_LOAD)})
+    served = core.vectors_per_load / site.experts if vectors is None else vectors
+    return core.replace({"vectors_per_load": _at_least(served, LEAST_VECTORS_PER_LOAD)})
 
 
 def _at_least(value: Number, least: float) -> Number:
