@@ -29,8 +29,11 @@ class LayerSource(Protocol):
         transposed: the parameters that are stored as [..., out, in].
     """
 
-    shapes: Mapping[str, jax.ShapeDtypeStruct]
-    transposed: frozenset[str]
+    @property
+    def shapes(self) -> Mapping[str, jax.ShapeDtypeStruct]: ...
+
+    @property
+    def transposed(self) -> frozenset[str]: ...
 
     def read(self, number: Any) -> dict[str, np.ndarray]:
         """Return the parameters of one layer by name. It is called from a thread of XLA and must not use JAX."""

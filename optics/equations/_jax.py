@@ -99,8 +99,7 @@ def selection(eqn: JaxprEqn, values: Sequence[Any]) -> tuple[list[Any], list[Any
 
 def weights_named(eqn: JaxprEqn) -> str:
     """The path of weights that the function itself names with `jax.ad_checkpoint.checkpoint_name`; "" of others."""
-    label = eqn.params["name"] if name(eqn) == "name" else ""
-    return label.removeprefix(WEIGHTS) if label.startswith(WEIGHTS) else ""
+    return eqn.params["name"].partition(WEIGHTS)[2] if name(eqn) == "name" else ""
 
 
 def scope(eqn: JaxprEqn) -> str:
@@ -284,8 +283,8 @@ def holds_product(eqn: JaxprEqn) -> bool:
 
 
 def is_outside(eqn: JaxprEqn) -> bool:
-    """Whether the equation calls what is not written in JAX, which may do products."""
-    return name(eqn) in _OUTSIDE
+    """Whether the equation calls what is not written in JAX, which may do products; whole numbers alone choose rows."""
+    return name(eqn) in _OUTSIDE and not all(dtype(value).kind in "iu" for value in eqn.invars)
 
 
 def _all_equations(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:

@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 import models
 import optics
+from electronics import IntegerCore
 from experiments.commands import run
 from experiments.common import text_options
 from experiments.common.agreement import scored
@@ -46,6 +47,7 @@ def test_streamed_model_has_the_sites_and_the_noise_of_the_one_in_memory(name):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * largest)
 
 
+@pytest.mark.slow
 def test_gradient_in_the_numbers_of_a_core_is_that_of_the_model_in_memory():
     """As the descent of `otc target` needs it: the backward pass reads the layers again, from the last on."""
 
@@ -65,13 +67,26 @@ def test_gradient_in_the_numbers_of_a_core_is_that_of_the_model_in_memory():
 
 def test_measure_scores_streamed_windows_as_those_in_memory(tmp_path):
     windows = np.asarray(load_file(FIXTURES / "llama-2" / "expected.safetensors")["tokens"])
-    cases = [EvaluationCase(name=name, core=core, windows=2) for name, core in (("exact", None), ("light", CORE))]
+    w8a8 = IntegerCore(activation_bits=8, weight_bits=8, mac_energy=1e-13)
+    cases = [EvaluationCase(name=name, core=core, windows=2) for name, core in (("exact", None), ("w8a8", w8a8))]
     whole, streamed = (
-        measure(each, windows, cases, 0, tmp_path / f"{each.streamed}.sqlite") for each in both("llama-2")
+        measure(model, windows, cases, 0, tmp_path / f"{model.streamed}.sqlite") for model in both("llama-2")
     )
-    for name in ("exact", "light"):
+    for name in ("exact", "w8a8"):
         for one, other in zip(streamed[name].windows, whole[name].windows, strict=True):
             assert one == pytest.approx(other, rel=1e-4, abs=1e-5)
+
+
+def test_measure_does_not_hold_all_masks_of_a_streamed_model(tmp_path, monkeypatch):
+    """The next window is run in the same program, and an interrupted run goes on from those that are stored."""
+    monkeypatch.setattr(optics, "load", lambda *given, **options: lambda *given: pytest.fail("all masks were loaded"))
+    windows = np.asarray(load_file(FIXTURES / "llama-2" / "expected.safetensors")["tokens"])
+    model = both("llama-2")[1]
+    cases = [EvaluationCase(name="light", core=CORE, windows=2)]
+    first = measure(model, windows, cases, 0, tmp_path / "results.sqlite")
+    assert all(window["kl"] > 0 for window in first["light"].windows)
+    monkeypatch.setattr(type(model), "forward", lambda *given: pytest.fail("a stored window was computed again"))
+    assert measure(model, windows, cases, 0, tmp_path / "results.sqlite") == first
 
 
 def test_streaming_is_chosen_where_the_parameters_exceed_a_third_of_memory(monkeypatch):
@@ -114,12 +129,18 @@ def test_nan_that_is_found_during_a_run_is_one_line(tmp_path, capsys):
     )
 
 
+TINY = str(FIXTURES / "llama-2")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prefill", str(FIXTURES / "llama-2"), "--on", "digitl"], "digitl"),
-        (["prefill", str(FIXTURES / "llama-2"), "--tokens", "100000"], "more than the context"),
-        (["prefill", str(FIXTURES / "llama-2"), "--on", "read", "--stream", "no"], "the model is in memory"),
+        (["prefill", TINY, "--on", "digitl"], "digitl"),
+        (["prefill", TINY, "--tokens", "100000"], "more than the context"),
+        (
+            ["prefill", str(FIXTURES / "llama-2"), "--on", "read", "--stream", "no", "--tokens", "8"],
+            "the model is in memory",
+        ),
         (["random-checkpoint", "llama-3.1-9b", "folder"], "no model 'llama-3.1-9b'"),
         (["random-checkpoint", "gpt-oss-120b", "folder"], "no config.json of"),
         (["width", "--stream", "yes"], "stream = 'yes' must be 'no'"),
