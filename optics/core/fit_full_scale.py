@@ -47,8 +47,9 @@ class FixedRangeCore(AssigningCore, PreparableCore, PlacingCore, PerStepCore, Re
 
     def assign(self, sites: Sequence[Site]) -> "FixedRangeCore":
         """The core with that of each site, where it is a design."""
-        designed = isinstance(self.core, CoresBySite | AssignedCores)
-        return FixedRangeCore(self.core.assign(sites), self.ranges) if designed else self
+        if not isinstance(self.core, CoresBySite | AssignedCores):
+            return self
+        return FixedRangeCore(self.core.assign(sites), self.ranges)
 
     def takes(self, site: Site) -> bool:
         """Whether the site runs on a core."""
