@@ -175,7 +175,8 @@ def price(
     seconds = loads = driven = optical_macs = 0.0
     seconds_of: dict[int, Number] = {}
     for site, part in _placed(sites, design, machine):
-        on, macs = part.core, part.macs * float(site.macs)
+        on: PricedCore | None = part.core
+        macs = part.macs * float(site.macs)
         if on is None:
             digital = machine.digital_cost(macs)
             _add(components, {CostComponent.DIGITAL_PRODUCTS: digital})
