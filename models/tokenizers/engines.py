@@ -2,7 +2,7 @@
 
 import tokenizers
 from gguf import TokenType
-from tokenizers import AddedToken, Regex, decoders, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 
 from models.tokenizers.vocabulary import Vocabulary
@@ -121,3 +121,8 @@ def _add_tokens(engine: tokenizers.Tokenizer, vocabulary: Vocabulary) -> None:
     engine.add_special_tokens([token for token, kind in kinds if kind == TokenType.CONTROL])
     own = [AddedToken(token, normalized=False) for token, kind in kinds if kind == TokenType.USER_DEFINED]
     engine.add_tokens(own)
+    if vocabulary.first is not None:
+        first = vocabulary.tokens[vocabulary.first]
+        engine.post_processor = processors.TemplateProcessing(
+            single=[first, "$A"], special_tokens=[(first, vocabulary.first)]
+        )

@@ -13,8 +13,8 @@ from models.tokenizers.vocabulary import Vocabulary
 class Tokenizer:
     """Conversion of text to token ids and back.
 
-    No token is added at either end. Control tokens in the text, such as `<|im_start|>`, are encoded
-    as themselves.
+    Tokens are added at the ends only where that is asked for. Control tokens in the text, such as
+    `<|im_start|>`, are encoded as themselves.
 
     Args:
         vocabulary: of a GGUF file.
@@ -49,12 +49,43 @@ class Tokenizer:
         """One more than the highest token id."""
         return max(self._engine.get_vocab(with_added_tokens=True).values(), default=-1) + 1
 
-    def encode(self, text: str) -> np.ndarray:
-        """Return the token ids of a text, int32 [length]."""
-        ids = self._engine.encode(text, add_special_tokens=False).ids
+    def encode(self, text: str, *, ends: bool = False) -> np.ndarray:
+        """Return the token ids of a text, int32 [length].
+
+        Args:
+            text: any.
+            ends: whether to add the tokens that the tokenizer's file puts around a whole text, such as one of its
+                begin.
+        """
+        ids = self._engine.encode(text, add_special_tokens=ends).ids
         return np.asarray(ids, dtype=np.int32)
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         """Return the text of token ids [length]; bytes that are not UTF-8 become U+FFFD."""
         flat = np.asarray(ids).reshape(-1).tolist()
         return self._engine.decode(flat, skip_special_tokens=False)
+
+
+def token_batch(tokenizer: Tokenizer, texts: Sequence[str], longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return texts for an encoder, with the tokens that the tokenizer puts at their ends.
+
+    Args:
+        tokenizer: of the encoder.
+        texts: any.
+        longest: tokens of a text, ends included; of a longer one the first tokens and the last are kept.
+
+    Returns:
+        (int32 [texts, longest], filled up with 0; int32 [texts], the length of each).
+
+    Raises:
+        ValueError: if `longest` is below 2.
+    """
+    if longest < 2:
+        raise ValueError(f"longest = {longest} must be at least 2 tokens, those at the ends of a text")
+    tokens, lengths = np.zeros((len(texts), longest), np.int32), np.zeros(len(texts), np.int32)
+    for number, text in enumerate(texts):
+        ids = tokenizer.encode(text, ends=True)
+        if len(ids) > longest:
+            ids = np.concatenate([ids[: longest - 1], ids[-1:]])
+        tokens[number, : len(ids)], lengths[number] = ids, len(ids)
+    return tokens, lengths

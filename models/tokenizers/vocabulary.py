@@ -15,6 +15,7 @@ class Vocabulary(NamedTuple):
         merges: of "gpt2": the pairs to join, the first joined first, each as "left right".
         scores: of "llama": the higher, the earlier a token is made of two others.
         space_prefix: of "llama": whether text begins with a space that is not there.
+        first: number of the token that begins a whole text, or None.
     """
 
     model: str
@@ -24,3 +25,4 @@ class Vocabulary(NamedTuple):
     merges: Sequence[str]
     scores: Sequence[float] = ()
     space_prefix: bool = True
+    first: int | None = None

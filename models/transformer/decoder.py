@@ -4,6 +4,8 @@
 """
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,19 +52,63 @@ def forward(
         ValueError: if tokens are not two-dimensional integers, or longer than `config.context`, or `padding` is not of
             their batch.
     """
+    x, _ = _over_tokens(config, params, tokens, padding, dtype, lambda k, v: None)
+    return logits(config, params, x)
+
+
+def prefill(
+    config: DecoderConfig,
+    params: Params,
+    tokens: jax.Array,
+    room: int,
+    *,
+    padding: jax.Array | None = None,
+    dtype: DTypeLike | None = None,
+) -> tuple[jax.Array, Cache]:
+    """Run the transformer over prompts as `forward` does, and keep their keys and values for `decode_step`.
+
+    Args:
+        config, params, tokens, padding, dtype: as for `forward`.
+        room: positions of the cache, at least the length of the prompts.
+
+    Returns:
+        (logits as of `forward`, a cache of the form of `empty_cache` with the first `length` positions filled).
+
+    Raises:
+        ValueError: as `forward`, or if the prompts are longer than `room`.
+    """
+    free = room - tokens.shape[-1]
+    if free < 0:
+        raise ValueError(f"tokens are {tokens.shape[-1]} long; room = {room} must be at least that")
+
+    def keep(k: jax.Array, v: jax.Array) -> Cache:
+        return {name: jnp.pad(new, ((0, 0), (0, free), (0, 0), (0, 0))) for name, new in (("k", k), ("v", v))}
+
+    x, cache = _over_tokens(config, params, tokens, padding, dtype, keep)
+    return logits(config, params, x), cache
+
+
+def _over_tokens(
+    config: DecoderConfig,
+    params: Params,
+    tokens: jax.Array,
+    padding: jax.Array | None,
+    dtype: DTypeLike | None,
+    keep: Callable[[jax.Array, jax.Array], Any],
+) -> tuple[jax.Array, Any]:
+    """Return (the residual stream after the last layer, what `keep` returns of keys and values, stacked by layer)."""
     _check_tokens(config, tokens, padding)
     length = tokens.shape[1]
     rotations = _rotations(config, length)
     seen = None if padding is None else not_padding(padding, length, length)
 
-    def layer(kind: LayerKind, x: jax.Array, weights: Params) -> tuple[jax.Array, None]:
-        def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, None]:
-            return attend(config, weights, q, k, v, causal_mask(length, length, kind.window), seen), None
+    def layer(kind: LayerKind, x: jax.Array, weights: Params) -> tuple[jax.Array, Any]:
+        def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
+            return attend(config, weights, q, k, v, causal_mask(length, length, kind.window), seen), keep(k, v)
 
         return block(config, weights, x, rotations[kind], attention)
 
-    x, _ = over_layers(config, layer, embed(config, params, tokens, dtype), params["layers"])
-    return logits(config, params, x)
+    return over_layers(config, layer, embed(config, params, tokens, dtype), params["layers"])
 
 
 def empty_cache(config: DecoderConfig, batch: int, length: int, dtype: DTypeLike = jnp.float32) -> Cache:

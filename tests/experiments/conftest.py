@@ -13,23 +13,30 @@ import models
 from experiments.commands import run
 from experiments.plotting import style
 
+BYTES = (*sorted(ByteLevel.alphabet()), "ab")
+
 
 @pytest.fixture
-def byte_model(write_gguf, random_params, tensors) -> Path:
-    """A GGUF file of a two-layer Llama whose tokens are bytes."""
-    tokens = [*sorted(ByteLevel.alphabet()), "ab"]
-    config = models.DecoderConfig(
+def byte_config() -> models.DecoderConfig:
+    """A two-layer Llama whose tokens are bytes."""
+    return models.DecoderConfig(
         hidden=32,
         intermediate=48,
         layers=2,
         heads=4,
         kv_heads=2,
         head_dim=8,
-        vocabulary=len(tokens),
+        vocabulary=len(BYTES),
         context=128,
         tied_head=True,
         rope_theta=1e4,
     )
+
+
+@pytest.fixture
+def byte_model(write_gguf, random_params, tensors, byte_config) -> Path:
+    """A GGUF file of a two-layer Llama whose tokens are bytes."""
+    config, tokens = byte_config, BYTES
 
     def add_tokenizer(writer: gguf.GGUFWriter) -> None:
         writer.add_tokenizer_model("gpt2")

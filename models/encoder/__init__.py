@@ -1,0 +1,1 @@
+"""Encoders in plain JAX: hidden states and embeddings of whole texts."""
