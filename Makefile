@@ -42,10 +42,14 @@ test-newest-jax:
 
 # What transformers and torch compute with the tiny checkpoints of the tests, against what stands in tests/models/fixtures.
 # `make oracle REMAKE=1` writes them anew. Neither library is a dependency of the project.
-oracle:
+oracle: $(READY)
 	test -d $(ORACLE_VENV) || $(PYTHON) -m venv $(ORACLE_VENV)
 	$(ORACLE_VENV)/bin/python -m pip install --quiet --requirement tests/models/fixtures/requirements.txt
 	$(ORACLE_VENV)/bin/python tests/models/fixtures/make_fixtures.py $(if $(REMAKE),,--check)
+	$(ORACLE_VENV)/bin/python tests/models/fixtures/make_continuation.py $(if $(REMAKE),,--check) \
+		"$$($(RUN) -c 'import models; print(models.fetch_model())')"
+	$(ORACLE_VENV)/bin/python tests/models/fixtures/make_embeddings.py $(if $(REMAKE),,--check) \
+		"$$($(RUN) -c 'import models; print(models.fetch_encoder())')"
 
 lint: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .

@@ -15,7 +15,7 @@ from experiments.bench import program as bench
 from experiments.compiled import keep_compiled_programs
 from experiments.generate import program as generate
 from experiments.headline import program as headline
-from experiments.programs import ablation, bill, gain, prefill, random_checkpoint
+from experiments.programs import ablation, bill, embed, gain, prefill, random_checkpoint
 from experiments.serving import program as serve
 from experiments.serving.validate import program as accelerators
 from experiments.sweeps import program as sweep
@@ -39,6 +39,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "ablation": _with_options(ablation.main),
     "bench": _with_options(bench.main),
     "bill": _with_options(bill.main),
+    "embed": _with_options(embed.main),
     "generate": _with_options(generate.main),
     "gain": _with_options(gain.main),
     "prefill": _with_options(prefill.main),

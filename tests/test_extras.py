@@ -16,6 +16,7 @@ EXTRA = (
     "gguf",
     "haiku",
     "hypothesis",
+    "jinja2",
     "matplotlib",
     "mkdocs",
     "pandas",
@@ -50,7 +51,7 @@ def test_every_module_of_optics_and_electronics_needs_only_base_dependencies():
     assert run.returncode == 0, run.stderr
 
 
-@pytest.mark.parametrize("missing", ["gguf", "safetensors", "tokenizers", "tqdm"])
+@pytest.mark.parametrize("missing", ["gguf", "jinja2", "safetensors", "tokenizers", "tqdm"])
 def test_models_without_its_extra_names_it(missing):
     run = run_without((missing,), "import models")
     assert run.returncode == 1

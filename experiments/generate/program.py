@@ -101,13 +101,14 @@ def main(options: GenerateOptions) -> GenerateSummary:
         check_design(each.core, bill.workloads)
     checkpoint = models.load(path)
     print(f"{options.model_name} on {options.core_name}; {len(prompt)} tokens of prompt")
-    run = _started(checkpoint, cores, prompt, bill, options)
+    try:
+        run = _started(checkpoint, cores, prompt, bill, options)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped before the first token; nothing is written") from None
     interrupted = False
     try:
         _write(run, checkpoint.tokenizer, sampling, stop, options)
     except KeyboardInterrupt:
-        if not run.digital.tokens:
-            raise
         interrupted = True
     summary: GenerateSummary = {
         "model": options.model_name,
