@@ -21,8 +21,8 @@ def draw(summary: GenerateSummary, out: Path) -> None:
             if place is not None and place < len(kl):
                 axes.plot(place + 1, kl[place], color=colour, marker="X", ms=8, ls="none")
         axes.set_yscale("log")
-        axes.set_xlabel("token of the digital text")
+        axes.set_xlabel("token of the digital text (✕: the core's own text differs from here on)")
         axes.set_ylabel("divergence from the digital prediction [nats]")
-        axes.set_title(f"{summary['model']} on {summary['core'].replace('_', ' ')}; ✕: the core's text leaves it")
+        axes.set_title(f"{summary['model']} on {summary['core'].replace('_', ' ')}")
         axes.legend()
         style.save(figure, out, "generate")
