@@ -103,6 +103,8 @@ UNKNOWN = Facts()
 
 def followed(eqn: JaxprEqn, facts: list[Facts]) -> Facts:
     """The facts of an equation's output where its value is not known."""
+    if not facts:
+        return UNKNOWN
     return _entries(eqn, facts).of_sign(lambda: _is_nonnegative(eqn, facts))
 
 

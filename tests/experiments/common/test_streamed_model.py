@@ -33,7 +33,7 @@ def tokens_of(name):
     return jnp.asarray(load_file(FIXTURES / name / "expected.safetensors")["tokens"][:1])
 
 
-@pytest.mark.parametrize("name", ["llama-3", "gemma2"])
+@pytest.mark.parametrize("name", ["llama-3", pytest.param("gemma2", marks=pytest.mark.slow)])
 def test_streamed_model_has_the_sites_and_the_noise_of_the_one_in_memory(name):
     """Gemma 2 runs two layers in each step of its loop."""
     whole, streamed = both(name)

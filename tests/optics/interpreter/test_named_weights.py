@@ -68,6 +68,14 @@ def test_named_weights_that_data_choose_stay_digital():
     assert sites[0].weights == "layers.w"
 
 
+def test_callback_without_arguments_gives_weights_too():
+    def of_one(params, x):
+        w = jax.pure_callback(lambda: STACKED[0], jax.ShapeDtypeStruct((8, 8), jnp.float32))
+        return x @ checkpoint_name(w, "weights: elsewhere") @ params["head"]
+
+    assert [site.name for site in optics.trace(of_one)(NUMBERED, X)] == ["000 elsewhere 8x8", "001 head 8x4"]
+
+
 def test_other_checkpoint_names_are_no_weights():
     def named(params, x):
         y = checkpoint_name(x @ params["head"], "saved")
