@@ -132,7 +132,7 @@ def test_commands_exist(page):
 
 def test_every_program_is_in_the_guide():
     text = (DOCS / "guide" / "programs.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"`otc (\w+)`", text)) == set(PROGRAMS)
+    assert set(re.findall(r"`otc ([\w-]+)`", text)) == set(PROGRAMS)
 
 
 def test_every_preset_and_device_is_in_the_guide():

@@ -19,6 +19,7 @@ from experiments.common.measure import EvaluationCase, measure
 from experiments.common.text_options import load_model
 from experiments.programs import prefill
 from experiments.sweeps import Text
+from experiments.sweeps.subjects import text
 
 FIXTURES = Path(__file__).parents[2] / "models" / "fixtures"
 KEY = jax.random.key(3)
@@ -156,3 +157,27 @@ def test_sweep_of_a_text_names_its_streaming_and_does_not_store_it():
     assert "stream" not in Text(stream="yes").describe()
     with pytest.raises(ValueError, match=r"on\.stream = 'maybe' must be one of auto, yes, no"):
         Text(stream="maybe").check()  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.slow
+def test_sweep_of_a_streamed_text_has_the_scores_of_the_one_in_memory(byte_model, text_file, monkeypatch):
+    """Two cores at once under vmap, and two windows one after the other."""
+
+    monkeypatch.setattr(text, "TOKENS_PER_CALL", 40)
+
+    def scores(stream):
+        loaded = Text(text=str(text_file), model=str(byte_model), stream=stream, windows=2, window_tokens=40).load()
+        assert loaded.checkpoint.streamed == (stream == "yes")
+
+        def score(power, operands):
+            core = CORE.replace({"source.power": power})
+            return loaded.score(core, KEY, jnp.uint32(1), operands, ("kl", "delta_nll"))
+
+        powers = CORE.source.power * jnp.asarray([1.0, 4.0])
+        return jax.jit(jax.vmap(score, in_axes=(0, None)))(powers, loaded.operands)
+
+    found, expected = scores("yes"), scores("no")
+    assert found["kl"].shape == (2, 2)
+    assert np.all(np.asarray(expected["kl"])[0] > np.asarray(expected["kl"])[1])
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=1e-4)

@@ -39,7 +39,8 @@ def test_over_layers_runs_each_once_in_order(config, windowed):
         seen.append(kind.window)
         return 2.0 * x + one, one + (kind.window or 0)
 
-    x, kept = over_layers(config, layer, jnp.zeros(()), jnp.arange(5.0))
+    x, kept, last = over_layers(config, layer, jnp.zeros(()), jnp.arange(5.0))
+    assert last is None
     assert x == 0 * 16 + 1 * 8 + 2 * 4 + 3 * 2 + 4
     windows = [4.0 if flag else 0.0 for flag in windowed or (True,) * 5]
     np.testing.assert_array_equal(kept, np.arange(5.0) + windows)
