@@ -14,6 +14,7 @@ import jax
 
 from electronics.part import Number, nearest
 from optics.core.assigned_cores import AssignedCores
+from optics.core.choices import check_rules
 from optics.core.site_rule import DIGITAL, Digital, SiteRule, first_core, labels_of
 from optics.core.tensor_core import TensorCore
 from optics.interpreter.plan import Site
@@ -156,6 +157,7 @@ class CoresBySite(AssigningCore, Core):
 
     def assign(self, sites: Sequence[Site]) -> "AssignedCores":
         """The core of each of these sites. Raises ValueError, see the class."""
+        check_rules(self.rules, sites)
         rules = tuple(dataclasses.replace(rule, core=DIGITAL) for rule in self.rules)
         return AssignedCores(self.cores, (), rules, {}).assign(sites)
 

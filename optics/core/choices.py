@@ -47,6 +47,15 @@ class Choice:
         return own / self.positions
 
 
+def check_rules(rules: Sequence[SiteRule], sites: Sequence[Site]) -> None:
+    """Raise ValueError for a rule that holds for none of all sites of a function."""
+    for rule in rules:
+        if all(rule.rank(site) is None for site in sites):
+            paths = sorted({site.path for site in sites})
+            hint = nearest(rule.patterns[0], paths) if rule.patterns else ""
+            raise ValueError(f"the rule {rule.label} holds for none of the sites{hint}")
+
+
 def choices_of(
     rules: Sequence[SiteRule], digital: Collection[int], sites: Sequence[Site]
 ) -> tuple[tuple[str, tuple[Choice, ...]], ...]:
@@ -57,16 +66,11 @@ def choices_of(
     Args:
         rules: the rules.
         digital: the numbers that stand for no core; the first of them is chosen for any.
-        sites: all sites of the function.
+        sites: sites of the function, all or some.
 
     Raises:
         ValueError: see `optics.CoresBySite`.
     """
-    for rule in rules:
-        if all(rule.rank(site) is None for site in sites):
-            paths = sorted({site.path for site in sites})
-            hint = nearest(rule.patterns[0], paths) if rule.patterns else ""
-            raise ValueError(f"the rule {rule.label} holds for none of the sites{hint}")
     chooser = _Chooser(rules, digital)
     return tuple({site.name: chooser.of_site(site) for site in sites}.items())
 
