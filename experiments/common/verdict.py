@@ -10,7 +10,7 @@ import optics
 from electronics import Constant
 from experiments.common import billing
 from experiments.common.workload import Workload
-from optics.core.by_site import Machine, MachineT
+from optics.core.by_site import Machine, MachineT, host_core
 from optics.core.cost_component import CostComponent
 
 TARGET_WATTS = 10e3
@@ -233,7 +233,7 @@ def _percentiles(values: np.ndarray, scale: float = 1.0) -> Percentiles:
 
 
 def _system_size(machine: Machine, system: optics.System, bill: optics.Bill) -> SystemSize:
-    first = machine.machine if isinstance(machine, optics.CoresBySite) else machine
+    first = host_core(machine)
     return {
         "cores": float(system.cores),
         "utilisation": float(system.utilisation),

@@ -12,7 +12,7 @@ import models
 import optics
 from electronics.part import nearest
 from optics.core.attention import Operand
-from optics.core.by_site import Machine
+from optics.core.by_site import Machine, host_core
 
 WORD_BITS = 8
 # Where attention runs; on light the operand on the mask is the cheaper one of the core, or named.
@@ -25,7 +25,7 @@ def attention_policy(core: Machine, attention: Attention) -> optics.Policy:
     if attention == "digital":
         return optics.stationary
     operand: Operand = "left" if attention == "light-left" else "right" if attention == "light-right" else "cheaper"
-    return optics.AttentionOnLight(core.machine if isinstance(core, optics.CoresBySite) else core, operand)
+    return optics.AttentionOnLight(host_core(core), operand)
 
 
 def choices_of(policy: optics.Policy, sites: Sequence[optics.Site]) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from experiments.headline.records import (
     OpticalRow,
     SiteMedians,
 )
-from optics.core.by_site import Machine
+from optics.core.by_site import Machine, host_core
 
 
 class ModelPricer:
@@ -48,7 +48,7 @@ class ModelPricer:
         """
         bill = self.workload.price(core, result.drives)
         large = self.large.price(billing.with_mean_drive(core, billing.observed_drive(result)))
-        first = core.machine if isinstance(core, optics.CoresBySite) else core
+        first = host_core(core)
         on_core = self.workload.price_on_core(core, result.drives)
         per_mac = {name: float(energy / bill.macs) for name, energy in bill.components.items()}
         total = sum(per_mac.values())

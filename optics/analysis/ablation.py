@@ -11,7 +11,7 @@ import numpy as np
 from electronics.part import nearest
 from optics.components.correction import Correction
 from optics.components.nonidealities import Effects
-from optics.core.by_site import CoresBySite, Machine, split_name
+from optics.core.by_site import Machine, cores_by_name, split_name
 from optics.core.tensor_core import TensorCore
 
 Groups = Mapping[str, Sequence[str]]
@@ -55,7 +55,7 @@ def groups(core: Machine, by_core: bool = False) -> dict[str, tuple[str, ...]]:
     effect is that of all cores at once. With `by_core` there are also the effects of each core alone, as
     "rules.0.core.shot", and all effects of each core together, as "rules.0.core".
     """
-    cores = _by_name(core)
+    cores = cores_by_name(core)
     found = _sets(any(map(_is_corrected, cores.values())))
     if by_core:
         for name, each in cores.items():
@@ -137,13 +137,9 @@ def _share(core: TensorCore, name: str) -> Any:
 
 
 def _effects(core: Machine) -> dict[str, Effects]:
-    return {name: each.effects for name, each in _by_name(core).items()}
+    return {name: each.effects for name, each in cores_by_name(core).items()}
 
 
 def _with_effects(core: Machine, effects: Mapping[str, Effects]) -> Machine:
     prefix = "" if isinstance(core, TensorCore) else "."
     return core.replace({f"{name}{prefix}effects": each for name, each in effects.items()})
-
-
-def _by_name(core: Machine) -> Mapping[str, TensorCore]:
-    return core.by_name if isinstance(core, CoresBySite) else {"": core}

@@ -8,7 +8,7 @@ import numpy as np
 
 from optics.components.correction import Correction
 from optics.core import cost
-from optics.core.by_site import CoresBySite
+from optics.core.by_site import CoresBySite, cores_by_name
 from optics.core.tensor_core import TensorCore
 
 MOST_ROUNDS = 1000
@@ -92,10 +92,10 @@ def calibrate(
     Under jax_enable_x64 it is the same calibration, in float32. Raises ValueError for an encoding other than two rails
     or two slots of one slice, whose single inputs can be seen, and for `rounds` and `averages` out of bounds.
     """
-    for each_name, each in core.by_name.items() if isinstance(core, CoresBySite) else [("", core)]:
+    for name, each in cores_by_name(core).items():
         code = each.encoding
         if code.inputs == "offset" or code.weights != "rails" or code.input_slices * code.weight_slices > 1:
-            of_core = f", and {each_name} has others" if each_name else ""
+            of_core = f", and {name} has others" if name else ""
             raise ValueError(
                 f"calibrate needs inputs on rails or in slots, weights on rails, and one slice of each{of_core}"
             )

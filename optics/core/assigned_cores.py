@@ -135,10 +135,7 @@ class CoreOfStep(ObservableCore, Core):
     which: jax.Array
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        def run(core):
-            return product(x, w) if isinstance(core, Digital) else core.matmul(x, w, key=key)
-
-        return self._chosen(run)
+        return self._chosen(lambda core: _matmul(core, x, w, key))
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Any]:
         """As `matmul`; a digital step has readings of 0."""
@@ -181,11 +178,7 @@ class CoreOfPosition(ObservableCore, Core):
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [vectors, rows] @ w [rows, columns] -> [vectors, columns], each vector on its own core."""
-
-        def run(core, x, mine):
-            return product(x, w) if isinstance(core, Digital) else core.matmul(x, w, key=key)
-
-        return self._selected([run(*each) for each in self._sent(x)], x)
+        return self._selected([_matmul(core, sent, w, key) for core, sent, _ in self._sent(x)], x)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Any]:
         """As `matmul`, with diagnostics of the vectors that are not digital."""
@@ -214,6 +207,11 @@ class CoreOfPosition(ObservableCore, Core):
         for number, y in enumerate(outputs[1:], start=1):
             selected = jnp.where((which == number)[:, None], y, selected)
         return selected
+
+
+def _matmul(core: Any, x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array:
+    """The product on a core, or a digital one."""
+    return product(x, w) if isinstance(core, Digital) else core.matmul(x, w, key=key)
 
 
 def each_of(core: Any, function: Callable[[Any], Core]) -> Any:

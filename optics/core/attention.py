@@ -19,8 +19,8 @@ class AttentionOnLight:
     """A policy: all products run on the core, also those of two activations.
 
     One operand of such a product is written on the mask for the vectors of the other. Few columns waste the light that
-    fans out to all of them, and few vectors pay for the writing, so the bill depends on the choice. It
-    also depends on what masks leave (`Site.share`), which `reads_shares` asks the planner for.
+    fans out to all of them, and few vectors pay for the writing, so the bill depends on the choice. It also depends on
+    what masks leave (`Site.share`), which `reads_shares` asks the planner for.
 
     Attributes:
         core: whose bill decides, a core of numbers.

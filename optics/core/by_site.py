@@ -171,3 +171,13 @@ class CoresBySite(AssigningCore, Core):
 # One core, or a core for each site.
 Machine = TensorCore | CoresBySite
 MachineT = TypeVar("MachineT", bound=Machine)
+
+
+def cores_by_name(machine: Machine) -> dict[str, TensorCore]:
+    """The cores of a machine that are not digital, by the names that `replace` takes; "" is that of one core alone."""
+    return machine.by_name if isinstance(machine, CoresBySite) else {"": machine}
+
+
+def host_core(machine: Machine) -> TensorCore:
+    """The core whose host and digital arithmetic serve all sites: of a design its first one."""
+    return machine.machine if isinstance(machine, CoresBySite) else machine

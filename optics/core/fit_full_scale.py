@@ -155,8 +155,8 @@ class _FinderBySite(AssigningCore, Core):
     finder: type[_Finder]
 
     def assign(self, sites: Sequence[Site]) -> AssignedCores:
-        found = self.design.assign(sites).prepare()
-        finders = (each if isinstance(each, Digital) else self.finder(_realized(each)) for each in found.cores)
+        found = self.design.assign(sites)
+        finders = (each if isinstance(each, Digital) else self.finder(each.prepare()) for each in found.cores)
         return dataclasses.replace(found, cores=tuple(finders))
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
@@ -218,7 +218,3 @@ def _with_sites(
     if isinstance(core, CoresBySite):
         raise ValueError("a design has cores for the sites of a function: run it through optics.emulate")
     return core
-
-
-def _realized(core: TensorCore | RealizedCore) -> RealizedCore:
-    return core.prepare()

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from electronics.part import Number
 from optics import checks
-from optics.core.by_site import CoresBySite
+from optics.core.by_site import CoresBySite, cores_by_name
 from optics.core.tensor_core import TensorCore
 from optics.energy.bill import EXAOPS, Bill
 
@@ -45,7 +45,7 @@ def system(core: TensorCore | CoresBySite, bill: Bill, *, weights: float, ops: N
 
     Raises TypeError for a machine that is no such core, ValueError where nothing runs on it.
     """
-    kinds = list(core.by_name.values()) if isinstance(core, CoresBySite) else [core]
+    kinds = list(cores_by_name(core).values())
     for each in kinds:
         checks.has(each, "time")
     if not bill.optical_macs:

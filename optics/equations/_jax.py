@@ -5,7 +5,7 @@ Both differ between JAX releases, so only this file follows them.
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from jax.extend.core import ClosedJaxpr as ClosedJaxpr
 from jax.extend.core import Jaxpr as Jaxpr
@@ -14,7 +14,7 @@ from jax.extend.core import Literal as Literal
 from jax.extend.core import jaxprs_in_params
 from jax.extend.core import primitives as p
 
-from optics.equations.records import Cond, Contraction, ConvolutionNumbers, Ragged, Remat, ShardMap
+from optics.equations.records import Cond, Contraction, ConvolutionNumbers, Ragged, Remat, Scan, ShardMap, WhileLoop
 
 _KINDS = {
     p.dot_general_p: "product",
@@ -58,26 +58,6 @@ _SELECTORS = {
     "dynamic_update_slice": (2, None),
     **{f"scatter{how}": (1, 2) for how in ("", "-add", "-sub", "-mul", "-min", "-max")},
 }
-
-
-class Scan(NamedTuple):
-    """A scan of `length` steps over `body`, whose inputs are `consts` constants, `carry` carried values, and slices."""
-
-    length: int
-    consts: int
-    carry: int
-    reverse: bool
-    unroll: int
-    body: ClosedJaxpr
-
-
-class WhileLoop(NamedTuple):
-    """A while loop; the first inputs are `test_consts` constants of the test and `body_consts` of the body."""
-
-    test_consts: int
-    body_consts: int
-    test: ClosedJaxpr
-    body: ClosedJaxpr
 
 
 def kind(eqn: JaxprEqn) -> str:

@@ -61,6 +61,26 @@ class ShardMap(NamedTuple):
     checked: bool
 
 
+class Scan(NamedTuple):
+    """A scan of `length` steps over `body`, whose inputs are `consts` constants, `carry` carried values, and slices."""
+
+    length: int
+    consts: int
+    carry: int
+    reverse: bool
+    unroll: int
+    body: Any
+
+
+class WhileLoop(NamedTuple):
+    """A while loop; the first inputs are `test_consts` constants of the test and `body_consts` of the body."""
+
+    test_consts: int
+    body_consts: int
+    test: Any
+    body: Any
+
+
 class Cond(NamedTuple):
     """The branches of a cond, of which the first input selects one."""
 

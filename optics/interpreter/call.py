@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from optics.interpreter import notices
-from optics.interpreter.causal import with_shares, without_shares
+from optics.interpreter.causal import with_shares
 from optics.interpreter.dataflow import DATA, CapturedArrays, Origin, named
 from optics.interpreter.plan import Plan, Policy, Site, stationary
 from optics.interpreter.sites import plan_jaxpr
@@ -173,12 +173,6 @@ def trace(
 
     def sites(*args: Any, **kwargs: Any) -> tuple[Site, ...]:
         found = plan_call(fun, weights, policy, args, kwargs).plan
-        # The plan for a policy that reads the shares has those of known masks.
-        known = getattr(policy, "reads_shares", False)
-        if causal is False and known:
-            found = without_shares(found)
-        elif causal is not None or not known:
-            found = with_shares(found, causal)
-        return tuple(found.all_sites())
+        return tuple(with_shares(found, causal).all_sites())
 
     return sites

@@ -34,9 +34,9 @@ class Body:
 
     shares: by number of the equation, the share of a product's multiplications that a mask leaves; masked: which of its
     matrices the mask is on, "outputs", "left" or "right"; nonnegative: the operands of a product, "left" and "right",
-    without a negative entry; counted: the share of the numbers that any other equation
-    computes; inner: by number, the bodies of the jaxprs inside, in the order of
-    `optics.interpreter.dataflow.bodies`. The first three are there once `settle` was called.
+    without a negative entry; counted: the share of the numbers that any other equation computes; inner: by number, the
+    bodies of the jaxprs inside, in the order of `optics.interpreter.dataflow.bodies`. All but the last are there once
+    `settle` was called.
     """
 
     def __init__(self, jaxpr: Any, consts: Sequence[Any], facts: Sequence[Facts], causal: bool = False):
@@ -151,14 +151,13 @@ def with_shares(plan: Plan, causal: bool | None = None) -> Plan:
 
     causal: see `optics.trace`.
     """
-    found = analysed(plan.jaxpr, plan.consts)
-    filled = _filled(plan, found, analysed(plan.jaxpr, plan.consts, causal=True) if causal else found)
-    return without_shares(filled) if causal is False else filled
-
-
-def without_shares(plan: Plan) -> Plan:
-    """The plan whose products count all their multiplications, whatever hides them."""
-    return plan.each(lambda site: dataclasses.replace(site, share=1.0, hidden_by="", masked=""))
+    if causal or not plan.has_shares:
+        found = analysed(plan.jaxpr, plan.consts)
+        filled = _filled(plan, found, analysed(plan.jaxpr, plan.consts, causal=True) if causal else found)
+        plan = dataclasses.replace(filled, has_shares=True)
+    if causal is False:
+        plan = plan.each(lambda site: dataclasses.replace(site, share=1.0, hidden_by="", masked=""))
+    return plan
 
 
 def _filled(plan: Plan, found: Body, taken: Body) -> Plan:

@@ -125,8 +125,10 @@ def _is_nonnegative(eqn: JaxprEqn, facts: list[Facts]) -> bool:
             return any(each.nonnegative for each in facts)
         case "select_n":
             return all(each.nonnegative for each in facts[1:])
-        case "clamp" | "gather" | "dynamic_slice":
-            # A clamped number is at least its lower bound, the first operand.
+        case "clamp":
+            # Of (lower bound, number, upper bound) the result is the upper one where that is below the lower one.
+            return facts[0].nonnegative and facts[2].nonnegative
+        case "gather" | "dynamic_slice":
             return facts[0].nonnegative
     keeps = name in _KEEPS_SIGN or name in SAME or name in _MOVES
     return keeps and all(each.nonnegative for each in facts)

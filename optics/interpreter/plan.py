@@ -132,6 +132,7 @@ class Plan:
     """A jaxpr, its sites by equation number, and the plans of the jaxprs inside its equations.
 
     constant: the numbers of the equations with an output that is the same in each call with the same weights.
+    has_shares: whether the sites know what known masks leave of them and which operands are never negative.
     """
 
     jaxpr: Jaxpr
@@ -139,6 +140,7 @@ class Plan:
     sites: dict[int, Site]
     inner: dict[int, tuple["Plan", ...]]
     constant: frozenset[int]
+    has_shares: bool = False
 
     def all_sites(self) -> list[Site]:
         """Every site, in order of appearance."""
