@@ -40,7 +40,7 @@ test-newest-jax:
 	$(NEWEST_VENV)/bin/python -m pytest tests/optics/interpreter
 	$(NEWEST_VENV)/bin/python -m pytest -n auto --dist loadfile
 
-# What transformers and torch compute with the tiny checkpoints of the tests, against what stands in tests/models/fixtures.
+# Compares what transformers and torch compute on the tiny checkpoints with what tests/models/fixtures holds.
 # `make oracle REMAKE=1` writes them anew. Neither library is a dependency of the project.
 oracle: $(READY)
 	test -d $(ORACLE_VENV) || $(PYTHON) -m venv $(ORACLE_VENV)

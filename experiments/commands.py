@@ -72,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
     except (ValueError, OSError, OverflowError, RecursionError, MemoryError, FetchError) as error:
         return refuse(error)
     except jax.errors.JaxRuntimeError as error:
-        # XLA reports what stops a Python callback, as one that reads a streamed model, as an error of its own.
+        # XLA wraps an exception of a Python callback, such as the reader of a streamed model, in an error of its own.
         if "KeyboardInterrupt" in str(error):
             return interrupt()
         if refusal := _REFUSAL.search(str(error)):

@@ -82,11 +82,11 @@ def design_candidate(file: Path, ranges: str, settings: Sequence[str]) -> Candid
     """
     design = optics.load_by_site(file)
     own = {name: _own_constants(core, ranges, file) for name, core in design.by_name.items()}
-    first, *others = own.values()
     constants: dict[str, Constant] = {}
-    for field, constant in first.items():
-        if field == DRIVE or all(other.get(field) == constant for other in others):
-            constants[field] = constant
+    for field in dict.fromkeys(field for each in own.values() for field in each):
+        of_cores = [each.get(field) for each in own.values()]
+        if field == DRIVE or all(constant == of_cores[0] for constant in of_cores):
+            constants[field] = next(each[field] for each in own.values() if field in each)
         else:
             constants |= {f"{name}.{field}": each[field] for name, each in own.items() if field in each}
     constants = overrides.with_overrides(constants, settings, overrides.DESIGN)

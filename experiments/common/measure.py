@@ -154,6 +154,7 @@ class _Evaluator:
         self.compare = jax.jit(agreement)
         self._programs: dict[tuple[str, ...], _Programs] = {}
         self._sites: tuple[optics.Site, ...] = ()
+        self._choices: dict[str, tuple[str, ...]] = {}
         self.unload()
 
     def window(self, number: int, tokens: np.ndarray) -> _Window:
@@ -169,7 +170,7 @@ class _Evaluator:
         core = None if case.core is None else describe_core(case.core)
         description = [self.digest, window.text, self.seed, window.number, core, observe]
         if case.attention != "digital":
-            description.append([case.attention, *choices_of(self.policy(case), self.sites(window))])
+            description.append([case.attention, *self.choices(case, window)])
         record: WindowRecord = self.cache.get_or_compute(description, lambda: self._run(case, window, observe))
         result.windows.append(record["agreement"])
         if "sites" in record and "drives" in record and "mean_drive" in record:
@@ -186,10 +187,17 @@ class _Evaluator:
         self._sites = self._sites or self._traced(optics.stationary, window)
         return self._sites
 
+    def choices(self, case: EvaluationCase, window: _Window) -> tuple[str, ...]:
+        """What the policy of a case says of each product, nothing where attention is digital; priced once per case."""
+        if case.attention == "digital":
+            return ()
+        if case.name not in self._choices:
+            self._choices[case.name] = choices_of(self.policy(case), self.sites(window))
+        return self._choices[case.name]
+
     def programs(self, case: EvaluationCase, window: _Window) -> "_Programs":
         """The compiled functions of a case, shared by all cases with the same products on their cores."""
-        policy = self.policy(case)
-        choices = choices_of(policy, self.sites(window)) if case.attention != "digital" else ()
+        policy, choices = self.policy(case), self.choices(case, window)
         if choices not in self._programs:
             self._programs[choices] = _Programs(
                 load=jax.jit(optics.load(self.score, policy=policy)),
@@ -217,7 +225,9 @@ class _Evaluator:
         review = getattr(core, "review", None)
         if review is not None:
             # The diagnostics of a compiled run are concrete only outside it.
-            review(self._traced(self.policy(case), window), diagnostics)
+            policy = self.policy(case)
+            sites = self.sites(window) if policy is optics.stationary else self._traced(policy, window)
+            review(sites, diagnostics)
         return {
             "agreement": _scores(score),
             "sites": {name: _figures(seen) for name, seen in diagnostics.items()},

@@ -35,9 +35,10 @@ def choices_of(policy: optics.Policy, sites: Sequence[optics.Site]) -> tuple[str
 
 def attention_in_words(attention: str) -> str:
     """Return where attention runs, to follow the name of what runs it; empty for digital attention."""
+    if attention == "digital":
+        return ""
     side = attention.removeprefix("light").removeprefix("-")
-    on_light = ", attention on light" + (f", {side} operand on the mask" if side else "")
-    return "" if attention == "digital" else on_light
+    return ", attention on light" + (f", {side} operand on the mask" if side else "")
 
 
 def check_attention(attention: str) -> None:

@@ -1,8 +1,8 @@
 """Energy of a continuation, priced as `otc bill` prices one token."""
 
 import models
-from experiments.common.billing import Machine
 from experiments.common.workload import Workload
+from optics.core.by_site import Machine
 
 
 class Bill:

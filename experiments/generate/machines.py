@@ -12,8 +12,8 @@ import numpy as np
 
 import models
 import optics
-from experiments.common.billing import Machine
 from experiments.generate.bill import Price
+from optics.core.by_site import Machine
 
 
 class Writer:
@@ -31,7 +31,6 @@ class Writer:
         self.tokens: list[int] = []
         self.stopped = False
         self.seconds: list[float] = []
-        self._decoded = 0
 
     def choose(self, sampling: models.Sampling, key: jax.Array, stop: tuple[int, ...]) -> int:
         """Choose the next token, and keep it."""
@@ -45,8 +44,7 @@ class Writer:
         started = time.perf_counter()
         self.state = self.after(self.state, self.tokens[-1])
         jax.block_until_ready(self.state)
-        self._decoded += 1
-        if self._decoded > 1:
+        if len(self.tokens) > 1:
             self.seconds.append(time.perf_counter() - started)
 
     def after(self, state: models.State, token: int) -> models.State:
@@ -110,9 +108,8 @@ def steps_on_cores(checkpoint: models.Checkpoint, room: int) -> Callable[[Machin
     """
     compiled = checkpoint.steps(room, lambda fun: jax.jit(optics.emulate(fun)))
     load = jax.jit(optics.load(checkpoint.decode_step))
-    cache = jax.eval_shape(lambda: checkpoint.family.empty_cache(checkpoint.config, 1, room))
-    token, position = jax.ShapeDtypeStruct((1,), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (cache, token, position))
+    cache = checkpoint.family.empty_cache(checkpoint.config, 1, room)
+    zeros = cache, jnp.zeros(1, jnp.int32), jnp.zeros((), jnp.int32)
 
     def of_core(core: Machine) -> models.Steps:
         # The sites of prompt and decode step are the same, and so are their names.

@@ -65,6 +65,10 @@ class GenerateOptions:
                 raise ValueError(f"light = {bits} must be between 1 and 12 effective bits")
         if self.light and self.cores is not None:
             raise ValueError(f"light = {self.light} and cores = {self.cores}: the light of a design stands in its file")
+        if self.core_name == report.DIGITAL:
+            raise ValueError(
+                f"core = {self.cores or self.core}: {report.DIGITAL!r} is the digital text; rename the file"
+            )
         return models.Sampling(temperature=self.temperature, top_k=self.top_k, top_p=self.top_p)
 
     def machines(self) -> list[NamedCore]:

@@ -97,7 +97,10 @@ def main(options: EmbedOptions) -> EmbedSummary:
     options.check()
     cores = {name: load_core(name, None) for name in dict.fromkeys(options.presets)}
     if options.core is not None:
-        cores[options.core.stem] = load_core("", options.core)
+        name = options.core.stem
+        if name in (DIGITAL, *cores):
+            raise ValueError(f"core = {options.core}: there is a row {name!r} already; rename the file")
+        cores[name] = load_core("", options.core)
     texts, satirical = models.load_headlines(options.train + options.test)
     encoder = models.load(models.fetch_encoder(), family=models.BERT)
     tokens, lengths = models.token_batch(encoder.tokenizer, texts, options.longest)

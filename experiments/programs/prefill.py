@@ -83,6 +83,8 @@ def main(options: PrefillOptions) -> PrefillSummary:
     """Run the passes, print the table and write summary.json."""
     options.check()
     checkpoint = load_model(options.model, options.stream)
+    if READ in options.on and not checkpoint.streamed:
+        raise ValueError("on = 'read': the model is in memory, where nothing is read; give stream = yes")
     key = jax.random.key(options.seed)
     tokens = jax.random.randint(key, (1, options.tokens), 0, checkpoint.config.vocabulary)
     reference: jax.Array | None = None
@@ -128,20 +130,12 @@ def _compiled(forward: Callable[..., jax.Array], *inputs: Any) -> Any:
 
 def _timed(run: Callable[..., Any], *inputs: Any) -> tuple[Any, float]:
     start = time.perf_counter()
-    found = run(*inputs)
-    if isinstance(found, jax.Array):
-        found.block_until_ready()
+    found = jax.block_until_ready(run(*inputs))
     return found, time.perf_counter() - start
 
 
 def _read_all(checkpoint: models.Checkpoint) -> None:
-    """Read what a forward pass reads, and do nothing with it.
-
-    Raises:
-        ValueError: for a model that is in memory.
-    """
-    if not checkpoint.streamed:
-        raise ValueError("on = 'read': the model is in memory, where nothing is read; give stream = yes")
+    """Read what a forward pass of a streamed model reads, and do nothing with it."""
     for number in range(checkpoint.config.layers):
         checkpoint.params["layers"].source.read(number)
     checkpoint.params["embedding" if checkpoint.config.tied_head else "head"].source.read()

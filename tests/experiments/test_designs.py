@@ -9,9 +9,11 @@ import pytest
 
 import optics
 from experiments import sweeps
+from experiments.common import candidates
 from experiments.common.billing import token_bills
 from experiments.programs import ablation
 from experiments.sweeps import program as sweep_program
+from experiments.sweeps.definition import toml_file
 from experiments.sweeps.plots import tables
 from experiments.target import budget
 from experiments.target import program as target
@@ -221,6 +223,23 @@ def test_drive_of_a_design_is_that_of_its_cores_at_their_sites():
     assert found.mean == pytest.approx(np.mean(list(expected.values())), rel=1e-5)
 
 
+def test_constants_that_a_later_core_alone_has_are_drawn(tmp_path):
+    """Threshold and rollover are of a laser; the core of all other sites has a modulator."""
+    modulator = optics.MachZehnder(bias_error=0.01, extinction_ratio=100.0)
+    optics.serialise.save(optics.projected_2029().replace({"transfer": modulator}), tmp_path / "modulator.toml")
+    file = tmp_path / "design.toml"
+    file.write_text('core = "modulator.toml"\n[[site]]\nsites = "head"\ncore = "projected_2029"\n')
+    found = candidates.design_candidate(file, "projected_2029", []).constants
+    assert {"rules.0.core.transfer.threshold", "rules.0.core.transfer.rollover"} <= set(found)
+
+
+def test_attention_of_the_command_line_is_in_place_of_that_of_the_file(definition):
+    text = definition.read_text().replace('attention = "light"\n', "")
+    definition.write_text(text.replace("[on]\n", '[on]\nattention = "light"\n'), encoding="utf-8")
+    given = toml_file.load(definition, {"attention": "digital"}).subject
+    assert (toml_file.load(definition).subject.attention, given.attention) == ("light", "digital")
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -251,6 +270,10 @@ def test_a_design_that_cannot_hold_is_one_line_in_each_program(
         (
             ("[axes]\nrules.0", "[axes]\nrules.1"),
             "no field 'rules.1.core.adc.enob' to vary or set; did you mean",
+        ),
+        (
+            ("[axes]\nrules.0.core.adc.enob", "[axes]\nrules.1.core.light.effective_bits"),
+            "no field 'rules.1.core.light.eff",
         ),
         (("adc.bits = 10", "adc.bist = 10"), "no field 'adc.bist' to vary or set; did you mean 'adc.bits'"),
         (('attention = "light"', 'attention = "left"'), "attention = 'left' must be one of digital, light, light-left"),

@@ -86,6 +86,7 @@ def test_nearest_is_another_text():
         (["--train", "28000", "--test", "1000"], "train + test = 29000 must be at most 28614 headlines"),
         (["--longest", "1"], "longest = 1 must be a whole number, at least 2"),
         (["--presets", "tomorrow"], "tomorrow"),
+        (["--core", "today.toml"], "core = today.toml: there is a row 'today' already; rename the file"),
     ],
 )
 def test_impossible_options_are_refused(arguments, message, assert_refused):

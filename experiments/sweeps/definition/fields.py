@@ -48,11 +48,12 @@ def is_number(core: Machine, name: str) -> bool:
         ValueError: if there is no such field. The message names the nearest.
     """
     kinds = {_is_number(core, prefix + name) for prefix in _prefixes(core, name)}
-    if kinds <= {True} or kinds <= {False}:
+    if kinds in ({True}, {False}):
         return kinds == {True}
-    known = [*numbers(core), *choices(core), *(prefix + light for prefix, _ in _cores(core) for light in LIGHT)]
-    of_all = known if isinstance(core, optics.TensorCore) or split_name(name)[0] else _fields_of_all(core, known)
-    raise ValueError(f"there is no field {name!r} to vary or set{nearest(name, of_all)}")
+    known = [*numbers(core), *choices(core), *_lights(core)]
+    if not split_name(name)[0]:
+        known = list(dict.fromkeys(split_name(each)[1] for each in known))
+    raise ValueError(f"there is no field {name!r} to vary or set{nearest(name, known)}")
 
 
 def with_values(core: MachineT, values: Mapping[str, Any]) -> MachineT:
@@ -88,7 +89,7 @@ def _with_values(core: optics.TensorCore, values: Mapping[str, Any]) -> optics.T
 
 def _is_number(core: Machine, name: str) -> bool | None:
     """Whether a field of one core is a number, a choice (False), or not there (None)."""
-    if split_name(name)[1] in LIGHT or name in numbers(core):
+    if name in _lights(core) or name in numbers(core):
         return True
     return False if name in choices(core) else None
 
@@ -98,9 +99,9 @@ def _prefixes(core: Machine, name: str) -> list[str]:
     return [""] if split_name(name)[0] else [prefix for prefix, _ in _cores(core)]
 
 
-def _fields_of_all(core: Machine, known: list[str]) -> list[str]:
-    """The names without their cores, which are of all cores."""
-    return list(dict.fromkeys(split_name(name)[1] for name in known))
+def _lights(core: Machine) -> list[str]:
+    """The names of the light of each core."""
+    return [prefix + light for prefix, _ in _cores(core) for light in LIGHT]
 
 
 def _cores(core: Machine) -> list[tuple[str, optics.TensorCore]]:

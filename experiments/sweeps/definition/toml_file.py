@@ -29,7 +29,8 @@ def load(file: str | Path, changes: Mapping[str, Any] | None = None) -> Sweep:
 
     Args:
         file: the file.
-        changes: entries of the file to replace, as `{"cores": "design.toml"}`, which replaces `core`.
+        changes: entries of the file to replace, as `{"cores": "design.toml"}`, which replaces `core`, and
+            `{"attention": "light"}`, which replaces that of `[on]` too.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -38,9 +39,12 @@ def load(file: str | Path, changes: Mapping[str, Any] | None = None) -> Sweep:
     if Path(file).is_dir():
         raise ValueError(f"{file} is a folder; a sweep is a .toml file")
     try:
-        tables = tomllib.loads(Path(file).read_text(encoding="utf-8"))
-        kept = {name: value for name, value in tables.items() if name != "core" or "cores" not in (changes or {})}
-        return _sweep({**kept, **(changes or {})}, Path(file).parent)
+        tables, changes = tomllib.loads(Path(file).read_text(encoding="utf-8")), changes or {}
+        if "cores" in changes:
+            tables.pop("core", None)
+        if "attention" in changes and isinstance(tables.get("on"), dict):
+            tables["on"].pop("attention", None)
+        return _sweep({**tables, **changes}, Path(file).parent)
     except UnicodeDecodeError:
         raise ValueError(f"{file} is not UTF-8 text") from None
     except RecursionError:

@@ -75,8 +75,8 @@ def line(rate: Rate, results: SweepResults) -> str:
     batches = f"{results.definition['on']['batches']} batches"
     per_s = 1 / (rate.trial_s * results.definition["keys"])
     return (
-        f"A trial of {batches} takes {rate.trial_s:.3g} s, {per_s:.2g} points/s, and their digital forward pass "
-        f"{rate.digital_s:.3g} s: {middle:.3g} times as long (quartiles {low:.3g} to {high:.3g}), without compilation"
+        f"A trial of {batches} takes {rate.trial_s:.3g} s, {per_s:.2g} points/s, {middle:.3g} times as long as their "
+        f"digital forward pass, {rate.digital_s:.3g} s (quartiles {low:.3g} to {high:.3g}), without compilation"
     )
 
 

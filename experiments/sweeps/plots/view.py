@@ -73,7 +73,7 @@ class View:
         return self._prefix(metric)[1]
 
     def means(self, metric: str) -> np.ndarray:
-        """Return the mean at all points, in the prefixed unit; NaN where it is none, or infinite, as an exact SNR."""
+        """Return the mean at all points, in the prefixed unit; NaN where there is none or it is infinite, as an SNR."""
         mean = self.results.estimate(metric, self.confidence).mean / self.scale(metric)
         return np.where(np.isfinite(mean), mean, np.nan)
 

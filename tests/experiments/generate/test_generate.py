@@ -174,6 +174,7 @@ def test_interruption_keeps_what_is_written(options, byte_model, core_file, tmp_
         (["--tokens", "0"], "tokens = 0 must be a whole number, at least 1"),
         (["--light", "5", "20"], "light = 20.0 must be between 1 and 12 effective bits"),
         (["--light", "5", "--cores", "x.toml"], "the light of a design stands in its file"),
+        (["--core", "digital.toml"], "core = digital.toml: 'digital' is the digital text; rename the file"),
         (["--chat"], "has no chat template"),
         (["--seed", "-1"], "seed = -1 must be"),
     ],
