@@ -43,7 +43,7 @@ def slots(shapes: Any, form: FileFormat, most: int) -> list[Slot]:
         most: number of tensors that there are.
 
     Raises:
-        ValueError: if a parameter has no name in files of this format, or the tree takes more tensors than there are.
+        ValueError: if a parameter has no name in files of this format, or takes more tensors than there are.
     """
     found = []
     for path, leaf in jax.tree.flatten_with_path(shapes)[0]:
@@ -58,7 +58,7 @@ def slots(shapes: Any, form: FileFormat, most: int) -> list[Slot]:
             name = stored.name.format(**dict(zip(axes, place, strict=True)))
             found.append(Slot(parameter, place, name, leaf.shape[len(axes) :], stored))
     # By layer, so that a file is read from its begin to its end.
-    return sorted(found, key=lambda slot: slot.place[:1] or (-1,))
+    return sorted(found, key=lambda slot: slot.place[:1])
 
 
 def check_tensors(tensors: Tensors, wanted: list[Slot], form: FileFormat, layers: int) -> None:
@@ -122,11 +122,20 @@ def fill(tensors: Tensors, wanted: list[Slot], shapes: Any, config: Any, progres
 
 
 def _read(tensors: Tensors, wanted: list[Slot], config: Any, progress: bool) -> Iterator[tuple[Slot, np.ndarray]]:
-    for slot in tqdm(wanted, "loading", unit="tensor", disable=not progress):
-        tensor = tensors[slot.tensor]
-        array = tensor.read()
-        check_finite(tensor, array)
+    # Slots of one tensor follow each other, so that it is read once: gpt-oss interleaves gate and up.
+    ordered = sorted(wanted, key=lambda slot: (slot.place[:1], slot.tensor))
+    name, array = "", np.empty(0)
+    for slot in tqdm(ordered, "loading", unit="tensor", disable=not progress):
+        if slot.tensor != name:
+            name, array = slot.tensor, read_finite(tensors[slot.tensor])
         yield slot, slot.stored.arrange(config, array)
+
+
+def read_finite(tensor: StoredTensor) -> np.ndarray:
+    """Return the array of a tensor. Raises ValueError if it holds NaN or infinity."""
+    array = tensor.read()
+    check_finite(tensor, array)
+    return array
 
 
 def check_finite(tensor: StoredTensor, array: np.ndarray) -> None:

@@ -50,5 +50,5 @@ def _decode(blocks: np.ndarray, scales: np.ndarray) -> np.ndarray:
     values = np.stack([_FP4[blocks & 15], _FP4[blocks >> 4]], axis=-1)
     values = np.ldexp(values, scales[..., None, None].astype(np.int32) - 127)
     rows = values.reshape(*blocks.shape[:-2], -1)
-    # Three significant bits and the exponents of bfloat16: nothing is rounded.
+    # Two significant bits and the exponents of bfloat16: nothing is rounded.
     return rows.swapaxes(-1, -2).astype(ml_dtypes.bfloat16)

@@ -97,10 +97,14 @@ def _tensors(family: Family, config: DecoderConfig) -> list[_Tensor]:
 
 def _shards(tensors: list[_Tensor], most: int) -> list[list[_Tensor]]:
     shards: list[list[_Tensor]] = [[]]
+    filled = 0
     for tensor in tensors:
-        if shards[-1] and _bytes([*shards[-1], tensor]) > most:
+        size = _bytes([tensor])
+        if shards[-1] and filled + size > most:
             shards.append([])
+            filled = 0
         shards[-1].append(tensor)
+        filled += size
     return shards
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.checkpoints.filling import Slot, check_finite, dtypes_of, fill
+from models.checkpoints.filling import Slot, check_finite, dtypes_of, fill, read_finite
 from models.checkpoints.stored_tensor import StoredTensor, Tensors
 from models.transformer.parameters import Params
 from models.transformer.stored import StoredLayers, StoredTable
@@ -88,7 +88,7 @@ class LayerReader:
         read: dict[str, np.ndarray] = {}
         for slot in self._by_layer[number]:
             if slot.tensor not in read:
-                read[slot.tensor] = _read_finite(self._tensors[slot.tensor])
+                read[slot.tensor] = read_finite(self._tensors[slot.tensor])
             name = _name(slot)
             array = slot.stored.cut(self._config, read[slot.tensor])
             place, shape = slot.place[1:], self.shapes[name]
@@ -113,10 +113,12 @@ class TableReader:
 
     def read(self) -> np.ndarray:
         """Return the matrix as it is stored. Raises ValueError if it holds NaN or infinity."""
-        return self._slot.stored.cut(self._config, _read_finite(self._tensor))
+        return self._slot.stored.cut(self._config, read_finite(self._tensor))
 
     def rows(self, numbers: Any) -> np.ndarray:
-        """Return rows of the matrix as it is stored; NaN for a row that it lacks. Other rows are not read.
+        """Return rows of the matrix as it is stored; NaN for a row that it lacks.
+
+        Other rows are not read, except those of a quantised GGUF tensor, which is decoded as a whole.
 
         Raises:
             ValueError: if one of them holds NaN or infinity.
@@ -129,12 +131,6 @@ class TableReader:
         check_finite(self._tensor, found)
         found[lacking] = np.nan
         return found
-
-
-def _read_finite(tensor: StoredTensor) -> np.ndarray:
-    array = tensor.read()
-    check_finite(tensor, array)
-    return array
 
 
 def _name(slot: Slot) -> str:

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from models.transformer.checks import require_count, require_number
+from models.transformer.checks import check_one_per, check_tokens, require_count, require_number
 from models.transformer.linear import linear
 
 Params = dict[str, Any]
@@ -106,11 +106,12 @@ def encode(
         ValueError: if tokens are not two-dimensional integers, or longer than `config.context`, or `lengths` is not of
             their batch.
     """
-    _check(config, tokens, lengths)
+    check_tokens(tokens, config.context)
+    check_one_per("text", "lengths", lengths, tokens)
     length = tokens.shape[1]
     x = jnp.take(params["embedding"], tokens, axis=0) + params["positions"][None, :length] + params["types"][None, :1]
     x = _norm(config, params, "embedding_norm", x if dtype is None else x.astype(dtype))
-    seen = jnp.ones((1, length), bool) if lengths is None else jnp.arange(length)[None] < lengths[:, None]
+    seen = jnp.ones((1, length), bool) if lengths is None else _filled(lengths, length)
 
     def layer(x: jax.Array, weights: Params) -> tuple[jax.Array, None]:
         x = _norm(config, weights, "attention_norm", x + _attention(config, weights, x, seen))
@@ -137,9 +138,14 @@ def sentence_embeddings(
     if lengths is None:
         mean = jnp.mean(states, axis=1)
     else:
-        seen = (jnp.arange(tokens.shape[1])[None] < lengths[:, None])[:, :, None]
+        seen = _filled(lengths, tokens.shape[1])[:, :, None]
         mean = jnp.sum(jnp.where(seen, states, 0.0), axis=1) / lengths[:, None].astype(jnp.float32)
     return mean / jnp.linalg.norm(mean, axis=-1, keepdims=True)
+
+
+def _filled(lengths: jax.Array, length: int) -> jax.Array:
+    """Whether a place holds a token of its text, [batch, length]."""
+    return jnp.arange(length)[None] < lengths[:, None]
 
 
 def _attention(config: EncoderConfig, layer: Params, x: jax.Array, seen: jax.Array) -> jax.Array:
@@ -159,14 +165,3 @@ def _norm(config: EncoderConfig, params: Params, name: str, x: jax.Array) -> jax
     normed = centred * jax.lax.rsqrt(jnp.mean(centred**2, axis=-1, keepdims=True) + config.norm_epsilon)
     gain, bias = (params[key].astype(jnp.float32)[None, None] for key in (name, f"{name}_bias"))
     return (normed * gain + bias).astype(x.dtype)
-
-
-def _check(config: EncoderConfig, tokens: jax.Array, lengths: jax.Array | None) -> None:
-    if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
-        raise ValueError(
-            f"tokens have shape {tokens.shape} and dtype {tokens.dtype}; they must be integers of shape [batch, length]"
-        )
-    if tokens.shape[1] > config.context:
-        raise ValueError(f"tokens are {tokens.shape[1]} long; this model's context is {config.context}")
-    if lengths is not None and lengths.shape != tokens.shape[:1]:
-        raise ValueError(f"lengths has shape {lengths.shape}; it must be {tokens.shape[:1]}, one number per text")

@@ -7,7 +7,7 @@ import numpy as np
 from models.formats import gguf, hugging_face
 from models.formats.family import Family, FileFormat, Stored, stored
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig
+from models.transformer.config import DecoderConfig, all_but_every
 
 _NORMS = {
     "layers/attention_post_norm": "model.layers.{layer}.post_attention_layernorm.weight",
@@ -31,10 +31,6 @@ def _less_one(config: DecoderConfig, gain: np.ndarray) -> np.ndarray:
     return gain - gain.dtype.type(1)
 
 
-def _windowed(layers: int, period: int) -> tuple[bool, ...]:
-    return tuple(bool((layer + 1) % period) for layer in range(layers))
-
-
 def _features(base: dict[str, Any]) -> dict[str, Any]:
     return {
         "post_norms": True,
@@ -48,7 +44,7 @@ def _from_json(fields: Fields, period: int, **rope: float) -> dict[str, Any]:
     fields.require(attention_bias=False, use_bidirectional_attention=False, hidden_activation="gelu_pytorch_tanh")
     defaults = {"head_dim": 256, "tie_word_embeddings": True}
     base = hugging_face.base(fields, **rope, **defaults) | {"head_dim": fields.get("head_dim", 256)}
-    flags = hugging_face.windowed(fields, base["layers"], _windowed(base["layers"], period))
+    flags = hugging_face.windowed(fields, base["layers"], all_but_every(period, base["layers"]))
     scale = fields.get("query_pre_attn_scalar", 256) ** -0.5
     window = hugging_face.window_of(fields.get("sliding_window", 4096), flags)
     return base | _features(base) | window | {"score_scale": scale}
@@ -84,7 +80,7 @@ def gemma3_from_json(fields: Fields) -> DecoderConfig:
 
 def _from_gguf(fields: Fields, period: int) -> dict[str, Any]:
     base = gguf.base(fields)
-    window = hugging_face.window_of(fields.get("attention.sliding_window", None), _windowed(base["layers"], period))
+    window = hugging_face.window_of(fields.get("attention.sliding_window", None), all_but_every(period, base["layers"]))
     return base | _features(base) | window
 
 

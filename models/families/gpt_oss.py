@@ -5,7 +5,7 @@ from typing import Any
 from models.formats import gguf, hugging_face
 from models.formats.family import Family, FileFormat, Stored, stored
 from models.formats.fields import Fields
-from models.transformer.config import LINEAR, DecoderConfig, Mixture
+from models.transformer.config import LINEAR, DecoderConfig, Mixture, all_but_every
 
 _YARN = {
     "rope_type": "yarn",
@@ -43,17 +43,13 @@ def _features(mixture: Mixture, window: dict[str, Any]) -> dict[str, Any]:
     return {"biases": LINEAR, "sinks": True, "activation": "clamped_swiglu", "mixture": mixture, **window}
 
 
-def _alternating(layers: int) -> tuple[bool, ...]:
-    return tuple(layer % 2 == 0 for layer in range(layers))
-
-
 def config_from_json(fields: Fields) -> DecoderConfig:
     """Read a config; without a rotary table it is the published models'."""
     fields.require(hidden_act="silu", attention_bias=True, swiglu_alpha=1.702, swiglu_limit=7.0)
     if not hugging_face.rope_table(fields):
         fields = fields.replaced(rope_parameters=_YARN)
     base = hugging_face.base(fields, theta=150_000.0, context=131_072, head_dim=64)
-    flags = hugging_face.windowed(fields, base["layers"], _alternating(base["layers"]))
+    flags = hugging_face.windowed(fields, base["layers"], all_but_every(2, base["layers"]))
     mixture = Mixture(
         experts=fields.get("num_local_experts", None) or fields.get("num_experts", 128),
         per_token=fields.get("num_experts_per_tok", 4),
@@ -65,7 +61,7 @@ def config_from_gguf(fields: Fields) -> DecoderConfig:
     """Read a config. Its YaRN interpolates between parts of features, which the files do not state."""
     base = gguf.base(fields, truncate=False) | {"intermediate": fields.get("expert_feed_forward_length")}
     mixture = Mixture(experts=fields.get("expert_count"), per_token=fields.get("expert_used_count"))
-    window = hugging_face.window_of(fields.get("attention.sliding_window"), _alternating(base["layers"]))
+    window = hugging_face.window_of(fields.get("attention.sliding_window"), all_but_every(2, base["layers"]))
     return DecoderConfig(**base, **_features(mixture, window))
 
 

@@ -3,13 +3,9 @@
 from models.formats import gguf, hugging_face
 from models.formats.family import Family, FileFormat, stored
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig
+from models.transformer.config import DecoderConfig, all_but_every
 
 _INTERVAL = 4
-
-
-def _rotary(layers: int, interval: int) -> tuple[bool, ...]:
-    return tuple(bool((layer + 1) % interval) for layer in range(layers))
 
 
 def config_from_json(fields: Fields) -> DecoderConfig:
@@ -17,14 +13,14 @@ def config_from_json(fields: Fields) -> DecoderConfig:
     fields.require(hidden_act="silu", attention_bias=False, mlp_bias=False, use_sliding_window=False)
     base = hugging_face.base(fields, theta=2_000_000.0, context=32_768, tie_word_embeddings=True)
     interval = fields.get("no_rope_layer_interval", _INTERVAL)
-    flags = fields.get("no_rope_layers", None) or _rotary(base["layers"], interval)
+    flags = fields.get("no_rope_layers", None) or all_but_every(interval, base["layers"])
     return DecoderConfig(**base, rotary=tuple(bool(flag) for flag in flags[: base["layers"]]))
 
 
 def config_from_gguf(fields: Fields) -> DecoderConfig:
     """Read a config; the files state no interval."""
     base = gguf.base(fields)
-    return DecoderConfig(**base, rotary=_rotary(base["layers"], _INTERVAL))
+    return DecoderConfig(**base, rotary=all_but_every(_INTERVAL, base["layers"]))
 
 
 SMOLLM3 = Family(

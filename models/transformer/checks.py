@@ -1,4 +1,7 @@
-"""Checks of the fields of a model's shape."""
+"""Checks of the fields of a model's shape, and of its tokens."""
+
+import jax
+import jax.numpy as jnp
 
 _LARGEST_COUNT = 2**31 - 1
 _LARGEST_NUMBER = 1e38
@@ -34,6 +37,22 @@ def require_flags(config: object, name: str, length: int) -> None:
             f"{type(config).__name__}.{name} is {value!r}; it must be empty, or a tuple of one bool for each of "
             f"{length} layers"
         )
+
+
+def check_tokens(tokens: jax.Array, context: int) -> None:
+    """Raise ValueError unless tokens are integers [batch, length] within a model's context."""
+    if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
+        raise ValueError(
+            f"tokens have shape {tokens.shape} and dtype {tokens.dtype}; they must be integers of shape [batch, length]"
+        )
+    if tokens.shape[1] > context:
+        raise ValueError(f"tokens are {tokens.shape[1]} long; this model's context is {context}")
+
+
+def check_one_per(what: str, name: str, numbers: jax.Array | None, tokens: jax.Array) -> None:
+    """Raise ValueError unless an argument, where it is given, holds one number per sequence of the tokens."""
+    if numbers is not None and numbers.shape != tokens.shape[:1]:
+        raise ValueError(f"{name} has shape {numbers.shape}; it must be {tokens.shape[:1]}, one number per {what}")
 
 
 def shown(value: object) -> str:

@@ -167,6 +167,11 @@ class DecoderConfig:
         return LayerKind(window, self.rope_theta, self.rope_scaling is not None)
 
 
+def all_but_every(period: int, layers: int) -> tuple[bool, ...]:
+    """Return for each layer whether it is none of every `period`-th."""
+    return tuple(bool((layer + 1) % period) for layer in range(layers))
+
+
 def head_width(hidden: int, heads: int) -> int:
     """Return the width of a head where a file lacks it: that of the residual stream over the number of heads.
 

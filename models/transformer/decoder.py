@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 
 from models.transformer.attention import attend, causal_mask, not_padding
+from models.transformer.checks import check_one_per, check_tokens
 from models.transformer.config import DecoderConfig, LayerKind
 from models.transformer.layers import block, over_layers
 from models.transformer.linear import norm
@@ -99,7 +100,8 @@ def _over_tokens(
     keep: Callable[[jax.Array, jax.Array], Any],
 ) -> tuple[jax.Array, Any, jax.Array | None]:
     """Return what `over_layers` does, with what `keep` returns of keys and values kept."""
-    _check_tokens(config, tokens, padding)
+    check_tokens(tokens, config.context)
+    check_one_per("sequence", "padding", padding, tokens)
     length = tokens.shape[1]
     rotations = _rotations(config, length)
     seen = None if padding is None else not_padding(padding, length, length)
@@ -200,17 +202,6 @@ def _rotations(config: DecoderConfig, length: int, start: jax.Array | int = 0) -
     """The tables of each kind of layers."""
     tables = functools.partial(rotation_tables, config, length, start)
     return {kind: tables(kind) for kind in dict.fromkeys(config.layer_kinds)}
-
-
-def _check_tokens(config: DecoderConfig, tokens: jax.Array, padding: jax.Array | None) -> None:
-    if tokens.ndim != 2 or not jnp.issubdtype(tokens.dtype, jnp.integer):
-        raise ValueError(
-            f"tokens have shape {tokens.shape} and dtype {tokens.dtype}; they must be integers of shape [batch, length]"
-        )
-    if tokens.shape[1] > config.context:
-        raise ValueError(f"tokens are {tokens.shape[1]} long; this model's context is {config.context}")
-    if padding is not None and padding.shape != tokens.shape[:1]:
-        raise ValueError(f"padding has shape {padding.shape}; it must be {tokens.shape[:1]}, one number per sequence")
 
 
 def _check_step(
