@@ -71,8 +71,12 @@ def prefill(
     """Run the transformer over prompts as `forward` does, and keep their keys and values for `decode_step`.
 
     Args:
-        config, params, tokens, padding, dtype: as for `forward`.
+        config: as for `forward`.
+        params: as for `forward`.
+        tokens: as for `forward`.
         room: positions of the cache, at least the length of the prompts.
+        padding: as for `forward`.
+        dtype: as for `forward`.
 
     Returns:
         (logits as of `forward`, a cache of the form of `empty_cache` with the first `length` positions filled).
@@ -144,7 +148,8 @@ def decode_step(
         cache: of the form of `empty_cache`. Positions from `position` on are masked, but must be finite.
         tokens: integers [batch].
         position: number of positions of the cache that are filled, an integer.
-        padding, dtype: as for `forward`.
+        padding: as for `forward`.
+        dtype: as for `forward`.
 
     Returns:
         (logits [batch, vocabulary] of the next token, the cache with this position filled).
