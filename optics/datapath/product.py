@@ -17,7 +17,7 @@ from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
 from optics.components.encoding import bit_slices
 from optics.datapath import tiling
-from optics.datapath.analog import STREAMS, AnalogPath, SourceDrive
+from optics.datapath.analog import STREAMS, AnalogPath, Charge, SourceDrive
 from optics.datapath.diagnostics import (
     FEWEST_ELECTRONS,
     Observe,
@@ -172,6 +172,9 @@ class TiledMatmul:
         streams = part.of(noise.streams(key, (whole.column_tiles, groups, symbols + 1, STREAMS)))
         drives = jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), drive)
         tile_planes = PlaneStack(planes, tiles)
+        shape = jax.ShapeDtypeStruct((drive.analogue.shape[1], tiles.width), jnp.float32)
+        # Of an observation they are not known before it is traced.
+        result = None if observe is not False else (shape, None)
 
         def column_tile(number, column_streams, calibrated):
             def group(so_far, place, group_drives, group_streams):
@@ -180,13 +183,14 @@ class TiledMatmul:
                 converted = convert(group_drives, group_planes, group_streams, calibrated)
                 return converted if so_far is None else _add_partial_products(so_far, converted)
 
-            y, observed = tiling.fold(group, jnp.arange(groups), drives, column_streams)
+            y, observed = tiling.fold(group, jnp.arange(groups), drives, column_streams, shapes=result)
             if self._column_has_one_scale:
                 y = self._undo_output_crosstalk(y, tile_planes.at(number * groups))
             return y, observed
 
         calibrated = part.of(self._calibrated_full_scales(whole))
-        y, observed = tiling.side_by_side(column_tile, jnp.arange(tiles.column_tiles), streams, calibrated)
+        numbers = jnp.arange(tiles.column_tiles)
+        y, observed = tiling.side_by_side(column_tile, shape.shape, numbers, streams, calibrated)
         return y, observed if observed is None or tiles.column_tiles == 1 else observed.over_column_tiles()
 
     def _integrate_and_convert(
@@ -201,7 +205,9 @@ class TiledMatmul:
         """A group of row tiles: symbols whose charges add on the receivers, and one conversion, [vectors, width]."""
         drives, planes, streams, calibrated = materialize((drives, planes, streams, calibrated))
         integrate = partial(self.analog.integrate, observe=observe)
-        charge, symbols = tiling.sum_over(integrate, drives, planes, streams[:-1])
+        shape = jax.ShapeDtypeStruct((drives.analogue.shape[1], planes.scale.shape[-1]), jnp.float32)
+        shapes = None if observe is not False else (Charge(shape, shape, shape, shape), None)
+        charge, symbols = tiling.sum_over(integrate, drives, planes, streams[:-1], shapes=shapes)
         y, received, full_scale = remat_stage(self.analog.convert)(charge, drives, planes, streams[-1], calibrated)
         if not self._column_has_one_scale:
             y = self._undo_output_crosstalk(y, planes)
