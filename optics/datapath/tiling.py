@@ -8,6 +8,9 @@ import jax
 import jax.numpy as jnp
 
 Tree = TypeVar("Tree")
+# Most numbers of an array whose tiles are worked on at once, which takes more memory than one tile. A loop copies each
+# array of a tile out of its stack and each result into another, and every copy is a kernel to compile.
+AT_ONCE = 2**20
 
 
 class Tiles(NamedTuple):
@@ -146,11 +149,14 @@ def slice_at(array: jax.Array, number: int | jax.Array) -> jax.Array:
 
 
 def each(function: Callable[..., Tree], *stacked: Any, axes: int) -> Tree:
-    """function(*slices) over the leading `axes` axes, one slice at a time, so that memory is that of one."""
-    leading = jax.tree.leaves(stacked)[0].shape[:axes]
+    """function(*slices) over the leading `axes` axes; of large arrays one slice at a time, with the memory of one."""
+    largest = max(jax.tree.leaves(stacked), key=lambda array: array.size)
+    leading = largest.shape[:axes]
     flat = jax.tree.map(lambda array: array.reshape(-1, *array.shape[axes:]), stacked)
     if math.prod(leading) == 1:
         found = jax.tree.map(lambda array: array[None], function(*jax.tree.map(lambda array: slice_at(array, 0), flat)))
+    elif largest.size <= AT_ONCE:
+        found = jax.vmap(function)(*flat)
     else:
         found = jax.lax.map(lambda slices: function(*slices), flat)
     return jax.tree.map(lambda array: array.reshape(*leading, *array.shape[1:]), found)
