@@ -46,14 +46,14 @@ class FreeSpace(Part):
         return jnp.asarray(self.coherence * crosstalk * self.input_crosstalk_later > 0)
 
     def through_input_crosstalk(self, plane: jax.Array, crosstalk: Number) -> jax.Array:
-        """Transmissions [rows, columns] from each source, with its share through the neighbouring rows.
+        """Transmissions [..., rows, columns] from each source, with its share through the neighbouring rows.
 
         Holds for incoherent inputs, whose powers add; `interfere` treats coherent ones, and this then changes nothing.
         """
         share = choose(self.interferes(crosstalk), 0.0, crosstalk)
         # The transpose of crosstalk between the sources: light given to the later row passes that row's pixels.
         to_earlier, to_later = share * self.input_crosstalk_later, share * self.input_crosstalk_earlier
-        return nearest_neighbour_crosstalk(plane, to_earlier, to_later, axis=0)
+        return nearest_neighbour_crosstalk(plane, to_earlier, to_later, axis=-2)
 
     def fan_out(self, light: Signal, pixels: int) -> Signal:
         """Power of each source [vectors, rows] -> power on each of the `pixels` pixels that it illuminates."""
@@ -75,26 +75,23 @@ class FreeSpace(Part):
         plus, minus = (amplitude * beat for beat in _beats(light))
         return mixed.plus(plus, plus) if rails == 1 else mixed.plus(plus - minus, plus + minus)
 
-    def fan_in(self, light: Signal, column_light: jax.Array, crosstalk: Number, balanced: bool) -> Signal:
-        """Power in each column [any, columns] behind the mask -> power on its detectors.
+    def fan_in(
+        self, light: jax.Array, column_light: jax.Array, scale: jax.Array, inverse_scale: jax.Array, crosstalk: Number
+    ) -> jax.Array:
+        """Light in each column [2, any, columns] behind the mask -> light on its detectors, without the loss of all.
 
         Args:
-            light: power behind the mask.
+            light: difference and sum of the rails behind the mask.
             column_light: share that vignetting passes at the place of each column, [1, columns], see `profile`.
+            scale: value of full light in each column, [2, 1, columns]; inverse_scale: 1 / scale.
             crosstalk: share of the crosstalk that acts, from 0 to 1.
-            balanced: whether an output has two diodes, between which `rail_leak` acts.
         """
         earlier, later = crosstalk * self.output_crosstalk_earlier, crosstalk * self.output_crosstalk_later
-        summed = light.times(transmission(self.fan_in_loss_db)).apply_linear(lambda value: value * column_light)
-        summed = summed._replace(
-            differential=nearest_neighbour_crosstalk(
-                summed.differential, earlier, later, 1, light.scale, inverse(light.scale)
-            ),
-            total=nearest_neighbour_crosstalk(summed.total, earlier, later, 1),
-        )
-        if not balanced:
-            return summed
-        return summed._replace(differential=summed.differential * (1 - 2 * crosstalk * self.rail_leak))
+        return nearest_neighbour_crosstalk(light * column_light[None], earlier, later, -1, scale, inverse_scale)
+
+    def rail_contrast(self, crosstalk: Number, balanced: bool) -> Number:
+        """Factor on the difference of two diodes, between which `rail_leak` acts; 1 for a single diode."""
+        return 1 - 2 * crosstalk * self.rail_leak if balanced else 1.0
 
 
 def _beats(light: Signal) -> tuple[jax.Array, jax.Array]:

@@ -62,13 +62,13 @@ class WeightMask(Part):
         unsettled_share: Number,
         blur: Number,
     ) -> jax.Array:
-        """Transmission of the pixels of one rail [rows, columns], as multiples of full_scale for a clear pixel.
+        """Transmission of the pixels [rails, rows, columns], as multiples of full_scale for a clear pixel.
 
         Args:
-            level: weights of this rail, from 0 to full_scale.
-            full_scale: the weight that a clear pixel represents, [1, columns].
+            level: weights of each rail, from 0 to full_scale.
+            full_scale: the weight that a clear pixel represents, [1, 1, columns].
             pedestal: transmission of a dark pixel over the modulated one of a clear pixel.
-            gain: mismatch of the pixels, [rows, columns].
+            gain: mismatch of the pixels, [rails, rows, columns].
             unsettled_share: share of the previous weights, which are assumed to be these weights shifted by one column.
             blur: share of the four neighbours.
         """
@@ -78,11 +78,11 @@ class WeightMask(Part):
         # Pixels mix in light, so values of columns of different full scales are converted to light first.
         def settle(written, unsettled_share, full_scale, per_full_scale):
             light = written * per_full_scale
-            return written + full_scale * (unsettled_share * (jnp.roll(light, 1, axis=1) - light))
+            return written + full_scale * (unsettled_share * (jnp.roll(light, 1, axis=2) - light))
 
         def blur_pixels(settled, blur, full_scale, per_full_scale):
             light = settled * per_full_scale
-            around = sum(beside for axis in (0, 1) for beside in neighbours(light, axis))
+            around = sum(beside for axis in (1, 2) for beside in neighbours(light, axis))
             return settled + full_scale * (blur * (around / 4 - light))
 
         settled = fusion_barrier(settle, written, unsettled_share, full_scale, per_full_scale)

@@ -79,7 +79,7 @@ class Straight(Transfer):
 
     def interpolated(self, left: jax.Array, between: jax.Array) -> jax.Array:
         """u = P."""
-        return (left + between) * jnp.float32(1 / (self.entries - 1))
+        return (left + between) * np.float32(1 / (self.entries - 1))
 
 
 class Laser(Transfer):
@@ -114,7 +114,7 @@ class Laser(Transfer):
         square = 1 - (lost / last) * left
         next_square = at_least(square - lost / last, 0)
         both = square + next_square + 2 * safe_sqrt(square * next_square)
-        on_chord = place * jnp.float32(1 / last) + (lost / last**2) * (between * (1 - between)) / both
+        on_chord = place * np.float32(1 / last) + (lost / last**2) * (between * (1 - between)) / both
         moved = self.bias_error * (1 / (1 - self.threshold))
         slope = safe_sqrt(at_least(1 - lost * on_chord, 0))
         there = at_least(slope - 2 * r * moved, 1 - 2 * r)

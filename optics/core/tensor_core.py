@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics import Number
+from electronics.numerics.xla import fusion_barrier
 from optics import checks
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation, draw_variation
@@ -185,7 +186,10 @@ class PreloadedMatrix:
 
 # Each of these is compiled as a whole, once per structure and shape. Outside of `jit`, JAX would compile every
 # conditional anew at each call.
-_draw_variation = jax.jit(draw_variation)
+@jax.jit
+def _draw_variation(core: Architecture) -> DeviceVariation:
+    # Behind a barrier: XLA would otherwise draw the gains of the sources again for each input of each vector.
+    return fusion_barrier(draw_variation, core)
 
 
 @partial(jax.jit, static_argnums=4)

@@ -3,6 +3,7 @@
 The methods of `AnalogPath` are in the order of the light. What is done for speed is explained in docs/architecture.md.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -16,36 +17,17 @@ from electronics.numerics.xla import remat_stage, skip_unless
 from electronics.part import Number
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
+from optics.components.nonidealities import Effects
 from optics.components.signal import Signal, safe_sqrt
 from optics.constants import photon_energy
 from optics.datapath.diagnostics import Observe, SymbolObservation, observed_alone
+from optics.datapath.drive import SourceDrive
 from optics.datapath.inter_symbol import apply_isi, with_previous
 from optics.datapath.operating_point import OperatingPoint
-from optics.datapath.site_range import SiteRange
 from optics.datapath.weight_plane import WeightPlane
 
 # Streams of random numbers per symbol, and per conversion.
 STREAMS = 2
-
-
-class SourceDrive(NamedTuple):
-    """The drive of the sources, without noise.
-
-    Attributes:
-        analogue: signed drive after the DAC, [vectors, height].
-        scale: full drive, [vectors, 1].
-        nonzero: 0 for a vector of zeros, whose results are 0 whatever the light is, else 1, [vectors, 1].
-        exact: the codes before rounding, [vectors, height].
-        mean: mean of the codes before rounding, relative to full drive, [vectors, 1].
-        square: sum of their squares, about the mean where all terms have one sign, [vectors, 1].
-    """
-
-    analogue: jax.Array
-    scale: jax.Array
-    nonzero: jax.Array
-    exact: jax.Array
-    mean: jax.Array
-    square: jax.Array
 
 
 class Charge(NamedTuple):
@@ -64,17 +46,26 @@ class Charge(NamedTuple):
     variance: jax.Array
 
 
-class AnalogPath:
-    """Physics of one tile on one device.
+class AnalogPath(NamedTuple):
+    """Physics of one tile on one device, a pytree.
 
     `integrate` takes the driven vectors as far as the charge on the receivers, and `convert` takes that charge to
-    numbers. `site_range` holds the full scales of a calibrated site.
+    numbers. What both do to arrays of one shape is a function of the program that all sites and tiles call.
     """
 
-    def __init__(self, core: Architecture, variation: DeviceVariation, site_range: SiteRange | None):
-        self.core, self.variation, self.site_range, self.on = core, variation, site_range, core.effects
-        self.point = OperatingPoint.of(core)
-        self.multiply = bfloat16_product if core.rounds_light else product
+    core: Architecture
+    variation: DeviceVariation
+    point: OperatingPoint
+
+    @classmethod
+    def of(cls, core: Architecture, variation: DeviceVariation) -> "AnalogPath":
+        """The path of one device of a core."""
+        return cls(core, variation, OperatingPoint.of(core))
+
+    @property
+    def on(self) -> Effects:
+        """The share of each nonideality that acts."""
+        return self.core.effects
 
     def integrate(
         self, drive: SourceDrive, plane: WeightPlane, streams: jax.Array, observe: Observe
@@ -92,21 +83,21 @@ class AnalogPath:
         """
         core = self.core
         variation = self.variation.cropped(*plane.differential.shape)
-        light = self._source_light(drive, plane, variation, streams)
+        light = plane.sum_light(self._source_light(drive, streams))
         on_pixels = core.space.fan_out(light, core.pixels_per_source)
         charge, current = remat_stage(self._detect)(on_pixels, self._mean_square(drive), plane, variation, streams)
         if observe is False:
             return charge, None
         return charge, self._observe(drive, plane, variation, streams, current, observe)
 
-    def _source_light(
-        self, drive: SourceDrive, plane: WeightPlane, variation: DeviceVariation, streams: jax.Array
-    ) -> Signal:
+    @jax.jit
+    def _source_light(self, drive: SourceDrive, streams: jax.Array) -> Signal:
         """Source: light of each input, after interference with coherent neighbours, [1 + vectors, height].
 
-        A dark vector precedes the others, for ISI. The total is summed over the rows where the plane is factored.
+        A dark vector precedes the others, for ISI.
         """
         core, crosstalk = self.core, self.on.input_crosstalk
+        variation = self.variation.cropped(drive.analogue.shape[1], core.columns)
         noisy = remat_stage(self._with_source_noise)(drive.analogue, drive.scale, streams)
         scale, nonzero = with_previous(drive.scale, 1.0), with_previous(drive.nonzero, 0.0)
 
@@ -115,8 +106,7 @@ class AnalogPath:
         def interfering() -> Signal:
             return core.space.interfere(light, crosstalk, variation.phase, core.encoding.sources)
 
-        light = skip_unless(core.space.interferes(crosstalk), remat_stage(interfering), lambda: light)
-        return plane.sum_light(light)
+        return skip_unless(core.space.interferes(crosstalk), remat_stage(interfering), lambda: light)
 
     def _with_source_noise(self, drive: jax.Array, scale: jax.Array, streams: jax.Array) -> jax.Array:
         """Drive [vectors, height] with DAC and intensity noise, after a row of zeros: [1 + vectors, height].
@@ -155,7 +145,8 @@ class AnalogPath:
         """Mask, fan-in and detectors: light on the pixels -> (charge, photocurrent that it came from)."""
         core, isi = self.core, self.point.isi
         # ISI is linear, so it acts on the total light, which has fewer elements than the outputs.
-        on_diodes = plane.propagate(on_pixels._replace(total=apply_isi(on_pixels.total, isi)), self.multiply)
+        multiply = bfloat16_product if core.rounds_light else product
+        on_diodes = plane.propagate(on_pixels._replace(total=apply_isi(on_pixels.total, isi)), multiply)
         photocurrent = core.detector.detect(on_diodes, core.source.wavelength)
         relative = photocurrent.differential * inverse(on_pixels.scale)
         products = apply_isi(relative, isi) * plane.inverse_scale
@@ -222,7 +213,12 @@ class AnalogPath:
         )
 
     def convert(
-        self, charge: Charge, drives: SourceDrive, planes: WeightPlane, streams: jax.Array, calibrated: jax.Array
+        self,
+        charge: Charge,
+        drives: SourceDrive,
+        planes: WeightPlane,
+        streams: jax.Array,
+        calibrated: jax.Array | None,
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Amplifier, ADC and digital correction: charge -> (y, input of the ADC, its full scale), [vectors, width].
 
@@ -232,10 +228,20 @@ class AnalogPath:
             charge: integrated over all symbols of the conversion.
             drives, planes: of these symbols, stacked along a leading axis.
             streams: random streams of this conversion, uint32 [2, 2].
-            calibrated: full scales of a calibrated site, [1, width]; not used at others.
+            calibrated: full scales of a calibrated site, [1, width], or None.
         """
-        core, on, symbols = self.core, self.on, drives.scale.shape[0]
         full_scale = self._full_scale(drives, planes, calibrated)
+        # The receiver's error on top of the optical sum: where no effect acts it is 0 and the sum is exact to the bit.
+        output_scale = (drives.scale[0] * drives.nonzero[0]) * planes.output_scale[0]
+        y, received = self._convert(charge, full_scale, output_scale, streams, drives.scale.shape[0])
+        return y, received, full_scale
+
+    @partial(jax.jit, static_argnums=5)
+    def _convert(
+        self, charge: Charge, full_scale: jax.Array, output_scale: jax.Array, streams: jax.Array, symbols: int
+    ) -> tuple[jax.Array, jax.Array]:
+        """(y, input of the ADC), [vectors, width], of the charge of `symbols` symbols."""
+        core, on = self.core, self.on
         well = self.point.full_well
         amplified = charge.value + on.saturation * (within(charge.value, -well, well) - charge.value)
         variance = charge.variance + on.jitter * core.adc.jitter_variance(core.clock / symbols) * amplified**2
@@ -245,14 +251,12 @@ class AnalogPath:
         received = amplified + self._receiver_noise(variance, converter_variance, streams) + offset
         codes = core.adc.convert(received, full_scale, on.adc_rounding, on.adc_clipping)
         corrected = core.correction.undo_receiver_errors(codes, full_scale, on.correction)
-        # The receiver's error on top of the optical sum: where no effect acts it is 0 and the sum is exact to the bit.
-        output_scale = (drives.scale[0] * drives.nonzero[0]) * planes.output_scale[0]
-        return charge.optical + output_scale * (corrected - charge.optical_products), received, full_scale
+        return charge.optical + output_scale * (corrected - charge.optical_products), received
 
-    def _full_scale(self, drives: SourceDrive, planes: WeightPlane, calibrated: jax.Array) -> jax.Array:
+    def _full_scale(self, drives: SourceDrive, planes: WeightPlane, calibrated: jax.Array | None) -> jax.Array:
         """Full scale of the ADC in units of one full product, [vectors or 1, width or 1]."""
         adc = self.core.adc
-        if self.site_range is not None:
+        if calibrated is not None:
             return calibrated * (1 / adc.gain)
         symbols, rows = drives.analogue.shape[0], drives.analogue.shape[2]
         if adc.span == "rows":

@@ -52,7 +52,7 @@ def multiply_in_blocks(
         columns = jax.lax.dynamic_slice_in_dim(transposed, number * width, width).T
         return block(number * in_block, in_block, columns), None
 
-    parts = [tiling.side_by_side(whole, jnp.arange(blocks))[0]] if blocks else []
+    parts = [tiling.side_by_side(whole, (x.shape[0], width), jnp.arange(blocks))[0]] if blocks else []
     if rest := tiles.column_tiles - blocks * in_block:
         parts.append(block(blocks * in_block, rest, w[:, blocks * width :]))
     return parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=1)

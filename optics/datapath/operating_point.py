@@ -1,5 +1,6 @@
 """The operating point of a core: numbers of the analogue path that are the same for every vector and every weight."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -38,8 +39,9 @@ class OperatingPoint(NamedTuple):
     adc_noise: Number
 
     @classmethod
+    @partial(jax.jit, static_argnums=0)
     def of(cls, core: Architecture) -> "OperatingPoint":
-        """The operating point with the shares of the effects that act."""
+        """The operating point with the shares of the effects that act; one function of a program for all its sites."""
         on, tia = core.effects, core.tia
         bandwidth, unit_current = tia.noise_bandwidth(core.clock), core.unit_current
         intensity = on.rin * core.source.intensity_variance(bandwidth)

@@ -5,19 +5,16 @@ callers add the converted outputs digitally. What is done for speed is explained
 """
 
 from functools import partial
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from electronics.numerics import noise
-from electronics.numerics.bounds import choose, inverse, within
 from electronics.numerics.xla import materialize, remat_stage
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
-from optics.components.encoding import bit_slices
 from optics.datapath import tiling
-from optics.datapath.analog import STREAMS, AnalogPath, SourceDrive
+from optics.datapath.analog import STREAMS, AnalogPath, Charge
 from optics.datapath.diagnostics import (
     FEWEST_ELECTRONS,
     Observe,
@@ -27,6 +24,7 @@ from optics.datapath.diagnostics import (
     observed_alone,
     observed_count,
 )
+from optics.datapath.drive import EncodedInputs, SourceDrive, encode
 from optics.datapath.loading import PlaneStack, Weights, is_nonzero, largest, scale_or_one
 from optics.datapath.site_range import SiteRange
 from optics.datapath.tiling import ColumnTiles, Tiles
@@ -37,26 +35,12 @@ from optics.datapath.weight_plane import WeightPlane
 PartialProduct = tuple[jax.Array, ReceiverObservation | None]
 
 
-class EncodedInputs(NamedTuple):
-    """Inputs as the DACs send them.
-
-    Attributes:
-        drives: one for each sign and bit slice, with arrays [row tiles, vectors, ...].
-        factors: value of the code of each drive.
-        sums: sums of the codes over the rows of a tile, all drives together, [row tiles, vectors, 1].
-    """
-
-    drives: tuple[SourceDrive, ...]
-    factors: tuple[jax.Array, ...]
-    sums: jax.Array
-
-
 class TiledMatmul:
     """Products on one core and one device; `site_range` holds the full scales of a calibrated site."""
 
     def __init__(self, core: Architecture, variation: DeviceVariation, site_range: SiteRange | None = None):
         self.core, self.site_range, self.on = core, site_range, core.effects
-        self.analog = AnalogPath(core, variation, site_range)
+        self.analog = AnalogPath.of(core, variation)
 
     def __call__(
         self,
@@ -85,7 +69,7 @@ class TiledMatmul:
         if self._column_has_one_scale:
             xs, scale = relative_to(xs, scale), jax.lax.stop_gradient(scale)
             weights = weights.at_fixed_scale()
-        inputs = remat_stage(self._encode)(xs, scale, in_vector, active[:, None, :])
+        inputs = encode(core, xs, scale, in_vector, active[:, None, :])
         y, receivers = self._sum_over_slices(part, inputs, weights, key, observe)
         y = y[:, :columns]
         if core.encoding.inputs == "offset" or core.encoding.pixels == 1:
@@ -106,38 +90,6 @@ class TiledMatmul:
         if self.site_range is not None and self.site_range.input_scale is not None:
             return jnp.broadcast_to(self.site_range.input_scale, in_vector.shape)
         return scale_or_one(in_tile if self.core.encoding.scales == "tile" else in_vector)
-
-    def _encode(self, xs: jax.Array, scale: jax.Array, in_vector: jax.Array, active: jax.Array) -> EncodedInputs:
-        """Signs, digital correction, bit slices and DAC: inputs [row tiles, vectors, height] -> drives."""
-        core, on, encoding = self.core, self.on, self.core.encoding
-        drives, factors, sums = [], [], jnp.zeros_like(scale)
-        for factor, part in encoding.input_parts(xs, scale, active):
-            corrected = core.correction.undo_input_crosstalk(part, on.correction)
-            corrected = corrected * core.correction.drive_gain(corrected, on.correction)
-            least = -scale if encoding.sources == 2 else jnp.zeros_like(scale)
-            clipped = corrected + on.dac_clipping * (within(corrected, least, scale) - corrected)
-            for one in bit_slices(factor, clipped, scale, encoding.input_slices, core.dac.bits, on.dac_rounding):
-                exact = one.exact if encoding.input_slices > 1 else part
-                drives.append(self._drive(one.code, exact, scale, is_nonzero(in_vector)))
-                factors.append(jnp.asarray(one.factor, jnp.float32))
-                gain = core.correction.drive_gain(one.code, on.correction)
-                uncorrected = one.code / choose(gain > 0, gain, 1.0)
-                sums = sums + one.factor * jnp.sum(uncorrected, axis=2, keepdims=True)
-        return EncodedInputs(tuple(drives), tuple(factors), sums)
-
-    def _drive(self, codes: jax.Array, exact: jax.Array, scale: jax.Array, nonzero: jax.Array) -> SourceDrive:
-        """Analogue drive of codes [..., vectors, height] within scale, bent by the DAC and the source's curve.
-
-        The full scale of the receivers follows the norms of `exact`, the codes before rounding.
-        """
-        core, on = self.core, self.on
-        relative = exact * inverse(scale)
-        mean = jnp.mean(relative, axis=-1, keepdims=True)
-        about_mean = relative - mean if core.encoding.unipolar else relative
-        square = jnp.sum(about_mean**2, axis=-1, keepdims=True)
-        bent = core.dac.bend(codes, scale, on.dac_nonlinearity)
-        analogue = bent + on.linearisation * core.transfer.residual(bent, scale)
-        return SourceDrive(analogue, scale, nonzero, exact, mean, square)
 
     def _sum_over_slices(
         self, part: ColumnTiles, inputs: EncodedInputs, weights: Weights, key: jax.Array, observe: Observe
@@ -172,6 +124,9 @@ class TiledMatmul:
         streams = part.of(noise.streams(key, (whole.column_tiles, groups, symbols + 1, STREAMS)))
         drives = jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), drive)
         tile_planes = PlaneStack(planes, tiles)
+        shape = jax.ShapeDtypeStruct((drive.analogue.shape[1], tiles.width), jnp.float32)
+        # Of an observation they are not known before it is traced.
+        result = None if observe is not False else (shape, None)
 
         def column_tile(number, column_streams, calibrated):
             def group(so_far, place, group_drives, group_streams):
@@ -180,13 +135,14 @@ class TiledMatmul:
                 converted = convert(group_drives, group_planes, group_streams, calibrated)
                 return converted if so_far is None else _add_partial_products(so_far, converted)
 
-            y, observed = tiling.fold(group, jnp.arange(groups), drives, column_streams)
+            y, observed = tiling.fold(group, jnp.arange(groups), drives, column_streams, shapes=result)
             if self._column_has_one_scale:
                 y = self._undo_output_crosstalk(y, tile_planes.at(number * groups))
             return y, observed
 
-        calibrated = part.of(self._calibrated_full_scales(whole))
-        y, observed = tiling.side_by_side(column_tile, jnp.arange(tiles.column_tiles), streams, calibrated)
+        calibrated = jax.tree.map(part.of, self._calibrated_full_scales(whole))
+        numbers = jnp.arange(tiles.column_tiles)
+        y, observed = tiling.side_by_side(column_tile, shape.shape, numbers, streams, calibrated)
         return y, observed if observed is None or tiles.column_tiles == 1 else observed.over_column_tiles()
 
     def _integrate_and_convert(
@@ -194,24 +150,26 @@ class TiledMatmul:
         drives: SourceDrive,
         planes: WeightPlane,
         streams: jax.Array,
-        calibrated: jax.Array,
+        calibrated: jax.Array | None,
         factor: jax.Array | None,
         observe: Observe,
     ) -> PartialProduct:
         """A group of row tiles: symbols whose charges add on the receivers, and one conversion, [vectors, width]."""
         drives, planes, streams, calibrated = materialize((drives, planes, streams, calibrated))
         integrate = partial(self.analog.integrate, observe=observe)
-        charge, symbols = tiling.sum_over(integrate, drives, planes, streams[:-1])
+        shape = jax.ShapeDtypeStruct((drives.analogue.shape[1], planes.scale.shape[-1]), jnp.float32)
+        shapes = None if observe is not False else (Charge(shape, shape, shape, shape), None)
+        charge, symbols = tiling.sum_over(integrate, drives, planes, streams[:-1], shapes=shapes)
         y, received, full_scale = remat_stage(self.analog.convert)(charge, drives, planes, streams[-1], calibrated)
         if not self._column_has_one_scale:
             y = self._undo_output_crosstalk(y, planes)
         observed = symbols and _observe_receivers(y, received, full_scale, drives, planes, symbols, observe)
         return (y if factor is None else factor * y), observed
 
-    def _calibrated_full_scales(self, tiles: Tiles) -> jax.Array:
-        """Full scales of a calibrated site, [column tiles, 1, width]; zeros at others."""
+    def _calibrated_full_scales(self, tiles: Tiles) -> jax.Array | None:
+        """Full scales of a calibrated site, [column tiles, 1, width]; None at others."""
         if self.site_range is None:
-            return jnp.zeros((tiles.column_tiles, 1, 1))
+            return None
         full_scale = self.site_range.full_scale
         pad = tiles.column_tiles * tiles.width - full_scale.shape[0]
         return jnp.pad(full_scale, (0, pad), constant_values=1).reshape(tiles.column_tiles, 1, tiles.width)

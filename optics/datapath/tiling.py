@@ -8,6 +8,9 @@ import jax
 import jax.numpy as jnp
 
 Tree = TypeVar("Tree")
+# Most numbers of an array whose tiles are worked on at once, which takes more memory than one tile. A loop copies each
+# array of a tile out of its stack and each result into another, and every copy is a kernel to compile.
+AT_ONCE = 2**20
 
 
 class Tiles(NamedTuple):
@@ -83,10 +86,15 @@ def active_rows(rows: int, tiles: Tiles) -> jax.Array:
     return used.astype(jnp.float32).reshape(tiles.row_tiles, tiles.height)
 
 
-def sum_over(product: Callable[..., Tree], *stacked: Any, combine: Callable[[Tree, Tree], Tree] | None = None) -> Tree:
+def sum_over(
+    product: Callable[..., Tree],
+    *stacked: Any,
+    combine: Callable[[Tree, Tree], Tree] | None = None,
+    shapes: Tree | None = None,
+) -> Tree:
     """Sum of product(*slices) over the leading axis, one slice at a time, so that memory is that of one.
 
-    `combine` joins two results, by default by adding their leaves.
+    `combine` joins two results, by default by adding their leaves; `shapes` as for `fold`.
     """
     join = combine or (lambda a, b: jax.tree.map(jnp.add, a, b))
 
@@ -94,53 +102,61 @@ def sum_over(product: Callable[..., Tree], *stacked: Any, combine: Callable[[Tre
         found = product(*slices)
         return found if so_far is None else join(so_far, found)
 
-    return fold(add, *stacked)
+    return fold(add, *stacked, shapes=shapes)
 
 
-def fold(step: Callable[..., Tree], *stacked: Any) -> Tree:
+def fold(step: Callable[..., Tree], *stacked: Any, shapes: Tree | None = None) -> Tree:
     """step(so_far, *slices) over the leading axis, one slice after the other.
 
-    `so_far` is None where there is a single slice, and in the first step of a loop zeros.
+    `so_far` is None where there is a single slice, and in the first step of a loop zeros. `shapes` are those of its
+    leaves where they are known; else `step` is traced once more to find them.
     """
-    first = jax.tree.map(lambda array: array[0], stacked)
     if jax.tree.leaves(stacked)[0].shape[0] == 1:
-        return step(None, *first)
-    shapes = jax.eval_shape(lambda *slices: step(None, *slices), *first)
+        return step(None, *jax.tree.map(lambda array: slice_at(array, 0), stacked))
+    if shapes is None:
+        first = jax.tree.map(lambda array: slice_at(array, 0), stacked)
+        shapes = jax.eval_shape(lambda *slices: step(None, *slices), *first)
     start = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
     return jax.lax.scan(lambda so_far, slices: (step(so_far, *slices), None), start, stacked)[0]
 
 
-def side_by_side(product: Callable[..., tuple[jax.Array, Tree]], *stacked: Any) -> tuple[jax.Array, Tree]:
-    """(y, rest) of each slice of the leading axis, with y [vectors, width] joined over columns and the rest stacked."""
-    first = jax.tree.map(lambda array: array[0], stacked)
+def side_by_side(
+    product: Callable[..., tuple[jax.Array, Tree]], shape: tuple[int, int], *stacked: Any
+) -> tuple[jax.Array, Tree]:
+    """(y, rest) of each slice of the leading axis, with y [vectors, width] joined over columns and the rest stacked.
+
+    `shape` is that of y, which is float32.
+    """
     count = jax.tree.leaves(stacked)[0].shape[0]
     if count == 1:
-        return product(*first)
-    shape = jax.eval_shape(product, *first)[0]
-    vectors, width = shape.shape
+        return product(*jax.tree.map(lambda array: slice_at(array, 0), stacked))
+    vectors, width = shape
 
     # Each result is written to its place at once. A stack of results would have to be transposed afterwards.
     def place(joined, number):
         y, rest = product(*jax.tree.map(lambda array: slice_at(array, number), stacked))
         return jax.lax.dynamic_update_slice(joined, y, (0, number * width)), rest
 
-    start = jnp.zeros((vectors, count * width), shape.dtype)
+    start = jnp.zeros((vectors, count * width), jnp.float32)
     return jax.lax.scan(place, start, jnp.arange(count))
 
 
 def slice_at(array: jax.Array, number: int | jax.Array) -> jax.Array:
     """array[number], for a number that is not negative: JAX would otherwise emit five operations for its sign."""
     if array.shape[0] == 1:
-        return array[0]
+        return jax.lax.squeeze(array, (0,))
     return jax.lax.dynamic_index_in_dim(array, number, keepdims=False, allow_negative_indices=False)
 
 
 def each(function: Callable[..., Tree], *stacked: Any, axes: int) -> Tree:
-    """function(*slices) over the leading `axes` axes, one slice at a time, so that memory is that of one."""
-    leading = jax.tree.leaves(stacked)[0].shape[:axes]
+    """function(*slices) over the leading `axes` axes; of large arrays one slice at a time, with the memory of one."""
+    largest = max(jax.tree.leaves(stacked), key=lambda array: array.size)
+    leading = largest.shape[:axes]
     flat = jax.tree.map(lambda array: array.reshape(-1, *array.shape[axes:]), stacked)
     if math.prod(leading) == 1:
-        found = jax.tree.map(lambda array: array[None], function(*jax.tree.map(lambda array: array[0], flat)))
+        found = jax.tree.map(lambda array: array[None], function(*jax.tree.map(lambda array: slice_at(array, 0), flat)))
+    elif largest.size <= AT_ONCE:
+        found = jax.vmap(function)(*flat)
     else:
         found = jax.lax.map(lambda slices: function(*slices), flat)
     return jax.tree.map(lambda array: array.reshape(*leading, *array.shape[1:]), found)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from electronics.numerics.bfloat16 import bfloat16_words
@@ -13,6 +14,7 @@ from electronics.part import Number
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
 from optics.components.signal import Signal, safe_sqrt
+from optics.constants import transmission
 
 # Fewest rows and columns of a plane whose light is factored. A second product of a smaller plane costs little, and an
 # average over so few would be inaccurate.
@@ -130,13 +132,14 @@ def make_plane(core: Architecture, variation: DeviceVariation, weights: WeightCo
     """
     on, encoding = core.effects, core.encoding
     variation = variation.cropped(*weights.codes.shape)
-    plus, minus = _transmissions(core, variation, weights)
-    max_transmission = core.mask.max_transmission(on.extinction)
-    differential, total = (plus, plus) if minus is None else (plus - minus, plus + minus)
     inverse_scale = inverse(weights.scale)
-    mask = Signal(differential, total * inverse_scale, weights.scale, max_transmission)
-    illuminated = mask.apply_linear(lambda plane: core.space.through_input_crosstalk(plane, on.input_crosstalk))
-    on_diodes = core.space.fan_in(illuminated, variation.column_light, on.output_crosstalk, encoding.balanced)
+    # The difference of the rails is in the user's scale and their sum in shares of full light.
+    nothing = jnp.ones_like(inverse_scale)
+    scale, per_scale = jnp.stack([weights.scale, nothing]), jnp.stack([inverse_scale, nothing])
+    light = _difference_and_sum(_transmissions(core, variation, weights)) * jnp.stack([nothing, inverse_scale])
+    illuminated = core.space.through_input_crosstalk(light, on.input_crosstalk)
+    differential, total = core.space.fan_in(illuminated, variation.column_light, scale, per_scale, on.output_crosstalk)
+    differential = differential * core.space.rail_contrast(on.output_crosstalk, encoding.balanced)
     relative = weights.codes * inverse_scale
     mean = jnp.mean(relative, axis=0, keepdims=True)
     about_mean = relative - mean if encoding.unipolar else relative
@@ -144,9 +147,9 @@ def make_plane(core: Architecture, variation: DeviceVariation, weights: WeightCo
     if keep_exact:
         exact = weights.exact if encoding.pixels == 2 else weights.exact + core.pedestal * weights.scale
     return WeightPlane(
-        differential=on_diodes.differential * weights.nonzero,
-        total_power=_factored(core, on_diodes.total),
-        max_transmission=on_diodes.unit,
+        differential=differential * weights.nonzero,
+        total_power=_factored(core, total),
+        max_transmission=core.mask.max_transmission(on.extinction) * transmission(core.space.fan_in_loss_db),
         scale=weights.scale,
         inverse_scale=inverse_scale,
         output_scale=weights.scale * weights.nonzero,
@@ -156,23 +159,32 @@ def make_plane(core: Architecture, variation: DeviceVariation, weights: WeightCo
     )
 
 
-def _transmissions(
-    core: Architecture, variation: DeviceVariation, weights: WeightCodes
-) -> tuple[jax.Array, jax.Array | None]:
-    """Transmission of the pixels of each rail; None for the second where a weight has one pixel."""
+def _transmissions(core: Architecture, variation: DeviceVariation, weights: WeightCodes) -> jax.Array:
+    """Transmission of the pixels of each rail, [1 or 2, height, width].
+
+    The rails are one array, so that a program has one kernel for both in each step.
+    """
     mask, on = core.mask, core.effects
     levels = mask.raise_to_smallest_step(weights.codes, weights.scale, on.smallest_step)
     unsettled, blur = mask.unsettled_share(on.settling), on.blur * mask.blur
+    gain = variation.pixel_gain[: core.encoding.pixels]
+    rails = levels[None]
+    if core.encoding.pixels == 2:
+        # As max(l, 0) and max(-l, 0), whose gradients take four times as long.
+        half = 0.5 * rails
+        rails = jnp.abs(half) + _signs(1, -1) * half
+    return mask.transmission(rails, weights.scale[None], core.pedestal, gain, unsettled, blur)
 
-    def rail(level, gain):
-        return mask.transmission(level, weights.scale, core.pedestal, gain, unsettled, blur)
 
-    if core.encoding.pixels == 1:
-        return rail(levels, variation.pixel_gain[0]), None
-    # As max(l, 0) and max(-l, 0), whose gradients take four times as long.
-    half = 0.5 * levels
-    magnitude = jnp.abs(half)
-    return rail(magnitude + half, variation.pixel_gain[0]), rail(magnitude - half, variation.pixel_gain[1])
+def _difference_and_sum(rails: jax.Array) -> jax.Array:
+    """Of two rails [2, height, width]; of a single one [1, height, width] itself, twice."""
+    if rails.shape[0] == 1:
+        return jnp.broadcast_to(rails, (2, *rails.shape[1:]))
+    return rails[:1] + _signs(-1, 1) * rails[1:]
+
+
+def _signs(first: int, second: int) -> np.ndarray:
+    return np.asarray([first, second], np.float32).reshape(2, 1, 1)
 
 
 def _factored(core: Architecture, total: jax.Array) -> jax.Array | LightFactors:

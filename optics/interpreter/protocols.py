@@ -178,9 +178,12 @@ def at_scan_step(core: CoreT, step: jax.Array, names: set[str]) -> CoreT:
 
 def index_scan(by_site: Mapping[str, Any], step: jax.Array, names: set[str]) -> dict[str, Any]:
     """Arrays kept by site name, in one step of the scan that contains `names`: theirs lose their leading axis."""
-    return {
-        name: jax.tree.map(lambda leaf: leaf[step], kept) if name in names else kept for name, kept in by_site.items()
-    }
+
+    def at_step(leaf: jax.Array) -> jax.Array:
+        # As leaf[step], of which JAX makes 20 operations for the sign of the step.
+        return jax.lax.dynamic_index_in_dim(leaf, step, keepdims=False, allow_negative_indices=False)
+
+    return {name: jax.tree.map(at_step, kept) if name in names else kept for name, kept in by_site.items()}
 
 
 def joined(a: Any, b: Any) -> Any:
