@@ -113,7 +113,7 @@ def test_followers_leave_and_are_still_led(byte_model):
     assert follower.first_divergence(digital) == 1
 
 
-def test_a_stop_token_ends_the_text_and_chat_needs_a_template(options, chat_model, assert_refused, core_file):
+def test_a_stop_token_ends_the_text_and_chat_needs_a_template(options, chat_model):
     summary = program.main(options("Hi", model=chat_model, chat=True, tokens=40, temperature=2.0))
     model = models.load(chat_model, progress=False)
     assert summary["prompt_tokens"] == len(model.tokenizer.encode("[Hi]"))
@@ -144,7 +144,7 @@ def chat_model(write_gguf, random_params, tensors, byte_config):
     return write_gguf(tensors(byte_config, params), config=byte_config, edit=edit)
 
 
-def test_interruption_keeps_what_is_written(options, byte_model, core_file, tmp_path, monkeypatch, capsys):
+def test_interruption_keeps_what_is_written(byte_model, core_file, tmp_path, monkeypatch, capsys):
     read, calls = machines.Writer.read, []
 
     def interrupted(self):
