@@ -157,8 +157,8 @@ class DecoderConfig:
         dense, most = self.dense_layers, self.layers - 1 if self.mixture else 0
         if isinstance(dense, bool) or not isinstance(dense, int) or not 0 <= dense <= most:
             raise ValueError(
-                f"DecoderConfig.dense_layers is {dense!r}; it must be an integer from 0 to {most}: fewer than there are "
-                "layers, and none without a mixture"
+                f"DecoderConfig.dense_layers is {dense!r}; it must be an integer from 0 to {most}: fewer than "
+                "there are layers, and none without a mixture"
             )
         if dense:
             require_count(self, "dense_intermediate")

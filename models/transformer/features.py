@@ -61,7 +61,7 @@ class Mixture:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LatentAttention:
-    """Multi-head latent attention (arXiv 2405.04434): one latent vector of a token makes the keys and values of all heads.
+    """Multi-head latent attention (arXiv 2405.04434): one latent of a token makes the keys and values of all heads.
 
     A key is what its head makes of the latent, and behind it `rotary_dim` features that all heads share and that alone
     have rotary embedding. The cache holds latent and shared features.

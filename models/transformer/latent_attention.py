@@ -2,8 +2,8 @@
 
 A whole sequence is attended to with the keys and values that each head makes of the latents. A single token, of which
 there are few, is brought to the latents instead: a head's product of its query with the matrix of its keys meets the
-latents themselves, and its weighted sum of latents meets the matrix of its values. Neither keys nor values of a head are
-made of the tokens in the cache then, which holds `rank + rotary_dim` numbers per token and layer.
+latents themselves, and its weighted sum of latents meets the matrix of its values. Neither keys nor values of a head
+are made of the tokens in the cache then, which holds `rank + rotary_dim` numbers per token and layer.
 """
 
 from typing import Any

@@ -123,7 +123,7 @@ def parameter_count(config: DecoderConfig) -> int:
 
 
 def initialise(config: DecoderConfig, key: jax.Array, dtype: DTypeLike = jnp.float32) -> Params:
-    """Return random parameters: matrices normal with variance 1 / fan-in, gains of norms one, biases, corrections and sinks zero.
+    """Return random parameters: matrices normal with variance 1 / fan-in, gains of norms one, and all else zero.
 
     Args:
         config: the shape of the model.

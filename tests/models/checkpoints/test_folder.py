@@ -218,7 +218,7 @@ def test_a_folder_without_weights_or_config_says_what_is_missing(copied, refused
     [
         (
             {"model_type": "mamba"},
-            "config.json: model_type is 'mamba'; supported are deepseek_v3, gemma2, .*qwen3_moe, smollm3",
+            "config.json: model_type is 'mamba'; supported are deepseek_v3, .*qwen3_moe, smollm3",
         ),
         ({"model_type": ...}, "model_type is None; supported are"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config is of 'gptq'"),

@@ -204,7 +204,7 @@ def test_reads_the_rope_table_of_transformers_5(write_json):
     [
         (
             {"model_type": "mamba"},
-            "model_type is 'mamba'; supported are deepseek_v3, gemma2, gemma3_text, .*llama, .*qwen3_moe",
+            "model_type is 'mamba'; supported are deepseek_v3, .*llama, .*qwen3_moe",
         ),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}, "rope_type is 'dynamic'"),
