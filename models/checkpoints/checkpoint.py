@@ -82,13 +82,23 @@ class Checkpoint:
             raise ValueError(f"{self.source} holds no tokenizer")
         return self.vocabulary if isinstance(self.vocabulary, Tokenizer) else Tokenizer(self.vocabulary)
 
-    def prefill(self, params: Params, tokens: jax.Array, room: int) -> tuple[jax.Array, Any]:
-        """Return (float32 logits, cache of `room` positions) of tokens [batch, length], as `forward` does."""
-        return self.family.prefill(self.config, params, tokens, room, dtype=jnp.float32)
+    def prefill(
+        self, params: Params, tokens: jax.Array, room: int, padding: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
+        """Return (float32 logits, cache of `room` positions) of tokens [batch, length], as `forward` does.
 
-    def decode_step(self, params: Params, cache: Any, tokens: jax.Array, position: jax.Array) -> tuple[jax.Array, Any]:
-        """Return (float32 logits [batch, vocabulary], the cache) after one more token of each sequence, [batch]."""
-        return self.family.decode_step(self.config, params, cache, tokens, position, dtype=jnp.float32)
+        padding: as for `models.forward`.
+        """
+        return self.family.prefill(self.config, params, tokens, room, padding=padding, dtype=jnp.float32)
+
+    def decode_step(
+        self, params: Params, cache: Any, tokens: jax.Array, position: jax.Array, padding: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
+        """Return (float32 logits [batch, vocabulary], the cache) after one more token of each sequence, [batch].
+
+        padding: as for `models.forward`.
+        """
+        return self.family.decode_step(self.config, params, cache, tokens, position, padding=padding, dtype=jnp.float32)
 
     def steps(self, room: int, transform: Callable[[Callable], Callable] | None = None) -> Steps:
         """Return the steps of `models.generate`, with a cache for `room` tokens.
@@ -105,7 +115,7 @@ class Checkpoint:
             raise ValueError(f"room = {room} must be from 1 to {self.config.context} tokens, this model's context")
         transform = _without_noise if transform is None else transform
         return Steps(
-            prefill=transform(lambda params, tokens: self.prefill(params, tokens, room)),
+            prefill=transform(lambda params, tokens, *padding: self.prefill(params, tokens, room, *padding)),
             decode=transform(self.decode_step),
             room=room,
         )

@@ -133,8 +133,8 @@ def price(
     `core.source.mean_drive` at sites without: the bill says which (`Bill.basis`). A product of two activations counts
     its `Site.share`; on the core it counts the tiles that the mask leaves. A load of one of E experts serves the
     vectors that routing gives it, at least one: `core.vectors_per_load` / E of the vectors of the site, or K times as
-    many where each of `core.vectors_per_load` tokens is K vectors of it. Of a `cond` all branches are billed; a `while`,
-    whose turns nobody knows beforehand, for one, with a warning.
+    many where each of `core.vectors_per_load` tokens is K vectors of it. Of a `cond` all branches are billed; a
+    `while`, whose turns nobody knows beforehand, for one, with a warning.
 
     Args:
         core: a `TensorCore`, or any machine with `cost` and `digital_cost`; or `CoresBySite`, whose first core serves
