@@ -167,16 +167,15 @@ def steps_on_cores(
         policy = attention_policy(core, attention)
         choices = ()
         if attention != "digital":
-            choices = tuple(
-                word for each in (bill.prefill, bill.at_full_cache) for word in choices_of(policy, each.sites)
-            )
+            choices = choices_of(policy, bill.prefill.sites) + choices_of(policy, bill.at_full_cache.sites)
         if choices not in programs:
             programs[choices] = (
                 checkpoint.steps(room, lambda fun: jax.jit(optics.emulate(fun, policy=policy))),
                 jax.jit(optics.load(checkpoint.decode_step, policy=policy)),
             )
         compiled, load = programs[choices]
-        # The sites of prompt and decode step are the same, and so are their names.
+        # The sites of prompt and decode step are the same, and so are their names. With latent attention they are not:
+        # the prompt, which is read once, then loads its own.
         loaded = load(core, checkpoint.params, *zeros)
         return models.Steps(
             prefill=partial(compiled.prefill, loaded), decode=partial(compiled.decode, loaded), room=room

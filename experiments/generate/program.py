@@ -46,13 +46,10 @@ def main(options: GenerateOptions) -> GenerateSummary:
         check_design(each.core, prepared.bill.workloads)
     checkpoint = models.load(path)
     lengths = [len(prompt) for prompt in prepared.prompts]
+    one = f"{lengths[0]} tokens of prompt"
     print(
         f"{options.model_name} on {options.core_name}{attention_in_words(options.attention)}; "
-        + (
-            f"{lengths[0]} tokens of prompt"
-            if len(lengths) == 1
-            else f"{len(lengths)} prompts of up to {max(lengths)} tokens"
-        )
+        f"{one if len(lengths) == 1 else f'{len(lengths)} prompts of up to {max(lengths)} tokens'}"
     )
     try:
         run = _started(checkpoint, cores, prepared, options)
@@ -102,8 +99,8 @@ def _prepare(options: GenerateOptions, path: Path) -> Prepared:
             raise ValueError(f"{name} is empty; it must have at least 1 token")
         if len(prompt) + options.tokens > config.context:
             raise ValueError(
-                f"{'a ' if options.prompts is None else ''}{name} of {len(prompt)} tokens and tokens = {options.tokens} "
-                f"are more than the context of {options.model_name}, {config.context} tokens"
+                f"{name} has {len(prompt)} tokens, and tokens = {options.tokens}: together they are more than the "
+                f"context of {options.model_name}, {config.context} tokens"
             )
     longest = max(map(len, prompts))
     bill = Bill(config, longest, options.tokens, len(prompts), options.attention)

@@ -86,10 +86,10 @@ def show(summary: GenerateSummary, out: Path) -> None:
     header = ("", "photons/MAC", "agreement", differs, "KL", "tokens/s", "mJ/token", "mJ")
     digital = (DIGITAL, "", "", "", "", _or_dash(summary["digital"]["tokens_per_second"], ".2g"), "", "")
     print(reporting.table([header, digital, *map(_cells, summary["cores"])]))
+    meaning = "first token of the own text that does" if one else "from the digital ones"
     print(
-        f"agreement: same next token after the digital text; KL from its prediction [nats];\n"
-        f"{'differs at: first token of the own text that does' if one else 'texts that differ: from the digital ones'}; "
-        f"tokens/s: of this host,\nemulating; mJ/token: of a decode step; mJ: of prompt and text"
+        f"agreement: same next token after the digital text; KL from its prediction [nats];\n{differs}: {meaning}; "
+        "tokens/s: of this host,\nemulating; mJ/token: of a decode step; mJ: of prompt and text"
         f"{attention_in_words(summary['attention'])}."
     )
     for phase, statements in summary["bill_rests_on"].items():

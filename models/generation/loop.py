@@ -106,7 +106,7 @@ class Steps:
 
 
 def left_padded(prompts: Sequence[np.ndarray]) -> tuple[jax.Array, jax.Array]:
-    """Return (int32 [batch, longest], int32 [batch]): prompts behind tokens of number 0, and how many of these each has.
+    """Return (int32 [batch, longest], int32 [batch]): prompts behind tokens of number 0, and how many these are.
 
     Raises:
         ValueError: if there is no prompt.

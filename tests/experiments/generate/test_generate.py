@@ -16,7 +16,6 @@ from experiments.commands import run
 from experiments.common.workload import Workload
 from experiments.generate import machines, program
 from experiments.generate.bill import Bill
-from experiments.generate.lines import Lines
 
 TOKENS = 10
 
@@ -128,11 +127,17 @@ def prompts_file(tmp_path):
     return path
 
 
-def test_a_batch_of_prompts_is_padded_and_gives_the_texts_of_each_alone(options, prompts_file, tmp_path, drawn, capsys):
-    """On a core without any effect, whose texts are the digital ones."""
+def test_a_batch_with_attention_on_light_gives_the_texts_of_each_prompt_alone(
+    options, prompts_file, tmp_path, drawn, capsys, monkeypatch
+):
+    """Padded, on a core without any effect, whose texts are the digital ones."""
+    emulate, policies = optics.emulate, []
+    monkeypatch.setattr(
+        optics, "emulate", lambda fun, *, policy: policies.append(policy) or emulate(fun, policy=policy)
+    )
     ideal = optics.today(rows=32, columns=32).replace({"effects": optics.Effects.only()})
     optics.serialise.save(ideal, tmp_path / "ideal.toml")
-    given = options("", prompts=prompts_file, core=tmp_path / "ideal.toml")
+    given = options("", prompts=prompts_file, core=tmp_path / "ideal.toml", attention="light")
     summary = program.main(given)
     model = models.load(given.model, progress=False)
     lengths = [len(model.prompt(prompt)) for prompt in PROMPTS]
@@ -144,15 +149,15 @@ def test_a_batch_of_prompts_is_padded_and_gives_the_texts_of_each_alone(options,
     (core,) = summary["cores"]
     assert [text["tokens"] for text in core["texts"]] == [text["tokens"] for text in summary["digital"]["texts"]]
     assert core["agreement"] == 1.0 and core["kl"] < 1e-5
+    assert {type(policy) for policy in policies} == {optics.AttentionOnLight}
     # Billed as a batch of the longest.
-    step, prefill = (
-        float(Workload(config=model.config, phase=phase, context=max(lengths) + n, batch=3).price(ideal).total)
-        for phase, n in (("decode", 1), ("prefill", 0))
-    )
-    assert core["prefill_j"] == pytest.approx(prefill, rel=1e-6)
-    assert (TOKENS - 1) * step < core["decode_j"] < (TOKENS - 1) * step * 1.05
+    given = {"config": model.config, "batch": 3, "attention": "light"}
+    prefill = Workload(phase="prefill", context=max(lengths), **given).price(ideal)
+    steps = [Workload(phase="decode", context=max(lengths) + n, **given).price(ideal) for n in range(1, TOKENS)]
+    assert core["prefill_j"] == pytest.approx(float(prefill.total), rel=1e-6)
+    assert core["decode_j"] == pytest.approx(sum(float(step.total) for step in steps), rel=1e-5)
     printed = capsys.readouterr().out
-    assert "3 prompts of up to 15 tokens" in printed and "0 of 3" in printed
+    assert "attention on light; 3 prompts of up to 15 tokens" in printed and "0 of 3" in printed
     assert [line for line in printed.splitlines() if line.startswith("> ")] == [f"> {prompt}" for prompt in PROMPTS]
     (axes,) = drawn["generate"].axes
     assert "(mean of 3 texts)" in axes.get_xlabel()
@@ -213,7 +218,7 @@ def test_interruption_keeps_what_is_written(byte_model, core_file, tmp_path, mon
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--tokens", "125"], "a prompt of 9 tokens and tokens = 125 are more than the context"),
+        (["--tokens", "125"], "prompt has 9 tokens, and tokens = 125: together they are more than the context"),
         (["--temperature", "-1"], "temperature = -1.0 must be a finite number of at least 0"),
         (["--top-k", "0"], "top_k = 0 must be an integer from 1"),
         (["--top-p", "0"], "top_p = 0.0 must be above 0 and at most 1"),
@@ -242,7 +247,7 @@ def test_an_empty_prompt_is_refused(byte_model, assert_refused):
     [
         ("\n \n", "holds 0 prompts; 1 to 1024 are expected"),
         ("a\n" * 1025, "holds 1025 prompts; 1 to 1024 are expected"),
-        ("ok\n" + 130 * "x", "prompt 2 of prompts.txt of 130 tokens and tokens = 10 are more than the context"),
+        ("ok\n" + 130 * "x", "prompt 2 of prompts.txt has 130 tokens, and tokens = 10: together they are more"),
         (b"\xff\xfe\x00", "is not UTF-8 text"),
         (None, "prompts.txt"),
     ],
@@ -271,29 +276,3 @@ def test_bill_of_windows_bends_where_a_window_is_full(byte_config):
         assert price.decode(number) == pytest.approx(sum(steps[:number]), rel=1e-5)
     growth = np.diff(steps)
     assert growth[0] > 1.5 * growth[-1] > 0
-
-
-def test_attention_on_light_is_emulated_and_billed(options):
-    digital, light = (
-        program.main(options(attention=attention, tokens=3, light=(6.0, 7.0))) for attention in ("digital", "light")
-    )
-    for one, other in zip(digital["cores"], light["cores"], strict=True):
-        assert other["texts"][0]["kl"][0] != one["texts"][0]["kl"][0]
-        sized = optics.with_effective_bits(optics.serialise.load(options().core), other["effective_bits"])
-        config = models.read_config(options().model)
-        steps = [
-            float(Workload(config=config, phase="decode", context=n, attention="light").price(sized).total)
-            for n in (10, 11)
-        ]
-        assert other["decode_j"] == pytest.approx(sum(steps), rel=1e-5)
-        assert other["decode_j"] != pytest.approx(one["decode_j"], rel=1e-3)
-
-
-def test_lines_hold_as_many_tokens_of_each():
-    lines = Lines(["a", "bcd"], width=14)
-    assert lines.update({"a": "one", "bcd": "x\ny"}) == []
-    assert lines.update({"a": "one two", "bcd": "x\nyz�"}) == []
-    assert lines.update({"a": "one two three", "bcd": "x\nyzé"}) == ["a   │ one two", "bcd │ x↵yz", ""]
-    assert lines.flush() == ["a   │  three", "bcd │ é", ""]
-    assert lines.flush() == []
-    assert Lines(["a"], width=8).update({"a": "abcdefgh"}) == ["a │ abcd", ""]
