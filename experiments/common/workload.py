@@ -18,6 +18,7 @@ WORD_BITS = 8
 # Where attention runs; on light the operand on the mask is the cheaper one of the core, or named.
 Attention = Literal["digital", "light", "light-left", "light-right"]
 ATTENTION = get_args(Attention)
+Phase = Literal["prefill", "decode"]
 
 
 def attention_policy(core: Machine, attention: Attention) -> optics.Policy:
@@ -68,7 +69,7 @@ class Workload:
     """
 
     config: models.DecoderConfig
-    phase: Literal["prefill", "decode"] = "prefill"
+    phase: Phase = "prefill"
     context: int = 8192
     batch: int = 1
     attention: Attention = "digital"
@@ -229,7 +230,8 @@ class Workload:
         if self.phase == "prefill":
             return models.forward(self.config, params, *inputs)
         # The position is part of the function, so that the mask of a sliding window is known where it is traced.
-        return models.decode_step(self.config, params, *inputs, self.context - 1)
+        cache, tokens = inputs
+        return models.decode_step(self.config, params, cache, tokens, self.context - 1)
 
 
 def _weights_of(site: optics.Site) -> int:

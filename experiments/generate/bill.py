@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 import models
-from experiments.common.workload import Attention, Workload
+from experiments.common.workload import Attention, Phase, Workload
 from optics.core.by_site import Machine
 
 
@@ -30,14 +30,15 @@ class Bill:
         batch: int = 1,
         attention: Attention = "digital",
     ):
-        self._config, self._attention = config, attention
+        self._config = config
+        self._attention: Attention = attention
         self.count, self.batch = count, batch
         self._prompt = prompt
         self.prefill = self._workload("prefill", prompt)
         # The last token is not read.
         self._contexts = range(prompt + 1, prompt + count) if count > 1 else range(prompt, prompt + 1)
 
-    def _workload(self, phase: str, context: int) -> Workload:
+    def _workload(self, phase: Phase, context: int) -> Workload:
         return Workload(config=self._config, phase=phase, context=context, batch=self.batch, attention=self._attention)
 
     @cached_property

@@ -119,9 +119,9 @@ def _over_tokens(
             def attention(q: jax.Array, *made: jax.Array) -> tuple[jax.Array, Any]:
                 mask = causal_mask(length, length, kind.window)
                 if part.latent is None:
-                    mixed = attend(part, weights, q, *made, mask, seen)
+                    mixed = attend(part, weights, q, *made, mask=mask, also=seen)
                 else:
-                    mixed = attend_by_head(part, part.latent, weights, q, *made, mask, seen)
+                    mixed = attend_by_head(part, part.latent, weights, q, *made, mask=mask, also=seen)
                 return mixed, keep(dict(zip(_cached(part), made, strict=True)))
 
             return block(part, weights, x, rotations[kind], attention)
@@ -179,7 +179,7 @@ def decode_step(
     params: Params,
     cache: Cache,
     tokens: jax.Array,
-    position: jax.Array,
+    position: jax.Array | int,
     *,
     padding: jax.Array | None = None,
     dtype: DTypeLike | None = None,
@@ -220,9 +220,10 @@ def decode_step(
                     mask = mask & (places > position - kind.window)
                 mask = mask[None, None, None, None]
                 seen = None if padding is None else not_padding(padding, 1, len(places), position)
+                kept = cached.values()
                 if part.latent is None:
-                    return attend(part, weights, q, *cached.values(), mask, seen), cached
-                return attend_latents(part, part.latent, weights, q, *cached.values(), mask, seen), cached
+                    return attend(part, weights, q, *kept, mask=mask, also=seen), cached
+                return attend_latents(part, part.latent, weights, q, *kept, mask=mask, also=seen), cached
 
             return block(part, weights, x, rotations[kind], attention)
 
