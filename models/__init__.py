@@ -34,6 +34,7 @@ from models.encoder.bert import EncoderConfig, encode, encoder_shapes, sentence_
 from models.families.bert import BERT
 from models.families.configs import (
     CONFIGS,
+    DEEPSEEK_V3,
     GPT_OSS_120B,
     LLAMA_2_70B,
     LLAMA_3_1_8B,
@@ -51,8 +52,9 @@ from models.generation.loop import State, Steps, generate
 from models.generation.sampling import Sampling
 from models.tokenizers.prompts import PromptRules
 from models.tokenizers.tokenizer import Tokenizer, token_batch
-from models.transformer.config import DecoderConfig, Mixture
+from models.transformer.config import DecoderConfig
 from models.transformer.decoder import decode_step, empty_cache, forward, prefill
+from models.transformer.features import LatentAttention, Mixture
 from models.transformer.parameters import initialise, parameter_count, parameter_shapes
 from models.transformer.rope_scaling import LinearScaling, RopeScaling, YarnScaling
 
@@ -64,6 +66,7 @@ __all__ = [
     "QWEN3_30B_A3B",
     "CONFIGS",
     "Checkpoint",
+    "DEEPSEEK_V3",
     "DecoderConfig",
     "FAMILIES",
     "Family",
@@ -73,6 +76,7 @@ __all__ = [
     "LLAMA_3_1_405B",
     "LLAMA_3_1_70B",
     "LLAMA_3_1_8B",
+    "LatentAttention",
     "LinearScaling",
     "Mixture",
     "RopeScaling",

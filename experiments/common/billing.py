@@ -16,7 +16,7 @@ PHASES: tuple[Literal["prefill", "decode"], ...] = ("prefill", "decode")
 class TokenBill(TypedDict):
     """Bill of one token of a model in one phase, as summary.json states it; `components_j` in J by component.
 
-    vectors_per_expert: vectors of the batch that a load of one expert serves in decode; None without experts.
+    vectors_per_expert: vectors that a load of one expert serves; None without experts.
     """
 
     model: str
@@ -65,7 +65,7 @@ def token_bills(
                     "joules_per_token": float(bill.total) / workload.tokens,
                     "fj_per_mac": float(bill.per_mac) * 1e15,
                     "macs_per_token": float(bill.macs) / workload.tokens,
-                    "vectors_per_expert": _per_expert(workload),
+                    "vectors_per_expert": _per_expert(workload, bill),
                     "components_j": {line: float(e) / workload.tokens for line, e in bill.components.items()},
                     "omitted": list(bill.omitted),
                     "bill_rests_on": statements(bill, measured_on),
@@ -74,10 +74,9 @@ def token_bills(
     return bills
 
 
-def _per_expert(workload: Workload) -> float | None:
-    if workload.phase == "prefill":
-        return None
-    return min(workload.vectors_per_expert.values(), default=None)
+def _per_expert(workload: Workload, bill: optics.Bill) -> float | None:
+    served = bill.vectors_per_load
+    return None if served is None else workload.vectors_per_expert(float(served))
 
 
 def observed_drive(result: Evaluation) -> float:

@@ -18,6 +18,7 @@ WORD_BITS = 8
 # Where attention runs; on light the operand on the mask is the cheaper one of the core, or named.
 Attention = Literal["digital", "light", "light-left", "light-right"]
 ATTENTION = get_args(Attention)
+Phase = Literal["prefill", "decode"]
 
 
 def attention_policy(core: Machine, attention: Attention) -> optics.Policy:
@@ -52,8 +53,9 @@ class Workload:
     """A forward pass of a model: all positions of a prompt (prefill), or one token after it (decode).
 
     Attention is causal. Of the scores of a prompt half are counted (`optics.interpreter.causal`), as in a kernel that
-    skips masked scores. Keys and values are words of 8 bits. Those of a prompt are written to main memory and read back
-    once. A decoded token reads those of all `context` tokens, itself the last.
+    skips masked scores. Keys and values, or what a model caches in their place, are words of 8 bits. Those of a prompt
+    are written to main memory and read back once. A decoded token reads those of all `context` tokens, itself the last;
+    in a layer with a sliding window those of the window, which are also all that it multiplies.
 
     Attributes:
         config: the shapes of the model.
@@ -67,7 +69,7 @@ class Workload:
     """
 
     config: models.DecoderConfig
-    phase: Literal["prefill", "decode"] = "prefill"
+    phase: Phase = "prefill"
     context: int = 8192
     batch: int = 1
     attention: Attention = "digital"
@@ -124,12 +126,17 @@ class Workload:
     @cached_property
     def memory_bits(self) -> dict[str, float]:
         """Bits of one call to or from main memory, without weights."""
-        token = 2 * self.config.layers * self.config.kv_heads * self.config.head_dim * WORD_BITS
-        read = self.context if self.phase == "decode" else 1
+        cached = jax.eval_shape(lambda: models.empty_cache(self.config, 1, 1))
+        of_layer = sum(leaf.size for leaf in cached.values()) // self.config.layers * WORD_BITS
+        read = [1 if self.phase == "prefill" else self._seen(kind.window) for kind in self.config.layer_kinds]
         return {
-            "KV cache": float(self.tokens * token * (1 + read)),
+            "KV cache": float(self.tokens * of_layer * (self.config.layers + sum(read))),
             "embedding": float(self.tokens * self.config.hidden * WORD_BITS),
         }
+
+    def _seen(self, window: int | None) -> int:
+        """Tokens that a decoded one attends to in a layer."""
+        return self.context if window is None else min(window, self.context)
 
     @property
     def weights(self) -> int:
@@ -172,8 +179,8 @@ class Workload:
     ) -> optics.Bill:
         """Return the bill of one call.
 
-        In decode the masks are loaded once per batch of single vectors, whatever `vectors_per_load` of the core is, and
-        those of an expert once for the vectors of the batch that are routed to it (`vectors_per_expert`).
+        In decode the masks are loaded once per batch of single vectors, whatever `vectors_per_load` of the core is. A
+        load of an expert serves the vectors that are routed to it (`vectors_per_expert`).
 
         Args:
             core: a `TensorCore`, `CoresBySite`, or a digital machine that prices whole products and is billed for those
@@ -183,25 +190,30 @@ class Workload:
         """
         if not isinstance(core, optics.CoresBySite) and not hasattr(core, "operation_cost"):
             return optics.price(core, self.sites)
-        routed: dict[str, float] = {}
         if self.phase == "decode":
-            core, routed = core.replace({"vectors_per_load": float(self.batch)}), self.vectors_per_expert
+            core = core.replace({"vectors_per_load": float(self.batch)})
         return optics.price(
             core,
             self.sites_on(core, chosen_by),
             readings=readings,
             operations=self.operations,
             memory_bits=self.memory_bits,
-            vectors_per_load=routed,
+            experts_per_token=self._experts_per_token,
         )
 
-    @cached_property
-    def vectors_per_expert(self) -> dict[str, float]:
-        """Vectors of one call that routing leaves an expert, at least one, by site; the routing is taken to be even.
+    def vectors_per_expert(self, tokens: float) -> float | None:
+        """Vectors that a load of one expert serves, at least one, where that of another matrix serves so many tokens.
 
-        A batch of B tokens, each of which passes K of E experts, leaves max(B K / E, 1).
+        Routing is taken to be even: of N tokens that each pass K of E experts an expert has N K / E. None without
+        experts.
         """
-        return {site.name: max(site.vectors / site.experts, 1.0) for site in self.on_core if site.experts > 1}
+        mixture = self.config.mixture
+        return max(tokens * mixture.per_token / mixture.experts, 1.0) if mixture else None
+
+    @property
+    def _experts_per_token(self) -> dict[str, float]:
+        mixture = self.config.mixture
+        return {site.name: mixture.per_token for site in self.on_core if site.experts > 1} if mixture else {}
 
     def __str__(self) -> str:
         return f"{self.phase} at {self.context} tokens, batch {self.batch}{attention_in_words(self.attention)}"
@@ -212,12 +224,14 @@ class Workload:
         if self.phase == "prefill":
             return shapes, jax.ShapeDtypeStruct((self.batch, self.context), jnp.int32)
         cache = jax.eval_shape(lambda: models.empty_cache(self.config, self.batch, self.context))
-        return shapes, cache, jax.ShapeDtypeStruct((self.batch,), jnp.int32), jax.ShapeDtypeStruct((), jnp.int32)
+        return shapes, cache, jax.ShapeDtypeStruct((self.batch,), jnp.int32)
 
     def _forward(self, params: Any, *inputs: Any) -> Any:
         if self.phase == "prefill":
             return models.forward(self.config, params, *inputs)
-        return models.decode_step(self.config, params, *inputs)
+        # The position is part of the function, so that the mask of a sliding window is known where it is traced.
+        cache, tokens = inputs
+        return models.decode_step(self.config, params, cache, tokens, self.context - 1)
 
 
 def _weights_of(site: optics.Site) -> int:

@@ -1,49 +1,87 @@
-"""Energy of a continuation, priced as `otc bill` prices one token."""
+"""Energy of continuations, priced as `otc bill` prices one token."""
+
+from functools import cached_property
+
+import numpy as np
 
 import models
-from experiments.common.workload import Workload
+from experiments.common.workload import Attention, Phase, Workload
 from optics.core.by_site import Machine
 
 
 class Bill:
-    """The energy of a continuation: the prompt, and each decode step with the tokens before it.
+    """The energy of a batch of continuations: the prompts, and each decode step with the tokens before it.
 
-    Of a decode step all but attention, softmax and the KV cache is the same, and these grow by the same for each token
-    of context. Two steps are priced, and those between them interpolated.
+    Prompts that are padded are billed as if all were as long as the longest, as they are computed. Of a decode step all
+    but attention, softmax and the KV cache is the same. Digital attention grows by the same for each token of context,
+    and in a layer with a sliding window up to its width: steps are priced at these widths and at both ends, and those
+    between interpolated. Attention on light grows by whole tiles, so that each step is priced.
+
+    Attributes:
+        count: tokens of a continuation.
+        batch: continuations.
     """
 
-    def __init__(self, config: models.DecoderConfig, prompt: int, count: int):
-        self._prefill = Workload(config=config, phase="prefill", context=prompt)
-        self._span = max(count - 2, 0)
-        first = prompt + 1 if count > 1 else prompt
-        self._ends = [Workload(config=config, phase="decode", context=each) for each in (first, first + self._span)]
-        self.count = count
+    def __init__(
+        self,
+        config: models.DecoderConfig,
+        prompt: int,
+        count: int,
+        batch: int = 1,
+        attention: Attention = "digital",
+    ):
+        self._config = config
+        self._attention: Attention = attention
+        self.count, self.batch = count, batch
+        self._prompt = prompt
+        self.prefill = self._workload("prefill", prompt)
+        # The last token is not read.
+        self._contexts = range(prompt + 1, prompt + count) if count > 1 else range(prompt, prompt + 1)
+
+    def _workload(self, phase: Phase, context: int) -> Workload:
+        return Workload(config=self._config, phase=phase, context=context, batch=self.batch, attention=self._attention)
+
+    @cached_property
+    def steps(self) -> list[Workload]:
+        """The decode steps that are priced, by rising context."""
+        first, last = self._contexts[0], self._contexts[-1]
+        if self._attention == "digital":
+            windows = {kind.window for kind in self._config.layer_kinds if kind.window is not None}
+            contexts = sorted({first, last, *(width for width in windows if first < width < last)})
+        else:
+            contexts = list(self._contexts)
+        return [self._workload("decode", each) for each in contexts]
+
+    @property
+    def at_full_cache(self) -> Workload:
+        """A decode step that multiplies all positions of the cache, as the emulated one does."""
+        return self._workload("decode", self._prompt + self.count)
 
     @property
     def workloads(self) -> list[Workload]:
-        """The prompt, and the first and the last decode step."""
-        return [self._prefill, *self._ends]
+        """The prompts, and the first and the last decode step."""
+        return [self.prefill, self.steps[0], self.steps[-1]]
 
     def price(self, core: Machine) -> "Price":
         """Price a core."""
-        prompt, first, last = (each.price(core) for each in self.workloads)
-        growth = (float(last.total) - float(first.total)) / max(self._span, 1)
-        basis = {"prefill": list(prompt.basis), "decode": list(first.basis)}
-        return Price(float(prompt.total), float(first.total), growth, basis)
+        prompts, steps = self.prefill.price(core), [each.price(core) for each in self.steps]
+        priced = [each.context for each in self.steps], [float(bill.total) for bill in steps]
+        basis = {"prefill": list(prompts.basis), "decode": list(steps[0].basis)}
+        return Price(float(prompts.total), np.interp(self._contexts, *priced), basis)
 
 
 class Price:
-    """What a continuation costs on one core [J].
+    """What continuations cost on one core [J].
 
     Attributes:
-        prefill: of the prompt.
+        prefill: of the prompts.
         basis: what the bill rests on, by phase.
     """
 
-    def __init__(self, prefill: float, first: float, growth: float, basis: dict[str, list[str]]):
+    def __init__(self, prefill: float, steps: np.ndarray, basis: dict[str, list[str]]):
         self.prefill, self.basis = prefill, basis
-        self._first, self._growth = first, growth
+        self._steps = steps
 
     def decode(self, steps: int) -> float:
         """Energy of the first decode steps [J]."""
-        return steps * self._first + self._growth * steps * (steps - 1) / 2
+        return float(np.sum(self._steps[:steps]))

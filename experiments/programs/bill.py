@@ -78,8 +78,8 @@ def _print_report(summary: BillSummary, out: Path) -> None:
     for bill in bills:
         if bill["vectors_per_expert"] is not None:
             print(
-                f"{bill['model']}, decode: a batch of {summary['batch']} leaves each load of an expert "
-                f"{bill['vectors_per_expert']:g} vectors, routed evenly."
+                f"{bill['model']}, {bill['phase']}: a load of an expert serves {bill['vectors_per_expert']:g} vectors, "
+                "routed evenly."
             )
     for phase in PHASES:
         first = next(bill for bill in bills if bill["phase"] == phase)

@@ -136,8 +136,10 @@ def _timed(run: Callable[..., Any], *inputs: Any) -> tuple[Any, float]:
 
 def _read_all(checkpoint: models.Checkpoint) -> None:
     """Read what a forward pass of a streamed model reads, and do nothing with it."""
-    for number in range(checkpoint.config.layers):
-        checkpoint.params["layers"].source.read(number)
+    for stack in checkpoint.config.parts:
+        layers = checkpoint.params[stack]
+        for number in range(len(layers.number)):
+            layers.source.read(number)
     checkpoint.params["embedding" if checkpoint.config.tied_head else "head"].source.read()
 
 

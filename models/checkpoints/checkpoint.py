@@ -41,7 +41,7 @@ class Checkpoint:
         config: the shape of the model.
         params: its parameters, of the dtypes that the files hold; what is quantised in a GGUF file is float32. Where
             they are streamed, layers, embedding and head stay in the files (`models.transformer.stored`).
-        vocabulary: the tokenizer's vocabulary in a GGUF file, the tokenizer.json of a folder, or None.
+        vocabulary: the tokenizer's vocabulary in a GGUF file, the tokenizer of a folder, or None.
         source: the file or folder that was read.
         sha256: hexadecimal digest of that file, or of names and contents of the folder's files. Where they are
             streamed, of their names, sizes and times of change, and the names and shapes of their tensors.
@@ -51,7 +51,7 @@ class Checkpoint:
 
     config: Any
     params: Params
-    vocabulary: Vocabulary | Path | None
+    vocabulary: Vocabulary | Tokenizer | None
     source: Path
     sha256: str
     family: Family = LLAMA
@@ -80,17 +80,25 @@ class Checkpoint:
         """
         if self.vocabulary is None:
             raise ValueError(f"{self.source} holds no tokenizer")
-        if isinstance(self.vocabulary, Path):
-            return Tokenizer.from_file(self.vocabulary)
-        return Tokenizer(self.vocabulary)
+        return self.vocabulary if isinstance(self.vocabulary, Tokenizer) else Tokenizer(self.vocabulary)
 
-    def prefill(self, params: Params, tokens: jax.Array, room: int) -> tuple[jax.Array, Any]:
-        """Return (float32 logits, cache of `room` positions) of tokens [batch, length], as `forward` does."""
-        return self.family.prefill(self.config, params, tokens, room, dtype=jnp.float32)
+    def prefill(
+        self, params: Params, tokens: jax.Array, room: int, padding: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
+        """Return (float32 logits, cache of `room` positions) of tokens [batch, length], as `forward` does.
 
-    def decode_step(self, params: Params, cache: Any, tokens: jax.Array, position: jax.Array) -> tuple[jax.Array, Any]:
-        """Return (float32 logits [batch, vocabulary], the cache) after one more token of each sequence, [batch]."""
-        return self.family.decode_step(self.config, params, cache, tokens, position, dtype=jnp.float32)
+        padding: as for `models.forward`.
+        """
+        return self.family.prefill(self.config, params, tokens, room, padding=padding, dtype=jnp.float32)
+
+    def decode_step(
+        self, params: Params, cache: Any, tokens: jax.Array, position: jax.Array, padding: jax.Array | None = None
+    ) -> tuple[jax.Array, Any]:
+        """Return (float32 logits [batch, vocabulary], the cache) after one more token of each sequence, [batch].
+
+        padding: as for `models.forward`.
+        """
+        return self.family.decode_step(self.config, params, cache, tokens, position, padding=padding, dtype=jnp.float32)
 
     def steps(self, room: int, transform: Callable[[Callable], Callable] | None = None) -> Steps:
         """Return the steps of `models.generate`, with a cache for `room` tokens.
@@ -107,7 +115,7 @@ class Checkpoint:
             raise ValueError(f"room = {room} must be from 1 to {self.config.context} tokens, this model's context")
         transform = _without_noise if transform is None else transform
         return Steps(
-            prefill=transform(lambda params, tokens: self.prefill(params, tokens, room)),
+            prefill=transform(lambda params, tokens, *padding: self.prefill(params, tokens, room, *padding)),
             decode=transform(self.decode_step),
             room=room,
         )
@@ -152,16 +160,17 @@ def check_model(path: str | os.PathLike[str]) -> Path:
 
 def read_config(path: str | os.PathLike[str]) -> Any:
     """Return the config of a checkpoint without reading its tensors. Raises as `load`."""
-    path = check_model(path)
-    if path.is_dir():
-        return shape_from_json(path / folder.CONFIG).config
-    return within(path, gguf_shape, open_gguf(path)).config
+    return stated_shape(check_model(path)).config
+
+
+def stated_shape(path: Path) -> Shape:
+    """Return family and config that a folder or a GGUF file states. No tensor is read; raises as `load`."""
+    return shape_from_json(path / folder.CONFIG) if path.is_dir() else within(path, gguf_shape, open_gguf(path))
 
 
 def float32_bytes(path: str | os.PathLike[str]) -> int:
     """Return the bytes of a checkpoint's parameters in float32, by its config. No tensor is read; raises as `load`."""
-    path = check_model(path)
-    shape = shape_from_json(path / folder.CONFIG) if path.is_dir() else within(path, gguf_shape, open_gguf(path))
+    shape = stated_shape(check_model(path))
     leaves = jax.tree.leaves(shape.family.parameter_shapes(shape.config))
     return 4 * sum(math.prod(leaf.shape) for leaf in leaves)
 
@@ -239,17 +248,17 @@ def load_gguf(
 
 def _load_folder(path: Path, family: Family | None, progress: bool, stream: bool) -> Checkpoint:
     shape = shape_from_json(path / folder.CONFIG, family)
-    tokenizer = path / folder.TOKENIZER
-    vocabulary = tokenizer if tokenizer.is_file() else None
-    if vocabulary is not None:
-        _check_vocabulary(tokenizer, Tokenizer.from_file(tokenizer).size, shape.config.vocabulary)
+    stated = path / folder.TOKENIZER
+    tokenizer = Tokenizer.from_file(stated) if stated.is_file() else None
+    if tokenizer is not None:
+        _check_vocabulary(stated, tokenizer.size, shape.config.vocabulary)
     prompts = rules_of_folder(path, shape.config.vocabulary)
     tensors = decoded(folder.folder_tensors(path))
     params = _parameters(path, shape, shape.family.folder, tensors, progress, stream)
     return Checkpoint(
         config=shape.config,
         params=params,
-        vocabulary=vocabulary,
+        vocabulary=tokenizer,
         source=path,
         sha256=folder.quick_digest(folder.files(path), tensors) if stream else folder.digest(path),
         family=shape.family,

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from models.checkpoints.stored_tensor import StoredTensor, Tensors
 from models.formats.family import FileFormat, Stored
+from models.transformer.parameters import layers_before
 
 # Numbers of a part of an array that are looked at together.
 _PART = 2**18
@@ -35,7 +36,7 @@ class Slot(NamedTuple):
 
 
 def slots(shapes: Any, form: FileFormat, most: int) -> list[Slot]:
-    """Return all places of a tree of parameters, layer by layer.
+    """Return all places of a tree of parameters, layer by layer. Files number layers through all stacks of them.
 
     Args:
         shapes: the tree, with a shape at each leaf.
@@ -45,7 +46,7 @@ def slots(shapes: Any, form: FileFormat, most: int) -> list[Slot]:
     Raises:
         ValueError: if a parameter has no name in files of this format, or takes more tensors than there are.
     """
-    found = []
+    found, before = [], layers_before(shapes)
     for path, leaf in jax.tree.flatten_with_path(shapes)[0]:
         parameter = "/".join(str(key.key) for key in path)
         if parameter not in form.tensors:
@@ -54,8 +55,10 @@ def slots(shapes: Any, form: FileFormat, most: int) -> list[Slot]:
         axes = [axis for axis in ("layer", "expert") if f"{{{axis}}}" in stored.name]
         if (count := math.prod(leaf.shape[: len(axes)])) > most:
             raise ValueError(f"parameter {parameter!r} takes {count} tensors, and there are only {most}")
+        first = before.get(path[0].key, 0)
         for place in np.ndindex(*leaf.shape[: len(axes)]):
-            name = stored.name.format(**dict(zip(axes, place, strict=True)))
+            numbers = dict(zip(axes, place, strict=True))
+            name = stored.name.format(**numbers | ({"layer": first + place[0]} if "layer" in numbers else {}))
             found.append(Slot(parameter, place, name, leaf.shape[len(axes) :], stored))
     # By layer, so that a file is read from its begin to its end.
     return sorted(found, key=lambda slot: slot.place[:1])
@@ -76,8 +79,10 @@ def check_tensors(tensors: Tensors, wanted: list[Slot], form: FileFormat, layers
         if not jnp.issubdtype(tensor.dtype, jnp.floating):
             raise ValueError(f"{tensor.file}: tensor {tensor.name!r} is stored as {tensor.dtype}; weights are floats")
     # An unread bias or expert would silently change every result.
-    unused = {name.format(layer=layer) for name in form.unused for layer in range(layers)}
-    unknown = sorted(tensors.keys() - {slot.tensor for slot in wanted} - unused)
+    unused = {name.format(layer=layer, layers=layers) for name in form.unused for layer in range(layers)}
+    starts = tuple(name.removesuffix("*") for name in unused if name.endswith("*"))
+    left = tensors.keys() - {slot.tensor for slot in wanted} - unused
+    unknown = sorted(name for name in left if not name.startswith(starts))
     if unknown:
         raise ValueError(
             f"{tensors[unknown[0]].file}: tensor {unknown[0]!r} has no place in a {form.names[0]} model of this config"

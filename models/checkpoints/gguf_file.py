@@ -1,5 +1,6 @@
 """Opening a GGUF file and reading its metadata, with one-sentence error messages."""
 
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -64,13 +65,21 @@ def open_gguf(path: str | os.PathLike[str]) -> GGUFReader:
         ValueError: if it is a folder, not a GGUF file, or is damaged or incomplete.
     """
     path = check_gguf(path)
+    status = path.stat()
+    return _opened(path, status.st_size, status.st_mtime_ns)
+
+
+# A program looks at a file several times before it loads it: for its shape, its tokenizer and its context.
+@functools.lru_cache(maxsize=1)
+def _opened(path: Path, size: int, changed_ns: int) -> GGUFReader:
+    """The reader of a file that has this size and time of change."""
     try:
         return _QuickReader(path)
     # The library has no exception of its own: at the end of a damaged file it raises any of these.
     except (ValueError, IndexError, KeyError, OverflowError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(
             f"{path} is a GGUF file that cannot be read: it is damaged, or shorter "
-            f"({path.stat().st_size} bytes) than the tensors it announces, as after an "
+            f"({size} bytes) than the tensors it announces, as after an "
             f"interrupted download. Fetch it again. (gguf: {error})"
         ) from error
 

@@ -52,6 +52,7 @@ def gguf_tensors(reader: GGUFReader, path: Path) -> dict[str, StoredTensor]:
             _PLAIN.get(tensor.tensor_type, np.dtype(np.float32)),
             path,
             lambda tensor=tensor: _read(path, tensor),
+            None if tensor.tensor_type in _PLAIN else lambda numbers, tensor=tensor: _read(path, tensor, numbers),
         )
         for tensor in reader.tensors
     }
@@ -91,13 +92,15 @@ def _shape(tensor: ReaderTensor) -> tuple[int, ...]:
     return tuple(int(size) for size in reversed(tensor.shape))
 
 
-def _read(path: Path, tensor: ReaderTensor) -> np.ndarray:
+def _read(path: Path, tensor: ReaderTensor, rows: np.ndarray | None = None) -> np.ndarray:
+    """The array of a tensor, or rows of it."""
     data = tensor.data
     if tensor.n_bytes:
         # A map of its own: what was read of the reader's map would stay in memory.
         data = np.memmap(path, data.dtype, "r", tensor.data_offset, data.shape)
     if plain := _PLAIN.get(tensor.tensor_type):
         return data.view(plain).reshape(_shape(tensor))
+    data = data if rows is None else data[rows]
     try:
         return gguf.dequantize(data, tensor.tensor_type)
     except NotImplementedError as error:

@@ -3,11 +3,10 @@
 import os
 
 from models.checkpoints import folder
-from models.checkpoints.checkpoint import check_model, within
+from models.checkpoints.checkpoint import check_model, stated_shape, within
 from models.checkpoints.gguf_file import open_gguf
-from models.checkpoints.gguf_tensors import gguf_shape, gguf_vocabulary
+from models.checkpoints.gguf_tensors import gguf_vocabulary
 from models.checkpoints.prompt_files import rules_of_folder, rules_of_gguf
-from models.families.registry import shape_from_json
 from models.tokenizers.prompts import PromptRules
 from models.tokenizers.tokenizer import Tokenizer
 
@@ -19,8 +18,8 @@ def read_prompts(path: str | os.PathLike[str]) -> tuple[Tokenizer, PromptRules]:
         FileNotFoundError, ValueError: as `load`, or if there is no tokenizer.
     """
     path = check_model(path)
+    vocabulary = stated_shape(path).config.vocabulary
     if path.is_dir():
-        vocabulary = shape_from_json(path / folder.CONFIG).config.vocabulary
         if not (path / folder.TOKENIZER).is_file():
             raise ValueError(f"{path} holds no tokenizer")
         return Tokenizer.from_file(path / folder.TOKENIZER), rules_of_folder(path, vocabulary)
@@ -28,5 +27,4 @@ def read_prompts(path: str | os.PathLike[str]) -> tuple[Tokenizer, PromptRules]:
     stored = within(path, gguf_vocabulary, reader)
     if stored is None:
         raise ValueError(f"{path} holds no tokenizer")
-    vocabulary = within(path, gguf_shape, reader).config.vocabulary
     return within(path, Tokenizer, stored), rules_of_gguf(reader, path, vocabulary)

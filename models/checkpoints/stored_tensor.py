@@ -17,6 +17,8 @@ class StoredTensor:
         dtype: of what `read` returns.
         file: that holds it.
         read: returns the array, a view of the mapped file where the file holds it as it is.
+        decode_rows: returns rows of these numbers [count], where `read` decodes what the file holds; None where it maps
+            the file.
     """
 
     name: str
@@ -24,6 +26,13 @@ class StoredTensor:
     dtype: np.dtype
     file: Path
     read: Callable[[], np.ndarray]
+    decode_rows: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def rows(self, numbers: np.ndarray) -> np.ndarray:
+        """Return rows [*numbers.shape, ...] of the array. Others are neither read nor decoded."""
+        if self.decode_rows is None:
+            return self.read()[numbers]
+        return self.decode_rows(numbers.reshape(-1)).reshape(*numbers.shape, *self.shape[1:])
 
 
 Tensors = Mapping[str, StoredTensor]

@@ -11,10 +11,9 @@ import numpy as np
 
 from models.checkpoints.filling import Slot, check_finite, dtypes_of, fill, read_finite
 from models.checkpoints.stored_tensor import StoredTensor, Tensors
-from models.transformer.parameters import Params
+from models.transformer.parameters import Params, layers_before
 from models.transformer.stored import StoredLayers, StoredTable
 
-_LAYERS = "layers/"
 _TABLES = ("embedding", "head")
 
 
@@ -30,13 +29,17 @@ def streamed_parameters(tensors: Tensors, wanted: list[Slot], shapes: Any, confi
     Raises:
         ValueError: if a tensor that is read here holds NaN or infinity.
     """
-    inner = [slot for slot in wanted if slot.parameter.startswith(_LAYERS)]
+    stacks = layers_before(shapes)
     tables = [slot for slot in wanted if slot.parameter in _TABLES]
-    rest = {name: shape for name, shape in shapes.items() if name != "layers" and name not in _TABLES}
+    rest = {name: shape for name, shape in shapes.items() if name not in stacks and name not in _TABLES}
     params = fill(tensors, [slot for slot in wanted if slot.parameter in rest], rest, config, progress=False)
     params |= {slot.parameter: StoredTable(TableReader(tensors[slot.tensor], slot, config)) for slot in tables}
-    layers = LayerReader(tensors, inner, config, shapes["layers"])
-    return params | {"layers": StoredLayers(jnp.arange(config.layers, dtype=jnp.int32), layers)}
+    for stack in stacks:
+        inner = [slot for slot in wanted if slot.parameter.startswith(f"{stack}/")]
+        count = 1 + max(slot.place[0] for slot in inner)
+        reader = LayerReader(tensors, inner, config, stack, shapes[stack])
+        params[stack] = StoredLayers(jnp.arange(count, dtype=jnp.int32), reader)
+    return params
 
 
 class LayerReader:
@@ -46,11 +49,13 @@ class LayerReader:
     most two layers are held.
 
     Attributes:
+        path: see `LayerSource`.
         shapes: see `LayerSource`.
         transposed: see `LayerSource`.
     """
 
-    def __init__(self, tensors: Tensors, wanted: list[Slot], config: Any, shapes: Mapping[str, Any]):
+    def __init__(self, tensors: Tensors, wanted: list[Slot], config: Any, path: str, shapes: Mapping[str, Any]):
+        self.path = path
         self._tensors, self._config, self._dtypes = tensors, config, dtypes_of(tensors, wanted)
         self._by_layer: dict[int, list[Slot]] = {}
         for slot in wanted:
@@ -116,9 +121,7 @@ class TableReader:
         return self._slot.stored.cut(self._config, read_finite(self._tensor))
 
     def rows(self, numbers: Any) -> np.ndarray:
-        """Return rows of the matrix as it is stored; NaN for a row that it lacks.
-
-        Other rows are not read, except those of a quantised GGUF tensor, which is decoded as a whole.
+        """Return rows of the matrix as it is stored; NaN for a row that it lacks. Other rows are not read.
 
         Raises:
             ValueError: if one of them holds NaN or infinity.
@@ -126,15 +129,19 @@ class TableReader:
         numbers = np.asarray(numbers)
         count = self.shape[0]
         lacking = (numbers >= count) | (numbers < -count)
-        table = self._slot.stored.cut(self._config, self._tensor.read())
-        found = table[np.where(lacking, 0, numbers)]
+        wanted, stored = np.where(lacking, 0, numbers) % count, self._slot.stored
+        if stored.change is None:
+            found = np.array(stored.cut(self._config, self._tensor.rows(wanted)))
+        else:
+            # What a change does to a row may depend on the others.
+            found = stored.cut(self._config, self._tensor.read())[wanted]
         check_finite(self._tensor, found)
         found[lacking] = np.nan
         return found
 
 
 def _name(slot: Slot) -> str:
-    return slot.parameter.removeprefix(_LAYERS)
+    return slot.parameter.partition("/")[2]
 
 
 def _swapped(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from models.formats import gguf, hugging_face
-from models.formats.family import Family, FileFormat, Stored, stored
+from models.formats.family import Family, Stored
 from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig, all_but_every
 
@@ -40,10 +40,9 @@ def _features(base: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _from_json(fields: Fields, period: int, **rope: float) -> dict[str, Any]:
+def _from_json(fields: Fields, period: int, context: int, theta: float = 10_000.0) -> dict[str, Any]:
     fields.require(attention_bias=False, use_bidirectional_attention=False, hidden_activation="gelu_pytorch_tanh")
-    defaults = {"head_dim": 256, "tie_word_embeddings": True}
-    base = hugging_face.base(fields, **rope, **defaults) | {"head_dim": fields.get("head_dim", 256)}
+    base = hugging_face.base(fields, theta=theta, context=context, head_dim=256, tied_head=True)
     flags = hugging_face.windowed(fields, base["layers"], all_but_every(period, base["layers"]))
     scale = fields.get("query_pre_attn_scalar", 256) ** -0.5
     window = hugging_face.window_of(fields.get("sliding_window", 4096), flags)
@@ -108,13 +107,8 @@ def _family(title: str, folder: str, architecture: str, json: Any, metadata: Any
     gains = {key: Stored(name=name, change=_less_one) for key, name in _GGUF_NORMS.items()}
     return Family(
         title=title,
-        folder=FileFormat(
-            names=(folder,),
-            config=json,
-            tensors=stored(hugging_face.TENSORS, _NORMS),
-            unused=hugging_face.UNUSED,
-        ),
-        gguf=FileFormat(names=(architecture,), config=metadata, tensors=stored(gguf.TENSORS, gains)),
+        folder=hugging_face.file_format(folder, json, _NORMS),
+        gguf=gguf.file_format(architecture, metadata, gains),
     )
 
 

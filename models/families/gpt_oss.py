@@ -3,9 +3,10 @@
 from typing import Any
 
 from models.formats import gguf, hugging_face
-from models.formats.family import Family, FileFormat, Stored, stored
+from models.formats.family import Family, Stored
 from models.formats.fields import Fields
-from models.transformer.config import LINEAR, DecoderConfig, Mixture, all_but_every
+from models.transformer.config import LINEAR, DecoderConfig, all_but_every
+from models.transformer.features import Mixture
 
 _YARN = {
     "rope_type": "yarn",
@@ -60,22 +61,12 @@ def config_from_json(fields: Fields) -> DecoderConfig:
 def config_from_gguf(fields: Fields) -> DecoderConfig:
     """Read a config. Its YaRN interpolates between parts of features, which the files do not state."""
     base = gguf.base(fields, truncate=False) | {"intermediate": fields.get("expert_feed_forward_length")}
-    mixture = Mixture(experts=fields.get("expert_count"), per_token=fields.get("expert_used_count"))
     window = hugging_face.window_of(fields.get("attention.sliding_window"), all_but_every(2, base["layers"]))
-    return DecoderConfig(**base, **_features(mixture, window))
+    return DecoderConfig(**base, **_features(gguf.mixture(fields), window))
 
 
 GPT_OSS = Family(
     title="gpt-oss-20b, gpt-oss-120b (mixtures)",
-    folder=FileFormat(
-        names=("gpt_oss",),
-        config=config_from_json,
-        tensors=stored(hugging_face.TENSORS, _TENSORS),
-        unused=hugging_face.UNUSED,
-    ),
-    gguf=FileFormat(
-        names=("gpt-oss",),
-        config=config_from_gguf,
-        tensors=stored(gguf.TENSORS, gguf.EXPERTS, _GGUF_TENSORS),
-    ),
+    folder=hugging_face.file_format("gpt_oss", config_from_json, _TENSORS),
+    gguf=gguf.file_format("gpt-oss", config_from_gguf, gguf.EXPERTS, _GGUF_TENSORS),
 )

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.formats import gguf, hugging_face
-from models.formats.family import Family, FileFormat, stored
+from models.formats.family import Family
 from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig
 from models.transformer.rope import rotary_frequencies
@@ -47,16 +47,11 @@ def _llama_3_scaling(divisors: np.ndarray, theta: float, head_dim: int) -> RopeS
 
 LLAMA = Family(
     title="Llama 2, 3, 3.1 to 3.3; SmolLM, SmolLM2; others of Llama's architecture",
-    folder=FileFormat(
-        names=("llama",),
-        config=config_from_json,
-        tensors=hugging_face.TENSORS,
-        unused=hugging_face.UNUSED,
-    ),
-    gguf=FileFormat(
-        names=("llama",),
-        config=config_from_gguf,
-        tensors=stored(gguf.TENSORS, gguf.NEIGHBOURING_PAIRS),
+    folder=hugging_face.file_format("llama", config_from_json),
+    gguf=gguf.file_format(
+        "llama",
+        config_from_gguf,
+        gguf.NEIGHBOURING_PAIRS,
         unused=(gguf.ROPE_DIVISORS,),
         is_of=lambda fields: not fields.get("expert_count", 0),
     ),

@@ -1,7 +1,7 @@
 """Mistral: Llama with a sliding window in every layer, which later versions lack. Its GGUF files are Llama's."""
 
 from models.formats import hugging_face
-from models.formats.family import Family, FileFormat
+from models.formats.family import Family
 from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig
 
@@ -15,7 +15,5 @@ def config_from_json(fields: Fields) -> DecoderConfig:
 
 MISTRAL = Family(
     title="Mistral 7B, Mistral Nemo, Mistral Small (text)",
-    folder=FileFormat(
-        names=("mistral",), config=config_from_json, tensors=hugging_face.TENSORS, unused=hugging_face.UNUSED
-    ),
+    folder=hugging_face.file_format("mistral", config_from_json),
 )

@@ -1,9 +1,10 @@
 """Mixtral: Mistral with a mixture of experts. In GGUF files its architecture is Llama's, with experts."""
 
 from models.formats import gguf, hugging_face
-from models.formats.family import Family, FileFormat, stored
+from models.formats.family import Family
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig, Mixture
+from models.transformer.config import DecoderConfig
+from models.transformer.features import Mixture
 
 _EXPERTS = {
     "layers/router": "model.layers.{layer}.block_sparse_moe.gate.weight",
@@ -23,22 +24,17 @@ def config_from_json(fields: Fields) -> DecoderConfig:
 
 def config_from_gguf(fields: Fields) -> DecoderConfig:
     """Read a config."""
-    mixture = Mixture(experts=fields.get("expert_count"), per_token=fields.get("expert_used_count"))
-    return DecoderConfig(**gguf.base(fields), mixture=mixture)
+    return DecoderConfig(**gguf.base(fields), mixture=gguf.mixture(fields))
 
 
 MIXTRAL = Family(
     title="Mixtral 8x7B, 8x22B (mixtures)",
-    folder=FileFormat(
-        names=("mixtral",),
-        config=config_from_json,
-        tensors=stored(hugging_face.TENSORS, _EXPERTS),
-        unused=hugging_face.UNUSED,
-    ),
-    gguf=FileFormat(
-        names=("llama",),
-        config=config_from_gguf,
-        tensors=stored(gguf.TENSORS, gguf.NEIGHBOURING_PAIRS, gguf.EXPERTS),
+    folder=hugging_face.file_format("mixtral", config_from_json, _EXPERTS),
+    gguf=gguf.file_format(
+        "llama",
+        config_from_gguf,
+        gguf.NEIGHBOURING_PAIRS,
+        gguf.EXPERTS,
         is_of=lambda fields: bool(fields.get("expert_count", 0)),
     ),
 )

@@ -3,22 +3,17 @@
 from typing import Any
 
 from models.formats import gguf, hugging_face
-from models.formats.family import Family, FileFormat, stored
+from models.formats.family import Family
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig, Mixture
+from models.transformer.config import DecoderConfig
+from models.transformer.features import Mixture
 
 _QWEN2_BIASES = ("q", "k", "v")
-_EXPERTS = {
-    "layers/router": "model.layers.{layer}.mlp.gate.weight",
-    "layers/gate": "model.layers.{layer}.mlp.experts.{expert}.gate_proj.weight",
-    "layers/up": "model.layers.{layer}.mlp.experts.{expert}.up_proj.weight",
-    "layers/down": "model.layers.{layer}.mlp.experts.{expert}.down_proj.weight",
-}
 
 
-def _decoder(fields: Fields, **features: Any) -> DecoderConfig:
+def _decoder(fields: Fields, head_dim: int | None = None, **features: Any) -> DecoderConfig:
     fields.require(hidden_act="silu")
-    base = hugging_face.base(fields, context=32_768)
+    base = hugging_face.base(fields, context=32_768, head_dim=head_dim)
     if fields.get("use_sliding_window", False):
         first = fields.get("max_window_layers", 28)
         flags = tuple(layer >= first for layer in range(base["layers"]))
@@ -35,7 +30,7 @@ def qwen2_from_json(fields: Fields) -> DecoderConfig:
 def qwen3_from_json(fields: Fields) -> DecoderConfig:
     """Read a config of a dense model."""
     biases = ("q", "k", "v", "o") if fields.get("attention_bias", False) else ()
-    return _decoder(fields, query_key_norm=True, biases=biases, head_dim=fields.get("head_dim", 128))
+    return _decoder(fields, head_dim=128, query_key_norm=True, biases=biases)
 
 
 def qwen3_moe_from_json(fields: Fields) -> DecoderConfig:
@@ -61,33 +56,23 @@ def qwen3_from_gguf(fields: Fields) -> DecoderConfig:
 
 
 def qwen3_moe_from_gguf(fields: Fields) -> DecoderConfig:
-    """Read a config of a mixture; shares are normalised, as llama.cpp takes them to be."""
+    """Read a config of a mixture."""
     base = gguf.base(fields) | {"intermediate": fields.get("expert_feed_forward_length")}
-    mixture = Mixture(experts=fields.get("expert_count"), per_token=fields.get("expert_used_count"))
-    return DecoderConfig(**base, query_key_norm=True, mixture=mixture)
+    return DecoderConfig(**base, query_key_norm=True, mixture=gguf.mixture(fields))
 
 
 QWEN2 = Family(
     title="Qwen2, Qwen2.5",
-    folder=FileFormat(
-        names=("qwen2",), config=qwen2_from_json, tensors=hugging_face.TENSORS, unused=hugging_face.UNUSED
-    ),
-    gguf=FileFormat(names=("qwen2",), config=qwen2_from_gguf, tensors=gguf.TENSORS),
+    folder=hugging_face.file_format("qwen2", qwen2_from_json),
+    gguf=gguf.file_format("qwen2", qwen2_from_gguf),
 )
 QWEN3 = Family(
     title="Qwen3",
-    folder=FileFormat(
-        names=("qwen3",), config=qwen3_from_json, tensors=hugging_face.TENSORS, unused=hugging_face.UNUSED
-    ),
-    gguf=FileFormat(names=("qwen3",), config=qwen3_from_gguf, tensors=gguf.TENSORS),
+    folder=hugging_face.file_format("qwen3", qwen3_from_json),
+    gguf=gguf.file_format("qwen3", qwen3_from_gguf),
 )
 QWEN3_MOE = Family(
     title="Qwen3-30B-A3B, Qwen3-235B-A22B (mixtures)",
-    folder=FileFormat(
-        names=("qwen3_moe",),
-        config=qwen3_moe_from_json,
-        tensors=stored(hugging_face.TENSORS, _EXPERTS),
-        unused=hugging_face.UNUSED,
-    ),
-    gguf=FileFormat(names=("qwen3moe",), config=qwen3_moe_from_gguf, tensors=stored(gguf.TENSORS, gguf.EXPERTS)),
+    folder=hugging_face.file_format("qwen3_moe", qwen3_moe_from_json, hugging_face.EXPERTS),
+    gguf=gguf.file_format("qwen3moe", qwen3_moe_from_gguf, gguf.EXPERTS),
 )

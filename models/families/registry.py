@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from models.families.deepseek import DEEPSEEK_V3
 from models.families.gemma import GEMMA2, GEMMA3
 from models.families.gpt_oss import GPT_OSS
 from models.families.llama import LLAMA
@@ -22,7 +23,7 @@ from models.transformer.config import DecoderConfig
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {
         family.folder.names[0]: family
-        for family in (LLAMA, SMOLLM3, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, MIXTRAL, QWEN3_MOE, GPT_OSS)
+        for family in (LLAMA, SMOLLM3, MISTRAL, QWEN2, QWEN3, GEMMA2, GEMMA3, MIXTRAL, QWEN3_MOE, GPT_OSS, DEEPSEEK_V3)
     }
 )
 """The families by the first name of their architecture in config.json."""
@@ -58,9 +59,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not a JSON file of a model's shape: {error}") from error
+        raise ValueError(f"{path} is not a JSON file: {error}") from error
     if not isinstance(fields, dict):
-        raise ValueError(f"{path} holds a {type(fields).__name__}, not the fields of a model")
+        raise ValueError(f"{path} holds a {type(fields).__name__} in JSON; named fields are expected")
     return fields
 
 

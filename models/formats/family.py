@@ -62,7 +62,8 @@ class FileFormat:
         names: what a file calls the architecture: `model_type` of config.json, `general.architecture` of GGUF.
         config: reads the shape.
         tensors: how each parameter is stored.
-        unused: templates of tensors that files hold beside the parameters, and that say nothing more.
+        unused: templates of tensors that files hold beside the parameters, and that say nothing more. "{layers}" is
+            the number of layers, and "*" at the end stands for any name that begins so.
         is_of: which of several families of one name a file is of, by its fields.
     """
 

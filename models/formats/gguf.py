@@ -1,13 +1,15 @@
 """What the metadata and the tensors of most decoders in GGUF files have in common."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from models.formats.family import Stored, stored
+from models.formats.family import ConfigReader, FileFormat, Stored, stored
 from models.formats.fields import Fields
 from models.transformer.config import DecoderConfig, head_width
-from models.transformer.rope_scaling import LinearScaling, YarnScaling
+from models.transformer.features import Mixture
+from models.transformer.rope_scaling import LinearScaling, YarnScaling, yarn_amplitude
 
 ROPE_DIVISORS = "rope_freqs.weight"
 """The tensor of Llama 3.1's rotary scaling in a GGUF file: a divisor per frequency."""
@@ -42,6 +44,30 @@ EXPERTS = stored(
         "layers/down": "blk.{layer}.ffn_down_exps.weight",
     }
 )
+
+
+def file_format(
+    name: str,
+    config: ConfigReader,
+    *more: Mapping[str, str | Stored],
+    unused: tuple[str, ...] = (),
+    is_of: Callable[[Fields], bool] = lambda fields: True,
+) -> FileFormat:
+    """Return the format of a decoder's GGUF files.
+
+    Args:
+        name: `general.architecture`.
+        config: reads the shape.
+        more: names of tensors beside `TENSORS`, or in their place.
+        unused: as for `FileFormat`.
+        is_of: as for `FileFormat`.
+    """
+    return FileFormat(names=(name,), config=config, tensors=stored(TENSORS, *more), unused=unused, is_of=is_of)
+
+
+def mixture(fields: Fields) -> Mixture:
+    """Return the mixture that the metadata state; shares are normalised, as llama.cpp takes them to be."""
+    return Mixture(experts=fields.get("expert_count"), per_token=fields.get("expert_used_count"))
 
 
 def base(fields: Fields, truncate: bool = True) -> dict[str, Any]:
@@ -92,7 +118,7 @@ def _rope_scaling(fields: Fields, truncate: bool) -> LinearScaling | YarnScaling
         return YarnScaling(
             factor=factor,
             original_context=fields.get("rope.scaling.original_context_length"),
-            amplitude=0.1 * float(np.log(factor)) + 1.0,
+            amplitude=yarn_amplitude(factor),
             truncate=truncate,
         )
     raise ValueError(f"rotary scaling is {kind!r}; only Llama 3.1's, 'linear' and 'yarn' are supported")

@@ -1,12 +1,12 @@
 """What the config.json and the tensors of most decoders on Hugging Face have in common."""
 
-import math
+from collections.abc import Mapping
 from typing import Any
 
-from models.formats.family import stored
+from models.formats.family import ConfigReader, FileFormat, Stored, stored
 from models.formats.fields import Fields
 from models.transformer.config import head_width
-from models.transformer.rope_scaling import LinearScaling, RopeScaling, Scaling, YarnScaling
+from models.transformer.rope_scaling import LinearScaling, RopeScaling, Scaling, YarnScaling, yarn_amplitude
 
 TENSORS = stored(
     {
@@ -33,17 +33,49 @@ TENSORS = stored(
         "layers/down_bias": "model.layers.{layer}.mlp.down_proj.bias",
     }
 )
+EXPERTS = stored(
+    {
+        "layers/router": "model.layers.{layer}.mlp.gate.weight",
+        "layers/gate": "model.layers.{layer}.mlp.experts.{expert}.gate_proj.weight",
+        "layers/up": "model.layers.{layer}.mlp.experts.{expert}.up_proj.weight",
+        "layers/down": "model.layers.{layer}.mlp.experts.{expert}.down_proj.weight",
+    }
+)
+"""Experts of Qwen and DeepSeek, one to a tensor."""
 # Old files hold the rotary frequencies, and some the head that is tied.
 UNUSED = ("model.layers.{layer}.self_attn.rotary_emb.inv_freq", "lm_head.weight")
 
 
-def base(fields: Fields, *, theta: float = 10_000.0, context: int = 2048, **defaults: Any) -> dict[str, Any]:
+def file_format(
+    name: str, config: ConfigReader, *more: Mapping[str, str | Stored], unused: tuple[str, ...] = ()
+) -> FileFormat:
+    """Return the format of a decoder's folders.
+
+    Args:
+        name: `model_type` of config.json.
+        config: reads the shape.
+        more: names of tensors beside `TENSORS`, or in their place.
+        unused: templates of more tensors that say nothing.
+    """
+    return FileFormat(names=(name,), config=config, tensors=stored(TENSORS, *more), unused=(*UNUSED, *unused))
+
+
+def base(
+    fields: Fields,
+    *,
+    theta: float = 10_000.0,
+    context: int = 2048,
+    head_dim: int | None = None,
+    tied_head: bool = False,
+) -> dict[str, Any]:
     """Return the fields of `DecoderConfig` that all decoders state alike.
 
     Args:
         fields: of config.json.
-        theta, context: what transformers takes where the file has none.
-        defaults: more such values, by the file's name.
+        theta: what transformers takes where the file has none, as for what follows.
+        context: see `theta`.
+        head_dim: see `theta`; None for the width of the residual stream over the number of heads.
+        tied_head: see `theta`.
 
     Raises:
         ValueError: if a required key is missing, or the rotary rule is not supported.
@@ -56,10 +88,10 @@ def base(fields: Fields, *, theta: float = 10_000.0, context: int = 2048, **defa
         "layers": fields.layers("num_hidden_layers"),
         "heads": heads,
         "kv_heads": fields.get("num_key_value_heads", heads) or heads,
-        "head_dim": fields.get("head_dim", None) or defaults.get("head_dim") or head_width(hidden, heads),
+        "head_dim": fields.get("head_dim", None) or head_dim or head_width(hidden, heads),
         "vocabulary": fields.get("vocab_size"),
         "context": fields.get("max_position_embeddings", context),
-        "tied_head": fields.get("tie_word_embeddings", defaults.get("tie_word_embeddings", False)),
+        "tied_head": fields.get("tie_word_embeddings", tied_head),
         "rope_theta": rope.get("rope_theta", fields.get("rope_theta", theta)),
         "rope_scaling": rope_scaling(rope, fields),
         "norm_epsilon": fields.get("rms_norm_eps", 1e-6),
@@ -94,18 +126,23 @@ def rope_scaling(rope: dict[str, Any], fields: Fields) -> Scaling | None:
         return LinearScaling(factor=table.get("factor"))
     if kind == "yarn":
         table = Fields({"original_max_position_embeddings": fields.get("max_position_embeddings", None)} | rope)
-        factor = table.get("factor")
-        if "mscale" in rope:
-            raise ValueError("rope_type is 'yarn' with 'mscale', as DeepSeek's; only without is supported")
         return YarnScaling(
-            factor=factor,
+            factor=table.get("factor"),
             original_context=table.get("original_max_position_embeddings"),
             fast_turns=float(table.get("beta_fast", 32.0)),
             slow_turns=float(table.get("beta_slow", 1.0)),
-            amplitude=table.get("attention_factor", 0.1 * math.log(max(factor, 1.0)) + 1.0),
+            amplitude=_amplitude(table),
             truncate=table.get("truncate", True),
         )
     raise ValueError(f"rope_type is {kind!r}; only 'default', 'linear', 'llama3' and 'yarn' are supported")
+
+
+def _amplitude(table: Fields) -> float:
+    """The amplitude of YaRN: stated, by DeepSeek's two weights, or by the factor alone."""
+    factor, both = table.get("factor"), (table.get("mscale", 0.0), table.get("mscale_all_dim", 0.0))
+    if not all(both):
+        return table.get("attention_factor", yarn_amplitude(factor))
+    return table.get("attention_factor", yarn_amplitude(factor, both[0]) / yarn_amplitude(factor, both[1]))
 
 
 def windowed(fields: Fields, layers: int, default: tuple[bool, ...]) -> tuple[bool, ...]:

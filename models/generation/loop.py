@@ -1,7 +1,7 @@
 """Continuation of a prompt token by token, by a step that may be a plain model or an emulated one."""
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,17 +12,19 @@ from models.generation.sampling import GREEDY, Sampling
 
 
 class State(NamedTuple):
-    """A sequence that a model has read.
+    """A sequence that a model has read, or a batch of them.
 
     Attributes:
-        logits: of the next token, float32 [vocabulary].
+        logits: of the next token, float32 [vocabulary], of a batch [batch, vocabulary].
         cache: keys and values.
-        position: number of tokens that were read.
+        position: number of tokens that were read, those of padding included.
+        padding: number of tokens before each sequence of a batch, integers [batch]; None of one sequence.
     """
 
     logits: jax.Array
     cache: Any
     position: int
+    padding: jax.Array | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,9 +35,10 @@ class Steps:
     core, are of this form.
 
     Attributes:
-        prefill: (key, params, tokens [1, length]) -> (logits [1, length, vocabulary], cache).
-        decode: (key, params, cache, tokens [1], position) -> (logits [1, vocabulary], cache). The position is an array,
-            so that one program serves all steps.
+        prefill: (key, params, tokens [batch, length]) -> (logits [batch, length, vocabulary], cache). Where prompts are
+            padded, their padding [batch] is a last argument.
+        decode: (key, params, cache, tokens [batch], position) -> (logits [batch, vocabulary], cache), with the padding
+            as last argument too. The position is an array, so that one program serves all steps.
         room: positions of the cache.
     """
 
@@ -54,18 +57,34 @@ class Steps:
         Raises:
             ValueError: if the prompt is empty, is not one sequence, or has more tokens than the cache.
         """
-        if tokens.ndim != 1 or not 1 <= len(tokens) <= self.room:
-            raise ValueError(f"the prompt has shape {tokens.shape}; it must be of 1 to {self.room} tokens")
+        self._check(tokens)
         logits, cache = self.prefill(jax.random.fold_in(key, 0), params, jnp.asarray(tokens, jnp.int32)[None])
         return State(logits[0, -1], cache, len(tokens))
 
-    def extend(self, params: Any, state: State, token: int, key: jax.Array) -> State:
-        """Return the state after one more token.
+    def start_batch(self, params: Any, prompts: Sequence[np.ndarray], key: jax.Array) -> State:
+        """Return the state after prompts of any lengths, which are padded on the left.
+
+        Args:
+            params: of the model.
+            prompts: each integers [length].
+            key: as for `start`.
+
+        Raises:
+            ValueError: if there is none, or one of them is not as `start` takes it.
+        """
+        for prompt in prompts:
+            self._check(prompt)
+        tokens, padding = left_padded(prompts)
+        logits, cache = self.prefill(jax.random.fold_in(key, 0), params, tokens, padding)
+        return State(logits[:, -1], cache, tokens.shape[1], padding)
+
+    def extend(self, params: Any, state: State, token: int | np.ndarray, key: jax.Array) -> State:
+        """Return the state after one more token of each sequence.
 
         Args:
             params: of the model.
             state: before it.
-            token: its number.
+            token: its number; of a batch integers [batch].
             key: as given to `start`.
 
         Raises:
@@ -73,10 +92,31 @@ class Steps:
         """
         if state.position >= self.room:
             raise ValueError(f"the cache of {self.room} positions is full")
-        token_array, position = jnp.full((1,), token, jnp.int32), jnp.asarray(state.position, jnp.int32)
-        key = jax.random.fold_in(key, state.position)
-        logits, cache = self.decode(key, params, state.cache, token_array, position)
-        return State(logits[0], cache, state.position + 1)
+        position, key = jnp.asarray(state.position, jnp.int32), jax.random.fold_in(key, state.position)
+        tokens = jnp.asarray(token, jnp.int32).reshape(-1)
+        if state.padding is None:
+            logits, cache = self.decode(key, params, state.cache, tokens, position)
+            return State(logits[0], cache, state.position + 1)
+        logits, cache = self.decode(key, params, state.cache, tokens, position, state.padding)
+        return State(logits, cache, state.position + 1, state.padding)
+
+    def _check(self, tokens: np.ndarray) -> None:
+        if tokens.ndim != 1 or not 1 <= len(tokens) <= self.room:
+            raise ValueError(f"the prompt has shape {tokens.shape}; it must be of 1 to {self.room} tokens")
+
+
+def left_padded(prompts: Sequence[np.ndarray]) -> tuple[jax.Array, jax.Array]:
+    """Return (int32 [batch, longest], int32 [batch]): prompts behind tokens of number 0, and how many these are.
+
+    Raises:
+        ValueError: if there is no prompt.
+    """
+    if not prompts:
+        raise ValueError("there is no prompt; a batch must be of at least 1")
+    longest = max(map(len, prompts))
+    padding = [longest - len(prompt) for prompt in prompts]
+    padded = [np.pad(prompt, (count, 0)) for prompt, count in zip(prompts, padding, strict=True)]
+    return jnp.asarray(np.stack(padded), jnp.int32), jnp.asarray(padding, jnp.int32)
 
 
 def keys_of_run(key: jax.Array) -> tuple[jax.Array, jax.Array]:

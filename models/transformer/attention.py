@@ -36,9 +36,12 @@ def causal_mask(queries: int, keys: int, window: int | None) -> jax.Array:
     return mask[None, None, None]
 
 
-def not_padding(padding: jax.Array, queries: int, keys: int) -> jax.Array:
-    """Return [batch, 1, 1, queries, keys]: which keys are no padding. Padding attends to itself, or it would be NaN."""
-    key, query = jnp.arange(keys)[None, None, :], jnp.arange(queries)[None, :, None]
+def not_padding(padding: jax.Array, queries: int, keys: int, first: jax.Array | int = 0) -> jax.Array:
+    """Return [batch, 1, 1, queries, keys]: which keys are no padding. Padding attends to itself, or it would be NaN.
+
+    first: position of the first query.
+    """
+    key, query = jnp.arange(keys)[None, None, :], first + jnp.arange(queries)[None, :, None]
     return ((key >= padding[:, None, None]) | (key == query))[:, None, None]
 
 
@@ -51,7 +54,7 @@ def attend(
     mask: jax.Array,
     also: jax.Array | None = None,
 ) -> jax.Array:
-    """Return attention of queries to the keys of two masks, [batch, queries, heads * head_dim].
+    """Return attention of queries to the keys of two masks, [batch, queries, heads * width of a value].
 
     Args:
         config: the shape of the model.
@@ -62,6 +65,23 @@ def attend(
             by who counts what it leaves.
     """
     products = jnp.einsum("bqhgd,bkhd->bhgqk", q, k)
+    shares = shares_of(config, layer, products, mask, also).astype(v.dtype)
+    mixed = jnp.einsum("bhgqk,bkhd->bqhgd", shares, v)
+    return mixed.reshape(*mixed.shape[:2], config.heads * v.shape[-1])
+
+
+def shares_of(
+    config: DecoderConfig, layer: dict[str, Any], products: jax.Array, mask: jax.Array, also: jax.Array | None = None
+) -> jax.Array:
+    """Return the softmax of scores, float32 [batch, kv_heads, groups, queries, keys].
+
+    Args:
+        config: the shape of the model.
+        layer: as for `attend`.
+        products: of queries with keys, of the shape of what is returned.
+        mask: as for `attend`.
+        also: as for `attend`.
+    """
     with jax.named_scope("softmax"):
         scores = products.astype(jnp.float32) * (config.score_scale or config.head_dim**-0.5)
         if config.score_cap is not None:
@@ -72,8 +92,6 @@ def attend(
         shares = jax.nn.softmax(scores, axis=-1)
         if config.sinks:
             # A sink s adds exp(s) to the sum of the exponentials, and nothing to the values.
-            sinks = layer["sinks"].astype(jnp.float32).reshape(1, *q.shape[2:4], 1, 1)
+            sinks = layer["sinks"].astype(jnp.float32).reshape(1, *products.shape[1:3], 1, 1)
             shares = shares * jax.nn.sigmoid(jax.nn.logsumexp(scores, axis=-1, keepdims=True) - sinks)
-        shares = shares.astype(v.dtype)
-    mixed = jnp.einsum("bhgqk,bkhd->bqhgd", shares, v)
-    return mixed.reshape(*mixed.shape[:2], config.heads * config.head_dim)
+        return shares

@@ -4,10 +4,12 @@ import dataclasses
 from typing import Literal, NamedTuple, get_args
 
 from models.transformer.checks import require_count, require_flags, require_number
+from models.transformer.features import LatentAttention, Mixture
 from models.transformer.rope_scaling import Scaling
 
 Activation = Literal["silu", "gelu_tanh", "clamped_swiglu"]
 LINEAR = ("q", "k", "v", "o", "router", "gate", "up", "down")
+LATENT_LINEAR = tuple(name for name in LINEAR if name not in ("k", "v"))
 
 
 class LayerKind(NamedTuple):
@@ -22,30 +24,6 @@ class LayerKind(NamedTuple):
     window: int | None
     rope_theta: float | None
     scaled: bool
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Mixture:
-    """A mixture of experts in place of each MLP.
-
-    Attributes:
-        experts: number of experts.
-        per_token: experts that a token passes through.
-        normalised: whether the shares of a token's experts are rescaled to a sum of 1.
-
-    Raises:
-        ValueError: if a field lies outside its range.
-    """
-
-    experts: int
-    per_token: int
-    normalised: bool = True
-
-    def __post_init__(self) -> None:
-        require_count(self, "experts")
-        require_count(self, "per_token")
-        if self.per_token > self.experts:
-            raise ValueError(f"Mixture.per_token is {self.per_token}; there are {self.experts} experts")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,6 +60,9 @@ class DecoderConfig:
         rotary: for each layer whether it has rotary embedding; empty for all.
         mixture: experts in place of the MLP, or None.
         sinks: whether each head has a score of its own for attending to nothing.
+        latent: latent attention in place of keys and values of their own, or None.
+        dense_layers: layers at the begin that have an MLP of width `dense_intermediate` in place of the mixture.
+        dense_intermediate: width of the hidden layer of that MLP.
 
     Raises:
         ValueError: if a field lies outside its range; the message names field, value and range.
@@ -114,6 +95,9 @@ class DecoderConfig:
     rotary: tuple[bool, ...] = ()
     mixture: Mixture | None = None
     sinks: bool = False
+    latent: LatentAttention | None = None
+    dense_layers: int = 0
+    dense_intermediate: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("hidden", "intermediate", "layers", "heads", "kv_heads", "head_dim", "vocabulary", "context"):
@@ -127,7 +111,7 @@ class DecoderConfig:
             require_count(self, "window")
         require_flags(self, "windowed", self.layers)
         require_flags(self, "rotary", self.layers)
-        if self.head_dim % 2:
+        if self.latent is None and self.head_dim % 2:
             raise ValueError(
                 f"DecoderConfig.head_dim is {self.head_dim}; it must be even, since rotary "
                 "embedding turns pairs of features"
@@ -148,8 +132,66 @@ class DecoderConfig:
             raise ValueError(
                 f"DecoderConfig.activation is {self.activation!r}; it must be one of {', '.join(get_args(Activation))}"
             )
-        if unknown := set(self.biases) - set(LINEAR):
-            raise ValueError(f"DecoderConfig.biases holds {min(unknown)!r}; known: {', '.join(LINEAR)}")
+        known = LINEAR if self.latent is None else LATENT_LINEAR
+        if unknown := set(self.biases) - set(known):
+            raise ValueError(f"DecoderConfig.biases holds {min(unknown)!r}; known: {', '.join(known)}")
+        self._check_latent()
+        self._check_dense_layers()
+
+    def _check_latent(self) -> None:
+        if not isinstance(self.latent, LatentAttention | None):
+            raise ValueError(f"DecoderConfig.latent is {self.latent!r}; it must be a LatentAttention or None")
+        if self.latent is None:
+            return
+        if self.latent.rotary_dim >= self.head_dim:
+            raise ValueError(
+                f"LatentAttention.rotary_dim is {self.latent.rotary_dim}; it must be below head_dim, {self.head_dim}"
+            )
+        for name, value in (("kv_heads", self.heads), ("query_key_norm", False), ("sinks", False)):
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"DecoderConfig.{name} is {getattr(self, name)!r}; with latent attention it must be {value!r}"
+                )
+
+    def _check_dense_layers(self) -> None:
+        dense, most = self.dense_layers, self.layers - 1 if self.mixture else 0
+        if isinstance(dense, bool) or not isinstance(dense, int) or not 0 <= dense <= most:
+            raise ValueError(
+                f"DecoderConfig.dense_layers is {dense!r}; it must be an integer from 0 to {most}: fewer than "
+                "there are layers, and none without a mixture"
+            )
+        if dense:
+            require_count(self, "dense_intermediate")
+
+    @property
+    def rotary_dim(self) -> int:
+        """Features of a query or key that have rotary embedding."""
+        return self.head_dim if self.latent is None else self.latent.rotary_dim
+
+    @property
+    def parts(self) -> "dict[str, DecoderConfig]":
+        """The model by its stacks of like layers, each as a model of those layers alone: "layers", after "dense"."""
+        if not self.dense_layers:
+            return {"layers": self}
+        first = self.dense_layers
+        rest = dataclasses.replace(
+            self,
+            layers=self.layers - first,
+            windowed=self.windowed[first:],
+            rotary=self.rotary[first:],
+            dense_layers=0,
+            dense_intermediate=None,
+        )
+        dense = dataclasses.replace(
+            rest,
+            layers=first,
+            windowed=self.windowed[:first],
+            rotary=self.rotary[:first],
+            intermediate=self.dense_intermediate,
+            mixture=None,
+            biases=tuple(name for name in self.biases if name != "router"),
+        )
+        return {"dense": dense, "layers": rest}
 
     @property
     def layer_kinds(self) -> tuple[LayerKind, ...]:

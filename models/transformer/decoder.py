@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from models.transformer.attention import attend, causal_mask, not_padding
 from models.transformer.checks import check_one_per, check_tokens
 from models.transformer.config import DecoderConfig, LayerKind
+from models.transformer.latent_attention import attend_by_head, attend_latents
 from models.transformer.layers import block, over_layers
 from models.transformer.linear import norm
 from models.transformer.parameters import Params
@@ -22,6 +23,7 @@ from models.transformer.rope import Tables, rotation_tables
 from models.transformer.stored import StoredLayers, layer_of, matrix_of, rows_of
 
 Cache = dict[str, jax.Array]
+Layer = Callable[[LayerKind, jax.Array, Any], tuple[jax.Array, Any]]
 
 
 def forward(
@@ -55,7 +57,7 @@ def forward(
         ValueError: if tokens are not two-dimensional integers, or longer than `config.context`, or `padding` is not of
             their batch.
     """
-    x, _, last = _over_tokens(config, params, tokens, padding, dtype, lambda k, v: None)
+    x, _, last = _over_tokens(config, params, tokens, padding, dtype, lambda kept: None)
     return logits(config, params, x, last)
 
 
@@ -88,8 +90,8 @@ def prefill(
     if free < 0:
         raise ValueError(f"tokens are {tokens.shape[-1]} long; room = {room} must be at least that")
 
-    def keep(k: jax.Array, v: jax.Array) -> Cache:
-        return {name: jnp.pad(new, ((0, 0), (0, free), (0, 0), (0, 0))) for name, new in (("k", k), ("v", v))}
+    def keep(kept: Cache) -> Cache:
+        return {name: jnp.pad(new, ((0, 0), (0, free), *((0, 0),) * (new.ndim - 2))) for name, new in kept.items()}
 
     x, cache, last = _over_tokens(config, params, tokens, padding, dtype, keep)
     return logits(config, params, x, last), cache
@@ -101,33 +103,75 @@ def _over_tokens(
     tokens: jax.Array,
     padding: jax.Array | None,
     dtype: DTypeLike | None,
-    keep: Callable[[jax.Array, jax.Array], Any],
+    keep: Callable[[Cache], Any],
 ) -> tuple[jax.Array, Any, jax.Array | None]:
-    """Return what `over_layers` does, with what `keep` returns of keys and values kept."""
+    """Return what `over_layers` does, with what `keep` returns of a layer's part of the cache kept."""
     check_tokens(tokens, config.context)
     check_one_per("sequence", "padding", padding, tokens)
     length = tokens.shape[1]
     rotations = _rotations(config, length)
     seen = None if padding is None else not_padding(padding, length, length)
 
-    def layer(kind: LayerKind, x: jax.Array, weights: Params) -> tuple[jax.Array, Any]:
-        weights = layer_of(weights, x.dtype)
+    def layer_of_part(part: DecoderConfig) -> Layer:
+        def layer(kind: LayerKind, x: jax.Array, weights: Params) -> tuple[jax.Array, Any]:
+            weights = layer_of(weights, x.dtype)
 
-        def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Any]:
-            return attend(config, weights, q, k, v, causal_mask(length, length, kind.window), seen), keep(k, v)
+            def attention(q: jax.Array, *made: jax.Array) -> tuple[jax.Array, Any]:
+                mask = causal_mask(length, length, kind.window)
+                if part.latent is None:
+                    mixed = attend(part, weights, q, *made, mask=mask, also=seen)
+                else:
+                    mixed = attend_by_head(part, part.latent, weights, q, *made, mask=mask, also=seen)
+                return mixed, keep(dict(zip(_cached(part), made, strict=True)))
 
-        return block(config, weights, x, rotations[kind], attention)
+            return block(part, weights, x, rotations[kind], attention)
 
-    if isinstance(params["layers"], StoredLayers):
-        # A gradient reads each layer again, or it would keep the weights of all.
-        layer = jax.checkpoint(layer, static_argnums=0)
-    return over_layers(config, layer, embed(config, params, tokens, dtype), params["layers"])
+        if isinstance(params["layers"], StoredLayers):
+            # A gradient reads each layer again, or it would keep the weights of all.
+            return jax.checkpoint(layer, static_argnums=0)
+        return layer
+
+    return _over_parts(config, params, embed(config, params, tokens, dtype), layer_of_part)
+
+
+def _over_parts(
+    config: DecoderConfig,
+    params: Params,
+    x: jax.Array,
+    layer_of_part: Callable[[DecoderConfig], Layer],
+    cache: Cache | None = None,
+) -> tuple[jax.Array, Any, jax.Array | None]:
+    """Return what `over_layers` does of all layers, which take their part of a cache after their parameters."""
+    found, last, first = [], None, 0
+    for name, part in config.parts.items():
+        given = params[name]
+        if cache is not None:
+            given = given, _cut(cache, first, part.layers, config.layers)
+        x, kept, last = over_layers(part, layer_of_part(part), x, given)
+        found.append(kept)
+        first += part.layers
+    return x, found[0] if len(found) == 1 else jax.tree.map(lambda *each: jnp.concatenate(each), *found), last
+
+
+def _cut(cache: Cache, first: int, number: int, layers: int) -> Cache:
+    return cache if number == layers else {name: leaf[first : first + number] for name, leaf in cache.items()}
 
 
 def empty_cache(config: DecoderConfig, batch: int, length: int, dtype: DTypeLike = jnp.float32) -> Cache:
-    """Return zeros for the keys and values of `length` positions, each [layers, batch, length, kv_heads, head_dim]."""
-    shape = (config.layers, batch, length, config.kv_heads, config.head_dim)
-    return {"k": jnp.zeros(shape, dtype), "v": jnp.zeros(shape, dtype)}
+    """Return zeros for `length` positions.
+
+    Keys and values "k" and "v" are each [layers, batch, length, kv_heads, head_dim]. With latent attention there are
+    "latents" [layers, batch, length, rank + rotary_dim] in place of both.
+    """
+    stacked = (config.layers, batch, length)
+    latent = config.latent
+    kept = (config.kv_heads, config.head_dim) if latent is None else (latent.rank + latent.rotary_dim,)
+    return {name: jnp.zeros((*stacked, *kept), dtype) for name in _cached(config)}
+
+
+def _cached(config: DecoderConfig) -> tuple[str, ...]:
+    """Names of what the cache holds, in the order in which `block` hands it on."""
+    return ("k", "v") if config.latent is None else ("latents",)
 
 
 def decode_step(
@@ -135,7 +179,7 @@ def decode_step(
     params: Params,
     cache: Cache,
     tokens: jax.Array,
-    position: jax.Array,
+    position: jax.Array | int,
     *,
     padding: jax.Array | None = None,
     dtype: DTypeLike | None = None,
@@ -161,27 +205,32 @@ def decode_step(
     _check_step(params, cache, tokens, position, dtype)
     rotations = _rotations(config, 1, position)
 
-    def layer(kind: LayerKind, x: jax.Array, given: tuple[Params, Cache]) -> tuple[jax.Array, Cache]:
-        weights, filled = layer_of(given[0], x.dtype), given[1]
+    def layer_of_part(part: DecoderConfig) -> Layer:
+        def layer(kind: LayerKind, x: jax.Array, given: tuple[Params, Cache]) -> tuple[jax.Array, Cache]:
+            weights, filled = layer_of(given[0], x.dtype), given[1]
 
-        def attention(q: jax.Array, k: jax.Array, v: jax.Array) -> tuple[jax.Array, Cache]:
-            both = {
-                name: jax.lax.dynamic_update_slice_in_dim(filled[name], new, position, axis=1)
-                for name, new in (("k", k), ("v", v))
-            }
-            places = jnp.arange(both["k"].shape[1])
-            mask = places <= position
-            if kind.window is not None:
-                mask = mask & (places > position - kind.window)
-            mask = mask[None, None, None, None]
-            if padding is not None:
-                mask = mask & ((places[None] >= padding[:, None]) | (places == position)[None])[:, None, None, None]
-            return attend(config, weights, q, both["k"], both["v"], mask), both
+            def attention(q: jax.Array, *made: jax.Array) -> tuple[jax.Array, Cache]:
+                cached = {
+                    name: jax.lax.dynamic_update_slice_in_dim(filled[name], new, position, axis=1)
+                    for name, new in zip(_cached(part), made, strict=True)
+                }
+                places = jnp.arange(filled[_cached(part)[0]].shape[1])
+                mask = places <= position
+                if kind.window is not None:
+                    mask = mask & (places > position - kind.window)
+                mask = mask[None, None, None, None]
+                seen = None if padding is None else not_padding(padding, 1, len(places), position)
+                kept = cached.values()
+                if part.latent is None:
+                    return attend(part, weights, q, *kept, mask=mask, also=seen), cached
+                return attend_latents(part, part.latent, weights, q, *kept, mask=mask, also=seen), cached
 
-        return block(config, weights, x, rotations[kind], attention)
+            return block(part, weights, x, rotations[kind], attention)
+
+        return layer
 
     x = embed(config, params, tokens[:, None], dtype)
-    x, cache, last = over_layers(config, layer, x, (params["layers"], cache))
+    x, cache, last = _over_parts(config, params, x, layer_of_part, cache)
     return logits(config, params, x, last)[:, 0], cache
 
 
@@ -212,12 +261,13 @@ def _rotations(config: DecoderConfig, length: int, start: jax.Array | int = 0) -
 def _check_step(
     params: Params, cache: Cache, tokens: jax.Array, position: jax.Array | int, dtype: DTypeLike | None
 ) -> None:
-    _, batch, length, *_ = cache["k"].shape
+    kept = next(iter(cache.values()))
+    _, batch, length, *_ = kept.shape
     if tokens.shape != (batch,) or not jnp.issubdtype(tokens.dtype, jnp.integer):
         raise ValueError(f"tokens have shape {tokens.shape} and dtype {tokens.dtype}; they must be {batch} integers")
-    if dtype is None and cache["k"].dtype != params["embedding"].dtype:
+    if dtype is None and kept.dtype != params["embedding"].dtype:
         raise ValueError(f"the cache is {cache['k'].dtype} and the parameters are {params['embedding'].dtype}")
-    if dtype is not None and cache["k"].dtype != dtype:
+    if dtype is not None and kept.dtype != dtype:
         raise ValueError(f"the cache is {cache['k'].dtype} and the activations are {jnp.dtype(dtype)}")
     if not isinstance(position, Tracer) and not 0 <= int(position) < length:
         raise ValueError(f"position = {position} must be from 0 to {length - 1}, within the cache")

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 
 from models.transformer.attention import queries_keys_values
 from models.transformer.config import DecoderConfig, LayerKind
+from models.transformer.latent_attention import queries_latents
 from models.transformer.linear import linear, mlp, norm
 from models.transformer.mixture import mixture_mlp
 from models.transformer.rope import Tables
 from models.transformer.stored import is_stored, number_of
 
-# (layer, q, k, v) -> (attention of the queries, what is kept of the layer).
-Attend = Callable[[jax.Array, jax.Array, jax.Array], tuple[jax.Array, Any]]
+# (q, k, v), or (q, latents) -> (attention of the queries, what is kept of the layer).
+Attend = Callable[..., tuple[jax.Array, Any]]
 
 
 def block(
@@ -27,13 +28,16 @@ def block(
         layer: the parameters of this layer alone.
         x: the residual stream, [batch, length, hidden].
         rotation: cosines and sines of the positions of `x`, or None.
-        attention: of q, k and v as `queries_keys_values` returns them; it may keep keys and values.
+        attention: of what `queries_keys_values` or `queries_latents` returns; it may keep all but the queries.
 
     Returns:
         (the residual stream after the layer, what `attention` keeps).
     """
-    q, k, v = queries_keys_values(config, layer, norm(config, x, layer["attention_norm"]), rotation)
-    mixed, kept = attention(q, k, v)
+    normed = norm(config, x, layer["attention_norm"])
+    if config.latent is None:
+        mixed, kept = attention(*queries_keys_values(config, layer, normed, rotation))
+    else:
+        mixed, kept = attention(*queries_latents(config, config.latent, layer, normed, rotation))
     out = linear(layer, "o", mixed)
     x = x + (norm(config, out, layer["attention_post_norm"]) if config.post_norms else out)
     normed = norm(config, x, layer["mlp_norm"])

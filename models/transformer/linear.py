@@ -18,11 +18,11 @@ def linear(layer: dict[str, Any], name: str, x: jax.Array) -> jax.Array:
 
 
 @jax.named_scope("norms")
-def norm(config: DecoderConfig, x: jax.Array, gain: jax.Array) -> jax.Array:
-    """RMSNorm over the last axis, computed in float32."""
+def norm(config: DecoderConfig, x: jax.Array, gain: jax.Array, epsilon: float | None = None) -> jax.Array:
+    """RMSNorm over the last axis, computed in float32; `epsilon` is that of the config unless given."""
     wide = x.astype(jnp.float32)
     mean_square = jnp.mean(wide * wide, axis=-1, keepdims=True)
-    normed = wide * jax.lax.rsqrt(mean_square + config.norm_epsilon)
+    normed = wide * jax.lax.rsqrt(mean_square + (epsilon or config.norm_epsilon))
     if config.offset_norms:
         return (normed * _along_last(1.0 + gain.astype(jnp.float32), x)).astype(x.dtype)
     return normed.astype(x.dtype) * _along_last(gain.astype(x.dtype), x)
@@ -39,9 +39,10 @@ def activate(config: DecoderConfig, gate: jax.Array, up: jax.Array) -> jax.Array
         return gate * jax.nn.sigmoid(_SLOPE * gate) * (jnp.clip(up, -_CLAMP, _CLAMP) + 1.0)
 
 
-def mlp(config: DecoderConfig, layer: dict[str, Any], x: jax.Array) -> jax.Array:
-    """A gated MLP, [..., hidden]."""
-    return linear(layer, "down", activate(config, linear(layer, "gate", x), linear(layer, "up", x)))
+def mlp(config: DecoderConfig, layer: dict[str, Any], x: jax.Array, prefix: str = "") -> jax.Array:
+    """A gated MLP, [..., hidden], of the matrices whose names begin with `prefix`."""
+    gate, up = (linear(layer, f"{prefix}{name}", x) for name in ("gate", "up"))
+    return linear(layer, f"{prefix}down", activate(config, gate, up))
 
 
 def _along_last(vector: jax.Array, like: jax.Array) -> jax.Array:

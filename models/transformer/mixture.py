@@ -5,12 +5,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from models.transformer.config import DecoderConfig, Mixture
-from models.transformer.linear import activate, linear
+from models.transformer.config import DecoderConfig
+from models.transformer.features import Mixture
+from models.transformer.linear import activate, linear, mlp
 
 
 def mixture_mlp(config: DecoderConfig, mixture: Mixture, layer: dict[str, Any], x: jax.Array) -> jax.Array:
-    """Return the sum of a token's experts, weighted by the router's shares.
+    """Return the sum of a token's experts, weighted by the router's shares, and of the MLP that all tokens share.
 
     The rows of an expert stand together, so that `jax.lax.ragged_dot` multiplies each expert's rows by its own matrix:
     an emulated core then loads the matrix of an expert once for all its rows.
@@ -27,9 +28,7 @@ def mixture_mlp(config: DecoderConfig, mixture: Mixture, layer: dict[str, Any], 
     tokens = x.reshape(-1, x.shape[-1])
     scores = linear(layer, "router", tokens)
     with jax.named_scope("routing"):
-        shares, chosen = jax.lax.top_k(jax.nn.softmax(scores.astype(jnp.float32), axis=-1), mixture.per_token)
-        if mixture.normalised:
-            shares = shares / jnp.sum(shares, axis=-1, keepdims=True)
+        shares, chosen = _routed(mixture, layer, scores.astype(jnp.float32))
         order = jnp.argsort(chosen.reshape(-1), stable=True)
         experts = chosen.reshape(-1)[order]
         sizes = jnp.sum(experts[:, None] == jnp.arange(mixture.experts)[None, :], axis=0, dtype=jnp.int32)
@@ -38,7 +37,34 @@ def mixture_mlp(config: DecoderConfig, mixture: Mixture, layer: dict[str, Any], 
     outputs = _of_experts(layer, "down", activate(config, gate, up), sizes, experts)
     with jax.named_scope("routing"):
         own = jnp.take(outputs, jnp.argsort(order), axis=0).reshape(*chosen.shape, -1)
-        return jnp.sum(own * shares[..., None].astype(x.dtype), axis=1).reshape(x.shape)
+        mixed = jnp.sum(own * shares[..., None].astype(x.dtype), axis=1).reshape(x.shape)
+    return mixed + mlp(config, layer, x, "shared_") if mixture.shared else mixed
+
+
+def _routed(mixture: Mixture, layer: dict[str, Any], scores: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The shares of a token's experts and their numbers, each [tokens, per_token], of the router's products."""
+    if mixture.scoring == "softmax":
+        scores = likely = jax.nn.softmax(scores, axis=-1)
+    else:
+        scores = jax.nn.sigmoid(scores)
+        likely = scores + layer["router_correction"].astype(jnp.float32)[None]
+    if mixture.groups > 1:
+        likely = _in_best_groups(mixture, likely)
+    shares, chosen = jax.lax.top_k(likely, mixture.per_token)
+    if mixture.scoring == "sigmoid" or mixture.groups > 1:
+        shares = jnp.take_along_axis(scores, chosen, axis=-1)
+    if mixture.normalised:
+        shares = shares / jnp.sum(shares, axis=-1, keepdims=True)
+    return (shares if mixture.scale == 1.0 else mixture.scale * shares), chosen
+
+
+def _in_best_groups(mixture: Mixture, likely: jax.Array) -> jax.Array:
+    """Scores [tokens, experts], and -inf in the groups that a token's experts are not in."""
+    grouped = likely.reshape(-1, mixture.groups, mixture.experts // mixture.groups)
+    of_group = jnp.sum(jax.lax.top_k(grouped, 2)[0], axis=-1)
+    best = jax.lax.top_k(of_group, mixture.groups_per_token)[1]
+    among = jnp.any(best[..., None] == jnp.arange(mixture.groups)[None, None], axis=1)
+    return jnp.where(among[..., None], grouped, -jnp.inf).reshape(likely.shape)
 
 
 def _of_experts(layer: dict[str, Any], name: str, rows: jax.Array, sizes: jax.Array, experts: jax.Array) -> jax.Array:

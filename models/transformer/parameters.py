@@ -17,9 +17,16 @@ applied as `x @ w`. In brackets: where the config says so.
                 ("q_bias": [layers, heads * head_dim], and so on,)
                 ("q_norm", "k_norm": [layers, head_dim],)
                 ("attention_post_norm", "mlp_post_norm": [layers, hidden],)
-                ("sinks": [layers, heads])},
+                ("sinks": [layers, heads],)
+                ("router_correction": [layers, experts],)
+                ("shared_gate", "shared_up": [layers, hidden, shared], "shared_down": [layers, shared, hidden])},
+     ("dense": the first layers in the same form, where they have an MLP and the others a mixture,)
      "norm": [hidden],
      ("head": [hidden, vocabulary])}
+
+With latent attention a layer has no k and v but "kv_down" [layers, hidden, rank + rotary_dim], "kv_down_norm" [layers,
+rank] and "kv" [layers, rank, heads * (head_dim - rotary_dim + value_dim)], in which keys and values of a head stand
+together; where queries have a latent too, "q_down" [layers, hidden, query_rank] and "q_down_norm" [layers, query_rank].
 """
 
 import math
@@ -35,16 +42,12 @@ Params = dict[str, Any]
 
 
 def layer_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every parameter of one layer."""
-    queries, keys = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    """Return the shape of every parameter of one layer of a model whose layers are alike."""
     hidden, intermediate = config.hidden, config.intermediate
     experts = (config.mixture.experts,) if config.mixture else ()
     layer: dict[str, tuple[int, ...]] = {
         "attention_norm": (hidden,),
-        "q": (hidden, queries),
-        "k": (hidden, keys),
-        "v": (hidden, keys),
-        "o": (queries, hidden),
+        **_attention_shapes(config),
         "mlp_norm": (hidden,),
         "gate": (*experts, hidden, intermediate),
         "up": (*experts, hidden, intermediate),
@@ -52,6 +55,10 @@ def layer_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     }
     if config.mixture:
         layer["router"] = (hidden, config.mixture.experts)
+        if config.mixture.scoring == "sigmoid":
+            layer["router_correction"] = (config.mixture.experts,)
+        if shared := config.mixture.shared:
+            layer |= {"shared_gate": (hidden, shared), "shared_up": (hidden, shared), "shared_down": (shared, hidden)}
     # The bias of a matrix [..., in, out] is [..., out].
     layer |= {f"{name}_bias": (*layer[name][:-2], layer[name][-1]) for name in config.biases}
     if config.query_key_norm:
@@ -63,6 +70,25 @@ def layer_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
     return layer
 
 
+def _attention_shapes(config: DecoderConfig) -> dict[str, tuple[int, ...]]:
+    hidden, queries = config.hidden, config.heads * config.head_dim
+    latent = config.latent
+    if latent is None:
+        keys = config.kv_heads * config.head_dim
+        return {"q": (hidden, queries), "k": (hidden, keys), "v": (hidden, keys), "o": (queries, hidden)}
+    made = config.head_dim - latent.rotary_dim + latent.value_dim
+    shapes = {
+        "q": (latent.query_rank or hidden, queries),
+        "kv_down": (hidden, latent.rank + latent.rotary_dim),
+        "kv_down_norm": (latent.rank,),
+        "kv": (latent.rank, config.heads * made),
+        "o": (config.heads * latent.value_dim, hidden),
+    }
+    if latent.query_rank is not None:
+        shapes |= {"q_down": (hidden, latent.query_rank), "q_down_norm": (latent.query_rank,)}
+    return shapes
+
+
 def parameter_shapes(config: DecoderConfig, dtype: DTypeLike = jnp.float32) -> Params:
     """Return the parameter tree with a `jax.ShapeDtypeStruct` for every array.
 
@@ -70,7 +96,10 @@ def parameter_shapes(config: DecoderConfig, dtype: DTypeLike = jnp.float32) -> P
     """
     shapes: dict[str, Any] = {
         "embedding": (config.vocabulary, config.hidden),
-        "layers": {name: (config.layers, *shape) for name, shape in layer_shapes(config).items()},
+        **{
+            name: {each: (part.layers, *shape) for each, shape in layer_shapes(part).items()}
+            for name, part in config.parts.items()
+        },
         "norm": (config.hidden,),
     }
     if not config.tied_head:
@@ -82,13 +111,19 @@ def parameter_shapes(config: DecoderConfig, dtype: DTypeLike = jnp.float32) -> P
     )
 
 
+def layers_before(params: Params) -> dict[str, int]:
+    """Return by stack of layers in a tree of parameters or shapes the number of layers in the stacks before it."""
+    dense = jax.tree.leaves(params.get("dense"))
+    return {"dense": 0, "layers": dense[0].shape[0]} if dense else {"layers": 0}
+
+
 def parameter_count(config: DecoderConfig) -> int:
     """Return the number of parameters; a tied head counts once, as the embedding."""
     return sum(math.prod(shape.shape) for shape in jax.tree.leaves(parameter_shapes(config)))
 
 
 def initialise(config: DecoderConfig, key: jax.Array, dtype: DTypeLike = jnp.float32) -> Params:
-    """Return random parameters: matrices normal with variance 1 / fan-in, gains of norms one, biases and sinks zero.
+    """Return random parameters: matrices normal with variance 1 / fan-in, gains of norms one, and all else zero.
 
     Args:
         config: the shape of the model.
@@ -106,7 +141,7 @@ def initialise(config: DecoderConfig, key: jax.Array, dtype: DTypeLike = jnp.flo
 def _random_leaf(config: DecoderConfig, name: str, key: jax.Array, leaf: jax.ShapeDtypeStruct) -> jax.Array:
     if name.endswith("norm"):
         return jnp.full(leaf.shape, 0.0 if config.offset_norms else 1.0, leaf.dtype)
-    if name.endswith("bias") or name == "sinks":
+    if name.endswith("bias") or name in ("sinks", "router_correction"):
         return jnp.zeros(leaf.shape, leaf.dtype)
     # A tied head contracts over the rows of the embedding.
     fan_in = leaf.shape[-1] if name == "embedding" else leaf.shape[-2]

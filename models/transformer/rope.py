@@ -24,7 +24,7 @@ def rotary_frequencies(theta: float, head_dim: int, scaling: Scaling | None = No
 def rotation_tables(
     config: DecoderConfig, length: int, start: jax.Array | int = 0, kind: LayerKind | None = None
 ) -> Tables | None:
-    """Return cosines and sines of `length` positions from `start` on, each float32 [length, head_dim / 2].
+    """Return cosines and sines of `length` positions from `start` on, each float32 [length, rotary_dim / 2].
 
     Args:
         config: the shape of the model.
@@ -39,7 +39,7 @@ def rotation_tables(
     if kind.rope_theta is None:
         return None
     scaling = config.rope_scaling if kind.scaled else None
-    frequencies = jnp.asarray(rotary_frequencies(kind.rope_theta, config.head_dim, scaling), dtype=jnp.float32)
+    frequencies = jnp.asarray(rotary_frequencies(kind.rope_theta, config.rotary_dim, scaling), dtype=jnp.float32)
     positions = jnp.asarray(start, dtype=jnp.float32) + jnp.arange(length, dtype=jnp.float32)
     angles = positions[:, None] * frequencies[None, :]
     cosines, sines = jnp.cos(angles), jnp.sin(angles)

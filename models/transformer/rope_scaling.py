@@ -122,3 +122,13 @@ class YarnScaling:
 
 
 Scaling = RopeScaling | LinearScaling | YarnScaling
+
+
+def yarn_amplitude(factor: float, weight: float = 1.0) -> float:
+    """Return 0.1 w ln(factor) + 1, by which YaRN sharpens scores of a context that is `factor` times as long.
+
+    Args:
+        factor: of the context; below 1 it counts as 1.
+        weight: w, DeepSeek's `mscale`.
+    """
+    return 0.1 * weight * math.log(max(factor, 1.0)) + 1.0

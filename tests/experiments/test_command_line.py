@@ -200,7 +200,7 @@ REFUSED = [
     (["bill", "--context", HUGE], "context = 1000000000000 is more than the model's"),
     (["bill", "--out", "TEXT"], "must be a folder, and is a file"),
     (["serve", "--batches", HUGE], "batches = 1000000000000 must be a whole number, at most"),
-    (["serve", "--model", "DEEP_JSON"], "is not a JSON file of a model's shape"),
+    (["serve", "--model", "DEEP_JSON"], "is not a JSON file"),
     (["serve", "--model", "DIGITS_JSON"], "num_hidden_layers is an integer of"),
     (["sweep", "FOLDER"], "is a folder; a sweep is a .toml file"),
     (["sweep", "none.toml"], "none.toml"),

@@ -53,7 +53,7 @@ def test_scores_outside_a_window_are_not_billed():
     assert shares == pytest.approx([window, window, full, window])
 
 
-@pytest.mark.parametrize("name", ["mixtral-8x7b", "qwen3-30b-a3b", "gpt-oss-120b"])
+@pytest.mark.parametrize("name", ["mixtral-8x7b", "qwen3-30b-a3b", "gpt-oss-120b", "deepseek-v3"])
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 def test_mixtures_are_priced_without_weights(name, phase):
     """Decoding one sequence multiplies the weights of its experts and the shared ones alone."""
@@ -62,7 +62,8 @@ def test_mixtures_are_priced_without_weights(name, phase):
     bill = load.price(optics.projected_2029())
     macs = sum(site.macs for site in load.on_core) / load.tokens
     active = 1 - config.mixture.per_token / config.mixture.experts
-    experts = 3 * config.layers * config.mixture.experts * config.hidden * config.intermediate
+    layers = config.layers - config.dense_layers
+    experts = 3 * layers * config.mixture.experts * config.hidden * config.intermediate
     head = config.hidden * config.vocabulary
     # Biases, norms and the embedding are no products.
     weights = models.parameter_count(dataclasses.replace(config, biases=()))

@@ -16,11 +16,13 @@ ACTIVATION_BYTES = 2
 
 
 def check_served(name: str, config: models.DecoderConfig) -> None:
-    """Raise ValueError for a model that these formulas do not describe: a mixture, or one with windows of attention."""
+    """Raise ValueError for a model that these formulas do not describe: a mixture, or one with other attention."""
     if config.mixture:
         raise ValueError(f"model = {name!r} is a mixture of experts; serving is predicted for models without")
     if config.window:
         raise ValueError(f"model = {name!r} attends in a sliding window; serving is predicted for models without")
+    if config.latent:
+        raise ValueError(f"model = {name!r} has latent attention; serving is predicted for models without")
 
 
 @lru_cache(maxsize=64)

@@ -1,5 +1,7 @@
 """One call of a language model by hand: its products, element-wise work and traffic, from the shape of the model."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ def work(model="SMOLLM2_135M", **changes):
 def weights_that_multiply(config) -> int:
     """All parameters but the norms' and, unless it is the head too, the embedding's, which is looked up."""
     norms = (2 * config.layers + 1) * config.hidden
+    if config.latent:
+        norms += config.layers * (config.latent.query_rank + config.latent.rank)
     looked_up = 0 if config.tied_head else config.vocabulary * config.hidden
     return models.parameter_count(config) - norms - looked_up
 
@@ -156,27 +160,94 @@ def test_large_models_are_priced_without_memory(model, phase):
         ("QWEN3_30B_A3B", 16, 1.0),
         ("QWEN3_30B_A3B", 128, 8.0),
         ("GPT_OSS_120B", 128, 4.0),
+        ("DEEPSEEK_V3", 128, 4.0),
     ],
 )
 def test_decoded_batch_of_a_mixture_pays_for_the_experts_that_it_is_routed_to(model, batch, vectors):
     """All weights but the experts' once, and one expert for each of the rows of the batch over `vectors`."""
     config = getattr(models, model)
     expert = 3 * config.hidden * config.intermediate
-    all_experts = config.layers * config.mixture.experts * expert
+    layers = config.layers - config.dense_layers
+    all_experts = layers * config.mixture.experts * expert
     workload = work(model, phase="decode", context=64, batch=batch)
     assert workload.weights == weights_that_multiply(config) - _unmultiplied(config)
-    assert set(workload.vectors_per_expert.values()) == {vectors}
-    loaded = config.layers * batch * config.mixture.per_token / vectors * expert
+    assert workload.vectors_per_expert(batch) == vectors
+    loaded = layers * batch * config.mixture.per_token / vectors * expert
     assert loaded <= all_experts
     written = workload.weights - all_experts + loaded
     fetch = workload.price(optics.today()).components["weight fetch"]
     assert float(fetch) == pytest.approx(written * 9 * 3.9e-12, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("model", "served"),
+    [("MIXTRAL_8X7B", 4096), ("QWEN3_30B_A3B", 1024), ("GPT_OSS_120B", 512), ("DEEPSEEK_V3", 512)],
+)
+def test_prompt_of_a_mixture_pays_for_its_experts_by_the_vectors_that_a_load_serves(model, served):
+    """A load serves 16,384 tokens, so that of an expert 16,384 K / E vectors, of which each token is K."""
+    config = getattr(models, model)
+    workload = work(model, context=64)
+    assert workload.vectors_per_expert(16384) == served == 16384 * config.mixture.per_token / config.mixture.experts
+    experts = (config.layers - config.dense_layers) * 3 * config.hidden * config.intermediate
+    others = workload.weights - config.mixture.experts * experts
+    written = 64 * (others / 16384 + config.mixture.per_token * experts / served)
+    core = optics.today()
+    assert float(core.vectors_per_load) == 16384
+    assert float(workload.price(core).components["weight fetch"]) == pytest.approx(written * 9 * 3.9e-12, rel=1e-4)
+    # Each core of a design has vectors per load of its own.
+    design = optics.CoresBySite(core, {"layers.down": core.replace({"vectors_per_load": 4096.0})})
+    written += 64 * config.mixture.per_token * experts / 3 * 3 / served
+    assert float(workload.price(design).components["weight fetch"]) == pytest.approx(written * 9 * 3.9e-12, rel=1e-4)
+
+
+def softmax_operations(config, context):
+    return Workload(config=config, phase="decode", context=context).operations["softmax"]
+
+
+def test_decoded_token_reads_and_multiplies_what_its_windows_leave():
+    """gpt-oss-120b at 1,000 tokens: 128 of them in each of 18 layers, and all in as many others."""
+    config, seen = models.GPT_OSS_120B, 18 * 128 + 18 * 1000
+    found = work("GPT_OSS_120B", phase="decode", context=1000, batch=3)
+    attention = sum(site.macs for site in found.sites if not site.optical)
+    assert attention == 3 * 2 * config.heads * config.head_dim * seen
+    assert found.memory_bits["KV cache"] == 3 * 2 * config.kv_heads * config.head_dim * 8 * (36 + seen)
+    # A shorter text than the window is seen as a whole.
+    assert work("GPT_OSS_120B", phase="decode", context=100).memory_bits["KV cache"] == 2 * 512 * 8 * 36 * 101
+    # With more context half of the layers compute more scores.
+    whole = dataclasses.replace(config, window=None, windowed=())
+    more, more_of_all = (softmax_operations(each, 1000) - softmax_operations(each, 600) for each in (config, whole))
+    assert 0 < more == more_of_all / 2
+
+
+def test_one_window_in_all_layers_is_found_in_decode():
+    windowed = dataclasses.replace(models.SMOLLM2_135M, window=16)
+    for context, seen in ((64, 16), (8, 8)):
+        found = Workload(config=windowed, phase="decode", context=context)
+        attention = sum(site.macs for site in found.sites if not site.optical)
+        assert attention == 2 * 30 * 9 * 64 * seen
+        assert found.operations["softmax"] == 30 * 9 * (12 * seen + 1)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_latents_of_deepseek_are_what_a_decoded_token_reads(batch):
+    """512 + 64 numbers of a token in each of 61 layers, and of 128 heads 576 products for a score, 512 for a sum."""
+    prompt, token = (work("DEEPSEEK_V3", phase=phase, context=100, batch=batch) for phase in ("prefill", "decode"))
+    bits = 61 * 576 * 8
+    assert prompt.memory_bits["KV cache"] == batch * 100 * bits * 2
+    assert token.memory_bits["KV cache"] == batch * bits * 101
+    attention = [sum(site.macs for site in found.sites if not site.optical) for found in (prompt, token)]
+    # A prompt is attended to by keys of 192 and values of 128 of each head.
+    assert attention == [batch * 61 * 128 * 320 * 100 * 101 // 2, batch * 61 * 128 * 1088 * 100]
+    # All weights once: keys and values of a token in the prompt; in decode the query and the sum by the same matrices.
+    passed = weights_that_multiply(models.DEEPSEEK_V3) - _unmultiplied(models.DEEPSEEK_V3) - 58 * 248 * 3 * 7168 * 2048
+    for found in (prompt, token):
+        assert sum(site.macs for site in found.on_core) == found.tokens * passed
+
+
 def _unmultiplied(config) -> int:
     """Biases, sinks, and the norms of queries and keys, which `weights_that_multiply` does not leave out."""
     layer = models.parameter_shapes(config)["layers"]
-    names = [name for name in layer if name.endswith(("_bias", "sinks", "q_norm", "k_norm"))]
+    names = [name for name in layer if name.endswith(("_bias", "sinks", "q_norm", "k_norm", "correction"))]
     return sum(layer[name].size for name in names)
 
 

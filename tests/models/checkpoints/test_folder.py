@@ -188,7 +188,7 @@ def test_a_tensor_that_is_not_finite_is_named(copied, value):
 
 
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt", "model.pth", "weights.pkl", "a.ckpt"])
-def test_a_format_that_can_run_code_is_not_opened(copied, refused, name, monkeypatch):
+def test_a_format_that_can_run_code_is_not_opened(copied, refused, name):
     folder = copied("qwen3")
     (folder / "model.safetensors").rename(folder / name)
     message = rf"{name} is a pickle file, which can run code when it is opened, so it is not read. Save .*safetensors"
@@ -202,7 +202,7 @@ def test_safetensors_beside_a_pickle_are_read(copied):
     assert load(folder).config.query_key_norm
 
 
-def test_a_folder_without_weights_or_config_says_what_is_missing(copied, refused, tmp_path):
+def test_a_folder_without_weights_or_config_says_what_is_missing(copied, refused):
     folder = copied("qwen3")
     refused(folder / "model.safetensors", "is one file of a checkpoint; name its folder, which holds config.json")
     (folder / "model.safetensors").unlink()
@@ -216,7 +216,10 @@ def test_a_folder_without_weights_or_config_says_what_is_missing(copied, refused
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "mamba"}, "config.json: model_type is 'mamba'; supported are gemma2, .*qwen3_moe, smollm3"),
+        (
+            {"model_type": "mamba"},
+            "config.json: model_type is 'mamba'; supported are deepseek_v3, .*qwen3_moe, smollm3",
+        ),
         ({"model_type": ...}, "model_type is None; supported are"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantization_config is of 'gptq'"),
         ({"hidden_act": "relu"}, "hidden_act is 'relu'; only 'silu'"),

@@ -57,7 +57,7 @@ def test_mixtures_are_written_too(tmp_path, config):
     assert models.load(tmp_path, progress=False).config == small
 
 
-def test_interrupted_checkpoint_is_refused_and_goes_on_to_the_same_bytes(written, tmp_path, monkeypatch):
+def test_interrupted_checkpoint_is_refused_and_goes_on_to_the_same_bytes(written, monkeypatch):
     complete = contents(written)
     (written / "config.json").unlink()
     (written / "model.safetensors.index.json").unlink()

@@ -1,7 +1,9 @@
 """Layers that are read from their files as they are multiplied give what the same model gives in memory."""
 
+import dataclasses
 import threading
 
+import gguf
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +13,9 @@ from safetensors.numpy import load_file, save_file
 import models
 from models.checkpoints.streaming import LayerReader
 
-# One of each: plain, with biases, layers of two and of six kinds with scaled embeddings, experts one by one, in MXFP4.
-NAMES = ("llama-3", "qwen2", "gemma2", "gemma3", "mixtral", "gpt-oss")
+# One of each: plain, with biases, layers of two and of six kinds with scaled embeddings, experts one by one, in MXFP4,
+# and two stacks of layers.
+NAMES = ("llama-3", "qwen2", "gemma2", "gemma3", "mixtral", "gpt-oss", "deepseek-v3")
 
 
 def streamed(path):
@@ -68,14 +71,12 @@ def test_no_layer_is_read_before_it_is_multiplied(monkeypatch, fixtures):
 def test_reader_reads_the_next_layer_while_one_is_used(fixtures):
     model = streamed(fixtures / "gemma3")
     reader = model.params["layers"].source
-    read, done = [], threading.Event()
+    read = []
     original = reader._read
 
     def noted(number):
         read.append((number, threading.current_thread() is threading.main_thread()))
-        found = original(number)
-        done.set()
-        return found
+        return original(number)
 
     reader._read = noted
     for number, expected in ((0, [0, 1]), (1, [0, 1, 2]), (2, [0, 1, 2, 3]), (1, [0, 1, 2, 3, 1, 0])):
@@ -94,6 +95,25 @@ def test_rows_that_the_embedding_lacks_are_nan_as_in_memory(fixtures):
     in_memory = models.load(fixtures / "llama-3", progress=False).params["embedding"]
     np.testing.assert_array_equal(found, np.asarray(jnp.take(in_memory, numbers, axis=0)))
     assert np.isnan(found[0, 1]).all()
+
+
+def test_rows_of_a_quantised_table_are_decoded_alone(config, random_params, tensors, write_gguf, monkeypatch):
+    # Blocks of Q8_0 are 32 long.
+    config = dataclasses.replace(config, rope_scaling=None, hidden=32, intermediate=64, layers=1)
+    quantised = {"token_embd.weight": gguf.GGMLQuantizationType.Q8_0}
+    path = write_gguf(tensors(config, random_params(config)), config=config, quantised=quantised)
+    original, decoded = gguf.dequantize, []
+    monkeypatch.setattr(gguf, "dequantize", lambda data, form: decoded.append(len(data)) or original(data, form))
+    model = streamed(path)
+    table = model.params["embedding"].source
+    numbers = np.array([[3, 5, 3], [0, table.shape[0], -1]])
+    decoded.clear()
+    found = table.rows(numbers)
+    assert decoded == [6]
+    whole = table.read()
+    np.testing.assert_array_equal(found[0], whole[[3, 5, 3]])
+    np.testing.assert_array_equal(found[1, [0, 2]], whole[[0, -1]])
+    assert np.isnan(found[1, 1]).all()
 
 
 def test_missing_tensor_and_truncated_shard_are_refused_before_any_run(copied):

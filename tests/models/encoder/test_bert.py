@@ -76,7 +76,7 @@ def test_long_texts_keep_their_ends(minilm):
 
 def test_an_encoder_is_no_decoder(fixtures):
     """Programs that score or continue text refuse it by name."""
-    with pytest.raises(ValueError, match="model_type is 'bert'; supported are gemma2"):
+    with pytest.raises(ValueError, match="model_type is 'bert'; supported are deepseek_v3, gemma2"):
         models.load(fixtures / "bert")
 
 

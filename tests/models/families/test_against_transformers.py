@@ -26,8 +26,11 @@ NAMES = (
     "mixtral",
     "qwen3-moe",
     "gpt-oss",
+    "deepseek-v3",
 )
 TOLERANCE = 1e-4
+# Its parts but one, each with other logits.
+DEEPSEEK = models.Mixture(experts=8, per_token=2, scoring="sigmoid", groups=4, groups_per_token=2, scale=2.5, shared=8)
 # What makes a family's models other than Llama: without it the logits are others.
 FEATURES = [
     ("llama-3", {"rope_scaling": None}),
@@ -45,7 +48,17 @@ FEATURES = [
     ("qwen3-moe", {"mixture": models.Mixture(experts=6, per_token=3, normalised=True)}),
     ("gpt-oss", {"sinks": False}),
     ("gpt-oss", {"activation": "silu"}),
-]
+    ("deepseek-v3", {"score_scale": None}),
+    ("deepseek-v3", {"rope_scaling": None}),
+    ("deepseek-v3", {"latent": models.LatentAttention(
+        query_rank=12, rank=8, rotary_dim=4, value_dim=5, norm_epsilon=0.1)}),
+    *(
+        ("deepseek-v3", {"mixture": dataclasses.replace(DEEPSEEK, **{field: value})})
+        for field, value in (
+            ("scoring", "softmax"), ("groups_per_token", 4), ("scale", 1.0), ("normalised", False), ("shared", 0)
+        )
+    ),
+]  # fmt: skip
 
 
 def worst(logits, expected):
@@ -120,6 +133,18 @@ def test_a_feature_left_out_changes_the_logits(given, name, change):
     config = dataclasses.replace(case.model.config, **change)
     logits = jax.jit(case.model.family.forward, static_argnums=0)(config, case.model.params, case.tokens)
     assert worst(logits, case.logits) > 30 * TOLERANCE
+
+
+def test_the_correction_of_deepseek_chooses_experts_and_is_no_share(given):
+    """Without it other experts are chosen; one that is the same for all experts changes nothing."""
+    case = given("deepseek-v3")
+    assert case.model.config.mixture == DEEPSEEK
+    layers = case.model.params["layers"]
+    forward = jax.jit(case.model.forward)
+    for correction, changes in ((jnp.zeros_like, True), (lambda leaf: leaf + 0.5, False)):
+        changed = layers | {"router_correction": correction(layers["router_correction"])}
+        difference = worst(forward(case.model.params | {"layers": changed}, case.tokens), case.logits)
+        assert difference > 30 * TOLERANCE if changes else difference < TOLERANCE
 
 
 def test_weights_of_bfloat16_stay_so_until_they_are_multiplied(given):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -49,6 +50,124 @@ LLAMA_3_1_8B_JSON = {
 }
 
 
+# Published; of its other fields none says anything of the shape.
+DEEPSEEK_V3_JSON = {
+    "attention_bias": False,
+    "first_k_dense_replace": 3,
+    "hidden_act": "silu",
+    "hidden_size": 7168,
+    "intermediate_size": 18432,
+    "kv_lora_rank": 512,
+    "max_position_embeddings": 163840,
+    "model_type": "deepseek_v3",
+    "moe_intermediate_size": 2048,
+    "moe_layer_freq": 1,
+    "n_group": 8,
+    "n_routed_experts": 256,
+    "n_shared_experts": 1,
+    "norm_topk_prob": True,
+    "num_attention_heads": 128,
+    "num_experts_per_tok": 8,
+    "num_hidden_layers": 61,
+    "num_key_value_heads": 128,
+    "num_nextn_predict_layers": 1,
+    "q_lora_rank": 1536,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "rms_norm_eps": 1e-06,
+    "rope_scaling": {
+        "beta_fast": 32,
+        "beta_slow": 1,
+        "factor": 40,
+        "mscale": 1.0,
+        "mscale_all_dim": 1.0,
+        "original_max_position_embeddings": 4096,
+        "type": "yarn",
+    },
+    "rope_theta": 10000,
+    "routed_scaling_factor": 2.5,
+    "scoring_func": "sigmoid",
+    "tie_word_embeddings": False,
+    "topk_group": 4,
+    "topk_method": "noaux_tc",
+    "v_head_dim": 128,
+    "vocab_size": 129280,
+}
+MIXTRAL_JSON = {
+    "hidden_act": "silu",
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "max_position_embeddings": 32768,
+    "model_type": "mixtral",
+    "num_attention_heads": 32,
+    "num_experts_per_tok": 2,
+    "num_hidden_layers": 32,
+    "num_key_value_heads": 8,
+    "num_local_experts": 8,
+    "rms_norm_eps": 1e-05,
+    "rope_theta": 1000000.0,
+    "sliding_window": None,
+    "tie_word_embeddings": False,
+    "vocab_size": 32000,
+}
+QWEN3_MOE_JSON = {
+    "attention_bias": False,
+    "decoder_sparse_step": 1,
+    "head_dim": 128,
+    "hidden_act": "silu",
+    "hidden_size": 2048,
+    "intermediate_size": 6144,
+    "max_position_embeddings": 40960,
+    "max_window_layers": 48,
+    "mlp_only_layers": [],
+    "model_type": "qwen3_moe",
+    "moe_intermediate_size": 768,
+    "norm_topk_prob": True,
+    "num_attention_heads": 32,
+    "num_experts": 128,
+    "num_experts_per_tok": 8,
+    "num_hidden_layers": 48,
+    "num_key_value_heads": 4,
+    "rms_norm_eps": 1e-06,
+    "rope_scaling": None,
+    "rope_theta": 1000000.0,
+    "sliding_window": None,
+    "tie_word_embeddings": False,
+    "use_sliding_window": False,
+    "vocab_size": 151936,
+}
+GPT_OSS_JSON = {
+    "attention_bias": True,
+    "head_dim": 64,
+    "hidden_act": "silu",
+    "hidden_size": 2880,
+    "intermediate_size": 2880,
+    "layer_types": ["sliding_attention", "full_attention"] * 18,
+    "max_position_embeddings": 131072,
+    "model_type": "gpt_oss",
+    "num_attention_heads": 64,
+    "num_experts_per_tok": 4,
+    "num_hidden_layers": 36,
+    "num_key_value_heads": 8,
+    "num_local_experts": 128,
+    "quantization_config": {"quant_method": "mxfp4"},
+    "rms_norm_eps": 1e-05,
+    "rope_scaling": {
+        "beta_fast": 32.0,
+        "beta_slow": 1.0,
+        "factor": 32.0,
+        "original_max_position_embeddings": 4096,
+        "rope_type": "yarn",
+        "truncate": False,
+    },
+    "rope_theta": 150000,
+    "sliding_window": 128,
+    "swiglu_limit": 7.0,
+    "tie_word_embeddings": False,
+    "vocab_size": 201088,
+}
+
+
 @pytest.fixture
 def write_json(tmp_path):
     def write(fields):
@@ -62,6 +181,16 @@ def write_json(tmp_path):
 def test_reads_published_files(write_json):
     assert models.config_from_json(write_json(SMOLLM2_JSON)) == models.SMOLLM2_135M
     assert models.config_from_json(write_json(LLAMA_3_1_8B_JSON)) == models.LLAMA_3_1_8B
+    assert models.config_from_json(write_json(MIXTRAL_JSON)) == models.MIXTRAL_8X7B
+    assert models.config_from_json(write_json(QWEN3_MOE_JSON)) == models.QWEN3_30B_A3B
+    assert models.config_from_json(write_json(GPT_OSS_JSON)) == models.GPT_OSS_120B
+    assert models.config_from_json(write_json(DEEPSEEK_V3_JSON)) == models.DEEPSEEK_V3
+
+
+def test_fp8_of_the_published_deepseek_is_refused_by_name(write_json):
+    published = DEEPSEEK_V3_JSON | {"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}}
+    with pytest.raises(ValueError, match="quantization_config is of 'fp8'; weights are read as floats or as 'mxfp4'"):
+        models.config_from_json(write_json(published))
 
 
 def test_reads_the_rope_table_of_transformers_5(write_json):
@@ -73,7 +202,10 @@ def test_reads_the_rope_table_of_transformers_5(write_json):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "mamba"}, "model_type is 'mamba'; supported are gemma2, gemma3_text, .*llama, .*qwen3_moe"),
+        (
+            {"model_type": "mamba"},
+            "model_type is 'mamba'; supported are deepseek_v3, .*llama, .*qwen3_moe",
+        ),
         ({"hidden_act": "gelu"}, "hidden_act is 'gelu'"),
         ({"rope_scaling": {"rope_type": "dynamic", "factor": 4.0}}, "rope_type is 'dynamic'"),
         ({"rope_scaling": {"rope_type": "llama3"}}, "required key 'factor'"),
@@ -149,6 +281,14 @@ def test_gemma_3_of_version_4_states_its_two_rotary_bases_apart(write_json, fixt
         ("qwen2", {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1, "layer_types": None},
          "windowed", (False, True)),
         ("qwen3", {"head_dim": None}, "head_dim", 128),
+        # transformers' width of a head does not follow from the number of heads.
+        ("qwen3", {"head_dim": None, "num_attention_heads": 6}, "head_dim", 128),
+        ("deepseek-v3", {"n_shared_experts": 2}, "mixture", models.Mixture(
+            experts=8, per_token=2, scoring="sigmoid", groups=4, groups_per_token=2, scale=2.5, shared=16)),
+        ("deepseek-v3", {"first_k_dense_replace": 0}, "dense_intermediate", None),
+        ("deepseek-v3", {"rope_parameters": {"rope_type": "default", "rope_theta": 50.0}}, "score_scale", None),
+        ("llama-3", {"rope_parameters": {"rope_type": "yarn", "factor": math.e, "mscale": 2.0, "mscale_all_dim": 1.0}},
+         "rope_scaling", models.YarnScaling(factor=math.e, original_context=64, amplitude=1.2 / 1.1)),
         ("smollm3", {"no_rope_layers": None, "no_rope_layer_interval": 2}, "rotary", (True, False, True, False)),
         ("gemma2", {"final_logit_softcapping": None}, "logit_cap", None),
         ("qwen3-moe", {"norm_topk_prob": True}, "mixture", models.Mixture(experts=6, per_token=3)),
@@ -169,7 +309,15 @@ def test_absent_and_changed_fields_are_what_transformers_takes(write_json, fixtu
         ("gemma2", {"layer_types": ["linear_attention"] * 5}, "layer_types holds 'linear_attention'; only"),
         ("gemma2", {"layer_types": ["full_attention"]}, "layer_types has 1 entries; there are 5 layers"),
         ("gpt-oss", {"swiglu_limit": 5.0}, "swiglu_limit is 5.0; only 7.0"),
-        ("llama-3", {"rope_parameters": {"rope_type": "yarn", "factor": 4.0, "mscale": 1.0}}, "as DeepSeek's"),
+        ("deepseek-v3", {"rope_interleave": False}, "rope_interleave is False; only True"),
+        ("deepseek-v3", {"q_lora_rank": None}, "required key 'q_lora_rank' is missing"),
+        ("deepseek-v3", {"num_key_value_heads": 2}, "num_key_value_heads is 2; with latent attention it must be 4"),
+        ("deepseek-v3", {"topk_method": "greedy"}, "topk_method is 'greedy'; only 'noaux_tc'"),
+        ("deepseek-v3", {"n_group": 3}, "Mixture.groups is 3; it must share 8 experts"),
+        ("deepseek-v3", {"topk_group": 5}, "Mixture.groups_per_token is 5; there are 4 groups"),
+        ("deepseek-v3", {"num_experts_per_tok": 5}, "Mixture.per_token is 5; 2 groups of 2 experts hold fewer"),
+        ("deepseek-v3", {"first_k_dense_replace": 3}, "dense_layers is 3; it must be an integer from 0 to 2"),
+        ("deepseek-v3", {"qk_rope_head_dim": 5}, "LatentAttention.rotary_dim is 5; it must be even"),
         ("llama-3", {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}}, "partial_rotary_factor is"),
     ],
 )

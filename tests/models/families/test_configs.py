@@ -19,6 +19,8 @@ import models
         ("qwen3-30b-a3b", 30_532_122_624),
         # The model card states 116.83 billion.
         ("gpt-oss-120b", 116_829_156_672),
+        # 671 billion in all by its documentation of the weights.
+        ("deepseek-v3", 671_026_419_200),
     ],
 )
 def test_parameter_totals(name, total):
@@ -43,5 +45,5 @@ def test_key_and_value_bytes_of_a_token_in_bfloat16(name, key_value_bytes):
 
 
 def test_every_shape_has_a_name():
-    assert len(models.CONFIGS) == 10
+    assert len(models.CONFIGS) == 11
     assert models.CONFIGS["llama-3.1-8b"] is models.LLAMA_3_1_8B

@@ -135,3 +135,28 @@ def test_twenty_tokens_of_smollm2_are_those_of_transformers(smollm2):
         prompt = np.asarray(case["prompt"], np.int32)
         found = models.generate(smollm2.steps(64), smollm2.params, prompt, 20, key=jax.random.key(0))
         assert list(found) == case["continuation"]
+
+
+def test_a_batch_of_prompts_is_read_as_each_alone(given):
+    case = given("mistral")
+    prompts, key = [case.tokens[0, :7], case.tokens[1, :3]], jax.random.key(0)
+    steps, params = case.model.steps(12), case.model.params
+    together = steps.start_batch(params, prompts, key)
+    np.testing.assert_array_equal(together.padding, [0, 4])
+    for following in ([5, 9], [11, 2]):
+        together = steps.extend(params, together, np.array(following), key)
+    assert together.position == 9
+    for place, prompt in enumerate(prompts):
+        alone = steps.start(params, prompt, key)
+        for following in ([5, 9], [11, 2]):
+            alone = steps.extend(params, alone, following[place], key)
+        np.testing.assert_allclose(together.logits[place], alone.logits, atol=1e-4)
+
+
+def test_a_batch_without_prompts_or_with_one_too_long_is_refused(given):
+    case = given("mistral")
+    steps, key = case.model.steps(4), jax.random.key(0)
+    with pytest.raises(ValueError, match="there is no prompt; a batch must be of at least 1"):
+        steps.start_batch(case.model.params, [], key)
+    with pytest.raises(ValueError, match=r"the prompt has shape \(5,\); it must be of 1 to 4 tokens"):
+        steps.start_batch(case.model.params, [case.tokens[0, :2], case.tokens[1, :5]], key)

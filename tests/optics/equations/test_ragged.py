@@ -303,6 +303,11 @@ def test_the_bill_of_experts_by_hand():
     # A load serves one vector at least, so no expert is written more often than once per vector.
     often = optics.price(core.replace({"vectors_per_load": 2.0}), sites)
     assert float(often.loads) == pytest.approx(512 * core.encoding.passes)
+    # Of 4096 tokens that each pass two experts, one has 4096 x 2 / 8 vectors.
+    by_token = optics.price(core, sites, experts_per_token={sites[0].name: 2})
+    assert float(by_token.loads) == pytest.approx(512 / (4096 * 2 / 8) * core.encoding.passes)
+    with pytest.raises(ValueError, match="experts_per_token of '000 other' belong to none of the sites"):
+        optics.price(core, sites, experts_per_token={"000 other": 2})
 
 
 def test_experts_of_data_are_written_for_their_vectors():
