@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple, get_args
 
 from models.transformer.checks import require_count, require_flags, require_number
 from models.transformer.rope_scaling import Scaling
+from models.transformer.rotation import Rotation
 
 Activation = Literal["silu", "gelu_tanh", "clamped_swiglu"]
 LINEAR = ("q", "k", "v", "o", "router", "gate", "up", "down")
@@ -82,6 +83,7 @@ class DecoderConfig:
         rotary: for each layer whether it has rotary embedding; empty for all.
         mixture: experts in place of the MLP, or None.
         sinks: whether each head has a score of its own for attending to nothing.
+        down_rotation: of the hidden layer of each MLP before `down`, whose rows are rotated alike, or None.
 
     Raises:
         ValueError: if a field lies outside its range; the message names field, value and range.
@@ -114,6 +116,7 @@ class DecoderConfig:
     rotary: tuple[bool, ...] = ()
     mixture: Mixture | None = None
     sinks: bool = False
+    down_rotation: Rotation | None = None
 
     def __post_init__(self) -> None:
         for name in ("hidden", "intermediate", "layers", "heads", "kv_heads", "head_dim", "vocabulary", "context"):
@@ -144,6 +147,8 @@ class DecoderConfig:
             )
         if not isinstance(self.mixture, Mixture | None):
             raise ValueError(f"DecoderConfig.mixture is {self.mixture!r}; it must be a Mixture or None")
+        if not isinstance(self.down_rotation, Rotation | None):
+            raise ValueError(f"DecoderConfig.down_rotation is {self.down_rotation!r}; it must be a Rotation or None")
         if self.activation not in get_args(Activation):
             raise ValueError(
                 f"DecoderConfig.activation is {self.activation!r}; it must be one of {', '.join(get_args(Activation))}"
