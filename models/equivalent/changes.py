@@ -59,9 +59,7 @@ def changed(
     for array in digested:
         digest.update(np.ascontiguousarray(array).tobytes())
     new = {**checkpoint.params, **params, "layers": {**checkpoint.params["layers"], **(layers or {})}}
-    return dataclasses.replace(
-        checkpoint, config=config or checkpoint.config, params=new, sha256=digest.hexdigest()
-    )
+    return dataclasses.replace(checkpoint, config=config or checkpoint.config, params=new, sha256=digest.hexdigest())
 
 
 def per_layer(change: Callable[..., np.ndarray], *stacked: Any) -> Any:

@@ -51,9 +51,6 @@ class _Summary:
     square: jax.Array
     rows: jax.Array
 
-    def joined(self, other: "_Summary") -> "_Summary":
-        return _Summary(np.maximum(self.peak, other.peak), self.square + other.square, self.rows + other.rows)
-
 
 def measure_inputs(checkpoint: Checkpoint, tokens: jax.Array | np.ndarray) -> InputStatistics:
     """Return the magnitudes of the inputs of all matrices on sample tokens.
@@ -76,15 +73,17 @@ def measure_inputs(checkpoint: Checkpoint, tokens: jax.Array | np.ndarray) -> In
     check_tokens(tokens, config.context)
     if not tokens.size:
         raise ValueError(f"tokens have shape {tokens.shape}; at least one token is needed")
-    found: dict[str, _Summary] | None = None
-    for window in tokens[:, None]:
-        seen = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), _summaries(config, checkpoint.params, window))
-        found = seen if found is None else {name: each.joined(seen[name]) for name, each in found.items()}
-    assert found is not None
-    rms = {name: np.sqrt(each.square / np.maximum(each.rows, 1)[..., None]) for name, each in found.items()}
+    found = [_summaries(config, checkpoint.params, window) for window in tokens[:, None]]
+    peak, rms = {}, {}
+    for name in found[0]:
+        several = [each[name] for each in found]
+        peak[name] = np.max([np.asarray(each.peak) for each in several], axis=0)
+        square = np.sum([np.asarray(each.square, np.float64) for each in several], axis=0)
+        rows = np.sum([np.asarray(each.rows) for each in several], axis=0)
+        rms[name] = np.sqrt(square / np.maximum(rows, 1)[..., None]).astype(np.float32)
     return InputStatistics(
-        peak={name: each.peak.astype(np.float32) for name, each in found.items()},
-        rms={name: each.astype(np.float32) for name, each in rms.items()},
+        peak=peak,
+        rms=rms,
         tokens=tokens.size,
         sha256=checkpoint.sha256,
     )

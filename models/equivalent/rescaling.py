@@ -35,10 +35,10 @@ class RescalingSearch(NamedTuple):
     """What a search over exponents found.
 
     Attributes:
-        checkpoint: with the best of them; the one that was given where none lowers the loss.
-        exponents: a by place; empty for the checkpoint that was given.
+        checkpoint: with the best of them; without any where none lowers the loss.
+        exponents: a by place; empty where none lowers the loss.
         loss: of the best.
-        tried: (exponents by place, loss) of all, in their order; the first is the checkpoint that was given.
+        tried: (exponents by place, loss) of all, in their order; the first is the checkpoint without rescaling.
     """
 
     checkpoint: Checkpoint
@@ -107,8 +107,8 @@ def search_rescaling(
     Args:
         checkpoint: as for `rescale`.
         inputs: as for `rescale`.
-        loss: of a checkpoint, a number. All checkpoints have the config of `checkpoint`, with an untied head where the
-            head is among the places, so that one compiled function of their parameters serves all.
+        loss: of a checkpoint, a number. All checkpoints have one config, which is that of `checkpoint`, with an untied
+            head where the head is among the places: one compiled function of their parameters serves all.
         exponents: the grid, each in [0, 1].
         places: out of `PLACES`; None for those where the change is exact.
         by_place: whether each place is searched by itself as well.
@@ -123,11 +123,12 @@ def search_rescaling(
     for a in exponents:
         _exponents(config, dict.fromkeys(named, a))
     tried: list[tuple[dict[str, float], float]] = []
-    best: tuple[float, dict[str, float], Checkpoint] = (math.inf, {}, checkpoint)
+    unchanged = untie_head(checkpoint) if "head" in named else checkpoint
+    best: tuple[float, dict[str, float], Checkpoint] = (math.inf, {}, unchanged)
 
     def attempt(chosen: dict[str, float]) -> None:
         nonlocal best
-        made = rescale(checkpoint, inputs, chosen) if chosen else checkpoint
+        made = rescale(checkpoint, inputs, chosen) if chosen else unchanged
         value = float(loss(made))
         tried.append((chosen, value))
         if value < best[0]:
@@ -161,7 +162,8 @@ def _obstacle(config: DecoderConfig, place: str) -> str:
 
 
 def _exponents(config: DecoderConfig, exponent: Exponents) -> dict[str, float]:
-    given = dict(exponent) if isinstance(exponent, Mapping) else dict.fromkeys(exact_places(config), exponent)
+    given: dict[str, float] = dict.fromkeys(exact_places(config), 0.0)
+    given = dict(exponent) if isinstance(exponent, Mapping) else dict.fromkeys(given, exponent)
     for place, a in given.items():
         if place not in PLACES:
             raise ValueError(f"{place!r} is no place of rescaling; known: {', '.join(PLACES)}")
@@ -204,9 +206,7 @@ def _rescale_norm(
     return scale
 
 
-def _rescale_values(
-    config: DecoderConfig, layers: dict[str, Any], inputs: InputStatistics, a: float
-) -> np.ndarray:
+def _rescale_values(config: DecoderConfig, layers: dict[str, Any], inputs: InputStatistics, a: float) -> np.ndarray:
     groups = config.layers, config.kv_heads, config.heads // config.kv_heads, config.head_dim
     shared = (_row_peaks(layers["o"]), inputs.peak["o"])
     weights, peaks = (each.reshape(groups).max(axis=2) for each in shared)

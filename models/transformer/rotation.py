@@ -1,8 +1,9 @@
 """Random rotations of vectors, fast ones where their width allows.
 
-A rotation of width n = m 2^p is R = diag(s) (B kron H / 2^(p/2)): random signs s, Sylvester's Hadamard matrix H of order
-2^p, applied as p rounds of sums and differences, and a small orthogonal matrix B of order m. B is a Hadamard matrix of
-Paley's where there is one of order m = 4k for the odd part k of n, and else a random orthogonal matrix of order k.
+A rotation of width n = m 2^p is R = diag(s) (B kron H / 2^(p/2)): random signs s, Sylvester's Hadamard matrix H of
+order 2^p, applied as p rounds of sums and differences, and a small orthogonal matrix B of order m. B is a Hadamard
+matrix of Paley's where there is one of order m = 4k for the odd part k of n, and else a random orthogonal matrix of
+order k.
 """
 
 import dataclasses
@@ -54,18 +55,25 @@ class Rotation:
         if len(base) == 1:
             return turned * base[0, 0]
         parts = turned.reshape(*x.shape[:-1], len(base), 2**steps)
+        # Tied to the data, or interpreters that ask which arrays are weights would ask about this one.
+        base, parts = jax.lax.optimization_barrier((base, parts))
         return jnp.einsum("...bh,bc->...ch", parts, base).reshape(x.shape)
 
     def of_outputs(self, matrix: np.ndarray) -> np.ndarray:
         """Return W R of a matrix W [..., in, out], or b R of a bias [..., out], in float64."""
-        signs, base, steps = _factors(matrix.shape[-1], self.seed)
-        turned = _rounds(np, np.asarray(matrix, np.float64) * signs, steps)
-        parts = turned.reshape(*matrix.shape[:-1], len(base), 2**steps)
-        return (base.T @ parts).reshape(matrix.shape)
+        return np.asarray(matrix, np.float64) @ _dense(matrix.shape[-1], self.seed)
 
     def of_inputs(self, matrix: np.ndarray) -> np.ndarray:
         """Return R^T W of a matrix W [..., in, out], in float64."""
-        return self.of_outputs(matrix.swapaxes(-1, -2)).swapaxes(-1, -2)
+        return _dense(matrix.shape[-2], self.seed).T @ np.asarray(matrix, np.float64)
+
+
+@functools.lru_cache(maxsize=2)
+def _dense(width: int, seed: int) -> np.ndarray:
+    """R [width, width]. One product of matrices takes less time here than rounds over arrays larger than a cache."""
+    signs, base, steps = _factors(width, seed)
+    hadamard = _rounds(np, np.eye(2**steps), steps)
+    return signs[:, None] * np.kron(base, hadamard)
 
 
 @functools.lru_cache(maxsize=16)

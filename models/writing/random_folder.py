@@ -113,14 +113,14 @@ def _missing(folder: Path, names: list[str], headers: list[bytes], shards: list[
         if other.name not in names:
             raise ValueError(f"{folder} holds {other.name}, which is not of this checkpoint: name another folder")
     missing = []
-    for number, (name, header, shard) in enumerate(zip(names, headers, shards, strict=True)):
+    for number, (name, head, shard) in enumerate(zip(names, headers, shards, strict=True)):
         path = folder / name
         if not path.exists():
             missing.append(number)
             continue
         with path.open("rb") as file:
-            same = file.read(len(header)) == header
-        if not same or path.stat().st_size != len(header) + _bytes(shard):
+            same = file.read(len(head)) == head
+        if not same or path.stat().st_size != len(head) + _bytes(shard):
             raise ValueError(f"{path} is of another shape, seed or size of shards: name another folder")
     return missing
 

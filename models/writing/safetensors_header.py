@@ -11,8 +11,9 @@ import numpy as np
 
 from models.checkpoints.safetensors_file import DTYPES
 
-FORMATS = {dtype: name for name, dtype in DTYPES.items()}
-"""Names of the formats that are written, by dtype."""
+FLOATS = {str(dtype): dtype for name, dtype in DTYPES.items() if "F" in name}
+"""The dtypes in which weights are written, by their names."""
+_FORMATS = {dtype: name for name, dtype in DTYPES.items()}
 # Bytes that are left free on the disk.
 _SPARE = 2**28
 
@@ -45,7 +46,7 @@ def header(entries: Sequence[Entry], metadata: Mapping[str, str] | None = None) 
     for entry in entries:
         end = start + entry.bytes
         fields[entry.name] = {
-            "dtype": FORMATS[entry.dtype],
+            "dtype": _FORMATS[entry.dtype],
             "shape": list(entry.shape),
             "data_offsets": [start, end],
         }

@@ -17,7 +17,7 @@ from models.checkpoints.prompt_files import GENERATION_CONFIG, TEMPLATE, TOKENIZ
 from models.tokenizers.engines import engine_of
 from models.tokenizers.vocabulary import Vocabulary
 from models.writing.config_file import family_fields
-from models.writing.safetensors_header import FORMATS, Entry, check_room, cut_into_shards, header, shard_names
+from models.writing.safetensors_header import FLOATS, Entry, check_room, cut_into_shards, header, shard_names
 
 SHARD_BYTES = 4 * 2**30
 """Bytes of a file of weights, by default."""
@@ -115,7 +115,9 @@ def _tensors(checkpoint: Checkpoint) -> list[_Tensor]:
     shapes = checkpoint.family.parameter_shapes(checkpoint.config)
     expected = {path: leaf.shape for path, leaf in _by_path(shapes).items()}
     if expected.keys() != params.keys():
-        raise ValueError(f"the parameters and the config differ in {', '.join(sorted(expected.keys() ^ params.keys()))}")
+        raise ValueError(
+            f"the parameters and the config differ in {', '.join(sorted(expected.keys() ^ params.keys()))}"
+        )
     grouped: dict[str, list[Slot]] = {}
     for slot in slots(shapes, form, _MOST_TENSORS):
         if slot.stored.change is not None:
@@ -124,18 +126,17 @@ def _tensors(checkpoint: Checkpoint) -> list[_Tensor]:
     found = []
     for name, several in grouped.items():
         first = several[0]
-        dtypes = {np.dtype(params[slot.parameter].dtype) for slot in several}
-        if len(dtypes) > 1 or (dtype := dtypes.pop()) not in FORMATS:
-            raise ValueError(f"tensor {name!r} is of {', '.join(map(str, dtypes)) or dtype}; it must be of one dtype "
-                             "out of float32, float16 and bfloat16")  # fmt: skip
-        if params[first.parameter].shape != expected[first.parameter]:
-            raise ValueError(
-                f"parameter {first.parameter!r} has shape {params[first.parameter].shape}; the config says "
-                f"{expected[first.parameter]}"
-            )
-        if len(several) != first.stored.every[1]:
-            raise ValueError(f"tensor {name!r} interleaves {first.stored.every[1]} parameters; {len(several)} are known")
-        found.append(_Tensor(Entry(name, dtype, first.stored.shape(first.shape)), several))
+        dtypes = sorted({str(params[slot.parameter].dtype) for slot in several})
+        if len(dtypes) > 1 or dtypes[0] not in FLOATS:
+            raise ValueError(f"tensor {name!r} is of {' and '.join(dtypes)}; it must be of one of {', '.join(FLOATS)}")
+        for slot in several:
+            if (shape := params[slot.parameter].shape) != expected[slot.parameter]:
+                raise ValueError(
+                    f"parameter {slot.parameter!r} has shape {shape}; the config says {expected[slot.parameter]}"
+                )
+        if len(several) != (step := first.stored.every[1]):
+            raise ValueError(f"tensor {name!r} interleaves {step} parameters; {len(several)} are known")
+        found.append(_Tensor(Entry(name, FLOATS[dtypes[0]], first.stored.shape(first.shape)), several))
     return found
 
 
