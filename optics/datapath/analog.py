@@ -68,7 +68,7 @@ class AnalogPath:
     """Physics of one tile on one device.
 
     `integrate` takes the driven vectors as far as the charge on the receivers, and `convert` takes that charge to
-    numbers. `site_range` holds the full scales of a calibrated site.
+    numbers. `site_range` holds the ranges of a calibrated site.
     """
 
     def __init__(self, core: Architecture, variation: DeviceVariation, site_range: SiteRange | None):
@@ -252,7 +252,7 @@ class AnalogPath:
     def _full_scale(self, drives: SourceDrive, planes: WeightPlane, calibrated: jax.Array) -> jax.Array:
         """Full scale of the ADC in units of one full product, [vectors or 1, width or 1]."""
         adc = self.core.adc
-        if self.site_range is not None:
+        if self.site_range is not None and self.site_range.full_scale is not None:
             return calibrated * (1 / adc.gain)
         symbols, rows = drives.analogue.shape[0], drives.analogue.shape[2]
         if adc.span == "rows":

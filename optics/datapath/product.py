@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics.numerics import noise
-from electronics.numerics.bounds import choose, inverse, within
+from electronics.numerics.bounds import at_most, choose, inverse, within
 from electronics.numerics.xla import materialize, remat_stage
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
@@ -52,7 +52,7 @@ class EncodedInputs(NamedTuple):
 
 
 class TiledMatmul:
-    """Products on one core and one device; `site_range` holds the full scales of a calibrated site."""
+    """Products on one core and one device; `site_range` holds the ranges of a calibrated site."""
 
     def __init__(self, core: Architecture, variation: DeviceVariation, site_range: SiteRange | None = None):
         self.core, self.site_range, self.on = core, site_range, core.effects
@@ -97,15 +97,24 @@ class TiledMatmul:
             return y, None
         return y, ProductObservation(
             inputs=observed_count(x.size * tiles.column_tiles, observe),
-            drive=tiles.column_tiles * jnp.sum(jnp.abs(xs) / scale),
+            drive=tiles.column_tiles * jnp.sum(self._drive_seen(jnp.abs(xs) / scale)),
             receivers=receivers,
         )
+
+    def _drive_seen(self, relative: jax.Array) -> jax.Array:
+        """Magnitudes of the inputs relative to full drive; those beyond a share of the vector's largest are clipped."""
+        if self.site_range is None or self.site_range.input_share is None:
+            return relative
+        return relative + self.on.dac_clipping * (at_most(relative, 1.0) - relative)
 
     def _input_scale(self, in_vector: jax.Array, in_tile: jax.Array) -> jax.Array:
         """Scale: the input that full drive represents, [row tiles, vectors, 1]."""
         if self.site_range is not None and self.site_range.input_scale is not None:
             return jnp.broadcast_to(self.site_range.input_scale, in_vector.shape)
-        return scale_or_one(in_tile if self.core.encoding.scales == "tile" else in_vector)
+        scale = scale_or_one(in_tile if self.core.encoding.scales == "tile" else in_vector)
+        if self.site_range is not None and self.site_range.input_share is not None:
+            return self.site_range.input_share * scale
+        return scale
 
     def _encode(self, xs: jax.Array, scale: jax.Array, in_vector: jax.Array, active: jax.Array) -> EncodedInputs:
         """Signs, digital correction, bit slices and DAC: inputs [row tiles, vectors, height] -> drives."""
@@ -118,12 +127,20 @@ class TiledMatmul:
             clipped = corrected + on.dac_clipping * (within(corrected, least, scale) - corrected)
             for one in bit_slices(factor, clipped, scale, encoding.input_slices, core.dac.bits, on.dac_rounding):
                 exact = one.exact if encoding.input_slices > 1 else part
+                if self._norms_are_of_clipped:
+                    exact = exact + on.dac_clipping * (within(exact, least, scale) - exact)
                 drives.append(self._drive(one.code, exact, scale, is_nonzero(in_vector)))
                 factors.append(jnp.asarray(one.factor, jnp.float32))
                 gain = core.correction.drive_gain(one.code, on.correction)
                 uncorrected = one.code / choose(gain > 0, gain, 1.0)
                 sums = sums + one.factor * jnp.sum(uncorrected, axis=2, keepdims=True)
         return EncodedInputs(tuple(drives), tuple(factors), sums)
+
+    @property
+    def _norms_are_of_clipped(self) -> bool:
+        """Whether receivers follow the norms of inputs that a range clips."""
+        ranges = self.site_range
+        return ranges is not None and ranges.full_scale is None
 
     def _drive(self, codes: jax.Array, exact: jax.Array, scale: jax.Array, nonzero: jax.Array) -> SourceDrive:
         """Analogue drive of codes [..., vectors, height] within scale, bent by the DAC and the source's curve.
@@ -210,7 +227,7 @@ class TiledMatmul:
 
     def _calibrated_full_scales(self, tiles: Tiles) -> jax.Array:
         """Full scales of a calibrated site, [column tiles, 1, width]; zeros at others."""
-        if self.site_range is None:
+        if self.site_range is None or self.site_range.full_scale is None:
             return jnp.zeros((tiles.column_tiles, 1, 1))
         full_scale = self.site_range.full_scale
         pad = tiles.column_tiles * tiles.width - full_scale.shape[0]
@@ -256,7 +273,7 @@ def _observe_receivers(
 ) -> ReceiverObservation:
     """What the receivers of one conversion show."""
     conversions, received = observed_count(received.size, observe), observed_alone(received, observe)
-    clipped = jnp.sum((jnp.abs(received) > full_scale).astype(jnp.float32))
+    clipped = jnp.sum((jnp.abs(received) > full_scale).astype(jnp.float32), axis=0)
     peak, square = jnp.max(jnp.abs(received), axis=0), jnp.sum(received**2, axis=0)
     error = observed_alone(y - symbols.exact, observe) / full_scale / (drives.scale[0] * planes.scale[0])
     # A vector or column of zeros needs no light.
