@@ -1,12 +1,13 @@
 """Ranges of sites learned on a loss by their gradient."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from electronics.part import Number
 from optics.datapath.site_range import SiteRange
 
 Ranges = dict[str, SiteRange]
@@ -69,8 +70,8 @@ def _descend(loss: Any, optimiser: Any, logs: Ranges, keys: jax.Array) -> tuple[
             # Adam raises a float to the power of its integer count.
             with jax.numpy_dtype_promotion("standard"):
                 updates, inner = optimiser.update(slope, inner, logs)
-                logs = optax.apply_updates(logs, updates)
-            return (_bounded(logs), inner), value
+                logs = _bounded(cast(Ranges, optax.apply_updates(logs, updates)))
+            return (logs, inner), value
 
         (logs, _), losses = jax.lax.scan(step, (logs, optimiser.init(logs)), keys)
         return _ranges(logs), losses
@@ -89,7 +90,7 @@ def _ranges(logs: Ranges) -> Ranges:
 def _bounded(logs: Ranges) -> Ranges:
     """Logarithms of shares that are at most 1."""
 
-    def share(log: jax.Array | None) -> jax.Array | None:
+    def share(log: Number | None) -> jax.Array | None:
         return None if log is None else jnp.clip(log, jnp.log(SMALLEST_SHARE), 0.0)
 
     return {

@@ -183,9 +183,9 @@ def search_ranges(
     if adc.method == "absmax":
         return ranges
     _, seen = look(_Finding(core, ranges, _conversions))
+    shares = {name: found.share(adc, _RECEIVERS, columns=True) for name, found in seen.items()}
     return {
-        name: ranges[name]._replace(full_scale=ranges[name].full_scale * found.share(adc, _RECEIVERS, columns=True))
-        for name, found in seen.items()
+        name: each._replace(full_scale=jnp.asarray(each.full_scale) * shares[name]) for name, each in ranges.items()
     }
 
 
@@ -284,10 +284,11 @@ def _conversions(core: RealizedCore, x: jax.Array, w: jax.Array, key: jax.Array,
     """Errors of the product and conversions out of range [candidates, columns], all with the noise of one key."""
     known, columns, exact = core.site_range, w.shape[1], product(x, w)
     assert known is not None and known.full_scale is not None
+    whole = known.full_scale
     of_vectors = jnp.ones((x.shape[0], 1)) if counted is None else counted[:, None].astype(jnp.float32)
 
     def of_share(share: jax.Array) -> tuple[jax.Array, ...]:
-        ranges = known._replace(full_scale=share * known.full_scale)
+        ranges = known._replace(full_scale=share * whole)
         here = RealizedCore(core.core, core.variation, ranges)
         y, observed = here.observe_receivers(x, w, key=key, counted=counted)
         seen = observed.receivers
@@ -296,4 +297,4 @@ def _conversions(core: RealizedCore, x: jax.Array, w: jax.Array, key: jax.Array,
 
     error, beyond, count = jax.lax.map(of_share, jnp.asarray(_RECEIVERS))
     y = core.matmul(x, w, key=key)
-    return y, _Seen(known.full_scale, error, beyond, count[0])
+    return y, _Seen(whole, error, beyond, count[0])

@@ -113,7 +113,7 @@ class TiledMatmul:
             return jnp.broadcast_to(self.site_range.input_scale, in_vector.shape)
         scale = scale_or_one(in_tile if self.core.encoding.scales == "tile" else in_vector)
         if self.site_range is not None and self.site_range.input_share is not None:
-            return self.site_range.input_share * scale
+            return jnp.asarray(self.site_range.input_share) * scale
         return scale
 
     def _encode(self, xs: jax.Array, scale: jax.Array, in_vector: jax.Array, active: jax.Array) -> EncodedInputs:
@@ -127,7 +127,8 @@ class TiledMatmul:
             clipped = corrected + on.dac_clipping * (within(corrected, least, scale) - corrected)
             for one in bit_slices(factor, clipped, scale, encoding.input_slices, core.dac.bits, on.dac_rounding):
                 exact = one.exact if encoding.input_slices > 1 else part
-                if self._norms_are_of_clipped:
+                if self.site_range is not None and self.site_range.full_scale is None:
+                    # Receivers follow the norms of what is sent.
                     exact = exact + on.dac_clipping * (within(exact, least, scale) - exact)
                 drives.append(self._drive(one.code, exact, scale, is_nonzero(in_vector)))
                 factors.append(jnp.asarray(one.factor, jnp.float32))
@@ -135,12 +136,6 @@ class TiledMatmul:
                 uncorrected = one.code / choose(gain > 0, gain, 1.0)
                 sums = sums + one.factor * jnp.sum(uncorrected, axis=2, keepdims=True)
         return EncodedInputs(tuple(drives), tuple(factors), sums)
-
-    @property
-    def _norms_are_of_clipped(self) -> bool:
-        """Whether receivers follow the norms of inputs that a range clips."""
-        ranges = self.site_range
-        return ranges is not None and ranges.full_scale is None
 
     def _drive(self, codes: jax.Array, exact: jax.Array, scale: jax.Array, nonzero: jax.Array) -> SourceDrive:
         """Analogue drive of codes [..., vectors, height] within scale, bent by the DAC and the source's curve.
