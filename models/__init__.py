@@ -15,6 +15,7 @@ for _module in ("gguf", "jinja2", "safetensors", "tokenizers", "tqdm"):
     if find_spec(_module) is None:
         raise ModuleNotFoundError(f"models needs {_module}: pip install 'optical-tensor-core[models]'", name=_module)
 
+from models import equivalent
 from models.checkpoints.checkpoint import (
     Checkpoint,
     check_model,
@@ -24,7 +25,6 @@ from models.checkpoints.checkpoint import (
     read_config,
 )
 from models.checkpoints.gguf_file import check_gguf
-from models.checkpoints.random_folder import write_random
 from models.checkpoints.read_prompts import read_prompts
 from models.data.fetch import FetchError, cache_folder, fetch_encoder, fetch_model, fetch_text, text_names
 from models.data.headlines import load_headlines
@@ -57,6 +57,9 @@ from models.transformer.decoder import decode_step, empty_cache, forward, prefil
 from models.transformer.features import LatentAttention, Mixture
 from models.transformer.parameters import initialise, parameter_count, parameter_shapes
 from models.transformer.rope_scaling import LinearScaling, RopeScaling, YarnScaling
+from models.transformer.rotation import Rotation
+from models.writing.random_folder import write_random
+from models.writing.saving import save
 
 __all__ = [
     "BERT",
@@ -80,6 +83,7 @@ __all__ = [
     "LinearScaling",
     "Mixture",
     "RopeScaling",
+    "Rotation",
     "Steps",
     "State",
     "Sampling",
@@ -99,6 +103,7 @@ __all__ = [
     "empty_cache",
     "encode",
     "encoder_shapes",
+    "equivalent",
     "fetch_encoder",
     "fetch_model",
     "fetch_text",
@@ -117,6 +122,7 @@ __all__ = [
     "prefill",
     "read_config",
     "read_prompts",
+    "save",
     "sentence_embeddings",
     "text_names",
     "token_batch",

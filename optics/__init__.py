@@ -12,6 +12,7 @@ from typing import Any
 from electronics.validation import PlausibilityWarning
 from optics.analysis.ablation import Ablation, ablate
 from optics.analysis.calibrate import Calibration, DesignCalibration, calibrate
+from optics.analysis.range_descent import LearnedRanges, learn_ranges
 from optics.analysis.uncertainty import CHOICES, Spread, Uncertainty, spreads
 from optics.components.correction import Correction
 from optics.components.detector import Photodetector
@@ -24,8 +25,10 @@ from optics.components.nonidealities import Effects
 from optics.components.source import Source
 from optics.core.attention import AttentionOnLight
 from optics.core.by_site import CoresBySite
-from optics.core.fit_full_scale import FixedRangeCore, fit_ranges
+from optics.core.fit_full_scale import fit_ranges
+from optics.core.fixed_range_core import FixedRangeCore
 from optics.core.preload import PreloadedCore, load
+from optics.core.range_search import RangeRule
 from optics.core.site_rule import DIGITAL, SiteRule
 from optics.core.tensor_core import PreloadedMatrix, TensorCore
 from optics.datapath.diagnostics import Diagnostics
@@ -86,12 +89,14 @@ __all__ = [
     "FixedRangeCore",
     "FreeSpace",
     "Laser",
+    "LearnedRanges",
     "MachZehnder",
     "Photodetector",
     "Policy",
     "PlausibilityWarning",
     "PreloadedCore",
     "PreloadedMatrix",
+    "RangeRule",
     "Report",
     "Site",
     "SiteRule",
@@ -116,6 +121,7 @@ __all__ = [
     "fit_ranges",
     "from_constants",
     "ideal",
+    "learn_ranges",
     "load",
     "load_by_site",
     "measured_drive",

@@ -18,6 +18,7 @@ from models.families.qwen import QWEN2, QWEN3, QWEN3_MOE
 from models.families.smollm3 import SMOLLM3
 from models.formats.family import Family
 from models.formats.fields import Fields
+from models.formats.own_features import published_fields, with_own
 from models.transformer.config import DecoderConfig
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
@@ -80,9 +81,10 @@ def shape_from_json(path: Path, family: Family | None = None) -> Shape:
     """
     fields = read_json(path)
     try:
+        fields, own = published_fields(fields)
         family = family or family_of_folder(fields.get("model_type"))
         _check_quantisation(fields.get("quantization_config"))
-        return Shape(family, family.folder.config(Fields(fields)))
+        return Shape(family, with_own(family.folder.config(Fields(fields)), own))
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -44,6 +44,10 @@ class Tokenizer:
         tokenizer._engine.no_padding()
         return tokenizer
 
+    def save(self, path: Path) -> None:
+        """Write the tokenizer as a tokenizer.json."""
+        self._engine.save(str(path))
+
     @property
     def size(self) -> int:
         """One more than the highest token id."""

@@ -6,18 +6,18 @@ import jax
 import jax.numpy as jnp
 
 from models.transformer.config import DecoderConfig
-from models.transformer.linear import linear, norm
+from models.transformer.linear import Multiply, linear, norm
 from models.transformer.rope import Tables, rotate
 
 
 def queries_keys_values(
-    config: DecoderConfig, layer: dict[str, Any], x: jax.Array, rotation: Tables | None
+    config: DecoderConfig, layer: dict[str, Any], x: jax.Array, rotation: Tables | None, multiply: Multiply = linear
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return q [batch, length, kv_heads, groups, head_dim], k and v [batch, length, kv_heads, head_dim]."""
     batch, length, _ = x.shape
-    q = linear(layer, "q", x).reshape(batch, length, config.heads, config.head_dim)
-    k = linear(layer, "k", x).reshape(batch, length, config.kv_heads, config.head_dim)
-    v = linear(layer, "v", x).reshape(batch, length, config.kv_heads, config.head_dim)
+    q = multiply(layer, "q", x).reshape(batch, length, config.heads, config.head_dim)
+    k = multiply(layer, "k", x).reshape(batch, length, config.kv_heads, config.head_dim)
+    v = multiply(layer, "v", x).reshape(batch, length, config.kv_heads, config.head_dim)
     if config.query_key_norm:
         q, k = norm(config, q, layer["q_norm"]), norm(config, k, layer["k_norm"])
     if rotation is not None:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, get_args
 from models.transformer.checks import require_count, require_flags, require_number
 from models.transformer.features import LatentAttention, Mixture
 from models.transformer.rope_scaling import Scaling
+from models.transformer.rotation import Rotation
 
 Activation = Literal["silu", "gelu_tanh", "clamped_swiglu"]
 LINEAR = ("q", "k", "v", "o", "router", "gate", "up", "down")
@@ -63,6 +64,7 @@ class DecoderConfig:
         latent: latent attention in place of keys and values of their own, or None.
         dense_layers: layers at the begin that have an MLP of width `dense_intermediate` in place of the mixture.
         dense_intermediate: width of the hidden layer of that MLP.
+        down_rotation: of the hidden layer of each MLP before `down`, whose rows are rotated alike, or None.
 
     Raises:
         ValueError: if a field lies outside its range; the message names field, value and range.
@@ -98,6 +100,7 @@ class DecoderConfig:
     latent: LatentAttention | None = None
     dense_layers: int = 0
     dense_intermediate: int | None = None
+    down_rotation: Rotation | None = None
 
     def __post_init__(self) -> None:
         for name in ("hidden", "intermediate", "layers", "heads", "kv_heads", "head_dim", "vocabulary", "context"):
@@ -128,6 +131,8 @@ class DecoderConfig:
             )
         if not isinstance(self.mixture, Mixture | None):
             raise ValueError(f"DecoderConfig.mixture is {self.mixture!r}; it must be a Mixture or None")
+        if not isinstance(self.down_rotation, Rotation | None):
+            raise ValueError(f"DecoderConfig.down_rotation is {self.down_rotation!r}; it must be a Rotation or None")
         if self.activation not in get_args(Activation):
             raise ValueError(
                 f"DecoderConfig.activation is {self.activation!r}; it must be one of {', '.join(get_args(Activation))}"

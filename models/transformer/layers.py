@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from models.transformer.attention import queries_keys_values
 from models.transformer.config import DecoderConfig, LayerKind
 from models.transformer.latent_attention import queries_latents
-from models.transformer.linear import linear, mlp, norm
+from models.transformer.linear import Multiply, linear, mlp, norm
 from models.transformer.mixture import mixture_mlp
 from models.transformer.rope import Tables
 from models.transformer.stored import is_stored, number_of
@@ -19,7 +19,12 @@ Attend = Callable[..., tuple[jax.Array, Any]]
 
 
 def block(
-    config: DecoderConfig, layer: dict[str, Any], x: jax.Array, rotation: Tables | None, attention: Attend
+    config: DecoderConfig,
+    layer: dict[str, Any],
+    x: jax.Array,
+    rotation: Tables | None,
+    attention: Attend,
+    multiply: Multiply = linear,
 ) -> tuple[jax.Array, Any]:
     """Run one layer: attention, then the MLP or the mixture, each added to the residual stream.
 
@@ -29,19 +34,23 @@ def block(
         x: the residual stream, [batch, length, hidden].
         rotation: cosines and sines of the positions of `x`, or None.
         attention: of what `queries_keys_values` or `queries_latents` returns; it may keep all but the queries.
+        multiply: with the weights of the layer.
 
     Returns:
         (the residual stream after the layer, what `attention` keeps).
     """
     normed = norm(config, x, layer["attention_norm"])
     if config.latent is None:
-        mixed, kept = attention(*queries_keys_values(config, layer, normed, rotation))
+        mixed, kept = attention(*queries_keys_values(config, layer, normed, rotation, multiply))
     else:
         mixed, kept = attention(*queries_latents(config, config.latent, layer, normed, rotation))
-    out = linear(layer, "o", mixed)
+    out = multiply(layer, "o", mixed)
     x = x + (norm(config, out, layer["attention_post_norm"]) if config.post_norms else out)
     normed = norm(config, x, layer["mlp_norm"])
-    out = mixture_mlp(config, config.mixture, layer, normed) if config.mixture else mlp(config, layer, normed)
+    if config.mixture:
+        out = mixture_mlp(config, config.mixture, layer, normed, multiply)
+    else:
+        out = mlp(config, layer, normed, multiply)
     return x + (norm(config, out, layer["mlp_post_norm"]) if config.post_norms else out), kept
 
 

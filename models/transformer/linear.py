@@ -1,6 +1,6 @@
 """Products with the weights of a layer, norms and activations."""
 
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,36 @@ from models.transformer.config import DecoderConfig
 _CLAMP, _SLOPE = 7.0, 1.702
 
 
-def linear(layer: dict[str, Any], name: str, x: jax.Array) -> jax.Array:
-    """Return `x @ w`, and the bias where the layer has one; weights of another dtype take that of `x` here."""
+class Routed(NamedTuple):
+    """Which experts rows belong to; those of an expert stand together.
+
+    Attributes:
+        sizes: number of rows of each expert, int32 [experts].
+        experts: the expert of each row, [rows].
+    """
+
+    sizes: jax.Array
+    experts: jax.Array
+
+
+class Multiply(Protocol):
+    """What multiplies with the weights of a layer: `linear`, or what stands for it."""
+
+    def __call__(self, layer: dict[str, Any], name: str, x: jax.Array, routed: Routed | None = None) -> jax.Array:
+        """Return `x` [..., in] times the matrix of a name; rows [rows, in] times that of their expert if routed."""
+        ...
+
+
+def linear(layer: dict[str, Any], name: str, x: jax.Array, routed: Routed | None = None) -> jax.Array:
+    """Return `x @ w`, and the bias where the layer has one; weights of another dtype take that of `x` here.
+
+    Where `routed` is given, w is [experts, in, out], and each row of `x` meets that of its expert.
+    """
+    if routed is not None:
+        y = jax.lax.ragged_dot(x, layer[name].astype(x.dtype), routed.sizes)
+        if f"{name}_bias" not in layer:
+            return y
+        return y + jnp.take(layer[f"{name}_bias"].astype(y.dtype), routed.experts, axis=0)
     y = x @ layer[name].astype(x.dtype)
     return y + _along_last(layer[f"{name}_bias"].astype(x.dtype), y) if f"{name}_bias" in layer else y
 
@@ -29,7 +57,15 @@ def norm(config: DecoderConfig, x: jax.Array, gain: jax.Array, epsilon: float | 
 
 
 def activate(config: DecoderConfig, gate: jax.Array, up: jax.Array) -> jax.Array:
-    """The hidden layer of an MLP from its two products."""
+    """The hidden layer of an MLP from its two products, rotated where the config says so."""
+    hidden = _activation(config, gate, up)
+    if config.down_rotation is None:
+        return hidden
+    with jax.named_scope("rotation"):
+        return config.down_rotation.apply(hidden)
+
+
+def _activation(config: DecoderConfig, gate: jax.Array, up: jax.Array) -> jax.Array:
     with jax.named_scope("activations"):
         if config.activation == "silu":
             return jax.nn.silu(gate) * up
@@ -39,10 +75,12 @@ def activate(config: DecoderConfig, gate: jax.Array, up: jax.Array) -> jax.Array
         return gate * jax.nn.sigmoid(_SLOPE * gate) * (jnp.clip(up, -_CLAMP, _CLAMP) + 1.0)
 
 
-def mlp(config: DecoderConfig, layer: dict[str, Any], x: jax.Array, prefix: str = "") -> jax.Array:
+def mlp(
+    config: DecoderConfig, layer: dict[str, Any], x: jax.Array, multiply: Multiply = linear, prefix: str = ""
+) -> jax.Array:
     """A gated MLP, [..., hidden], of the matrices whose names begin with `prefix`."""
-    gate, up = (linear(layer, f"{prefix}{name}", x) for name in ("gate", "up"))
-    return linear(layer, f"{prefix}down", activate(config, gate, up))
+    gate, up = (multiply(layer, f"{prefix}{name}", x) for name in ("gate", "up"))
+    return multiply(layer, f"{prefix}down", activate(config, gate, up))
 
 
 def _along_last(vector: jax.Array, like: jax.Array) -> jax.Array:

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 
 from models.transformer.config import DecoderConfig
 from models.transformer.features import Mixture
-from models.transformer.linear import activate, linear, mlp
+from models.transformer.linear import Multiply, Routed, activate, linear, mlp
 
 
-def mixture_mlp(config: DecoderConfig, mixture: Mixture, layer: dict[str, Any], x: jax.Array) -> jax.Array:
+def mixture_mlp(
+    config: DecoderConfig, mixture: Mixture, layer: dict[str, Any], x: jax.Array, multiply: Multiply = linear
+) -> jax.Array:
     """Return the sum of a token's experts, weighted by the router's shares, and of the MLP that all tokens share.
 
     The rows of an expert stand together, so that `jax.lax.ragged_dot` multiplies each expert's rows by its own matrix:
@@ -21,24 +23,26 @@ def mixture_mlp(config: DecoderConfig, mixture: Mixture, layer: dict[str, Any], 
         mixture: that of `config`.
         layer: the parameters of a layer.
         x: [batch, length, hidden].
+        multiply: with the weights of the layer.
 
     Returns:
         An array of the shape and dtype of `x`.
     """
     tokens = x.reshape(-1, x.shape[-1])
-    scores = linear(layer, "router", tokens)
+    scores = multiply(layer, "router", tokens)
     with jax.named_scope("routing"):
         shares, chosen = _routed(mixture, layer, scores.astype(jnp.float32))
         order = jnp.argsort(chosen.reshape(-1), stable=True)
         experts = chosen.reshape(-1)[order]
         sizes = jnp.sum(experts[:, None] == jnp.arange(mixture.experts)[None, :], axis=0, dtype=jnp.int32)
         rows = jnp.take(tokens, order // mixture.per_token, axis=0)
-    gate, up = (_of_experts(layer, name, rows, sizes, experts) for name in ("gate", "up"))
-    outputs = _of_experts(layer, "down", activate(config, gate, up), sizes, experts)
+    routed = Routed(sizes, experts)
+    gate, up = (multiply(layer, name, rows, routed) for name in ("gate", "up"))
+    outputs = multiply(layer, "down", activate(config, gate, up), routed)
     with jax.named_scope("routing"):
         own = jnp.take(outputs, jnp.argsort(order), axis=0).reshape(*chosen.shape, -1)
         mixed = jnp.sum(own * shares[..., None].astype(x.dtype), axis=1).reshape(x.shape)
-    return mixed + mlp(config, layer, x, "shared_") if mixture.shared else mixed
+    return mixed + mlp(config, layer, x, multiply, "shared_") if mixture.shared else mixed
 
 
 def _routed(mixture: Mixture, layer: dict[str, Any], scores: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -65,11 +69,3 @@ def _in_best_groups(mixture: Mixture, likely: jax.Array) -> jax.Array:
     best = jax.lax.top_k(of_group, mixture.groups_per_token)[1]
     among = jnp.any(best[..., None] == jnp.arange(mixture.groups)[None, None], axis=1)
     return jnp.where(among[..., None], grouped, -jnp.inf).reshape(likely.shape)
-
-
-def _of_experts(layer: dict[str, Any], name: str, rows: jax.Array, sizes: jax.Array, experts: jax.Array) -> jax.Array:
-    """Rows [rows, in], those of an expert together, times the matrix of their expert."""
-    y = jax.lax.ragged_dot(rows, layer[name].astype(rows.dtype), sizes)
-    if f"{name}_bias" not in layer:
-        return y
-    return y + jnp.take(layer[f"{name}_bias"].astype(y.dtype), experts, axis=0)

@@ -1,88 +1,27 @@
-"""Calibration of full scales on sample data: a run that observes the receivers, and a core that uses its result.
+"""Calibration of ranges on sample data: a run that observes inputs, weights and receivers of each site.
 
 ranges = optics.fit_ranges(forward)(core, key, params, sample)
 y = optics.emulate(forward)(optics.FixedRangeCore(core, ranges), key, params, x)
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from optics import checks
-from optics.core.assigned_cores import AssignedCores, each_of
+from optics.core.assigned_cores import AssignedCores
 from optics.core.by_site import CoresBySite
+from optics.core.range_search import ABSMAX, RangeRule, search_ranges
 from optics.core.site_rule import Digital
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.datapath.site_range import SiteRange
 from optics.interpreter.call import WeightSelection
 from optics.interpreter.emulate import emulate
 from optics.interpreter.plan import Policy, Site, stationary
-from optics.interpreter.protocols import (
-    AssigningCore,
-    Core,
-    PerStepCore,
-    PlacingCore,
-    PreparableCore,
-    ReviewingCore,
-    at_scan_step,
-    at_site,
-    index_scan,
-)
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class FixedRangeCore(AssigningCore, PreparableCore, PlacingCore, PerStepCore, ReviewingCore):
-    """A core, or a design of several, whose full scales are fixed at each site: a pytree, to be jitted and swept.
-
-    core: the core or design without fixed scales; ranges: by site name, as `fit_ranges` returns them.
-    """
-
-    core: TensorCore | RealizedCore | CoresBySite | AssignedCores
-    ranges: dict[str, SiteRange]
-
-    def assign(self, sites: Sequence[Site]) -> "FixedRangeCore":
-        """The core with that of each site, where it is a design."""
-        if not isinstance(self.core, CoresBySite | AssignedCores):
-            return self
-        return FixedRangeCore(self.core.assign(sites), self.ranges)
-
-    def takes(self, site: Site) -> bool:
-        """Whether the site runs on a core."""
-        return not isinstance(self.core, AssignedCores) or self.core.takes(site)
-
-    def prepare(self) -> "FixedRangeCore":
-        """The core with the variation of its device drawn, once for many products."""
-        return FixedRangeCore(_with_sites(self.core).prepare(), self.ranges)
-
-    def at(self, name: str) -> Core:
-        """The core of a site. Raises ValueError for a site that was not calibrated."""
-        if name not in self.ranges:
-            raise ValueError(f"site {name!r} has no calibrated range; there are: {', '.join(sorted(self.ranges))}")
-        core = at_site(_with_sites(self.core).prepare(), name)
-        return each_of(core, partial(self._ranged, name=name))
-
-    def _ranged(self, core: TensorCore | RealizedCore, name: str) -> RealizedCore:
-        realized = core.prepare()
-        return RealizedCore(realized.core, realized.variation, self.ranges[name])
-
-    def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
-        """As `TensorCore.review`."""
-        self.core.review(sites, readings)
-
-    def at_scan_step(self, step: jax.Array, names: set[str]) -> "FixedRangeCore":
-        """The core in one step of the scan that contains the sites `names`."""
-        return FixedRangeCore(at_scan_step(self.core, step, names), index_scan(self.ranges, step, names))
-
-    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        """Raise ValueError: there is no site without `emulate`."""
-        raise ValueError("a FixedRangeCore has full scales for the sites of a function: run it through optics.emulate")
-
-    observe = matmul
+from optics.interpreter.protocols import AssigningCore, Core
 
 
 class _Extremes(NamedTuple):
@@ -172,6 +111,9 @@ def fit_ranges(
     policy: Policy = stationary,
     loading: float | None = None,
     fixed_inputs: bool = False,
+    inputs: RangeRule | None = None,
+    mask: RangeRule | None = None,
+    adc: RangeRule | None = ABSMAX,
 ) -> Callable[..., dict[str, SiteRange]]:
     """Return a function of (core, key, *args) that runs `fun` on sample arguments and returns ranges by site name.
 
@@ -180,25 +122,70 @@ def fit_ranges(
     rounding and noise of the ADC are off while the sample runs. Of a design each site has the range of its own core,
     and digital sites and positions have none; that of a step of a scan in which a site is digital is 1.
 
+    Each rule more runs the sample again: the ranges of receivers are those of the core with the ranges of inputs and
+    weights found first. A percentile is interpolated, and least squares taken, between candidates eight to an octave.
+
     Args:
         fun: as for `emulate`.
         weights: as for `emulate`.
         policy: as for `emulate`.
         loading: full scale of each column as a multiple of its rms, but at most the largest magnitude on the sample;
             None for that largest magnitude.
-        fixed_inputs: whether full drive represents the largest input of the site, instead of that of each vector.
+        fixed_inputs: whether full drive represents the largest input of the site, instead of that of each vector; as
+            `inputs=RangeRule("absmax")`.
+        inputs: what full drive represents: one input for all vectors, or with `RangeRule.follows` one share of each
+            vector's largest element; None for each vector's largest.
+        mask: the share of each column's largest weight that a clear pixel represents; None for all of it.
+        adc: the full scale of each column's receiver; None to follow the norms of vector and column.
+
+    Raises:
+        ValueError: for rules that exclude each other, and from the returned function for a core of
+            `encoding.scales = "tile"` and a rule of shares, which are of whole vectors and columns.
     """
+    _check_rules(loading, fixed_inputs, inputs, mask, adc)
 
     def fit(core: TensorCore | CoresBySite, key: jax.Array, *args: Any, **kwargs: Any) -> dict[str, SiteRange]:
         checks.has(core, "observe")
-        open_core = core.replace({f"effects.{name}": 0.0 for name in ("adc_clipping", "adc_rounding", "adc_noise")})
         look = emulate(fun, weights, policy=policy, diagnostics=True)
+        if inputs is not None or mask is not None or adc is None or adc.method != "absmax":
+            _check_scales(core, inputs, mask)
+            return search_ranges(lambda finding: look(finding, key, *args, **kwargs), core, inputs, mask, adc)
+        open_core = core.replace({f"effects.{name}": 0.0 for name in ("adc_clipping", "adc_rounding", "adc_noise")})
         finder = _FixedFinder if fixed_inputs else _Finder
         finding = finder(open_core.prepare()) if isinstance(open_core, TensorCore) else _FinderBySite(open_core, finder)
         _, seen = look(finding, key, *args, **kwargs)
         return {name: _range(found, loading, fixed_inputs) for name, found in seen.items()}
 
     return fit
+
+
+def _check_rules(
+    loading: float | None,
+    fixed_inputs: bool,
+    inputs: RangeRule | None,
+    mask: RangeRule | None,
+    adc: RangeRule | None,
+) -> None:
+    if fixed_inputs and inputs is not None:
+        raise ValueError(f"fixed_inputs is True and inputs is {inputs!r}; name one of them")
+    if loading is not None and (inputs, mask, adc) != (None, None, ABSMAX):
+        raise ValueError(f"loading is {loading!r}; it goes with no rules of ranges: leave inputs, mask and adc out")
+    if fixed_inputs and (mask is not None or adc != ABSMAX):
+        raise ValueError('fixed_inputs goes with no other rules; name it as inputs=RangeRule("absmax")')
+    for name, rule in (("mask", mask), ("adc", adc)):
+        if rule is not None and rule.follows:
+            raise ValueError(f"{name} is {rule!r}; only the range of inputs follows each vector")
+    acting = [rule for rule in (inputs, mask) if rule is not None and (rule.method != "absmax" or not rule.follows)]
+    if adc is None and not [rule for rule in acting if rule is inputs or rule.method != "absmax"]:
+        raise ValueError("no range is to be found: adc is None, and inputs and mask keep their largest elements")
+
+
+def _check_scales(core: TensorCore | CoresBySite, inputs: RangeRule | None, mask: RangeRule | None) -> None:
+    cores = [core] if isinstance(core, TensorCore) else list(core.by_name.values())
+    if all(each.encoding.scales == "vector" for each in cores):
+        return
+    if mask is not None or (inputs is not None and inputs.follows):
+        raise ValueError('encoding.scales is "tile"; shares of a largest element are found where it is "vector"')
 
 
 def _range(seen: _Extremes, loading: float | None, fixed_inputs: bool) -> SiteRange:
@@ -209,12 +196,3 @@ def _range(seen: _Extremes, loading: float | None, fixed_inputs: bool) -> SiteRa
         full = jnp.where(rms > 0, jnp.minimum(full, loading * rms), full)
     largest = jnp.where(seen.largest > 0, seen.largest, 1.0)
     return SiteRange(full, largest if fixed_inputs else None)
-
-
-def _with_sites(
-    core: TensorCore | RealizedCore | CoresBySite | AssignedCores,
-) -> TensorCore | RealizedCore | AssignedCores:
-    """The core. Raises ValueError for a design that has not seen the sites."""
-    if isinstance(core, CoresBySite):
-        raise ValueError("a design has cores for the sites of a function: run it through optics.emulate")
-    return core

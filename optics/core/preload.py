@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from optics import checks
 from optics.core.assigned_cores import AssignedCores, CoreOfPosition, CoreOfStep
 from optics.core.by_site import CoresBySite
-from optics.core.fit_full_scale import FixedRangeCore
+from optics.core.fixed_range_core import FixedRangeCore
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.loading import Weights
 from optics.equations import _jax, products

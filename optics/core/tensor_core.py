@@ -100,11 +100,16 @@ class TensorCore(Architecture):
 class RealizedCore(PreparableCore, ObservableCore, ReviewingCore, Core):
     """A core with the variation of its device drawn, ready for many products.
 
-    `site_range` holds the full scales of a calibrated site, or is None.
+    `site_range` holds the ranges of a calibrated site, or is None.
     """
 
     def __init__(self, core: TensorCore, variation: DeviceVariation, site_range: SiteRange | None = None):
         self.core, self.variation, self.site_range = core, variation, site_range
+
+    @property
+    def weight_share(self) -> jax.Array | None:
+        """The share of each column's largest weight that a clear pixel represents, [columns], or None for all."""
+        return None if self.site_range is None else self.site_range.weight_share
 
     def tree_flatten(self):
         return (self.core, self.variation, self.site_range), None
@@ -203,7 +208,7 @@ def _multiply(
 ) -> tuple[jax.Array, ProductObservation | None]:
     if not observe and blocks.is_large(w):
         return blocks.multiply_in_blocks(realized.core, realized.variation, realized.site_range, x, w, key), None
-    weights = load_weights(realized.core, realized.variation, w, observe)
+    weights = load_weights(realized.core, realized.variation, w, observe, share=realized.weight_share)
     return TiledMatmul(realized.core, realized.variation, realized.site_range)(
         x, weights, key, observe if counted is None else counted
     )
@@ -212,7 +217,7 @@ def _multiply(
 @jax.jit
 def _load(realized: RealizedCore, w: jax.Array) -> tuple[RealizedCore, Weights]:
     """The weights, and the core as arrays on the accelerator, which later calls pass on sooner than Python numbers."""
-    weights = load_weights(realized.core, realized.variation, w)
+    weights = load_weights(realized.core, realized.variation, w, share=realized.weight_share)
     if realized.core.rounds_light:
         weights = weights._replace(planes=weights.planes.in_bfloat16())
     return realized, weights

@@ -41,8 +41,13 @@ def multiply_in_blocks(
     in_block = max(most // (rows * tiles.width), 1)
     blocks = columns // (in_block * tiles.width)
 
+    shares = None if site_range is None else site_range.weight_share
+
     def block(first: int | jax.Array, count: int, part: jax.Array) -> jax.Array:
-        weights = load_weights(core, variation, part, tiles=tiles._replace(column_tiles=count))
+        share = shares
+        if share is not None:
+            share = jax.lax.dynamic_slice_in_dim(share, first * tiles.width, part.shape[1])
+        weights = load_weights(core, variation, part, tiles=tiles._replace(column_tiles=count), share=share)
         return matmul(x, weights, key, part=ColumnTiles(first, count, tiles))[0]
 
     # Cut along the first axis: files hold matrices as [columns, rows], and XLA would copy the whole for a loop over w.

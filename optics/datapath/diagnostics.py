@@ -45,7 +45,8 @@ class ReceiverObservation(NamedTuple):
     """What the receivers of a product show, summed over its tiles: see `Diagnostics`.
 
     `peak` and `square` are the largest magnitude and the sum of squares at the input of the ADC behind each column, in
-    units of one full product, [columns]. The other fields are those of `Diagnostics`.
+    units of one full product, and `clipped` the conversions out of its range, [columns]. The other fields are those of
+    `Diagnostics`.
     """
 
     clipped: jax.Array
@@ -64,8 +65,13 @@ class ReceiverObservation(NamedTuple):
 
     def over_column_tiles(self) -> "ReceiverObservation":
         """The observations stacked by column tile as one: sums, and columns side by side."""
-        summed = {name: jnp.sum(value) for name, value in self._asdict().items() if name not in ("peak", "square")}
-        return ReceiverObservation(**summed, peak=self.peak.reshape(-1), square=self.square.reshape(-1))
+        by_column = ("peak", "square", "clipped")
+        return ReceiverObservation(
+            **{
+                name: value.reshape(-1) if name in by_column else jnp.sum(value)
+                for name, value in self._asdict().items()
+            }
+        )
 
 
 class ProductObservation(NamedTuple):
@@ -127,7 +133,7 @@ class Diagnostics(NamedTuple):
             error=jnp.sum(observed_alone(y - exact, observe) ** 2),
             light=light,
             conversions=receivers.conversions,
-            clipped=receivers.clipped,
+            clipped=jnp.sum(receivers.clipped),
             relative_error=receivers.relative_error,
             few_electrons=receivers.few_electrons,
             inputs=observed.inputs,

@@ -1,5 +1,6 @@
 """From inputs to the drives of the sources: signs, digital correction, bit slices and the DACs."""
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -46,10 +47,14 @@ class EncodedInputs(NamedTuple):
     sums: jax.Array
 
 
-@jax.jit
-@remat_stage
+@partial(jax.jit, static_argnums=5)
 def encode(
-    core: Architecture, xs: jax.Array, scale: jax.Array, in_vector: jax.Array, active: jax.Array
+    core: Architecture,
+    xs: jax.Array,
+    scale: jax.Array,
+    in_vector: jax.Array,
+    active: jax.Array,
+    clipped_norms: bool = False,
 ) -> EncodedInputs:
     """Signs, digital correction, bit slices and DAC: inputs [row tiles, vectors, height] -> drives.
 
@@ -61,7 +66,14 @@ def encode(
         scale: the input that full drive represents, [row tiles, vectors, 1].
         in_vector: largest magnitude of each vector, of the shape of `scale`.
         active: 1 for rows in use and 0 for idle ones, [row tiles, 1, height].
+        clipped_norms: whether the norms that receivers follow are those of the inputs within range.
     """
+    return remat_stage(partial(_encode, clipped_norms=clipped_norms))(core, xs, scale, in_vector, active)
+
+
+def _encode(
+    core: Architecture, xs: jax.Array, scale: jax.Array, in_vector: jax.Array, active: jax.Array, clipped_norms: bool
+) -> EncodedInputs:
     on, encoding = core.effects, core.encoding
     drives, factors, sums = [], [], jnp.zeros_like(scale)
     for factor, part in encoding.input_parts(xs, scale, active):
@@ -71,6 +83,8 @@ def encode(
         clipped = corrected + on.dac_clipping * (within(corrected, least, scale) - corrected)
         for one in bit_slices(factor, clipped, scale, encoding.input_slices, core.dac.bits, on.dac_rounding):
             exact = one.exact if encoding.input_slices > 1 else part
+            if clipped_norms:
+                exact = exact + on.dac_clipping * (within(exact, least, scale) - exact)
             drives.append(_drive(core, one.code, exact, scale, is_nonzero(in_vector)))
             factors.append(jnp.asarray(one.factor, jnp.float32))
             gain = core.correction.drive_gain(one.code, on.correction)

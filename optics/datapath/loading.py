@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from electronics.numerics.bounds import at_least, choose, inverse
+from electronics.numerics.bounds import at_least, choose, inverse, within
 from electronics.numerics.xla import remat_stage
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
@@ -42,19 +42,30 @@ class Weights(NamedTuple):
 
 
 def load_weights(
-    core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool = False, tiles: Tiles | None = None
+    core: Architecture,
+    variation: DeviceVariation,
+    w: jax.Array,
+    keep_exact: bool = False,
+    tiles: Tiles | None = None,
+    share: jax.Array | None = None,
 ) -> Weights:
     """Load w [rows, columns] onto the mask of one device; `keep_exact` makes diagnostics possible.
 
     A gradient keeps the weights and the sums of each plane, and recomputes the rest. tiles: those of a part of a larger
-    matrix; None for those that fit.
+    matrix; None for those that fit. share: of each column's largest weight that a clear pixel represents, [columns];
+    weights beyond are clipped.
     """
     policy = jax.checkpoint_policies.save_only_these_names(SUMS)
-    return jax.checkpoint(lambda w: _load(core, variation, w, keep_exact, tiles), policy=policy)(w)
+    return jax.checkpoint(lambda w: _load(core, variation, w, keep_exact, tiles, share), policy=policy)(w)
 
 
 def _load(
-    core: Architecture, variation: DeviceVariation, w: jax.Array, keep_exact: bool, tiles: Tiles | None
+    core: Architecture,
+    variation: DeviceVariation,
+    w: jax.Array,
+    keep_exact: bool,
+    tiles: Tiles | None,
+    share: jax.Array | None,
 ) -> Weights:
     encoding = core.encoding
     rows, columns = w.shape
@@ -64,8 +75,13 @@ def _load(
     in_tile = largest(ws, 2)
     in_column = jnp.broadcast_to(jnp.max(in_tile, axis=1, keepdims=True), in_tile.shape)
     unit = scale = scale_or_one(in_column if encoding.scales == "vector" else in_tile)
+    if share is not None:
+        spread = jnp.pad(share, (0, tiles.column_tiles * tiles.width - columns), constant_values=1)
+        unit = scale = unit * spread.reshape(tiles.column_tiles, 1, 1, tiles.width)
     if encoding.scales == "vector":
         ws, scale = relative_to(ws, unit), jax.lax.stop_gradient(unit)
+    if share is not None:
+        ws = within(ws, -scale, scale)
     factor, part = encoding.weight_part(ws, scale, tiling.active_rows(rows, tiles)[None, :, :, None])
     slices = bit_slices(factor, part, scale, encoding.weight_slices, core.mask.bits, core.effects.weight_rounding)
     codes = [WeightCodes(one.code, scale, is_nonzero(in_column), one.exact) for one in slices]

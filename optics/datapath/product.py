@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics.numerics import noise
+from electronics.numerics.bounds import at_most
 from electronics.numerics.xla import materialize, remat_stage
 from optics.components.architecture import Architecture
 from optics.components.device import DeviceVariation
@@ -36,7 +37,7 @@ PartialProduct = tuple[jax.Array, ReceiverObservation | None]
 
 
 class TiledMatmul:
-    """Products on one core and one device; `site_range` holds the full scales of a calibrated site."""
+    """Products on one core and one device; `site_range` holds the ranges of a calibrated site."""
 
     def __init__(self, core: Architecture, variation: DeviceVariation, site_range: SiteRange | None = None):
         self.core, self.site_range, self.on = core, site_range, core.effects
@@ -69,7 +70,9 @@ class TiledMatmul:
         if self._column_has_one_scale:
             xs, scale = relative_to(xs, scale), jax.lax.stop_gradient(scale)
             weights = weights.at_fixed_scale()
-        inputs = encode(core, xs, scale, in_vector, active[:, None, :])
+        # Receivers that follow the norms follow those of what is sent.
+        clipped = self.site_range is not None and self.site_range.full_scale is None
+        inputs = encode(core, xs, scale, in_vector, active[:, None, :], clipped)
         y, receivers = self._sum_over_slices(part, inputs, weights, key, observe)
         y = y[:, :columns]
         if core.encoding.inputs == "offset" or core.encoding.pixels == 1:
@@ -81,15 +84,24 @@ class TiledMatmul:
             return y, None
         return y, ProductObservation(
             inputs=observed_count(x.size * tiles.column_tiles, observe),
-            drive=tiles.column_tiles * jnp.sum(jnp.abs(xs) / scale),
+            drive=tiles.column_tiles * jnp.sum(self._drive_seen(jnp.abs(xs) / scale)),
             receivers=receivers,
         )
+
+    def _drive_seen(self, relative: jax.Array) -> jax.Array:
+        """Magnitudes of the inputs relative to full drive; those beyond a share of the vector's largest are clipped."""
+        if self.site_range is None or self.site_range.input_share is None:
+            return relative
+        return relative + self.on.dac_clipping * (at_most(relative, 1.0) - relative)
 
     def _input_scale(self, in_vector: jax.Array, in_tile: jax.Array) -> jax.Array:
         """Scale: the input that full drive represents, [row tiles, vectors, 1]."""
         if self.site_range is not None and self.site_range.input_scale is not None:
             return jnp.broadcast_to(self.site_range.input_scale, in_vector.shape)
-        return scale_or_one(in_tile if self.core.encoding.scales == "tile" else in_vector)
+        scale = scale_or_one(in_tile if self.core.encoding.scales == "tile" else in_vector)
+        if self.site_range is not None and self.site_range.input_share is not None:
+            return jnp.asarray(self.site_range.input_share) * scale
+        return scale
 
     def _sum_over_slices(
         self, part: ColumnTiles, inputs: EncodedInputs, weights: Weights, key: jax.Array, observe: Observe
@@ -168,7 +180,7 @@ class TiledMatmul:
 
     def _calibrated_full_scales(self, tiles: Tiles) -> jax.Array | None:
         """Full scales of a calibrated site, [column tiles, 1, width]; None at others."""
-        if self.site_range is None:
+        if self.site_range is None or self.site_range.full_scale is None:
             return None
         full_scale = self.site_range.full_scale
         pad = tiles.column_tiles * tiles.width - full_scale.shape[0]
@@ -214,7 +226,7 @@ def _observe_receivers(
 ) -> ReceiverObservation:
     """What the receivers of one conversion show."""
     conversions, received = observed_count(received.size, observe), observed_alone(received, observe)
-    clipped = jnp.sum((jnp.abs(received) > full_scale).astype(jnp.float32))
+    clipped = jnp.sum((jnp.abs(received) > full_scale).astype(jnp.float32), axis=0)
     peak, square = jnp.max(jnp.abs(received), axis=0), jnp.sum(received**2, axis=0)
     error = observed_alone(y - symbols.exact, observe) / full_scale / (drives.scale[0] * planes.scale[0])
     # A vector or column of zeros needs no light.

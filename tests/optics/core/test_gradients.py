@@ -74,6 +74,7 @@ STRUCTURES = {
     "logistic noise": {"adc.noise": "logistic"},
     "bfloat16": {"arithmetic": "bfloat16"},
 }  # fmt: skip
+SHARES = {"full scale": 12.0, "input share": 0.6, "weight share": 0.5}
 # Half a minute each; the others are slow together, and run by `make test-slow`.
 QUICK = ("rails", "both offset", "accumulated tiles")
 
@@ -186,6 +187,21 @@ def test_gradient_in_ranges_that_are_fixed():
     theta = at(core, SOME) | {"full scale": np.float32(6.0), "input scale": np.float32(2.2)}
     for photons in LIGHT.values():
         assert not wrong(compared(run, theta | {"source.power": np.float32(lit_to(core, photons))}))
+
+
+def test_gradient_in_ranges_that_are_shares_of_the_largest():
+    """Full drive is 0.6 of each vector's largest element and a clear pixel 0.5 of a column's: some 5 % clip."""
+
+    def in_range(core, theta, x, w, key):
+        found = core.prepare()
+        columns = jnp.ones(COLUMNS)
+        ranges = SiteRange(theta["full scale"] * columns, None, theta["input share"], theta["weight share"] * columns)
+        return RealizedCore(found.core, found.variation, ranges).matmul(x, w, key=key)
+
+    core = rich()
+    run = over_keys(partial(squared_error, core, SOME, multiply=in_range))
+    theta = at(core, SOME) | {name: np.float32(value) for name, value in SHARES.items()}
+    assert not wrong(compared(run, theta | {"source.power": np.float32(lit_to(core, LIGHT["middle"]))}))
 
 
 @pytest.mark.parametrize("light", ["factored", pytest.param("exact", marks=pytest.mark.slow)])

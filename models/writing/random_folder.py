@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,17 +11,18 @@ import ml_dtypes
 import numpy as np
 from tqdm import tqdm
 
-from models.checkpoints.config_file import config_fields
 from models.checkpoints.filling import slots
 from models.checkpoints.folder import CONFIG, INDEX
 from models.formats.family import Family
 from models.transformer.config import DecoderConfig
+from models.writing.config_file import config_fields
+from models.writing.safetensors_header import Entry, check_room, cut_into_shards, header, shard_names
 
 SHARD_BYTES = 4 * 2**30
 """Bytes of a shard, by default."""
-_WORD = np.dtype(ml_dtypes.bfloat16).itemsize
-# Numbers that are drawn and written at a time, and bytes that are left free on the disk.
-_DRAWN, _SPARE = 2**22, 2**28
+_FORMAT = np.dtype(ml_dtypes.bfloat16)
+# Numbers that are drawn and written at a time.
+_DRAWN = 2**22
 
 
 class _Tensor(NamedTuple):
@@ -36,6 +36,10 @@ class _Tensor(NamedTuple):
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return _FORMAT.itemsize * self.size
 
 
 def write_random(
@@ -59,15 +63,12 @@ def write_random(
             little room.
     """
     family, fields = config_fields(config)
-    shards = _shards(_tensors(family, config), shard_bytes)
-    names = [f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)]
+    shards = cut_into_shards(_tensors(family, config), shard_bytes)
+    names = shard_names(len(shards))
     headers = [_header(shard, seed) for shard in shards]
     missing = _missing(folder, names, headers, shards)
     needed = sum(len(headers[number]) + _bytes(shards[number]) for number in missing)
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.is_dir())
-    free = shutil.disk_usage(existing).free
-    if needed and needed + _SPARE > free:
-        raise ValueError(f"{folder}: {needed / 1e9:.1f} GB are to be written, and the disk has {free / 1e9:.1f} GB")
+    check_room(folder, needed)
     folder.mkdir(parents=True, exist_ok=True)
     with tqdm(total=needed, unit="B", unit_scale=True, desc="writing", disable=not progress) as bar:
         for number in missing:
@@ -95,34 +96,13 @@ def _tensors(family: Family, config: DecoderConfig) -> list[_Tensor]:
     return found
 
 
-def _shards(tensors: list[_Tensor], most: int) -> list[list[_Tensor]]:
-    shards: list[list[_Tensor]] = [[]]
-    filled = 0
-    for tensor in tensors:
-        size = _bytes([tensor])
-        if shards[-1] and filled + size > most:
-            shards.append([])
-            filled = 0
-        shards[-1].append(tensor)
-        filled += size
-    return shards
-
-
 def _bytes(shard: list[_Tensor]) -> int:
-    return _WORD * sum(tensor.size for tensor in shard)
+    return sum(tensor.bytes for tensor in shard)
 
 
 def _header(shard: list[_Tensor], seed: int) -> bytes:
-    entries: dict[str, object] = {"__metadata__": {"format": "pt", "random_seed": str(seed)}}
-    start = 0
-    for tensor in shard:
-        end = start + _WORD * tensor.size
-        entries[tensor.name] = {"dtype": "BF16", "shape": list(tensor.shape), "data_offsets": [start, end]}
-        start = end
-    text = json.dumps(entries, separators=(",", ":")).encode()
-    # So that the data begin at a multiple of 64 bytes, as processors and mapped files like it.
-    text += b" " * (-(len(text) + 8) % 64)
-    return len(text).to_bytes(8, "little") + text
+    entries = [Entry(tensor.name, _FORMAT, tensor.shape) for tensor in shard]
+    return header(entries, {"random_seed": str(seed)})
 
 
 def _missing(folder: Path, names: list[str], headers: list[bytes], shards: list[list[_Tensor]]) -> list[int]:
@@ -133,14 +113,14 @@ def _missing(folder: Path, names: list[str], headers: list[bytes], shards: list[
         if other.name not in names:
             raise ValueError(f"{folder} holds {other.name}, which is not of this checkpoint: name another folder")
     missing = []
-    for number, (name, header, shard) in enumerate(zip(names, headers, shards, strict=True)):
+    for number, (name, head, shard) in enumerate(zip(names, headers, shards, strict=True)):
         path = folder / name
         if not path.exists():
             missing.append(number)
             continue
         with path.open("rb") as file:
-            same = file.read(len(header)) == header
-        if not same or path.stat().st_size != len(header) + _bytes(shard):
+            same = file.read(len(head)) == head
+        if not same or path.stat().st_size != len(head) + _bytes(shard):
             raise ValueError(f"{path} is of another shape, seed or size of shards: name another folder")
     return missing
 

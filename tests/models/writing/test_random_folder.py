@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import models
-from models.checkpoints import random_folder
+from models.writing import random_folder
 
 TINY = dataclasses.replace(
     models.LLAMA_3_1_8B, hidden=64, intermediate=96, layers=3, heads=4, kv_heads=2, head_dim=16, vocabulary=256
