@@ -48,6 +48,8 @@ oracle: $(READY)
 	$(ORACLE_VENV)/bin/python tests/models/fixtures/make_fixtures.py $(if $(REMAKE),,--check)
 	$(ORACLE_VENV)/bin/python tests/models/fixtures/make_continuation.py $(if $(REMAKE),,--check) \
 		"$$($(RUN) -c 'import models; print(models.fetch_model())')"
+	$(ORACLE_VENV)/bin/python tests/models/fixtures/make_losses.py $(if $(REMAKE),,--check) \
+		"$$($(RUN) -c 'import models; print(models.fetch_model())')"
 	$(ORACLE_VENV)/bin/python tests/models/fixtures/make_embeddings.py $(if $(REMAKE),,--check) \
 		"$$($(RUN) -c 'import models; print(models.fetch_encoder())')"
 

@@ -30,9 +30,14 @@ COMPILED = "TESTS_COMPILED"
 if COMPILED not in os.environ:
     _FOLDER = tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True)
     os.environ[COMPILED] = _FOLDER.name
-jax.config.update("jax_compilation_cache_dir", os.environ[COMPILED])
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+# As variables for programs that tests start, and as settings for this process, which may have imported JAX already.
+for _name, _setting in (
+    ("jax_compilation_cache_dir", os.environ[COMPILED]),
+    ("jax_persistent_cache_min_compile_time_secs", 0.0),
+    ("jax_persistent_cache_min_entry_size_bytes", 0),
+):
+    os.environ[_name.upper()] = str(_setting)
+    jax.config.update(_name, _setting)
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -37,7 +37,7 @@ def test_light_costs_accuracy_the_less_of_it_there_is(smollm2, window, run):
 
     key = jax.random.key(0)
     digital = loss(jax.jit(smollm2.forward)(smollm2.params, window))
-    cores = (optics.today(effective_bits=bits) for bits in (5, 6, 8))
+    cores = (optics.today(effective_bits=bits) for bits in (5, 8))
     lost = [loss(run(core, key, smollm2.params, window)) - digital for core in cores]
     assert lost == sorted(lost, reverse=True)
     assert lost[0] > 0.5

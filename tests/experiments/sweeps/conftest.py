@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import jax
 import pytest
 
 from experiments import sweeps
@@ -55,11 +54,7 @@ def start(definition) -> Callable[..., subprocess.Popen]:
 
     def begin(out: Path, arguments: Sequence[str] = (), flags: str = "", of: Path = definition) -> subprocess.Popen:
         command = [sys.executable, "-m", "experiments", "sweep", str(of), "--out", str(out), "--no-figures"]
-        settings = {
-            "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip(),
-            "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-        }
+        settings = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()}
         return subprocess.Popen(
             [*command, "--per-call", str(PER_CALL), *arguments],
             env=os.environ | settings,

@@ -40,6 +40,10 @@ SHARDED = {
 }
 for checked in (True, False):
     for name, (of_w, of_x, of_y, function) in SHARDED.items():
+        # Values that vary over the mesh are followed when they are checked; unchecked, one function says whether all
+        # is found.
+        if not checked and name != "rows":
+            continue
         mapped = jax.shard_map(function, mesh=flat, in_specs=(of_w, of_x), out_specs=of_y, check_vma=checked)
         run = jax.jit(optics.emulate(mapped, diagnostics=True))
         y, seen = run(core, key, w, x)
@@ -107,8 +111,7 @@ def test_inputs_that_are_spread_outside_any_mesh_context_are_taken(found):
     assert found["without a context"] > 0
 
 
-@pytest.mark.parametrize("checked", [True, False])
-@pytest.mark.parametrize("cut", ["vectors", "columns", "rows"])
+@pytest.mark.parametrize(("cut", "checked"), [("vectors", True), ("columns", True), ("rows", True), ("rows", False)])
 def test_emulate_enters_a_shard_map_whose_shards_are_products_of_their_own(found, cut, checked):
     case = found[f"{cut} {checked}"]
     assert case["optical"] and case["ideal"] < 1e-5 and case["error"] > 1e-3

@@ -138,12 +138,13 @@ def test_a_language_model_is_scored_as_by_hand(byte_model, text_file, tmp_path):
     found = sweeps.run(sweep, tmp_path, progress=False).values
     model = models.load_gguf(byte_model)
     tokens = models.windows(model.tokenizer.encode(models.load_text(text_file)), 2, 24)
-    exact = log_softmax(model.forward(model.params, jnp.asarray(tokens)))
+    exact = log_softmax(jax.jit(model.forward)(model.params, jnp.asarray(tokens)))
+    emulated = jax.jit(optics.emulate(model.forward))
     truth = np.array([nll(exact[w], tokens[w]) for w in range(2)])
     for point, enob in enumerate((4.0, 9.0)):
         core = optics.projected_2029(rows=64, columns=64).replace({"adc.enob": enob})
         key = jax.random.fold_in(jax.random.key(3), 0)
-        noisy = log_softmax(optics.emulate(model.forward)(core, key, model.params, jnp.asarray(tokens)))
+        noisy = log_softmax(emulated(core, key, model.params, jnp.asarray(tokens)))
         for window in range(2):
             mine, reference = noisy[window, :-1], exact[window, :-1]
             loss = nll(noisy[window], tokens[window])
