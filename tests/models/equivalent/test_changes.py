@@ -86,9 +86,7 @@ def test_rescaling_moves_the_scale_that_the_formula_says(llama, inputs, exponent
     down = inputs.peak["down"].astype(float) ** exponent
     down = down / np.abs(np.asarray(old["down"], float)).max(axis=-1) ** (1 - exponent)
     np.testing.assert_allclose(new["down"], down[..., None] * old["down"], rtol=1e-5)
-    np.testing.assert_allclose(
-        new["up"], scale[..., None] * np.asarray(old["up"], float) / down[:, None], rtol=1e-5
-    )
+    np.testing.assert_allclose(new["up"], scale[..., None] * np.asarray(old["up"], float) / down[:, None], rtol=1e-5)
     np.testing.assert_array_equal(new["q"], old["q"])
     groups = (model.config.layers, model.config.kv_heads, -1, model.config.head_dim)
     ratio = (np.asarray(new["o"], float) / old["o"])[..., 0].reshape(groups)
