@@ -11,6 +11,7 @@ import tyro
 
 from electronics import PlausibilityWarning
 from experiments import INTERRUPTED
+from experiments.adapt import program as adapt
 from experiments.bench import program as bench
 from experiments.compiled import keep_compiled_programs
 from experiments.generate import program as generate
@@ -37,6 +38,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "headline": _with_options(headline.main),
     "accelerators": _with_options(accelerators.main),
     "ablation": _with_options(ablation.main),
+    "adapt": _with_options(adapt.main),
     "bench": _with_options(bench.main),
     "bill": _with_options(bill.main),
     "embed": _with_options(embed.main),

@@ -34,7 +34,13 @@ from optics.core.tensor_core import PreloadedMatrix, TensorCore
 from optics.datapath.diagnostics import Diagnostics
 from optics.datapath.site_range import SiteRange
 from optics.energy.bill import EXAOPS, Bill, price
-from optics.energy.light_budget import measured_drive, photons_per_mac, with_effective_bits, with_photons_per_mac
+from optics.energy.light_budget import (
+    measured_drive,
+    photons_per_mac,
+    with_effective_bits,
+    with_photons_per_mac,
+    with_source_power,
+)
 from optics.energy.system import System, system
 from optics.interpreter.call import trace
 from optics.interpreter.emulate import emulate
@@ -142,6 +148,7 @@ __all__ = [
     "trace",
     "with_effective_bits",
     "with_photons_per_mac",
+    "with_source_power",
 ]
 
 # Old names of 0.1, kept for one version.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 import optics
-from experiments.common.measure import Evaluation
+from experiments.common.evaluation import Evaluation
 from experiments.common.workload import Attention, Workload, shapes_named
 from optics.core.by_site import Machine, MachineT
 from optics.energy.basis import DRIVE_ASSUMED, RESIDENCY

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,9 @@ import models
 import optics
 from electronics import Part
 from experiments.common.agreement import Agreement, agreement, scored
+from experiments.common.evaluation import Evaluation, EvaluationCase, SiteFigures, WindowRecord, WindowScores
 from experiments.common.result_cache import ResultCache
-from experiments.common.workload import Attention, attention_policy, choices_of
+from experiments.common.workload import attention_policy, choices_of
 from optics.core.by_site import Machine
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
@@ -25,71 +26,6 @@ from optics.energy.light_budget import mean_drive
 # Windows that a core runs before the next core is loaded. Their float32 logits are kept meanwhile, 100 MB each of 512
 # tokens of SmolLM2.
 _WINDOWS_PER_LOAD = 8
-
-
-class WindowScores(TypedDict):
-    """An `Agreement` on one window, as it is stored."""
-
-    nll: float
-    top1: float
-    kl: float
-
-
-class SiteFigures(TypedDict):
-    """Figures of merit of a site, one for each layer it ran in; None where one is infinite, as an exact core's SNR."""
-
-    snr_db: list[float | None]
-    enob_full_scale: list[float | None]
-    clip_rate: list[float | None]
-    rho: list[float | None]
-    mean_drive: list[float | None]
-
-
-class WindowRecord(TypedDict):
-    """What the cache holds of one window; all but the scores only where the window was run with diagnostics."""
-
-    agreement: WindowScores
-    sites: NotRequired[dict[str, SiteFigures]]
-    drives: NotRequired[dict[str, float]]
-    mean_drive: NotRequired[float]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class EvaluationCase:
-    """One core to evaluate the model under.
-
-    Attributes:
-        name: key of its result.
-        core: what emulates the products of the model, one core or one for each site; None for plain float32.
-        windows: how many of the windows it runs on, the first ones.
-        observed: whether the first window is run with diagnostics as well.
-        attention: where the attention of the model runs.
-        chosen_by: the core or design whose bill chooses the operand on the mask; `core` unless given.
-    """
-
-    name: str
-    core: Part | optics.CoresBySite | None
-    windows: int
-    observed: bool = False
-    attention: Attention = "digital"
-    chosen_by: Machine | None = None
-
-
-@dataclasses.dataclass(kw_only=True)
-class Evaluation:
-    """The result of one case.
-
-    Attributes:
-        windows: scores of each window.
-        sites: figures of merit by site, of the first window; empty unless the case is observed.
-        drives: mean drive by site, for a bill of the same model.
-        mean_drive: mean drive over the MACs of all sites, for a bill of another model (see `optics.measured_drive`).
-    """
-
-    windows: list[WindowScores] = dataclasses.field(default_factory=list)
-    sites: dict[str, SiteFigures] = dataclasses.field(default_factory=dict)
-    drives: dict[str, float] = dataclasses.field(default_factory=dict)
-    mean_drive: float | None = None
 
 
 def measure(
@@ -105,21 +41,8 @@ def measure(
         cache_path: SQLite file that each result is stored in as soon as it is computed. A later call with the same
             arguments reads it from there.
     """
-    cache = ResultCache(cache_path, __name__)
-    evaluator = _Evaluator(checkpoint, seed, cache)
-    results = {case.name: Evaluation() for case in cases}
-    with tqdm(total=sum(case.windows for case in cases), unit="window", desc="evaluating", smoothing=0.05) as bar:
-        together = 1 if checkpoint.streamed else _WINDOWS_PER_LOAD
-        for first in range(0, len(windows), together):
-            block = [evaluator.window(*each) for each in enumerate(windows[first : first + together], first)]
-            for case in cases:
-                bar.set_postfix_str(case.name)
-                evaluator.unload()
-                for window in block[: max(case.windows - first, 0)]:
-                    evaluator.add(results[case.name], case, window)
-                    bar.update()
-    cache.close()
-    return results
+    with Evaluator(checkpoint, seed, cache_path) as evaluator:
+        return evaluator.measure(checkpoint, windows, cases)
 
 
 class _Window:
@@ -143,22 +66,87 @@ class _Programs(NamedTuple):
     observed: Callable[..., Any]
 
 
-class _Evaluator:
-    """The model and the compiled functions that all cases share."""
+class Evaluator:
+    """Evaluation of several models against the float32 logits of one, with one cache of the results.
 
-    def __init__(self, checkpoint: models.Checkpoint, seed: int, cache: ResultCache):
-        self.params, self.digest, self.cache = checkpoint.params, checkpoint.sha256, cache
-        self.streamed, self.seed, self.key = checkpoint.streamed, seed, jax.random.key(seed)
-        self.score = scored(checkpoint.forward)
-        self.forward = jax.jit(checkpoint.forward)
+    Models of one shape share their compiled programs. To be used as a context, which closes the cache.
+
+    Args:
+        reference: the model whose float32 logits the others are compared with.
+        seed: seed of the noise.
+        cache_path: as of `measure`.
+    """
+
+    def __init__(self, reference: models.Checkpoint, seed: int, cache_path: Path):
+        self.reference, self.seed, self.cache_path = reference, seed, cache_path
+        self._forward = partial(jax.jit(reference.forward), reference.params)
+        self._models: dict[Any, _Model] = {}
+
+    def __enter__(self) -> "Evaluator":
+        self.cache = ResultCache(self.cache_path, __name__)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cache.close()
+
+    def measure(
+        self, checkpoint: models.Checkpoint, windows: np.ndarray, cases: Sequence[EvaluationCase], label: str = ""
+    ) -> dict[str, Evaluation]:
+        """Evaluate a model under each case and return the results by name of the case.
+
+        Args:
+            checkpoint: the model, which takes the tokens of the reference and gives logits over the same vocabulary.
+            windows: token ids [count, tokens].
+            cases: as of `measure`.
+            label: what the progress bar says of the model.
+        """
+        results = {case.name: Evaluation() for case in cases}
+        run = _Run(self, self._model_of(checkpoint), checkpoint)
+        with tqdm(total=sum(case.windows for case in cases), unit="window", smoothing=0.05) as bar:
+            bar.set_description_str(f"evaluating {label}".strip())
+            together = 1 if checkpoint.streamed else _WINDOWS_PER_LOAD
+            for first in range(0, len(windows), together):
+                block = [
+                    _Window(number, tokens, self._forward)
+                    for number, tokens in enumerate(windows[first : first + together], first)
+                ]
+                for case in cases:
+                    bar.set_postfix_str(case.name)
+                    run.unload()
+                    for window in block[: max(case.windows - first, 0)]:
+                        run.add(results[case.name], case, window)
+                        bar.update()
+        return results
+
+    def _model_of(self, checkpoint: models.Checkpoint) -> "_Model":
+        shape = checkpoint.family.forward, checkpoint.config, jax.tree.structure(checkpoint.params)
+        if shape not in self._models:
+            self._models[shape] = _Model(checkpoint)
+        return self._models[shape]
+
+
+class _Model:
+    """The compiled functions that all models of one shape share."""
+
+    def __init__(self, checkpoint: models.Checkpoint):
+        # Without the parameters, which would stay in memory.
+        shape = dataclasses.replace(checkpoint, params={})
+        self.score, self.forward = scored(shape.forward), jax.jit(shape.forward)
         self.compare = jax.jit(agreement)
-        self._programs: dict[tuple[str, ...], _Programs] = {}
-        self._sites: tuple[optics.Site, ...] = ()
+        self.programs: dict[tuple[str, ...], _Programs] = {}
+        self.sites: tuple[optics.Site, ...] = ()
+
+
+class _Run:
+    """One model under several cases."""
+
+    def __init__(self, evaluator: Evaluator, model: _Model, checkpoint: models.Checkpoint):
+        self.params, self.streamed, self.model = checkpoint.params, checkpoint.streamed, model
+        self.cache, self.seed, self.key = evaluator.cache, evaluator.seed, jax.random.key(evaluator.seed)
+        reference = evaluator.reference.sha256
+        self.digests = [checkpoint.sha256] + ([reference] if reference != checkpoint.sha256 else [])
         self._choices: dict[str, tuple[str, ...]] = {}
         self.unload()
-
-    def window(self, number: int, tokens: np.ndarray) -> _Window:
-        return _Window(number, tokens, partial(self.forward, self.params))
 
     def unload(self) -> None:
         """Forget the weights on the mask of the last case."""
@@ -168,7 +156,7 @@ class _Evaluator:
         """Add the numbers of a window to a result, from the cache where it has them."""
         observe = case.observed and window.number == 0
         core = None if case.core is None else describe_core(case.core)
-        description = [self.digest, window.text, self.seed, window.number, core, observe]
+        description = [*self.digests, window.text, self.seed, window.number, core, observe]
         if case.attention != "digital":
             description.append([case.attention, *self.choices(case, window)])
         record: WindowRecord = self.cache.get_or_compute(description, lambda: self._run(case, window, observe))
@@ -184,8 +172,8 @@ class _Evaluator:
 
     def sites(self, window: _Window) -> tuple[optics.Site, ...]:
         """The products of the model on one window, which is of the same length as any other."""
-        self._sites = self._sites or self._traced(optics.stationary, window)
-        return self._sites
+        self.model.sites = self.model.sites or self._traced(optics.stationary, window)
+        return self.model.sites
 
     def choices(self, case: EvaluationCase, window: _Window) -> tuple[str, ...]:
         """What the policy of a case says of each product, nothing where attention is digital; priced once per case."""
@@ -197,24 +185,25 @@ class _Evaluator:
 
     def programs(self, case: EvaluationCase, window: _Window) -> "_Programs":
         """The compiled functions of a case, shared by all cases with the same products on their cores."""
-        policy, choices = self.policy(case), self.choices(case, window)
-        if choices not in self._programs:
-            self._programs[choices] = _Programs(
-                load=jax.jit(optics.load(self.score, policy=policy)),
-                emulated=jax.jit(optics.emulate(self.score, policy=policy)),
-                observed=jax.jit(optics.emulate(self.score, policy=policy, diagnostics=True)),
+        policy, choices, score = self.policy(case), self.choices(case, window), self.model.score
+        if choices not in self.model.programs:
+            self.model.programs[choices] = _Programs(
+                load=jax.jit(optics.load(score, policy=policy)),
+                emulated=jax.jit(optics.emulate(score, policy=policy)),
+                observed=jax.jit(optics.emulate(score, policy=policy, diagnostics=True)),
             )
-        return self._programs[choices]
+        return self.model.programs[choices]
 
     def _traced(self, policy: optics.Policy, window: _Window) -> tuple[optics.Site, ...]:
-        logits = jax.eval_shape(self.forward, self.params, window.tokens)
-        return optics.trace(self.score, policy=policy)(self.params, window.tokens, logits)
+        logits = jax.eval_shape(self.model.forward, self.params, window.tokens)
+        return optics.trace(self.model.score, policy=policy)(self.params, window.tokens, logits)
 
     def _run(self, case: EvaluationCase, window: _Window, observe: bool) -> WindowRecord:
         core = case.core
         call = (self.params, window.tokens, window.reference)
         if core is None:
-            return {"agreement": _scores(self.compare(window.reference, window.reference, window.tokens))}
+            logits = window.reference if len(self.digests) == 1 else self.model.forward(self.params, window.tokens)
+            return {"agreement": _scores(self.model.compare(logits, window.reference, window.tokens))}
         key, programs = jax.random.fold_in(self.key, window.number), self.programs(case, window)
         if not observe:
             # The masks of a streamed model are loaded layer by layer in each run, or all would be in memory.

@@ -11,7 +11,8 @@ import optics
 from electronics.digital import measured
 from experiments.common import reporting
 from experiments.common.candidates import check_design
-from experiments.common.measure import EvaluationCase, measure
+from experiments.common.evaluation import EvaluationCase
+from experiments.common.measure import measure
 from experiments.common.paired import digital_cases
 from experiments.common.text_options import TextOptions
 from experiments.common.workload import Attention

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, TypedDict
 
-from experiments.common.measure import SiteFigures
+from experiments.common.evaluation import SiteFigures
 from experiments.common.text_options import TextDescription
 
 

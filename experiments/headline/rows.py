@@ -8,7 +8,7 @@ import models
 import optics
 from electronics.digital import measured
 from experiments.common import billing
-from experiments.common.measure import Evaluation
+from experiments.common.evaluation import Evaluation
 from experiments.common.paired import standard_error
 from experiments.common.workload import Attention, Workload
 from experiments.headline.records import (

@@ -11,7 +11,8 @@ from matplotlib.patches import Rectangle
 import optics
 from experiments.common import reporting
 from experiments.common.candidates import check_design, load_machine
-from experiments.common.measure import Evaluation, EvaluationCase, measure
+from experiments.common.evaluation import Evaluation, EvaluationCase
+from experiments.common.measure import measure
 from experiments.common.paired import PairedLoss
 from experiments.common.text_options import TextDescription, TextOptions
 from experiments.common.workload import Attention, Workload, attention_in_words

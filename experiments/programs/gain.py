@@ -14,7 +14,8 @@ import numpy as np
 
 import optics
 from experiments.common import reporting
-from experiments.common.measure import Evaluation, EvaluationCase, measure
+from experiments.common.evaluation import Evaluation, EvaluationCase
+from experiments.common.measure import measure
 from experiments.common.text_options import TextDescription, TextOptions
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, GREY, VERMILION

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import RegularGridInterpolator
 
 import optics
-from experiments.common.measure import Evaluation, EvaluationCase
+from experiments.common.evaluation import Evaluation, EvaluationCase
 from experiments.common.paired import PairedLoss, losses_by_window, paired_loss, standard_error
 from experiments.common.workload import Workload
 from experiments.plotting.pareto import pareto

@@ -8,7 +8,8 @@ import numpy as np
 
 import models
 import optics
-from experiments.common.measure import Evaluation, EvaluationCase, measure
+from experiments.common.evaluation import Evaluation, EvaluationCase
+from experiments.common.measure import measure
 from experiments.common.paired import digital_cases, paired_loss
 from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import Candidate

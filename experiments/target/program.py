@@ -12,7 +12,8 @@ from electronics.digital import measured
 from electronics.part import nearest
 from experiments.common import billing, reporting, verdict
 from experiments.common.candidates import check_design, design_candidate, file_candidate, scenario_candidate
-from experiments.common.measure import EvaluationCase, measure
+from experiments.common.evaluation import EvaluationCase
+from experiments.common.measure import measure
 from experiments.common.options import check_integer
 from experiments.common.overrides import OWN
 from experiments.common.paired import digital_cases, paired_loss

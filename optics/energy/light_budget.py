@@ -39,7 +39,7 @@ def with_effective_bits(core: TensorCore, effective_bits: Number, *, against: st
     checks.between("effective_bits", effective_bits, 0.0, MOST_BITS)
     sized = _power if against == "product" else full_scale_power
     with caused_by(f"effective_bits = {checks.stated(effective_bits)}"):
-        return _with_power(core, sized(core, effective_bits))
+        return with_source_power(core, sized(core, effective_bits))
 
 
 def photons_per_mac(core: TensorCore, readings: Mapping[str, Any] | None = None) -> Number:
@@ -63,7 +63,7 @@ def with_photons_per_mac(core: TensorCore, photons: Number, readings: Mapping[st
     """
     checks.above("photons", photons, 0.0)
     with caused_by(f"photons = {checks.stated(photons)} per MAC"):
-        return _with_power(core, core.source.power * photons / photons_per_mac(core, readings))
+        return with_source_power(core, core.source.power * photons / photons_per_mac(core, readings))
 
 
 def measured_drive(readings: Mapping[str, Any]) -> Number:
@@ -113,7 +113,11 @@ def full_scale_power(core: TensorCore, effective_bits: Number) -> Number:
     return per_mac * core.clock * core.columns / DESIGN_INPUT_MEAN
 
 
-def _with_power(core: TensorCore, power: Number) -> TensorCore:
+def with_source_power(core: TensorCore, power: Number) -> TensorCore:
+    """`core` with sources of that peak power [W]; traces, vmaps, differentiates.
+
+    The integrator's full well grows with the light, or it would saturate; where the light shrinks it stays.
+    """
     bright = core.replace({"source.power": power})
     return bright.replace({"tia.full_well": core.tia.full_well * _larger(1.0, bright.electrons / core.electrons)})
 

@@ -8,7 +8,7 @@ import models
 import optics
 from experiments import sweeps
 from experiments.common import billing, candidates, verdict
-from experiments.common.measure import Evaluation
+from experiments.common.evaluation import Evaluation
 from experiments.common.workload import Workload
 from experiments.headline.rows import ModelPricer
 from optics.analysis.ablation import ablations

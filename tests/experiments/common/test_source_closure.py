@@ -120,7 +120,8 @@ PROGRAMS = {
 import dataclasses
 import jax, numpy as np
 import models, optics
-from experiments.common.measure import EvaluationCase, measure
+from experiments.common.evaluation import EvaluationCase
+from experiments.common.measure import measure
 config = models.DecoderConfig(hidden=16, intermediate=16, layers=1, heads=2, kv_heads=1, head_dim=8, vocabulary=32,
                             context=16, tied_head=True, rope_theta=1e4)
 checkpoint = models.Checkpoint(config=config, params=models.initialise(config, jax.random.key(0)), vocabulary=None,

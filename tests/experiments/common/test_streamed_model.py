@@ -15,7 +15,8 @@ from electronics import IntegerCore
 from experiments.commands import run
 from experiments.common import text_options
 from experiments.common.agreement import scored
-from experiments.common.measure import EvaluationCase, measure
+from experiments.common.evaluation import EvaluationCase
+from experiments.common.measure import measure
 from experiments.common.text_options import load_model
 from experiments.programs import prefill
 from experiments.sweeps import Text

@@ -133,7 +133,7 @@ def test_scores_do_not_depend_on_how_often_a_core_is_loaded(options, tmp_path, m
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on(options, tmp_path, monkeypatch):
     whole = main(options(out=tmp_path / "whole"))
-    evaluate, done = measure._Evaluator._run, []
+    evaluate, done = measure._Run._run, []
 
     def stop_at_seven(bench, core, observe):
         if len(done) == 7:
@@ -141,10 +141,10 @@ def test_an_interrupted_run_goes_on(options, tmp_path, monkeypatch):
         done.append(core)
         return evaluate(bench, core, observe)
 
-    monkeypatch.setattr(measure._Evaluator, "_run", stop_at_seven)
+    monkeypatch.setattr(measure._Run, "_run", stop_at_seven)
     with pytest.raises(KeyboardInterrupt):
         main(options())
-    monkeypatch.setattr(measure._Evaluator, "_run", lambda *args: done.append(args) or evaluate(*args))
+    monkeypatch.setattr(measure._Run, "_run", lambda *args: done.append(args) or evaluate(*args))
     resumed = main(options())
     assert numbers(resumed) == numbers(whole)
     # 3 windows of fp32, W8A8, three presets and another light level of each: nothing was done twice.
