@@ -24,14 +24,20 @@ def check_decoder(checkpoint: Checkpoint) -> DecoderConfig:
             f"{checkpoint.source} has a {type(config).__name__}; equivalent models are made of decoders with RMSNorm "
             "before each part (DecoderConfig), and LayerNorm after it is not supported"
         )
+    check_layers(checkpoint)
+    if checkpoint.streamed:
+        raise ValueError(f"{checkpoint.source} is streamed: its layers are not in memory; load it without stream=True")
+    return config
+
+
+def check_layers(checkpoint: Checkpoint) -> None:
+    """Raise ValueError for a decoder whose layers have parts that no function of this room knows."""
+    config = checkpoint.config
     if config.latent is not None or config.dense_layers or (config.mixture is not None and config.mixture.shared):
         raise ValueError(
             f"{checkpoint.source} has latent attention, dense layers before a mixture or a shared expert "
             "(DeepSeek-V3), of which no equivalent models are made"
         )
-    if checkpoint.streamed:
-        raise ValueError(f"{checkpoint.source} is streamed: its layers are not in memory; load it without stream=True")
-    return config
 
 
 def check_seed(seed: object) -> int:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.checkpoints.checkpoint import Checkpoint
+from models.equivalent.changes import check_layers
 from models.transformer.attention import attend, causal_mask
 from models.transformer.checks import check_tokens
 from models.transformer.config import DecoderConfig, LayerKind
@@ -63,12 +64,13 @@ def measure_inputs(checkpoint: Checkpoint, tokens: jax.Array | np.ndarray) -> In
         tokens: integers [sequences, length].
 
     Raises:
-        ValueError: if the model is no decoder, or the tokens are not two-dimensional integers of at least one sequence
-            and at most the model's context.
+        ValueError: if the model is no decoder, or has parts that are not supported, or the tokens are not
+            two-dimensional integers of at least one sequence and at most the model's context.
     """
     config = checkpoint.config
     if not isinstance(config, DecoderConfig):
         raise ValueError(f"{checkpoint.source} has a {type(config).__name__}; inputs are measured of decoders")
+    check_layers(checkpoint)
     tokens = jnp.asarray(tokens)
     check_tokens(tokens, config.context)
     if not tokens.size:

@@ -77,6 +77,17 @@ def test_residual_stream_with_post_norms_is_refused(tiny, name):
         equivalent.rotate_residual(tiny(name)[0], 0)
 
 
+def test_model_with_parts_that_are_not_known_is_refused(tiny):
+    model, tokens = tiny("deepseek-v3")
+    for change in (
+        equivalent.fold_norms,
+        lambda m: equivalent.rotate_values(m, 0),
+        lambda m: equivalent.measure_inputs(m, tokens),
+    ):
+        with pytest.raises(ValueError, match=r"\(DeepSeek-V3\), of which no equivalent models are made"):
+            change(model)
+
+
 def test_rescaling_before_down_of_a_clipped_activation_is_refused_and_left_out(tiny):
     model, tokens = tiny("gpt-oss")
     inputs = equivalent.measure_inputs(model, tokens)
