@@ -24,10 +24,10 @@ def choose(condition: ArrayLike, yes: Number, no: Number) -> jax.Array:
     return jax.lax.select(condition, one, other)
 
 
-def _broadcast(values: Number, shape: tuple[int, ...]) -> jax.Array:
+def _broadcast(values: ArrayLike, shape: tuple[int, ...]) -> jax.Array:
     """The values in this shape, its last axes being theirs."""
     if np.shape(values) == shape:
-        return values
+        return jnp.asarray(values)
     return jax.lax.broadcast_in_dim(values, shape, tuple(range(len(shape) - np.ndim(values), len(shape))))
 
 

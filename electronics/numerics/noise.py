@@ -7,6 +7,7 @@ cost more than the products that it disturbs.
 
 import math
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +25,8 @@ _LOG = (2.50274055, -5.69347764, 4.94748919, -2.27546241, 0.58130217, -0.0625898
 _SINE = (1.57032085, -0.6421246, 0.07188415)
 
 
-# Compiled programs call one function for each shape of samples. Inlined, the samples were a sixth of the operations of
-# a product.
+# The functions of this module are functions of the compiled program, one for each shape: inlined, the samples were a
+# sixth of the operations of a product.
 @partial(jax.jit, static_argnums=1)
 def streams(key: jax.Array, shape: tuple[int, ...] = ()) -> jax.Array:
     """Independent streams of samples, uint32 [*shape, 2], from a JAX key.
@@ -103,6 +104,7 @@ def logistic(stream: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jnp.log(u) - jnp.log1p(-u)
 
 
+@partial(jax.jit, static_argnums=1)
 def words(stream: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Independent words of 32 bits, uint32, as a function of the stream and of the place in row-major order.
 
@@ -117,12 +119,13 @@ def words(stream: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return _rounds(_places(shape) ^ stream[0], stream[1])
 
 
+@jax.jit
 def _triple32(word: jax.Array) -> jax.Array:
     word = _rounds(word, np.uint32(0))
     return word ^ (word >> 14)
 
 
-def _rounds(word: jax.Array, key: jax.Array) -> jax.Array:
+def _rounds(word: jax.Array, key: jax.Array | np.uint32) -> jax.Array:
     """The rounds of triple32, without its last shift; `key` is added in the first."""
     word = (word ^ (word >> 17)) * np.uint32(0xED5AD4BB) + key
     word = (word ^ (word >> 11)) * np.uint32(0xAC4C1B51)
@@ -137,6 +140,7 @@ def _places(shape: tuple[int, ...]) -> jax.Array:
     return place
 
 
+@jax.jit
 def _square_of_radius(word: jax.Array) -> jax.Array:
     """-2 ln u from exponent and mantissa of the float u, the upper 31 bits of the word as a share of 2**31."""
     u = ((word >> 1) | np.uint32(1)).astype(jnp.int32).astype(jnp.float32)
@@ -146,6 +150,7 @@ def _square_of_radius(word: jax.Array) -> jax.Array:
     return exponent_and_mantissa * np.float32(-2 * math.log(2) / 2**23) + _polynomial(_LOG, mantissa)
 
 
+@jax.jit
 def _sine(word: jax.Array) -> jax.Array:
     """Sine of one of 65,536 angles, uniform over half a turn; the other half has the same values.
 
@@ -160,7 +165,7 @@ def _sine(word: jax.Array) -> jax.Array:
 
 def _polynomial(coefficients: tuple[float, ...], x: jax.Array) -> jax.Array:
     """Polynomial by Estrin's scheme, whose pairs a processor evaluates in parallel, unlike the steps of Horner's."""
-    terms = [np.float32(c) for c in coefficients]
+    terms: list[Any] = [np.float32(c) for c in coefficients]
     while len(terms) > 1:
         pairs = [a + b * x for a, b in zip(terms[::2], terms[1::2], strict=False)]
         terms, x = pairs + terms[len(pairs) * 2 :], x * x

@@ -22,8 +22,8 @@ def apply_isi(values: jax.Array, share: jax.Array) -> jax.Array:
 
     A value that is not finite leaves nothing to the next vector, so that a NaN stays in its row.
     """
-    before = choose(jnp.isfinite(values[:-1]), values[:-1], 0.0)
-    return values[1:] + share * (before - values[1:])
+    before, now = values[:-1], values[1:]
+    return now + share * (choose(jnp.isfinite(before), before, 0.0) - now)
 
 
 @apply_isi.defjvp
@@ -35,4 +35,5 @@ def _apply_isi_jvp(primals, tangents):
 
 
 def _linear_isi(values: jax.Array, share: jax.Array) -> jax.Array:
-    return values[1:] + share * (values[:-1] - values[1:])
+    before, now = values[:-1], values[1:]
+    return now + share * (before - now)

@@ -5,6 +5,7 @@ callers add the converted outputs digitally. What is done for speed is explained
 """
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -136,7 +137,7 @@ class TiledMatmul:
         streams = part.of(noise.streams(key, (whole.column_tiles, groups, symbols + 1, STREAMS)))
         drives = jax.tree.map(lambda a: a.reshape(groups, symbols, *a.shape[1:]), drive)
         tile_planes = PlaneStack(planes, tiles)
-        shape = jax.ShapeDtypeStruct((drive.analogue.shape[1], tiles.width), jnp.float32)
+        shape: Any = jax.ShapeDtypeStruct((drive.analogue.shape[1], tiles.width), jnp.float32)
         # Of an observation they are not known before it is traced.
         result = None if observe is not False else (shape, None)
 
@@ -169,7 +170,7 @@ class TiledMatmul:
         """A group of row tiles: symbols whose charges add on the receivers, and one conversion, [vectors, width]."""
         drives, planes, streams, calibrated = materialize((drives, planes, streams, calibrated))
         integrate = partial(self.analog.integrate, observe=observe)
-        shape = jax.ShapeDtypeStruct((drives.analogue.shape[1], planes.scale.shape[-1]), jnp.float32)
+        shape: Any = jax.ShapeDtypeStruct((drives.analogue.shape[1], planes.scale.shape[-1]), jnp.float32)
         shapes = None if observe is not False else (Charge(shape, shape, shape, shape), None)
         charge, symbols = tiling.sum_over(integrate, drives, planes, streams[:-1], shapes=shapes)
         y, received, full_scale = remat_stage(self.analog.convert)(charge, drives, planes, streams[-1], calibrated)

@@ -52,6 +52,18 @@ def test_cpus_skip_what_does_not_act():
     assert operations(multiply, "cpu", CORE, X, W)["case"] == 3
 
 
+def test_sites_whose_inputs_are_of_one_shape_share_their_functions():
+    def two(core, x, w):
+        return multiply(core, x, w), multiply(core, x, w[:, :128]), multiply(core, x[:, :256], w[:256])
+
+    program = jax.jit(two).lower(CORE, X, W).as_text()
+    functions = Counter(re.findall(r"func private @(\w+?)(?:_\d+)?\(", program))
+    assert functions["_multiply"] == 3
+    assert functions["of"] == 1, "operating points of one core"
+    # Rows of two lengths, and columns of two widths.
+    assert [functions[name] for name in ("encode", "_source_light", "_convert")] == [2, 2, 2]
+
+
 def test_a_forward_pass_holds_no_conditional(config, params, tokens):
     forward = optics.emulate(lambda p, t: models.forward(config, p, t))
     found = operations(lambda core, p, t: forward(core, KEY, p, t), "cuda", optics.today(), params, tokens)
