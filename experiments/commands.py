@@ -21,6 +21,7 @@ from experiments.serving.validate import program as accelerators
 from experiments.sweeps import program as sweep
 from experiments.sweeps import result_programs
 from experiments.target import program as target
+from experiments.training import program as train
 from experiments.width import program as width
 from models import FetchError
 
@@ -45,6 +46,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "prefill": _with_options(prefill.main),
     "random-checkpoint": _with_options(random_checkpoint.main),
     "target": _with_options(target.main),
+    "train": _with_options(train.main),
     "width": _with_options(width.main),
     "serve": _with_options(serve.main),
     "sweep": _with_options(sweep.main),

@@ -74,7 +74,9 @@ def hardware(knobs: Mapping[str, Knob], core: Any, sites: Sequence[Site]) -> Har
             raise ValueError(f"knobs: {name!r} is a choice and no number, so it has no gradient")
         if not (np.isfinite(knob.low) and knob.low < knob.high < np.inf) or (knob.logarithmic and knob.low <= 0):
             raise ValueError(f"knobs: {name} has the bounds {knob.low:g} and {knob.high:g}, which are no range")
-    made = Hardware(tuple((name, Knob(*map(float, knob[:2]), bool(knob[2]))) for name, knob in knobs.items()), tuple(sites))
+    made = Hardware(
+        tuple((name, Knob(*map(float, knob[:2]), bool(knob[2]))) for name, knob in knobs.items()), tuple(sites)
+    )
     made.start(core)
     return made
 

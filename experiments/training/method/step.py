@@ -29,32 +29,62 @@ SERIAL_NUMBERS = 2**24 - 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Program:
-    """The structure of a step: two equal ones share what is compiled.
+class Measured:
+    """What runs on a core: part of the structure of a step and of an evaluation, which share what is compiled if equal.
 
     Attributes:
         loss: function of (params, batch, reference) on the core, see `experiments.training.method.losses`.
         forward: function of (params, batch) whose exact result at the starting parameters is the reference, or None.
+        redrawn: whether each step, or each draw of an evaluation, has a device of its own.
+        policy: which products run on the core.
+    """
+
+    loss: Callable[..., Any]
+    forward: Callable[..., Any] | None = None
+    redrawn: bool = False
+    policy: Callable[..., Any] = optics.stationary
+
+    def figures(self, params: Any, at_start: Any, core: Any, key: jax.Array, batch: Any) -> dict[str, jax.Array]:
+        """Return the figures of parameters on a batch; on exact arithmetic where `core` is None.
+
+        Args:
+            params: the parameters.
+            at_start: those of the reference.
+            core: what the products run on.
+            key: of the noise.
+            batch: tree of arrays.
+        """
+        reference = self.reference(at_start, batch)
+        if core is None:
+            return figures_of(self.loss(params, batch, reference))
+        return figures_of(optics.emulate(self.loss, policy=self.policy)(core, key, params, batch, reference))
+
+    def reference(self, at_start: Any, batch: Any) -> Any:
+        """Return the exact result of `forward`, a constant of the step."""
+        return None if self.forward is None else jax.lax.stop_gradient(self.forward(at_start, batch))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Program:
+    """The structure of a step: two equal ones share what is compiled.
+
+    Attributes:
+        measured: what runs on the core.
         trained: the trained parameters.
         hardware: the trained numbers of the core.
         optimiser: of the weights; None for AdamW with `Numbers`.
         steps: in the run, which the schedule of AdamW ends with.
         warmup: of them, while the rate rises.
         accumulate: micro-batches in a step, whose gradients are averaged.
-        redrawn: whether each step has a device of its own.
-        policy: which products run on the core.
     """
 
-    loss: Callable[..., Any]
-    forward: Callable[..., Any] | None
+    measured: Measured
     trained: Trained
     hardware: Hardware
     optimiser: optax.GradientTransformation | None
     steps: int
     warmup: int
     accumulate: int
-    redrawn: bool
-    policy: Callable[..., Any] = optics.stationary
 
 
 class Numbers(NamedTuple):
@@ -94,8 +124,15 @@ class State(NamedTuple):
 
 
 @partial(jax.jit, static_argnums=0)
-def start(program: Program, params: Any, core: Any, hidden: Any, numbers: Numbers) -> State:
-    """Return the state before the first step."""
+def start(program: Program, params: Any, hidden: Any, numbers: Numbers) -> State:
+    """Return the state before the first step.
+
+    Args:
+        program: the structure.
+        params: the starting parameters.
+        hidden: variables of the trained numbers of the core, see `Hardware.start`.
+        numbers: for the seed of low-rank factors.
+    """
     key = jax.random.fold_in(jax.random.key(numbers.seed), START_STREAM)
     weights = program.trained.start(params, key)
     return State(
@@ -123,7 +160,7 @@ def step(
         batch: tree of arrays [accumulate, examples, ...].
     """
     keys = jax.random.fold_in(jax.random.key(numbers.seed), state.step)
-    if program.redrawn:
+    if program.measured.redrawn:
         core = with_device(core, serial_number(numbers.device_seed, state.step))
 
     def of_micro_batch(number: jax.Array, part: Any) -> tuple[Any, Any]:
@@ -145,56 +182,45 @@ def step(
 
 @partial(jax.jit, static_argnums=(0, 1))
 def evaluate(
-    program: Program,
-    keys: int,
-    weights: Any,
-    knobs: Any,
-    params: Any,
-    core: Any,
-    numbers: Numbers,
-    drives: Any,
-    batches: Any,
+    measured: Measured, draws: int, params: Any, at_start: Any, core: Any, numbers: Numbers, batches: Any
 ) -> dict[str, jax.Array]:
-    """Return figures by name, each [keys, batches], of trained arrays on data held out, under noise of its own.
+    """Return figures by name, each [draws, batches], of parameters on data held out, under noise of its own.
 
     The same noise in each call, so that two states are compared under equal conditions.
 
     Args:
-        program: the structure.
-        keys: draws of the noise, and of the device where it is redrawn.
-        weights: as `State.weights`.
-        knobs: as `State.knobs`.
-        params: the starting parameters.
-        core: as for `step`.
-        numbers: seeds and limits.
-        drives: as for `step`.
+        measured: what runs on the core.
+        draws: of the noise, and of the device where it is redrawn.
+        params: the parameters.
+        at_start: those of the reference.
+        core: what the products run on; None for exact arithmetic.
+        numbers: for their seeds.
         batches: tree of arrays [batches, examples, ...].
     """
     base = jax.random.fold_in(jax.random.key(numbers.seed), HELD_OUT_STREAM)
 
-    def of_key(draw: jax.Array) -> dict[str, jax.Array]:
+    def of_draw(draw: jax.Array) -> dict[str, jax.Array]:
         there = core
-        if program.redrawn:
+        if measured.redrawn and core is not None:
             there = with_device(core, serial_number(numbers.device_seed, draw, HELD_OUT_STREAM))
 
         def of_batch(inputs: tuple[jax.Array, Any]) -> dict[str, jax.Array]:
             number, batch = inputs
             key = jax.random.fold_in(jax.random.fold_in(base, draw), number)
-            return _objective(program, weights, knobs, params, there, key, numbers, drives, batch)[1]
+            return measured.figures(params, at_start, there, key, batch)
 
         counts = jnp.arange(jax.tree.leaves(batches)[0].shape[0], dtype=jnp.uint32)
         return jax.lax.map(of_batch, (counts, batches))
 
-    return jax.lax.map(of_key, jnp.arange(keys, dtype=jnp.uint32))
+    return jax.lax.map(of_draw, jnp.arange(draws, dtype=jnp.uint32))
 
 
 @partial(jax.jit, static_argnums=0)
-def observe(program: Program, params: Any, core: Any, numbers: Numbers, batch: Any) -> dict[str, Any]:
-    """Return what the sites show of the starting point on one batch: `optics.Diagnostics` by site name."""
+def observe(measured: Measured, params: Any, at_start: Any, core: Any, numbers: Numbers, batch: Any) -> dict[str, Any]:
+    """Return what the sites show on one batch: `optics.Diagnostics` by site name; arguments as of `evaluate`."""
     key = jax.random.fold_in(jax.random.key(numbers.seed), START_STREAM)
-    reference = None if program.forward is None else program.forward(params, batch)
-    run = optics.emulate(program.loss, policy=program.policy, diagnostics=True)
-    return run(core, key, params, batch, reference)[1]
+    run = optics.emulate(measured.loss, policy=measured.policy, diagnostics=True)
+    return run(core, key, params, batch, measured.reference(at_start, batch))[1]
 
 
 def serial_number(seed: Any, draw: jax.Array, stream: int = 0) -> jax.Array:
@@ -212,24 +238,25 @@ def rate_at(program: Program, numbers: Numbers, count: Any) -> jax.Array:
 
 
 def _objective(
-    program: Program, weights: Any, knobs: Any, params: Any, core: Any, key: Any, numbers: Numbers, drives: Any, batch: Any
+    program: Program,
+    weights: Any,
+    knobs: Any,
+    params: Any,
+    core: Any,
+    key: Any,
+    numbers: Numbers,
+    drives: Any,
+    batch: Any,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """(loss and price, figures)."""
     merged = program.trained.merge(params, weights, numbers.clip_sigmas)
-    reference = None
-    if program.forward is not None:
-        reference = jax.lax.stop_gradient(program.forward(params, batch))
-    if core is None:
-        figures = figures_of(program.loss(merged, batch, reference))
+    if not program.hardware.knobs:
+        figures = program.measured.figures(merged, params, core, key, batch)
         return figures[LOSS], figures
     core = program.hardware.core(core, knobs)
-    run = optics.emulate(program.loss, policy=program.policy)
-    figures = figures_of(run(core, key, merged, batch, reference))
-    if not program.hardware.knobs:
-        return figures[LOSS], figures
+    figures = program.measured.figures(merged, params, core, key, batch)
     log_watts = program.hardware.log_watts(core, drives)
-    priced = figures | {WATTS: jnp.exp(log_watts)} | program.hardware.values(knobs)
-    return figures[LOSS] + numbers.price * log_watts, priced
+    return figures[LOSS] + numbers.price * log_watts, figures | {WATTS: jnp.exp(log_watts)}
 
 
 def _mean_over_micro_batches(count: int, run: Callable[..., Any], batch: Any) -> Any:

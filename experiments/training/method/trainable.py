@@ -145,9 +145,7 @@ class Trained:
         clipped = {}
         for leaf in self.leaves:
             values = trained[leaf.path]
-            clipped[leaf.path] = (
-                leaf.as_stored(clip_columns(leaf.as_matrices(values), sigmas)) if leaf.rows else values
-            )
+            clipped[leaf.path] = leaf.as_stored(clip_columns(leaf.as_matrices(values), sigmas)) if leaf.rows else values
         return clipped
 
 

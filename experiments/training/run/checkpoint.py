@@ -126,7 +126,9 @@ def read_arrays(path: Path, like: Any) -> Any:
         raise ValueError(f"{path} is no checkpoint of training: {error}") from None
     if set(found) != set(wanted):
         name = min(set(found) ^ set(wanted))
-        raise ValueError(f"{path} {'holds' if name in found else 'lacks'} {name!r}: it is of another optimiser or model")
+        raise ValueError(
+            f"{path} {'holds' if name in found else 'lacks'} {name!r}: it is of another optimiser or model"
+        )
 
     def restored(name: Any, leaf: Any) -> Any:
         values = found[written(name)]

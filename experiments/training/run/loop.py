@@ -158,11 +158,13 @@ class _Run:
         self.program, self.options, self.data, self.folder = program, options, data, folder
         self.numbers: Numbers = start.numbers_of(options)
         self.params, self.core = jax.tree.map(jax.numpy.asarray, params), core
-        self.seen = start.observe(program, self.params, core, self.numbers, sample, options.least_snr)
+        self.seen = start.observe(
+            program.measured, self.params, self.params, core, self.numbers, sample, options.least_snr
+        )
         micro = options.batch // options.accumulate
         self.held_out = None if held_out is None else batches_in_order(held_out, micro)
         hidden = program.hardware.start(core) if program.hardware.knobs else {}
-        begin = (self.params, core, hidden, self.numbers)
+        begin = (self.params, hidden, self.numbers)
         note = folder.note(LAST) if folder else None
         if folder and note:
             self.state: State = folder.load(LAST, jax.eval_shape(stepping.start, program, *begin))
@@ -238,18 +240,13 @@ class _Run:
     def _evaluate(self) -> None:
         """Evaluate the state on data held out, and keep it if it is the best."""
         note = self.note
-        found = stepping.evaluate(
-            self.program,
-            self.options.held_out_keys,
-            self.state.weights,
-            self.state.knobs,
-            self.params,
-            self.core,
-            self.numbers,
-            self.seen.drives,
-            self.held_out,
-        )
+        params, core = self._made(self.state.weights, self.state.knobs)
+        draws, batches = self.options.held_out_keys, self.held_out
+        found = stepping.evaluate(self.program.measured, draws, params, self.params, core, self.numbers, batches)
         figures = _floats({name: np.mean(values) for name, values in found.items()})
+        if self.program.hardware.knobs:
+            figures[WATTS] = math.exp(self.program.hardware.log_watts(core, self.seen.drives))
+            figures |= _floats(self.program.hardware.values(self.state.knobs))
         best = min((self._merit(each) for _, each in note["held_out"]), default=math.inf)
         note["held_out"].append([note["step"], figures])
         if self._merit(figures) < best:
@@ -257,6 +254,11 @@ class _Run:
             self._keep_best()
         else:
             note["waited"] += 1
+
+    def _made(self, weights: Any, knobs: Any) -> tuple[Any, Any]:
+        """(the parameters, the core) of trained arrays and hidden variables."""
+        params = self.program.trained.merge(self.params, weights, self.numbers.clip_sigmas)
+        return params, self.program.hardware.core(self.core, knobs)
 
     def _merit(self, figures: Mapping[str, float]) -> float:
         """The loss, with the price of the watts where hardware is trained."""
@@ -294,12 +296,12 @@ class _Run:
 
     def _result(self) -> TrainingResult:
         note = self.note
-        weights, knobs = self.best
+        params, core = self._made(*self.best)
         figures = {number: each for number, each in note["held_out"]}
         start_figures = note["held_out"][0][1] if note["held_out"] else {}
         return TrainingResult(
-            params=self.program.trained.merge(self.params, weights, self.numbers.clip_sigmas),
-            core=self.program.hardware.core(self.core, knobs),
+            params=params,
+            core=core,
             figures=figures.get(note["best_step"], {}),
             at_start=start_figures,
             best_step=note["best_step"],

@@ -119,5 +119,7 @@ class Options:
 def _check_number(name: str, value: Any, least: float, *, above: bool = False, most: float = math.inf) -> None:
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not number or value < least or value > most or (above and value == least):
-        bounds = f"{'above' if above else 'at least'} {least:g}" + ("" if most == math.inf else f" and at most {most:g}")
+        bounds = f"{'above' if above else 'at least'} {least:g}" + (
+            "" if most == math.inf else f" and at most {most:g}"
+        )
         raise ValueError(f"{name} = {short_repr(value)} must be a number {bounds}")

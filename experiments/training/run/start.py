@@ -13,9 +13,9 @@ from electronics import Part
 from experiments.sweeps.subjects.function_digest import array_digest, jaxpr_digest
 from experiments.sweeps.subjects.subject import digest
 from experiments.training.method import step as stepping
-from experiments.training.method.codesign import Hardware, hardware
+from experiments.training.method.codesign import Hardware, hardware, with_device
 from experiments.training.method.losses import LOSS, figures_of
-from experiments.training.method.step import Numbers, Program
+from experiments.training.method.step import Measured, Numbers, Program
 from experiments.training.method.trainable import select
 from experiments.training.run.options import Options
 from optics.datapath.diagnostics import Diagnostics
@@ -73,6 +73,7 @@ def plan(
         raise ValueError(f"the loss returns a {type(figures).__name__}: it must be a number, or figures by name")
     if LOSS not in (found := jax.eval_shape(figures_of, figures)) or len(found) > 64:
         raise ValueError(f"the loss returns {len(found)} figures; at most 64 are recorded")
+    _check_redrawn(core, options)
     with warnings.catch_warnings():
         # The run itself warns of products that stay digital.
         warnings.simplefilter("ignore", optics.DigitalProductWarning)
@@ -80,17 +81,15 @@ def plan(
     if core is not None and not any(site.optical for site in sites):
         raise ValueError("the loss multiplies no array of the parameters on a core: optics.report says why of each")
     trained = select(options.trainable, params, sites, options.clip_sigmas is not None)
+    redrawn = options.device == "redrawn" and core is not None
     return Program(
-        loss=loss,
-        forward=forward,
+        measured=Measured(loss=loss, forward=forward, redrawn=redrawn, policy=policy),
         trained=trained,
         hardware=hardware(options.knobs, core, sites) if options.knobs else Hardware(),
         optimiser=options.optimiser,
         steps=options.steps,
         warmup=options.steps // 10 if options.warmup is None else options.warmup,
         accumulate=options.accumulate,
-        redrawn=options.device == "redrawn" and core is not None,
-        policy=policy,
     )
 
 
@@ -110,12 +109,15 @@ def numbers_of(options: Options) -> Numbers:
     return Numbers(*map(np.float32, floats), np.uint32(options.seed), np.uint32(seed))
 
 
-def observe(program: Program, params: Any, core: Any, numbers: Numbers, batch: Any, least_snr: float) -> Observed:
-    """Return what the starting point shows, nothing on a core that cannot observe.
+def observe(
+    measured: Measured, params: Any, at_start: Any, core: Any, numbers: Numbers, batch: Any, least_snr: float
+) -> Observed:
+    """Return what parameters show, nothing on a core that cannot observe.
 
     Args:
-        program: the structure.
-        params: the starting parameters.
+        measured: what runs on the core.
+        params: the parameters.
+        at_start: those of the reference.
         core: what the products run on.
         numbers: for their seed.
         batch: one micro-batch.
@@ -129,7 +131,7 @@ def observe(program: Program, params: Any, core: Any, numbers: Numbers, batch: A
     """
     if core is None or not isinstance(core, ObservableCore):
         return Observed({}, {}, {})
-    seen = {name: jax.tree.map(np.asarray, each) for name, each in stepping.observe(program, params, core, numbers, batch).items()}
+    seen = jax.tree.map(np.asarray, stepping.observe(measured, params, at_start, core, numbers, batch))
     snr = {
         name: _decibel(float(np.sum(each.signal, dtype=np.float64)), float(np.sum(each.error, dtype=np.float64)))
         for name, each in seen.items()
@@ -137,7 +139,9 @@ def observe(program: Program, params: Any, core: Any, numbers: Numbers, batch: A
     noisy = {name: ratio for name, ratio in snr.items() if ratio < least_snr}
     if noisy:
         worst = min(noisy, key=lambda name: noisy[name])
-        stated = f"{noisy[worst]:.1f} dB at site {worst!r}, and below {least_snr:g} dB at {len(noisy)} of {len(snr)} sites"
+        stated = (
+            f"{noisy[worst]:.1f} dB at site {worst!r}, and below {least_snr:g} dB at {len(noisy)} of {len(snr)} sites"
+        )
         if len(noisy) == len(snr):
             raise ValueError(
                 f"the noise of the core is above the signal where training starts: an SNR of {stated}; give the core "
@@ -155,17 +159,22 @@ def describe(
     A function that makes the data, and an optimiser of the caller's, are not looked into.
     """
     shapes = jax.tree.map(_shape, (params, batch))
-    reference = None if program.forward is None else jax.eval_shape(program.forward, *shapes)
+    reference = None if program.measured.forward is None else jax.eval_shape(program.measured.forward, *shapes)
     return {
         "options": options.describe(),
-        "loss": jaxpr_digest(program.loss, *shapes, reference)[:16],
-        "forward": "" if program.forward is None else jaxpr_digest(program.forward, *shapes)[:16],
+        "loss": jaxpr_digest(program.measured.loss, *shapes, reference)[:16],
+        "forward": "" if program.measured.forward is None else jaxpr_digest(program.measured.forward, *shapes)[:16],
         "trained": digest(*(leaf.path for leaf in program.trained.leaves))[:16],
         "params": array_digest(params)[:16],
         "data": "a function" if callable(data) else array_digest(data)[:16],
         "held_out": "none" if held_out is None else array_digest(held_out)[:16],
         "core": "exact arithmetic" if core is None else _describe_core(core),
     }
+
+
+def _check_redrawn(core: Any, options: Options) -> None:
+    if options.device == "redrawn" and core is not None:
+        with_device(core, np.float32(1))
 
 
 def _describe_core(core: Any) -> Any:
@@ -184,4 +193,8 @@ def _decibel(signal: float, error: float) -> float:
 
 
 def _shape(array: Any) -> Any:
-    return jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype)) if hasattr(array, "dtype") else array
+    return (
+        jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype))
+        if hasattr(array, "dtype")
+        else array
+    )

@@ -1,0 +1,66 @@
+"""What `otc train` writes: one row for each core, light, seed and method."""
+
+from typing import NotRequired, TypedDict
+
+
+class TrainedRow(TypedDict):
+    """One network, as it was or after training, on one core.
+
+    method: "none" of the starting point; "digital" for training without noise; "gaussian" for plain Gaussian noise of
+    the size of the core's; "light" for the emulation; "codesign" for the emulation with numbers of the core trained
+    too. figures: by name, on examples that neither training nor the choice of the best state saw, under fresh noise.
+    in_training: the same on the noise that it was trained under, of "gaussian". watts: of the products at 1 exaOPS, for
+    the measured drive; None without a price. hardware: trained numbers of the core.
+    """
+
+    core: str
+    photons: float | None
+    seed: int
+    method: str
+    figures: dict[str, float]
+    draw_stderr: float | None
+    watts: float | None
+    steps: int
+    best_step: int
+    stopped: str
+    seconds_per_step: float | None
+    in_training: NotRequired[dict[str, float]]
+    hardware: NotRequired[dict[str, float]]
+    curve: NotRequired[list[tuple[int, float]]]
+    folder: NotRequired[str]
+
+
+class Recovery(TypedDict):
+    """Means over the seeds and their standard errors; None of a single seed.
+
+    loss: the compared figure. recovered: share of what noise costs the starting point, (start - end) / (start - exact).
+    over_gaussian: recovered less that of "gaussian", seed by seed. start_watts: of the starting point.
+    """
+
+    core: str
+    photons: float | None
+    method: str
+    loss: float
+    loss_stderr: float | None
+    recovered: float
+    recovered_stderr: float | None
+    over_gaussian: float | None
+    over_gaussian_stderr: float | None
+    watts: float | None
+    watts_stderr: float | None
+    seeds: int
+
+
+class TrainSummary(TypedDict):
+    """The content of summary.json."""
+
+    name: str
+    figure: str
+    seeds: list[int]
+    draws: int
+    options: dict
+    exact: dict[str, dict[str, float]]
+    snr_db: dict[str, dict[str, float]]
+    rows: list[TrainedRow]
+    recovery: list[Recovery]
+    versions: dict[str, str]
