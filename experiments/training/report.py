@@ -65,7 +65,7 @@ def _draw_levels(axes, summary: TrainSummary) -> None:
         for core in dict.fromkeys(row["core"] for row in rows):
             points = [row for row in rows if row["method"] == method and row["core"] == core]
             shift = OFFSET ** (number - (len(methods) - 1) / 2) if by_light else 1.0
-            places = [shift * (row["photons"] if by_light else row["watts"] or 0) for row in points]
+            places = [shift * _place(row, by_light) for row in points]
             axes.errorbar(
                 places,
                 [row["loss"] for row in points],
@@ -84,15 +84,15 @@ def _draw_levels(axes, summary: TrainSummary) -> None:
         xlabel="photons per MAC, launched" if by_light else "watts at 1 exaOPS",
         ylabel=f"{summary['figure']} on test examples",
     )
-    _plain(axes, [shift for shift in _places(rows, by_light)])
+    _plain(axes, sorted({_place(row, by_light) for row in rows}))
     axes.legend(fontsize=8)
     seeds = len(summary["seeds"])
     errors = f"; bars: standard errors over {seeds} seeds" if seeds > 1 else ""
     style.note(axes, -0.2, f"{summary['draws']} draws of noise that no training saw{errors}")
 
 
-def _places(rows: Sequence[Recovery], by_light: bool) -> list[float]:
-    return sorted({row["photons"] if by_light else row["watts"] or 1.0 for row in rows} - {None})
+def _place(row: Recovery, by_light: bool) -> float:
+    return float((row["photons"] if by_light else row["watts"]) or 1.0)
 
 
 def _plain(axes, places: Sequence[float]) -> None:

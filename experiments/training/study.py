@@ -121,7 +121,8 @@ def run(study: Study, out: Path, progress: bool = True) -> Outcome:
                 row = bench.row(point, method, result.params, result.core if method == CODESIGN else point.core, result)
                 if method == GAUSSIAN:
                     row["in_training"] = bench.figures(result.params, core)[0]
-                rows.append({**row, "folder": folder.name})
+                row["folder"] = folder.name
+                rows.append(row)
                 best[folder.name] = result
     return Outcome(rows, exact, snr, best)
 
@@ -204,13 +205,9 @@ class _Bench:
         if result is None:
             return row
         seconds = result.seconds_per_step
-        row |= {
-            "steps": result.steps,
-            "best_step": result.best_step,
-            "stopped": result.stopped,
-            "seconds_per_step": None if math.isnan(seconds) else seconds,
-            "curve": [(number, each[self.study.figure]) for number, each in result.held_out],
-        }
+        row["steps"], row["best_step"], row["stopped"] = result.steps, result.best_step, result.stopped
+        row["seconds_per_step"] = None if math.isnan(seconds) else seconds
+        row["curve"] = [(number, each[self.study.figure]) for number, each in result.held_out]
         if method == CODESIGN:
             row["hardware"] = {name: result.figures[name] for name in self.study.knobs["knobs"]}
         return row

@@ -58,7 +58,8 @@ def load(reference: Any, folder: Path) -> Callable[[int], Task]:
             inspect.signature(found).bind(*arguments)
         except (TypeError, ValueError):
             continue
-        return lambda seed, given=len(arguments): _made(reference, found, (seed,)[:given])
+        given = arguments
+        return lambda seed: _made(reference, found, (seed,)[: len(given)])
     raise ValueError(f"{ENTRY} = {reference!r} must be {WANTED}, and takes other arguments")
 
 

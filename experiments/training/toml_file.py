@@ -24,7 +24,7 @@ SPACINGS = ("linear", "log")
 
 
 def load(file: str | Path) -> Study:
-    """Return the study that a file defines. The module of its function is found beside the file or in the working folder.
+    """Return the study that a file defines. Its module is found beside the file or in the working folder.
 
     Raises:
         FileNotFoundError: if there is no such file.

@@ -74,14 +74,13 @@ def hardware(knobs: Mapping[str, Knob], core: Any, sites: Sequence[Site]) -> Har
             raise ValueError(f"knobs: {name!r} is a choice and no number, so it has no gradient")
         if not (np.isfinite(knob.low) and knob.low < knob.high < np.inf) or (knob.logarithmic and knob.low <= 0):
             raise ValueError(f"knobs: {name} has the bounds {knob.low:g} and {knob.high:g}, which are no range")
-    made = Hardware(
-        tuple((name, Knob(*map(float, knob[:2]), bool(knob[2]))) for name, knob in knobs.items()), tuple(sites)
-    )
+    ranges = tuple((name, Knob(float(low), float(high), bool(log))) for name, (low, high, log) in knobs.items())
+    made = Hardware(ranges, tuple(sites))
     made.start(core)
     return made
 
 
-def with_device(core: Any, number: jax.Array) -> Any:
+def with_device(core: Any, number: Any) -> Any:
     """Return a core whose fixed variation is that of another serial number.
 
     Raises:

@@ -9,9 +9,9 @@ rounding passes it straight through. Numbers of the core, rates and seeds are ar
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -176,7 +176,7 @@ def step(
         weights = optax.apply_updates(state.weights, change)
         change, knob_moments = _knob_optimiser(program, numbers).update(gradient[1], state.knob_moments)
         knobs = optax.apply_updates(state.knobs, change)
-    weights = program.trained.clip(weights, numbers.clip_sigmas)
+    weights = program.trained.clip(cast(Mapping[str, Any], weights), numbers.clip_sigmas)
     return State(weights, knobs, moments, knob_moments, state.step + 1), figures
 
 

@@ -132,7 +132,7 @@ def read_arrays(path: Path, like: Any) -> Any:
 
     def restored(name: Any, leaf: Any) -> Any:
         values = found[written(name)]
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(values)
         if values.shape != tuple(leaf.shape) or values.dtype != leaf.dtype:
             raise ValueError(
@@ -168,6 +168,6 @@ def _flat(tree: Any) -> dict[str, Any]:
 
 
 def _plain(leaf: Any) -> np.ndarray:
-    if jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
+    if jax.numpy.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
     return np.asarray(leaf)

@@ -20,7 +20,7 @@ from experiments.training.method.losses import LOSS
 from experiments.training.method.step import WATTS, Numbers, Program, State
 from experiments.training.run import start
 from experiments.training.run.checkpoint import BEST, LAST, Folder
-from experiments.training.run.options import Options
+from experiments.training.run.options import SMALL_LOSS, Options
 from experiments.training.run.order import Data, batch_of_step, batches_in_order, check_data
 from experiments.training.run.signals import Interruption
 
@@ -218,7 +218,7 @@ class _Run:
     def _check(self, loss: float) -> None:
         """Raise DivergedError where the loss says so; the last checkpoint is from before."""
         note, options = self.note, self.options
-        first = note["losses"][0] if note["losses"] else loss
+        first = max(note["losses"][0] if note["losses"] else loss, SMALL_LOSS)
         note["high"] = note["high"] + 1 if not loss <= options.divergence * first else 0
         if math.isfinite(loss) and note["high"] < options.divergent_steps:
             return

@@ -12,6 +12,8 @@ from experiments.training.method.trainable import Trainable
 from optics.analysis.inverse import Knob
 
 MOST_STEPS = 10**7
+SMALL_LOSS = 0.01
+"""A start below it counts as this: a distillation may start from 0."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,7 +43,7 @@ class Options:
         held_out_keys: draws of the noise in each of them.
         patience: evaluations in a row without a better one after which the run ends; None for no end before `steps`.
         checkpoint_every: steps between checkpoints.
-        divergence: a loss above so many times that of the start, or not finite, ends the run.
+        divergence: a loss above so many times that of the start (or `SMALL_LOSS`), or not finite, ends the run.
         divergent_steps: in a row with such a loss.
         least_snr: of the starting point [dB], below which no site may be in all.
     """

@@ -95,18 +95,18 @@ def plan(
 
 def numbers_of(options: Options) -> Numbers:
     """Return the numbers of a run's steps."""
-    infinite = math.inf
     seed = options.seed if options.device_seed is None else options.device_seed
-    floats = (
-        options.rate,
-        options.final_rate,
-        options.weight_decay,
-        infinite if options.gradient_norm is None else options.gradient_norm,
-        infinite if options.clip_sigmas is None else options.clip_sigmas,
-        options.knob_rate,
-        options.price,
+    return Numbers(
+        rate=np.float32(options.rate),
+        final_rate=np.float32(options.final_rate),
+        weight_decay=np.float32(options.weight_decay),
+        gradient_norm=np.float32(math.inf if options.gradient_norm is None else options.gradient_norm),
+        clip_sigmas=np.float32(math.inf if options.clip_sigmas is None else options.clip_sigmas),
+        knob_rate=np.float32(options.knob_rate),
+        price=np.float32(options.price),
+        seed=np.uint32(options.seed),
+        device_seed=np.uint32(seed),
     )
-    return Numbers(*map(np.float32, floats), np.uint32(options.seed), np.uint32(seed))
 
 
 def observe(
