@@ -84,9 +84,10 @@ def main(options: TrainOptions) -> TrainSummary:
     summary = summarise(study, outcome, options.file or f"{text.model_name(options.model)} on {options.text}")
     reporting.write(summary, out)
     report.draw(summary, out)
-    written = ["summary.json", "train.png/.pdf", *save_trained(outcome, out, trained_text)]
+    save_trained(outcome, out, trained_text)
     print(f"\n{summary['name']}, {len(study.seeds)} seed(s), {study.draws} draws of noise\n\n{report.table(summary)}")
-    print(f"Written: {out}/{', '.join(written)}")
+    folders = ", ".join(outcome.best) if len(outcome.best) <= MOST_NAMED else f"{len(outcome.best)} folders"
+    print(f"Written: {out}/summary.json, train.png/.pdf, and best.safetensors in {folders}")
     return summary
 
 

@@ -7,10 +7,12 @@ class TrainedRow(TypedDict):
     """One network, as it was or after training, on one core.
 
     method: "none" of the starting point; "digital" for training without noise; "gaussian" for plain Gaussian noise of
-    the size of the core's; "light" for the emulation; "codesign" for the emulation with numbers of the core trained
-    too. figures: by name, on examples that neither training nor the choice of the best state saw, under fresh noise.
-    in_training: the same on the noise that it was trained under, of "gaussian". watts: of the products at 1 exaOPS, for
-    the measured drive; None without a price. hardware: trained numbers of the core.
+    the size of the core's, relative to the outputs, "fixed_gaussian" of a fixed size; "light" for the emulation;
+    "codesign" for the emulation with numbers of the core trained too. figures: by name, on examples that neither
+    training nor the choice of the best state saw, under fresh noise. start_in_training, in_training: the same of the
+    starting point and of the trained network under the plain noise that it was trained under. watts: of the products
+    at 1 exaOPS, for the measured drive. hardware: trained numbers of the core. curve: the compared figure by step, on
+    data held out.
     """
 
     core: str
@@ -19,11 +21,12 @@ class TrainedRow(TypedDict):
     method: str
     figures: dict[str, float]
     draw_stderr: float | None
-    watts: float | None
+    watts: float
     steps: int
     best_step: int
     stopped: str
     seconds_per_step: float | None
+    start_in_training: NotRequired[dict[str, float]]
     in_training: NotRequired[dict[str, float]]
     hardware: NotRequired[dict[str, float]]
     curve: NotRequired[list[tuple[int, float]]]
@@ -34,7 +37,8 @@ class Recovery(TypedDict):
     """Means over the seeds and their standard errors; None of a single seed.
 
     loss: the compared figure. recovered: share of what noise costs the starting point, (start - end) / (start - exact).
-    over_gaussian: recovered less that of "gaussian", seed by seed. start_watts: of the starting point.
+    recovered_in_training: the same under the plain noise that a network was trained under. over_gaussian: recovered
+    less that of "gaussian", seed by seed.
     """
 
     core: str
@@ -44,9 +48,11 @@ class Recovery(TypedDict):
     loss_stderr: float | None
     recovered: float
     recovered_stderr: float | None
+    recovered_in_training: float | None
+    recovered_in_training_stderr: float | None
     over_gaussian: float | None
     over_gaussian_stderr: float | None
-    watts: float | None
+    watts: float
     watts_stderr: float | None
     seeds: int
 

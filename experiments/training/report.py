@@ -5,15 +5,16 @@ from pathlib import Path
 
 from experiments.common import reporting
 from experiments.plotting import style
-from experiments.plotting.style import BLUE, GREEN, GREY, ORANGE, VERMILION
+from experiments.plotting.style import BLUE, GREEN, GREY, ORANGE, PURPLE, VERMILION
 from experiments.training.records import Recovery, TrainSummary
-from experiments.training.study import CODESIGN, DIGITAL, GAUSSIAN, LIGHT, NONE
+from experiments.training.study import CODESIGN, DIGITAL, FIXED_GAUSSIAN, GAUSSIAN, LIGHT, NONE
 
-COLOURS = {NONE: GREY, DIGITAL: ORANGE, GAUSSIAN: GREEN, LIGHT: BLUE, CODESIGN: VERMILION}
+COLOURS = {NONE: GREY, DIGITAL: ORANGE, GAUSSIAN: GREEN, FIXED_GAUSSIAN: PURPLE, LIGHT: BLUE, CODESIGN: VERMILION}
 NAMES = {
     NONE: "as it was",
     DIGITAL: "trained without noise",
     GAUSSIAN: "trained on Gaussian noise",
+    FIXED_GAUSSIAN: "trained on Gaussian noise of fixed size",
     LIGHT: "trained on light",
     CODESIGN: "trained with the core",
 }
@@ -23,7 +24,8 @@ OFFSET = 1.04
 
 def table(summary: TrainSummary) -> str:
     """Return the means over the seeds as a table."""
-    header = ("core", "photons/MAC", "method", summary["figure"], "recovered", "less Gaussian", "W at 1 exaOPS")
+    header = ("core", "photons/MAC", "method", summary["figure"], "recovered", "on its own noise", "less Gaussian")
+    header = (*header, "W at 1 exaOPS")
     cells = [
         (
             row["core"],
@@ -31,6 +33,9 @@ def table(summary: TrainSummary) -> str:
             NAMES[row["method"]],
             with_error(row["loss"], row["loss_stderr"], ".4g"),
             "" if row["method"] == NONE else with_error(row["recovered"], row["recovered_stderr"], ".3f"),
+            ""
+            if row["recovered_in_training"] is None
+            else with_error(row["recovered_in_training"], row["recovered_in_training_stderr"], ".3f"),
             ""
             if row["over_gaussian"] is None or row["method"] == GAUSSIAN
             else with_error(row["over_gaussian"], row["over_gaussian_stderr"], "+.3f"),

@@ -22,7 +22,8 @@ from experiments.training.run.order import batches_in_order
 from experiments.training.task import Task
 from optics.core.by_site import Machine
 
-NONE, DIGITAL, GAUSSIAN, LIGHT, CODESIGN = METHODS = ("none", "digital", "gaussian", "light", "codesign")
+METHODS = ("none", "digital", "gaussian", "fixed_gaussian", "light", "codesign")
+NONE, DIGITAL, GAUSSIAN, FIXED_GAUSSIAN, LIGHT, CODESIGN = METHODS
 TEST_SEED = 2**31
 """Added to the seed: test draws are of noise and devices that no training has seen."""
 
@@ -119,8 +120,9 @@ def run(study: Study, out: Path, progress: bool = True) -> Outcome:
                     progress=progress,
                 )
                 row = bench.row(point, method, result.params, result.core if method == CODESIGN else point.core, result)
-                if method == GAUSSIAN:
-                    row["in_training"] = bench.figures(result.params, core)[0]
+                if method in (GAUSSIAN, FIXED_GAUSSIAN):
+                    before, after = (bench.figures(params, core)[0] for params in (task.params, result.params))
+                    row["start_in_training"], row["in_training"] = before, after
                 row["folder"] = folder.name
                 rows.append(row)
                 best[folder.name] = result
@@ -167,8 +169,9 @@ class _Bench:
         """Return (what is trained under, options) of a method."""
         if method == DIGITAL:
             return None, self.options
-        if method == GAUSSIAN:
-            return GaussianCore.like(seen.diagnostics), dataclasses.replace(self.options, device="fixed")
+        if method in (GAUSSIAN, FIXED_GAUSSIAN):
+            noisy = GaussianCore.like(seen.diagnostics, relative=method == GAUSSIAN)
+            return noisy, dataclasses.replace(self.options, device="fixed")
         if method == CODESIGN:
             return core, dataclasses.replace(self.options, **self.study.knobs)
         return core, self.options
@@ -230,21 +233,29 @@ def recovery(outcome: Outcome, figure: str) -> list[Recovery]:
     found = {(row["core"], row["photons"], row["method"], row["seed"]): row for row in rows}
     seeds = list(dict.fromkeys(row["seed"] for row in rows))
 
-    def share(core: str, photons: float | None, method: str, seed: int) -> float:
-        at_start = found[core, photons, NONE, seed]["figures"][figure]
-        cost = at_start - outcome.exact[str(seed)][figure]
-        gained = at_start - found[core, photons, method, seed]["figures"][figure]
-        return gained / cost if cost else math.nan
+    def share(row: TrainedRow, at_start: Mapping[str, float], at_end: Mapping[str, float]) -> float:
+        cost = at_start[figure] - outcome.exact[str(row["seed"])][figure]
+        return (at_start[figure] - at_end[figure]) / cost if cost else math.nan
+
+    def on_core(core: str, photons: float | None, method: str) -> np.ndarray:
+        of_seeds = [found[core, photons, method, seed] for seed in seeds]
+        starts = [found[core, photons, NONE, seed]["figures"] for seed in seeds]
+        return np.array([share(row, at, row["figures"]) for row, at in zip(of_seeds, starts, strict=True)])
 
     table: list[Recovery] = []
     for core, photons, method in groups:
         of_seeds = [found[core, photons, method, seed] for seed in seeds]
         losses = np.array([row["figures"][figure] for row in of_seeds])
-        shares = np.array([share(core, photons, method, seed) for seed in seeds])
+        shares = on_core(core, photons, method)
         watts = np.array([row["watts"] for row in of_seeds])
         over = None
         if (core, photons, GAUSSIAN) in groups and method != NONE:
-            over = shares - np.array([share(core, photons, GAUSSIAN, seed) for seed in seeds])
+            over = shares - on_core(core, photons, GAUSSIAN)
+        own = [
+            share(row, row["start_in_training"], row["in_training"])
+            for row in of_seeds
+            if "start_in_training" in row and "in_training" in row
+        ]
         table.append(
             {
                 "core": core,
@@ -254,6 +265,8 @@ def recovery(outcome: Outcome, figure: str) -> list[Recovery]:
                 "loss_stderr": _spread(losses),
                 "recovered": float(np.mean(shares)),
                 "recovered_stderr": _spread(shares),
+                "recovered_in_training": float(np.mean(own)) if own else None,
+                "recovered_in_training_stderr": _spread(np.array(own)) if own else None,
                 "over_gaussian": None if over is None else float(np.mean(over)),
                 "over_gaussian_stderr": None if over is None else _spread(over),
                 "watts": float(np.mean(watts)),

@@ -77,6 +77,12 @@ def hardware(knobs: Mapping[str, Knob], core: Any, sites: Sequence[Site]) -> Har
     ranges = tuple((name, Knob(float(low), float(high), bool(log))) for name, (low, high, log) in knobs.items())
     made = Hardware(ranges, tuple(sites))
     made.start(core)
+    for name, knob in ranges:
+        for bound in knob[:2]:
+            try:
+                fields.with_values(core, {name: bound})
+            except ValueError as error:
+                raise ValueError(f"knobs: {name} may reach {bound:g}, which the core cannot have: {error}") from None
     return made
 
 

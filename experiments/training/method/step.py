@@ -165,7 +165,7 @@ def step(
 
     def of_micro_batch(number: jax.Array, part: Any) -> tuple[Any, Any]:
         key = jax.random.fold_in(keys, number)
-        return jax.grad(partial(_objective, program), argnums=(0, 1), has_aux=True)(
+        return jax.grad(partial(objective, program), argnums=(0, 1), has_aux=True)(
             state.weights, state.knobs, params, core, key, numbers, drives, part
         )
 
@@ -237,18 +237,30 @@ def rate_at(program: Program, numbers: Numbers, count: Any) -> jax.Array:
         return numbers.rate * (numbers.final_rate + (1 - numbers.final_rate) * shape(count))
 
 
-def _objective(
+def objective(
     program: Program,
     weights: Any,
     knobs: Any,
     params: Any,
     core: Any,
-    key: Any,
+    key: jax.Array,
     numbers: Numbers,
     drives: Any,
     batch: Any,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """(loss and price, figures)."""
+    """Return (what a step descends: the loss, and the price of trained hardware; the figures of the loss).
+
+    Args:
+        program: the structure.
+        weights: as `State.weights`.
+        knobs: as `State.knobs`.
+        params: the starting parameters.
+        core: as for `step`.
+        key: of the noise.
+        numbers: the price and where weights are clipped.
+        drives: as for `step`.
+        batch: tree of arrays [examples, ...].
+    """
     merged = program.trained.merge(params, weights, numbers.clip_sigmas)
     if not program.hardware.knobs:
         figures = program.measured.figures(merged, params, core, key, batch)
