@@ -9,12 +9,14 @@ import tyro
 import optics
 from experiments.common import reporting
 from experiments.common.options import check_folder
-from experiments.training import report, task, text, toml_file
+from experiments.training import report, task, toml_file
 from experiments.training.method.trainable import Trainable
 from experiments.training.records import TrainSummary
 from experiments.training.run.options import Options
 from experiments.training.study import LIGHT, Outcome, Study, recovery, run
 from experiments.training.text import TrainedText
+
+MOST_NAMED = 4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ def main(options: TrainOptions) -> TrainSummary:
     check_folder("out", out)
     study, trained_text = _study(options)
     outcome = run(study, out)
-    summary = summarise(study, outcome, options.file or f"{text.model_name(options.model)} on {options.text}")
+    summary = summarise(study, outcome, outcome.name or options.file)
     reporting.write(summary, out)
     report.draw(summary, out)
     save_trained(outcome, out, trained_text)

@@ -63,7 +63,7 @@ def draw(summary: TrainSummary, out: Path) -> None:
 
 def _draw_levels(axes, summary: TrainSummary) -> None:
     rows = summary["recovery"]
-    by_light = all(row["photons"] is not None for row in rows)
+    by_light = all(row["photons"] is not None and row["method"] != CODESIGN for row in rows)
     methods = [method for method in NAMES if any(row["method"] == method for row in rows)]
     several = len({row["core"] for row in rows}) > 1
     for number, method in enumerate(methods):

@@ -72,8 +72,9 @@ class Point(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a study found: its rows, the exact figures by seed, and SNRs [dB] by point."""
+    """What a study found: the name of its function, rows, exact figures by seed, SNRs [dB] by point, and results."""
 
+    name: str
     rows: list[TrainedRow]
     exact: dict[str, dict[str, float]]
     snr: dict[str, dict[str, float]]
@@ -88,13 +89,14 @@ def run(study: Study, out: Path, progress: bool = True) -> Outcome:
         out: folder with one folder for each run.
         progress: whether lines on stderr show where it is.
     """
+    name = ""
     rows: list[TrainedRow] = []
     exact: dict[str, dict[str, float]] = {}
     snr: dict[str, dict[str, float]] = {}
     best: dict[str, TrainingResult] = {}
     for seed in study.seeds:
         task = study.task(seed)
-        bench = _Bench(study, task, seed)
+        bench, name = _Bench(study, task, seed), task.name or name
         exact[str(seed)] = bench.figures(task.params, None)[0]
         if study.figure not in exact[str(seed)]:
             raise ValueError(f"figure = {study.figure!r} is none of those of the loss: {', '.join(exact[str(seed)])}")
@@ -126,7 +128,7 @@ def run(study: Study, out: Path, progress: bool = True) -> Outcome:
                 row["folder"] = folder.name
                 rows.append(row)
                 best[folder.name] = result
-    return Outcome(rows, exact, snr, best)
+    return Outcome(name, rows, exact, snr, best)
 
 
 class _Bench:

@@ -68,12 +68,7 @@ def _study(tables: Mapping[str, Any], folder: Path) -> Study:
     hardware = _hardware(_table("codesign", tables.get("codesign", {})))
     if (CODESIGN in methods) != bool(hardware):
         raise ValueError("methods names 'codesign' where there is a table [codesign] with knobs, and only there")
-    seeds = tables.get("seeds", 1)
-    seeds = list(range(seeds)) if isinstance(seeds, int) and not isinstance(seeds, bool) else seeds
-    if not isinstance(seeds, list) or not seeds:
-        raise ValueError(f"seeds = {short_repr(seeds)} must be how many, or a list of them")
-    for seed in seeds:
-        check_seed("seeds", seed)
+    seeds = _seeds(tables.get("seeds", 1))
     draws = tables.get("draws", 8)
     check_integer("draws", draws, 1, 10**6)
     photons = _listed("photons_per_mac", tables, None)
@@ -90,6 +85,15 @@ def _study(tables: Mapping[str, Any], folder: Path) -> Study:
         figure=str(tables.get("figure", "loss")),
         draws=draws,
     )
+
+
+def _seeds(given: Any) -> list[int]:
+    seeds = list(range(given)) if isinstance(given, int) and not isinstance(given, bool) else given
+    if not isinstance(seeds, list) or not seeds:
+        raise ValueError(f"seeds = {short_repr(given)} must be how many, or a list of them")
+    for seed in seeds:
+        check_seed("seeds", seed)
+    return seeds
 
 
 def _options(table: Mapping[str, Any]) -> Options:

@@ -69,7 +69,7 @@ class Folder:
         Raises:
             OSError: if it cannot be written; the file that was there stays.
         """
-        tensors = {path: np.ascontiguousarray(_plain(leaf)) for path, leaf in _flat(arrays).items()}
+        tensors = {path: _plain(leaf) for path, leaf in _flat(arrays).items()}
         was = self.note(name)
         before = "there was none before" if was is None else f"that of step {was['step']} stays"
         _write(self.path / name, save(tensors, {NOTE: json.dumps(note)}), before)
@@ -170,4 +170,4 @@ def _flat(tree: Any) -> dict[str, Any]:
 def _plain(leaf: Any) -> np.ndarray:
     if jax.numpy.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key):
         leaf = jax.random.key_data(leaf)
-    return np.asarray(leaf)
+    return np.asarray(leaf, order="C")

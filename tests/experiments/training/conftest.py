@@ -38,16 +38,26 @@ class Network:
     held_out: Any
     loss: Any = LOSS
     forward: Any = staticmethod(forward)
-    core: Any = dataclasses.field(default_factory=lambda: NoisyCore(jnp.float32(0.3)))
+    core: Any = dataclasses.field(default_factory=lambda: NoisyCore(jnp.float32(1.0)))
 
     def arguments(self) -> dict[str, Any]:
         return {"core": self.core, "held_out": self.held_out, "forward": forward, "progress": False}
 
 
-@pytest.fixture(scope="session")
-def network() -> Network:
+def make_network() -> Network:
     draws = np.random.default_rng(0)
     shapes = {"first": (6, 8), "second": (8, 4)}
     params = {name: draws.normal(size=shape).astype(np.float32) / 2 for name, shape in shapes.items()}
     data, held_out = ({"x": draws.normal(size=(count, 6)).astype(np.float32)} for count in (40, 16))
     return Network({**params, "bias": np.zeros(8, np.float32)}, data, held_out)
+
+
+@pytest.fixture(scope="session")
+def network() -> Network:
+    return make_network()
+
+
+@pytest.fixture(scope="session")
+def noisy_core():
+    """A function of the deviation of the noise that returns a core."""
+    return lambda deviation: NoisyCore(jnp.float32(deviation))

@@ -80,7 +80,9 @@ def test_integers_are_left_as_they_are(params, sites):
 def test_low_rank_addition_equals_numpy_in_every_layout(params, sites, name, rows, view):
     trained = select(Trainable(kind="lora", rank=2, alpha=6.0), params, sites, False)
     start = trained.start(params, KEY)
-    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (trained.merge(params, start), params)), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (trained.merge(params, start), params)), strict=True)
+    )
     factors = start[name] | {"b": jnp.ones_like(start[name]["b"])}
     assert factors["a"].shape == (rows, 2)
     merged = np.asarray(trained.merge(params, start | {name: factors})[name])
