@@ -11,8 +11,10 @@ result = training.train(
 from experiments.training.method.gaussian import GaussianCore
 from experiments.training.method.losses import CrossEntropy, Distillation
 from experiments.training.method.trainable import Trainable
-from experiments.training.run.loop import DivergedError, TrainingResult, train
+from experiments.training.run.checkpoint import load_adapted
+from experiments.training.run.loop import train
 from experiments.training.run.options import Options
+from experiments.training.run.outcome import DivergedError, TrainingResult
 from experiments.training.run.start import NoisySiteWarning
 from experiments.training.task import Task
 from optics.analysis.inverse import Knob
@@ -28,5 +30,6 @@ __all__ = [
     "Task",
     "Trainable",
     "TrainingResult",
+    "load_adapted",
     "train",
 ]

@@ -81,15 +81,15 @@ def main(options: TrainOptions) -> TrainSummary:
     name = Path(options.file).stem if options.file.endswith(".toml") else "train"
     out = options.out or Path("runs") / name
     check_folder("out", out)
-    study, trained_text = _study(options)
+    study = _study(options)
     outcome = run(study, out)
     summary = summarise(study, outcome, outcome.name or options.file)
     reporting.write(summary, out)
     report.draw(summary, out)
-    save_trained(outcome, out, trained_text)
+    save_cores(outcome, out)
     print(f"\n{summary['name']}, {len(study.seeds)} seed(s), {study.draws} draws of noise\n\n{report.table(summary)}")
     folders = ", ".join(outcome.best) if len(outcome.best) <= MOST_NAMED else f"{len(outcome.best)} folders"
-    print(f"Written: {out}/summary.json, train.png/.pdf, and best.safetensors in {folders}")
+    print(f"Written: {out}/summary.json, train.png/.pdf, and adapted.safetensors in {folders}")
     return summary
 
 
@@ -111,17 +111,14 @@ def summarise(study: Study, outcome: Outcome, name: str) -> TrainSummary:
     }
 
 
-def save_trained(outcome: Outcome, out: Path, trained: TrainedText | None) -> list[str]:
-    """Write the cores that were trained beside weights, and return the names of the files with the trained arrays."""
-    files = []
+def save_cores(outcome: Outcome, out: Path) -> None:
+    """Write the core of each run, with its trained numbers, beside the trained parameters."""
     for label, result in outcome.best.items():
-        files.append(f"{label}/best.safetensors")
         if isinstance(result.core, optics.TensorCore):
             optics.serialise.save(result.core, out / label / "core.toml")
-    return files
 
 
-def _study(options: TrainOptions) -> tuple[Study, TrainedText | None]:
+def _study(options: TrainOptions) -> Study:
     if options.file.endswith(".toml"):
         changed = [
             field.name
@@ -130,7 +127,7 @@ def _study(options: TrainOptions) -> tuple[Study, TrainedText | None]:
         ]
         if changed:
             raise ValueError(f"{changed[0]} is stated by {options.file}: change it there")
-        return toml_file.load(options.file), None
+        return toml_file.load(options.file)
     core = toml_file.machine(options.core)
     training = Options(
         trainable=Trainable(kind=options.train, rank=options.rank, alpha=options.alpha),
@@ -160,7 +157,7 @@ def _study(options: TrainOptions) -> tuple[Study, TrainedText | None]:
         "draws": options.draws,
     }
     if options.file:
-        return Study(task=task.load(options.file, Path.cwd()), **common), None
+        return Study(task=task.load(options.file, Path.cwd()), **common)
     of_text = TrainedText(
         model=options.model,
         text=options.text,
@@ -172,4 +169,4 @@ def _study(options: TrainOptions) -> tuple[Study, TrainedText | None]:
     )
     of_text.check(options.batch // options.accumulate)
     made = of_text.load()
-    return Study(task=lambda seed: made, figure="kl", **common), of_text
+    return Study(task=lambda seed: made, figure="kl", **common)

@@ -16,9 +16,10 @@ from experiments.training.method.gaussian import GaussianCore
 from experiments.training.method.step import Measured
 from experiments.training.records import Recovery, TrainedRow
 from experiments.training.run import start
-from experiments.training.run.loop import TrainingResult, train
+from experiments.training.run.loop import train
 from experiments.training.run.options import Options
 from experiments.training.run.order import batches_in_order
+from experiments.training.run.outcome import TrainingResult
 from experiments.training.task import Task
 from optics.core.by_site import Machine
 

@@ -1,5 +1,7 @@
 """The files of a run: run.json says what it is, last.safetensors where it is, best.safetensors what was best.
 
+adapted.safetensors, of a run that has ended, holds the trained parameters as they replace those of the start.
+
 Each file is written beside its place, synchronised with the disk and then renamed, so a run that is killed at any
 moment leaves the former file or the new one.
 """
@@ -17,10 +19,11 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from electronics.part import nearest
 from experiments.sweeps.execution import manifest
-from experiments.training.method.trainable import written
+from experiments.training.method.trainable import by_path, written
 
-MANIFEST, LAST, BEST = "run.json", "last.safetensors", "best.safetensors"
+MANIFEST, LAST, BEST, ADAPTED = "run.json", "last.safetensors", "best.safetensors", "adapted.safetensors"
 LOCK = ".training.lock"
 NOTE = "training"
 
@@ -141,6 +144,29 @@ def read_arrays(path: Path, like: Any) -> Any:
         return jax.numpy.asarray(values)
 
     return jax.tree_util.tree_map_with_path(restored, like)
+
+
+def load_adapted(folder: str | Path, params: Any) -> Any:
+    """Return parameters with those in their places that a finished run has trained.
+
+    Args:
+        folder: of the run.
+        params: tree of arrays that training started from.
+
+    Raises:
+        FileNotFoundError: if there is no finished run.
+        ValueError: if its parameters are not those of the tree.
+    """
+    path = Path(folder) / ADAPTED
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} holds no {ADAPTED}: no run has ended there")
+    arrays = by_path(params)
+    with safe_open(path, framework="np") as file:
+        names = list(file.keys())
+    if strange := [name for name in names if name not in arrays]:
+        raise ValueError(f"{path} holds {strange[0]!r}, which is no parameter{nearest(strange[0], list(arrays))}")
+    found = read_arrays(path, {name: jax.ShapeDtypeStruct(arrays[name].shape, np.float32) for name in names})
+    return jax.tree_util.tree_map_with_path(lambda name, value: found.get(written(name), value), params)
 
 
 def _write(path: Path, content: bytes, before: str) -> None:

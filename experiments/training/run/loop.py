@@ -1,6 +1,5 @@
 """The loop of a run: steps, evaluations, checkpoints, and the reasons to stop."""
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -18,59 +17,13 @@ from experiments.common.options import check_folder
 from experiments.training.method import step as stepping
 from experiments.training.method.losses import LOSS
 from experiments.training.method.step import WATTS, Numbers, Program, State
+from experiments.training.method.trainable import by_path
 from experiments.training.run import start
-from experiments.training.run.checkpoint import BEST, LAST, Folder
-from experiments.training.run.options import SMALL_LOSS, Options
+from experiments.training.run.checkpoint import ADAPTED, BEST, LAST, Folder
+from experiments.training.run.options import Options
 from experiments.training.run.order import Data, batch_of_step, batches_in_order, check_data
+from experiments.training.run.outcome import Figures, TrainingResult, check_loss
 from experiments.training.run.signals import Interruption
-
-Figures = dict[str, float]
-
-
-class DivergedError(ValueError):
-    """The loss left the range of the start.
-
-    Attributes:
-        step: number of the step.
-        best_step: of the state that is kept.
-    """
-
-    def __init__(self, message: str, step: int, best_step: int):
-        super().__init__(message)
-        self.step, self.best_step = step, best_step
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainingResult:
-    """What a run ended with.
-
-    Attributes:
-        params: the best parameters, in the form of those that training started from.
-        core: the core, with its trained numbers at their best.
-        figures: at the best step, on data held out where there are some, else of the steps.
-        at_start: the same before the first step.
-        best_step: number of steps that the best state has taken.
-        steps: number of steps taken.
-        losses: of each step, on its batch.
-        held_out: (steps taken, figures) of each evaluation.
-        stopped: "steps" or "patience".
-        snr: by site name, of the starting point [dB].
-        drives: mean drive by site name, of the starting point.
-        seconds_per_step: of the steps taken in this process, without the first; NaN for fewer than two.
-    """
-
-    params: Any
-    core: Any
-    figures: Figures
-    at_start: Figures
-    best_step: int
-    steps: int
-    losses: list[float]
-    held_out: list[tuple[int, Figures]]
-    stopped: str
-    snr: dict[str, float]
-    drives: dict[str, float]
-    seconds_per_step: float
 
 
 def train(
@@ -217,24 +170,11 @@ class _Run:
 
     def _check(self, loss: float) -> None:
         """Raise DivergedError where the loss says so; the last checkpoint is from before."""
-        note, options = self.note, self.options
-        first = max(note["losses"][0] if note["losses"] else loss, SMALL_LOSS)
-        note["high"] = note["high"] + 1 if not loss <= options.divergence * first else 0
-        if math.isfinite(loss) and note["high"] < options.divergent_steps:
-            return
-        step = note["step"]
-        rate = float(stepping.rate_at(self.program, self.numbers, step))
-        rated = f"at a rate of {rate:.3g}" if options.optimiser is None else "with the caller's optimiser"
-        how = (
-            f"above {options.divergence:g} times that of the start, {first:.4g}, for {note['high']} steps"
-            if math.isfinite(loss)
-            else "no longer finite"
-        )
-        kept = ""
-        if self.folder is not None and self.folder.note(BEST):
-            kept = f"; the best state, of step {note['best_step']}, is kept in {self.folder.path}"
-        raise DivergedError(
-            f"the loss diverges: {loss:.4g} in step {step} {rated}, {how}{kept}", step, note["best_step"]
+        note = self.note
+        rate = float(stepping.rate_at(self.program, self.numbers, note["step"]))
+        kept = self.folder is not None and self.folder.note(BEST) is not None
+        note["high"] = check_loss(
+            loss, note, self.options, rate, f"is kept in {self.folder.path}" if self.folder and kept else ""
         )
 
     def _evaluate(self) -> None:
@@ -298,6 +238,10 @@ class _Run:
         note = self.note
         params, core = self._made(*self.best)
         figures = {number: each for number, each in note["held_out"]}
+        if self.folder:
+            arrays = by_path(params)
+            trained = {leaf.path: arrays[leaf.path] for leaf in self.program.trained.leaves}
+            self.folder.save(ADAPTED, trained, {"step": note["best_step"]})
         start_figures = note["held_out"][0][1] if note["held_out"] else {}
         return TrainingResult(
             params=params,

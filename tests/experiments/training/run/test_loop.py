@@ -58,6 +58,18 @@ def test_run_without_a_folder_equals_one_with(network, uninterrupted):
     assert same(run(network), uninterrupted[0])
 
 
+def test_adapted_parameters_are_read_into_those_of_the_start(network, uninterrupted, tmp_path):
+    result, out = uninterrupted
+    adapted = training.load_adapted(out, network.params)
+    assert jax.tree.all(jax.tree.map(np.array_equal, adapted, result.params))
+    with pytest.raises(FileNotFoundError, match="holds no adapted.safetensors: no run has ended there"):
+        training.load_adapted(tmp_path, network.params)
+    with pytest.raises(ValueError, match="holds 'first', which is no parameter; did you mean 'first_layer'?"):
+        training.load_adapted(
+            out, {"first_layer": network.params["first"], **dict.fromkeys(("bias", "second"), np.ones(2))}
+        )
+
+
 def test_finished_run_is_read_and_not_repeated(network, uninterrupted):
     result, out = uninterrupted
     before = (out / LAST).read_bytes()
