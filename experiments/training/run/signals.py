@@ -1,8 +1,11 @@
 """Ctrl-C while a run is in the middle of a step."""
 
+import os
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
+from typing import Any
 
 
 class Interruption:
@@ -14,9 +17,9 @@ class Interruption:
 
     def __init__(self) -> None:
         self.wanted = False
+        self._before: Callable[[int, FrameType | None], Any] | None = None
 
     def __enter__(self) -> "Interruption":
-        self._before = None
         if threading.current_thread() is threading.main_thread():
             before = signal.getsignal(signal.SIGINT)
             if callable(before):
@@ -29,6 +32,8 @@ class Interruption:
             signal.signal(signal.SIGINT, self._before)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted and callable(self._before):
+        if self.wanted and self._before is not None:
             self._before(number, frame)
         self.wanted = True
+        # A buffered stream must not be written to by a handler, which may have interrupted its writing.
+        os.write(2, b"\nstopping after this step; Ctrl-C again stops at once\n")
