@@ -25,7 +25,7 @@ OFFSET = 1.04
 def table(summary: TrainSummary) -> str:
     """Return the means over the seeds as a table."""
     header = ("core", "photons/MAC", "method", summary["figure"], "recovered", "on its own noise", "less Gaussian")
-    header = (*header, "W at 1 exaOPS")
+    header = (*header, "launched", "W at 1 exaOPS")
     cells = [
         (
             row["core"],
@@ -39,7 +39,8 @@ def table(summary: TrainSummary) -> str:
             ""
             if row["over_gaussian"] is None or row["method"] == GAUSSIAN
             else with_error(row["over_gaussian"], row["over_gaussian_stderr"], "+.3f"),
-            "" if row["watts"] is None else f"{row['watts']:,.0f}",
+            "-" if row["launched"] is None else f"{row['launched']:,.0f}",
+            f"{row['watts']:,.0f}",
         )
         for row in summary["recovery"]
     ]

@@ -202,6 +202,7 @@ class _Bench:
             "method": method,
             "figures": figures,
             "draw_stderr": spread,
+            "launched": float(optics.photons_per_mac(core, seen)) if isinstance(core, optics.TensorCore) else None,
             "watts": self._watts(core, seen),
             "steps": 0,
             "best_step": 0,
@@ -251,6 +252,7 @@ def recovery(outcome: Outcome, figure: str) -> list[Recovery]:
         losses = np.array([row["figures"][figure] for row in of_seeds])
         shares = on_core(core, photons, method)
         watts = np.array([row["watts"] for row in of_seeds])
+        launched = [row["launched"] for row in of_seeds if row["launched"] is not None]
         over = None
         if (core, photons, GAUSSIAN) in groups and method != NONE:
             over = shares - on_core(core, photons, GAUSSIAN)
@@ -272,6 +274,7 @@ def recovery(outcome: Outcome, figure: str) -> list[Recovery]:
                 "recovered_in_training_stderr": _spread(np.array(own)) if own else None,
                 "over_gaussian": None if over is None else float(np.mean(over)),
                 "over_gaussian_stderr": None if over is None else _spread(over),
+                "launched": float(np.mean(launched)) if launched else None,
                 "watts": float(np.mean(watts)),
                 "watts_stderr": _spread(watts),
                 "seeds": len(seeds),
