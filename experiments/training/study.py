@@ -27,6 +27,8 @@ METHODS = ("none", "digital", "gaussian", "fixed_gaussian", "light", "codesign")
 NONE, DIGITAL, GAUSSIAN, FIXED_GAUSSIAN, LIGHT, CODESIGN = METHODS
 TEST_SEED = 2**31
 """Added to the seed: test draws are of noise and devices that no training has seen."""
+SETTINGS = 3
+"""How often the light is set to the photons wanted, each time at the drive of the last setting."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -156,11 +158,17 @@ class _Bench:
                 continue
             if not isinstance(core, optics.TensorCore):
                 raise ValueError(f"photons_per_mac sets the light of one core, and {name} is a design")
-            seen = stepping.observe(self.measured, self.task.params, self.task.params, core, self.numbers, self.sample)
             for photons in self.study.photons:
-                lit = optics.with_photons_per_mac(core, photons, seen)
-                # The photons of the source are launched at this drive, and the bill is of it.
+                lit = core
+                for _ in range(SETTINGS):
+                    # Noise changes the activations, and so the drive that light is launched for.
+                    lit = optics.with_photons_per_mac(lit, photons, self.seen(self.task.params, lit))
                 yield Point(name, photons, lit)
+
+    def seen(self, params: Any, core: Any) -> Mapping[str, Any]:
+        """Return the diagnostics of parameters on a core's own device, by site name."""
+        measured = dataclasses.replace(self.measured, redrawn=False)
+        return stepping.observe(measured, params, self.task.params, core, self.numbers, self.sample)
 
     def observed(self, params: Any, core: Any) -> start.Observed:
         """Return SNRs and drives of parameters on a core."""
@@ -193,8 +201,7 @@ class _Bench:
     ) -> TrainedRow:
         """Return the record of parameters on a core."""
         figures, spread = self.figures(params, core)
-        measured = dataclasses.replace(self.measured, redrawn=False)
-        seen = stepping.observe(measured, params, self.task.params, core, self.numbers, self.sample)
+        seen = self.seen(params, core)
         row: TrainedRow = {
             "core": point.name,
             "photons": point.photons,

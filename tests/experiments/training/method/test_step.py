@@ -144,7 +144,7 @@ def lit():
 
 
 def test_gradient_equals_finite_differences_of_the_expected_loss(lit):
-    """In factors, hardware and weights; over 1,024 keys, to four standard errors of the differences and 2 %."""
+    """In factors, hardware and weights; over 1,024 keys, to four standard errors of the differences and 0.5 %."""
     program, params, core, batch = lit
     numbers = start.numbers_of(Options())
     draws = np.random.default_rng(5)
@@ -156,7 +156,7 @@ def test_gradient_equals_finite_differences_of_the_expected_loss(lit):
         (zero[0], {"source.power": jnp.float32(1.0)}, zero[2]),
         (*zero[:2], {"w": jnp.asarray(draws.normal(size=(8, 6)), jnp.float32)}),
     ]
-    lengths = [0.01, 0.05, 0.01]
+    lengths = [0.01, 0.01, 0.01]
     ends = [
         jax.tree.map(lambda a, d, h=sign * length: a + h * d, point, direction)
         for direction, length in zip(along, lengths, strict=True)
@@ -183,4 +183,4 @@ def test_gradient_equals_finite_differences_of_the_expected_loss(lit):
     found, expected = slopes.mean(axis=0), differences.mean(axis=0)
     error = np.std(slopes - differences, axis=0) / np.sqrt(len(slopes))
     assert np.all(np.abs(expected) > 10 * error), (found, expected, error)
-    assert np.all(np.abs(found - expected) < 4 * error + 0.02 * np.abs(expected)), (found, expected, error)
+    assert np.all(np.abs(found - expected) < 4 * error + 0.005 * np.abs(expected)), (found, expected, error)
