@@ -104,7 +104,6 @@ def summarise(study: Study, outcome: Outcome, name: str) -> TrainSummary:
         if study.knobs
         else study.options.describe(),
         "exact": outcome.exact,
-        "snr_db": outcome.snr,
         "rows": outcome.rows,
         "recovery": recovery(outcome, study.figure),
         "versions": reporting.versions(),

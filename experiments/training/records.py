@@ -10,9 +10,10 @@ class TrainedRow(TypedDict):
     the size of the core's, relative to the outputs, "fixed_gaussian" of a fixed size; "light" for the emulation;
     "codesign" for the emulation with numbers of the core trained too. figures: by name, on examples that neither
     training nor the choice of the best state saw, under fresh noise. start_in_training, in_training: the same of the
-    starting point and of the trained network under the plain noise that it was trained under. launched: photons per
-    MAC at the drive of the network as it is, which training changes; None of a design. watts: of the products at 1
-    exaOPS, for that drive. hardware: trained numbers of the core. curve: the compared figure by step, on data held out.
+    starting point and of the trained network under the plain noise that it was trained under. snr_db: by site, on one
+    batch; None where it is infinite. launched: photons per MAC at the drive of the network as it is, which training
+    changes; None of a design. watts: of the products at 1 exaOPS, for that drive. hardware: trained numbers of the
+    core. curve: the compared figure by step, on data held out.
     """
 
     core: str
@@ -21,6 +22,7 @@ class TrainedRow(TypedDict):
     method: str
     figures: dict[str, float]
     draw_stderr: float | None
+    snr_db: dict[str, float | None]
     launched: float | None
     watts: float
     steps: int
@@ -68,7 +70,6 @@ class TrainSummary(TypedDict):
     draws: int
     options: dict
     exact: dict[str, dict[str, float]]
-    snr_db: dict[str, dict[str, float]]
     rows: list[TrainedRow]
     recovery: list[Recovery]
     versions: dict[str, str]

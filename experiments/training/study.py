@@ -75,12 +75,11 @@ class Point(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a study found: the name of its function, rows, exact figures by seed, SNRs [dB] by point, and results."""
+    """What a study found: the name of its function, rows, exact figures by seed, and results."""
 
     name: str
     rows: list[TrainedRow]
     exact: dict[str, dict[str, float]]
-    snr: dict[str, dict[str, float]]
     best: dict[str, TrainingResult]
 
 
@@ -95,7 +94,6 @@ def run(study: Study, out: Path, progress: bool = True) -> Outcome:
     name = ""
     rows: list[TrainedRow] = []
     exact: dict[str, dict[str, float]] = {}
-    snr: dict[str, dict[str, float]] = {}
     best: dict[str, TrainingResult] = {}
     for seed in study.seeds:
         task = study.task(seed)
@@ -105,7 +103,6 @@ def run(study: Study, out: Path, progress: bool = True) -> Outcome:
             raise ValueError(f"figure = {study.figure!r} is none of those of the loss: {', '.join(exact[str(seed)])}")
         for point in bench.points():
             seen = bench.observed(task.params, point.core)
-            snr.setdefault(point.label, seen.snr)
             rows.append(bench.row(point, NONE, task.params, point.core))
             for method in study.methods:
                 if method == NONE:
@@ -131,7 +128,7 @@ def run(study: Study, out: Path, progress: bool = True) -> Outcome:
                 row["folder"] = folder.name
                 rows.append(row)
                 best[folder.name] = result
-    return Outcome(name, rows, exact, snr, best)
+    return Outcome(name, rows, exact, best)
 
 
 class _Bench:
@@ -209,6 +206,7 @@ class _Bench:
             "method": method,
             "figures": figures,
             "draw_stderr": spread,
+            "snr_db": {name: ratio if math.isfinite(ratio) else None for name, ratio in start.ratios(seen).items()},
             "launched": float(optics.photons_per_mac(core, seen)) if isinstance(core, optics.TensorCore) else None,
             "watts": self._watts(core, seen),
             "steps": 0,

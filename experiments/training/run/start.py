@@ -132,10 +132,7 @@ def observe(
     if core is None or not isinstance(core, ObservableCore):
         return Observed({}, {}, {})
     seen = jax.tree.map(np.asarray, stepping.observe(measured, params, at_start, core, numbers, batch))
-    snr = {
-        name: _decibel(float(np.sum(each.signal, dtype=np.float64)), float(np.sum(each.error, dtype=np.float64)))
-        for name, each in seen.items()
-    }
+    snr = ratios(seen)
     noisy = {name: ratio for name, ratio in snr.items() if ratio < least_snr}
     if noisy:
         worst = min(noisy, key=lambda name: noisy[name])
@@ -149,6 +146,14 @@ def observe(
             )
         warnings.warn(f"an SNR of {stated}, where training starts", NoisySiteWarning, stacklevel=3)
     return Observed(snr, {name: float(mean_drive(each)) for name, each in seen.items()}, seen)
+
+
+def ratios(diagnostics: Mapping[str, Diagnostics]) -> dict[str, float]:
+    """Return the SNR by site name [dB], over all steps of a scan."""
+    return {
+        name: _decibel(float(np.sum(each.signal, dtype=np.float64)), float(np.sum(each.error, dtype=np.float64)))
+        for name, each in diagnostics.items()
+    }
 
 
 def describe(
