@@ -87,7 +87,7 @@ def _draw_levels(axes, summary: TrainSummary) -> None:
     axes.set(
         xscale="log",
         yscale="log",
-        xlabel="photons per MAC, launched" if by_light else "watts at 1 exaOPS",
+        xlabel="photons per MAC, launched by the network as it was" if by_light else "kW at 1 exaOPS",
         ylabel=f"{summary['figure']} on test examples",
     )
     _plain(axes, sorted({_place(row, by_light) for row in rows}))
@@ -98,7 +98,7 @@ def _draw_levels(axes, summary: TrainSummary) -> None:
 
 
 def _place(row: Recovery, by_light: bool) -> float:
-    return float((row["photons"] if by_light else row["watts"]) or 1.0)
+    return float(row["photons"] or 1.0) if by_light else row["watts"] / 1e3
 
 
 def _plain(axes, places: Sequence[float]) -> None:

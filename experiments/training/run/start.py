@@ -150,10 +150,7 @@ def observe(
 
 def ratios(diagnostics: Mapping[str, Diagnostics]) -> dict[str, float]:
     """Return the SNR by site name [dB], over all steps of a scan."""
-    return {
-        name: _decibel(float(np.sum(each.signal, dtype=np.float64)), float(np.sum(each.error, dtype=np.float64)))
-        for name, each in diagnostics.items()
-    }
+    return {name: _decibel(_sum(each.signal), _sum(each.error)) for name, each in diagnostics.items()}
 
 
 def describe(
@@ -189,6 +186,10 @@ def _describe_core(core: Any) -> Any:
         return {"structure": structure} | {name: np.asarray(value).tolist() for name, value in core.numbers().items()}
     leaves = {str(number): np.asarray(leaf) for number, leaf in enumerate(jax.tree.leaves(core))}
     return {"structure": structure, "numbers": array_digest(leaves)[:16]}
+
+
+def _sum(values: Any) -> float:
+    return float(np.sum(np.asarray(values, np.float64)))
 
 
 def _decibel(signal: float, error: float) -> float:

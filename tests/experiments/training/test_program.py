@@ -50,7 +50,7 @@ function = "rule_of_test:make"
 core = "projected_2029"
 set = { rows = 8, columns = 8 }
 photons_per_mac = [2000]
-methods = ["gaussian", "light"]
+methods = ["gaussian", "light", "codesign"]
 seeds = 2
 draws = 4
 figure = "kl"
@@ -61,6 +61,11 @@ batch = 8
 rate = 0.01
 held_out_every = 3
 checkpoint_every = 3
+
+[codesign]
+price = 3.0
+knob_rate = 0.1
+knobs = { adc.enob = { linear = [3, 10] } }
 """
 
 
@@ -81,7 +86,7 @@ def ran(folder):
 def test_study_has_a_row_for_each_seed_and_method(ran):
     summary, out = ran
     assert [(row["seed"], row["method"]) for row in summary["rows"]] == [
-        (seed, method) for seed in (0, 1) for method in ("none", "gaussian", "light")
+        (seed, method) for seed in (0, 1) for method in ("none", "gaussian", "light", "codesign")
     ]
     assert summary["name"] == "rule" and json.loads((out / "summary.json").read_text()) == json.loads(
         json.dumps(summary)
@@ -116,6 +121,16 @@ def test_light_of_the_study_is_launched_at_the_drive_of_the_start(ran, folder):
     task = toml_file.load(folder / "rule.toml").task(0)
     seen = optics.emulate(task.forward, diagnostics=True)(core, jax.random.key(0), task.params, task.test)[1]
     assert float(optics.photons_per_mac(core, seen)) == pytest.approx(2000, rel=1e-3)
+
+
+def test_core_that_is_trained_for_its_price_takes_fewer_watts(ran):
+    summary, out = ran
+    (row,) = (row for row in summary["rows"] if row["seed"] == 0 and row["method"] == "codesign")
+    (alone,) = (row for row in summary["rows"] if row["seed"] == 0 and row["method"] == "light")
+    assert row["watts"] < 0.99 * alone["watts"]
+    core = optics.serialise.load(out / row["folder"] / "core.toml")
+    assert float(core.adc.enob) == pytest.approx(row["hardware"]["adc.enob"], rel=1e-5)
+    assert core.adc.enob < 7.9
 
 
 def test_recovery_is_the_share_of_what_noise_costs(ran):
