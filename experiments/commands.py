@@ -22,6 +22,8 @@ from experiments.serving.validate import program as accelerators
 from experiments.sweeps import program as sweep
 from experiments.sweeps import result_programs
 from experiments.target import program as target
+from experiments.training import program as train
+from experiments.training.run.start import NoisySiteWarning
 from experiments.width import program as width
 from models import FetchError
 
@@ -47,6 +49,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "prefill": _with_options(prefill.main),
     "random-checkpoint": _with_options(random_checkpoint.main),
     "target": _with_options(target.main),
+    "train": _with_options(train.main),
     "width": _with_options(width.main),
     "serve": _with_options(serve.main),
     "sweep": _with_options(sweep.main),
@@ -69,7 +72,7 @@ def run(arguments: Sequence[str]) -> int:
         )
         keep_compiled_programs()
         with warnings.catch_warnings():
-            _show_in_one_line(PlausibilityWarning)
+            _show_in_one_line((PlausibilityWarning, NoisySiteWarning))
             next(main for kind, main in PROGRAMS.values() if kind is type(options))(options)
     except (ValueError, OSError, OverflowError, RecursionError, MemoryError, FetchError) as error:
         return refuse(error)
@@ -107,8 +110,8 @@ def _renamed(arguments: Sequence[str]) -> Sequence[str]:
     return [name, *arguments[1:]]
 
 
-def _show_in_one_line(category: type[Warning]) -> None:
-    """Print warnings of a category as one line each, without their source line, within `warnings.catch_warnings`."""
+def _show_in_one_line(categories: tuple[type[Warning], ...]) -> None:
+    """Print warnings of some kinds as one line each, without their source line, within `warnings.catch_warnings`."""
     usual = warnings.showwarning
 
     def show(
@@ -119,7 +122,7 @@ def _show_in_one_line(category: type[Warning]) -> None:
         file: TextIO | None = None,
         line: str | None = None,
     ) -> None:
-        if issubclass(kind, category):
+        if issubclass(kind, categories):
             print(f"warning: {message}", file=sys.stderr)
         else:
             usual(message, kind, filename, lineno, file, line)

@@ -34,6 +34,7 @@ PRINTED = {
     "docs/guide/own_function.md": [(rf"accuracy {NUMBER} at 4", 0.25, 0.99), (rf"bits, {NUMBER} at 8", 0.9, 1.01)],
     "docs/guide/models.md": [(rf"{NUMBER} nats lost", -1, 1), (rf"differ by {NUMBER}", -1e-9, 1e-4)],
     "docs/guide/price.md": [(rf"{NUMBER} fJ/MAC, ", 1000, 2000)],
+    "docs/guide/train.md": [(rf"KL {NUMBER} before", 0.6, 0.8), (rf"before, {NUMBER} after", 0.3, 0.6)],
     "docs/guide/gradients.md": [(rf"source power = {NUMBER} per watt", -1e9, 0)],
 }
 SAID = {
@@ -43,6 +44,9 @@ SAID = {
 }
 # The page whose TOML is of cores by site.
 DESIGNS = DOCS / "guide" / "cores.md"
+# The page whose TOML is of studies of training.
+STUDIES = DOCS / "guide" / "train.md"
+SWEPT = [page for page in RUN_HERE if page not in (DESIGNS, STUDIES)]
 # Points and groups of the sweeps that a page defines in TOML, and the file that its first block of Python is.
 SIZES = {"docs/guide/sweep.md": [(6 * 8 * 2 * 2, 2), (3 * 3 * 2, 1)], "docs/guide/own_function.md": [(5 * 3, 1)]}
 MODULES = {"docs/guide/own_function.md": "classifier.py"}
@@ -90,7 +94,7 @@ def test_only_readme_and_guide_hold_python():
             assert not blocks(page, "python"), page
 
 
-@pytest.mark.parametrize("page", [p for p in RUN_HERE if blocks(p, "toml") and p != DESIGNS], ids=name_of)
+@pytest.mark.parametrize("page", [p for p in RUN_HERE if blocks(p, "toml") and p in SWEPT], ids=name_of)
 def test_toml_blocks_define_sweeps(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_design.toml").write_text(blocks(DESIGNS, "toml")[0], encoding="utf-8")
@@ -109,6 +113,12 @@ def test_toml_blocks_of_designs_load(tmp_path):
     path = tmp_path / "design.toml"
     path.write_text(block, encoding="utf-8")
     assert len(optics.load_by_site(path).rules) == 2
+
+
+def test_toml_block_of_a_study_is_the_file_that_the_page_names():
+    """Its loading is tested in tests/experiments/training/test_testbed.py."""
+    (block,) = blocks(STUDIES, "toml")
+    assert block == (DOCS / "training" / "digits.toml").read_text(encoding="utf-8")
 
 
 def test_sweeps_of_the_gallery_load():

@@ -77,6 +77,15 @@ MAY_IMPORT = {
     "experiments.sweeps.execution": (*PRODUCT, *COMMON, *SWEEPS[:2]),
     "experiments.sweeps.plots": (*PRODUCT, *COMMON, *SWEEPS),
     "experiments.sweeps": (*PRODUCT, *COMMON, *SWEEPS, "experiments.sweeps.plots"),
+    "experiments.training.method": (*PRODUCT, *COMMON, *SWEEPS[:2]),
+    "experiments.training.run": (*PRODUCT, *COMMON, *SWEEPS, "experiments.training.method"),
+    "experiments.training": (
+        *PRODUCT,
+        *COMMON,
+        *SWEEPS[:2],
+        "experiments.training.method",
+        "experiments.training.run",
+    ),
 }
 MOST_LINES = 300
 MOST_FILES = 13

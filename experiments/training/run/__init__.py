@@ -1,0 +1,1 @@
+"""A run of training: its order of data, checkpoints, held-out evaluations, early stop and refusals."""
