@@ -50,14 +50,14 @@ from models.families.registry import FAMILIES, config_from_json
 from models.formats.family import Family, FileFormat, Stored
 from models.generation.loop import State, Steps, generate
 from models.generation.sampling import Sampling
+from models.shape.config import DecoderConfig
+from models.shape.features import LatentAttention, Mixture
+from models.shape.rope_scaling import LinearScaling, RopeScaling, YarnScaling
+from models.shape.rotation import Rotation
 from models.tokenizers.prompts import PromptRules
 from models.tokenizers.tokenizer import Tokenizer, token_batch
-from models.transformer.config import DecoderConfig
 from models.transformer.decoder import decode_step, empty_cache, forward, prefill
-from models.transformer.features import LatentAttention, Mixture
 from models.transformer.parameters import initialise, parameter_count, parameter_shapes
-from models.transformer.rope_scaling import LinearScaling, RopeScaling, YarnScaling
-from models.transformer.rotation import Rotation
 from models.writing.random_folder import write_random
 from models.writing.saving import save
 

@@ -20,11 +20,11 @@ from experiments.adapt.records import AdaptSummary, MethodRow
 from experiments.adapt.rows import Bills, Measured, method_row
 from experiments.common import reporting
 from experiments.common.candidates import load_core
-from experiments.common.evaluation import EvaluationCase
-from experiments.common.measure import Evaluator
 from experiments.common.options import check_integer, check_seed
 from experiments.common.text_options import TextOptions, check_context, load_model
 from experiments.common.workload import Attention, check_attention, shapes_named
+from experiments.evaluation.measure import Evaluator
+from experiments.evaluation.records import EvaluationCase
 from models.equivalent.changes import check_decoder
 
 

@@ -2,8 +2,8 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-from experiments.common.paired import PairedLoss
 from experiments.common.text_options import TextDescription
+from experiments.evaluation.paired import PairedLoss
 
 Criterion = Literal["photons_per_mac", "source_power_w", "watts_at_exaops"]
 CRITERIA: dict[Criterion, str] = {

@@ -12,10 +12,10 @@ from experiments.adapt.compare import compare, first_below
 from experiments.adapt.methods import Prepared
 from experiments.adapt.records import MethodRow, PointRecord, SiteRecord
 from experiments.common import billing
-from experiments.common.evaluation import Evaluation, SiteFigures
-from experiments.common.paired import losses_by_window, paired_loss
 from experiments.common.workload import Attention, Workload, shapes_named
-from models.transformer.rotation import Rotation
+from experiments.evaluation.paired import losses_by_window, paired_loss
+from experiments.evaluation.records import Evaluation, SiteFigures, observed_drive
+from models.shape.rotation import Rotation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ def method_row(
     """
     config = made.checkpoint.config
     rotation = config.down_rotation if isinstance(config, models.DecoderConfig) else None
-    mean_drive = billing.observed_drive(measured.observed)
+    mean_drive = observed_drive(measured.observed)
     points: list[PointRecord] = []
     basis: list[str] = []
     for light, evaluations in measured.by_light.items():

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 import optics
-from experiments.common.evaluation import Evaluation
 from experiments.common.workload import Attention, Workload, shapes_named
 from optics.core.by_site import Machine, MachineT
 from optics.energy.basis import DRIVE_ASSUMED, RESIDENCY
@@ -77,17 +76,6 @@ def token_bills(
 def _per_expert(workload: Workload, bill: optics.Bill) -> float | None:
     served = bill.vectors_per_load
     return None if served is None else workload.vectors_per_expert(float(served))
-
-
-def observed_drive(result: Evaluation) -> float:
-    """Return the mean drive of an observed case, over the MACs of all sites.
-
-    Raises:
-        ValueError: if the case was measured without diagnostics.
-    """
-    if result.mean_drive is None:
-        raise ValueError("the case was measured without diagnostics, so its mean drive is unknown")
-    return result.mean_drive
 
 
 def billed_drive(bill: optics.Bill) -> float:

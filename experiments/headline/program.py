@@ -11,11 +11,11 @@ import optics
 from electronics.digital import measured
 from experiments.common import reporting
 from experiments.common.candidates import check_design
-from experiments.common.evaluation import EvaluationCase
-from experiments.common.measure import measure
-from experiments.common.paired import digital_cases
 from experiments.common.text_options import TextOptions
 from experiments.common.workload import Attention
+from experiments.evaluation.measure import measure
+from experiments.evaluation.paired import digital_cases
+from experiments.evaluation.records import EvaluationCase
 from experiments.headline import figures, report
 from experiments.headline.records import HeadlineSummary, MeasuredRunRecord, Target
 from experiments.headline.rows import ModelPricer, digital_row, light_point, optical_row

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Literal, TypedDict
 
-from experiments.common.evaluation import SiteFigures
 from experiments.common.text_options import TextDescription
+from experiments.evaluation.records import SiteFigures
 
 
 class _Bill(TypedDict):

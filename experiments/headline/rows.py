@@ -8,9 +8,9 @@ import models
 import optics
 from electronics.digital import measured
 from experiments.common import billing
-from experiments.common.evaluation import Evaluation
-from experiments.common.paired import standard_error
 from experiments.common.workload import Attention, Workload
+from experiments.evaluation.paired import standard_error
+from experiments.evaluation.records import Evaluation, observed_drive
 from experiments.headline.records import (
     Accuracy,
     DigitalBill,
@@ -47,7 +47,7 @@ class ModelPricer:
         The large model is not run, so it is billed for the mean of those drives.
         """
         bill = self.workload.price(core, result.drives)
-        large = self.large.price(billing.with_mean_drive(core, billing.observed_drive(result)))
+        large = self.large.price(billing.with_mean_drive(core, observed_drive(result)))
         first = host_core(core)
         on_core = self.workload.price_on_core(core, result.drives)
         per_mac = {name: float(energy / bill.macs) for name, energy in bill.components.items()}

@@ -11,11 +11,11 @@ from matplotlib.patches import Rectangle
 import optics
 from experiments.common import reporting
 from experiments.common.candidates import check_design, load_machine
-from experiments.common.evaluation import Evaluation, EvaluationCase
-from experiments.common.measure import measure
-from experiments.common.paired import PairedLoss
 from experiments.common.text_options import TextDescription, TextOptions
 from experiments.common.workload import Attention, Workload, attention_in_words
+from experiments.evaluation.measure import measure
+from experiments.evaluation.paired import PairedLoss
+from experiments.evaluation.records import Evaluation, EvaluationCase
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, VERMILION
 from optics.analysis.ablation import ablations, groups

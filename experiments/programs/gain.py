@@ -14,9 +14,9 @@ import numpy as np
 
 import optics
 from experiments.common import reporting
-from experiments.common.evaluation import Evaluation, EvaluationCase
-from experiments.common.measure import measure
 from experiments.common.text_options import TextDescription, TextOptions
+from experiments.evaluation.measure import measure
+from experiments.evaluation.records import Evaluation, EvaluationCase
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, GREY, VERMILION
 

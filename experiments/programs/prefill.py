@@ -14,9 +14,9 @@ import tyro
 import models
 import optics
 from experiments.common import reporting
-from experiments.common.agreement import agreement
 from experiments.common.options import check_folder, check_integer, check_seed
 from experiments.common.text_options import Stream, check_context, load_model
+from experiments.evaluation.agreement import agreement
 
 READ, DIGITAL = "read", "digital"
 GIB = 2**30

@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 import models
 import optics
-from experiments.common.agreement import scored
-from experiments.common.measure import describe_core
-from experiments.common.paired import standard_error
 from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import TARGET_WATTS
 from experiments.common.workload import Workload, attention_policy
+from experiments.evaluation.agreement import scored
+from experiments.evaluation.measure import describe_core
+from experiments.evaluation.paired import standard_error
 from experiments.target.design_space import variant
 from experiments.target.records import BestCore, Descent, EvaluatedCore, FreshMerit
 from optics.analysis.axis import between

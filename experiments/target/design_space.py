@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import RegularGridInterpolator
 
 import optics
-from experiments.common.evaluation import Evaluation, EvaluationCase
-from experiments.common.paired import PairedLoss, losses_by_window, paired_loss, standard_error
 from experiments.common.workload import Workload
+from experiments.evaluation.paired import PairedLoss, losses_by_window, paired_loss, standard_error
+from experiments.evaluation.records import Evaluation, EvaluationCase
 from experiments.plotting.pareto import pareto
 from experiments.target.records import InterpolatedCore, MapPoint
 from optics.components.nonidealities import FIXED

@@ -8,12 +8,12 @@ import numpy as np
 
 import models
 import optics
-from experiments.common.evaluation import Evaluation, EvaluationCase
-from experiments.common.measure import measure
-from experiments.common.paired import digital_cases, paired_loss
 from experiments.common.result_cache import ResultCache
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload
+from experiments.evaluation.measure import measure
+from experiments.evaluation.paired import digital_cases, paired_loss
+from experiments.evaluation.records import Evaluation, EvaluationCase
 from experiments.target.descent import Testbed, search
 from experiments.target.design_space import IMPERFECTIONS, Axes, DesignSpace, front, variant
 from experiments.target.records import AccuracyMap, CheapestCore, Descent

@@ -12,14 +12,14 @@ from electronics.digital import measured
 from electronics.part import nearest
 from experiments.common import billing, reporting, verdict
 from experiments.common.candidates import check_design, design_candidate, file_candidate, scenario_candidate
-from experiments.common.evaluation import EvaluationCase
-from experiments.common.measure import measure
 from experiments.common.options import check_integer
 from experiments.common.overrides import OWN
-from experiments.common.paired import digital_cases, paired_loss
 from experiments.common.text_options import TextOptions
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Attention, Workload, shapes_named
+from experiments.evaluation.measure import measure
+from experiments.evaluation.paired import digital_cases, paired_loss
+from experiments.evaluation.records import EvaluationCase, observed_drive
 from experiments.target import budget, figures, report
 from experiments.target.design_space import Axes
 from experiments.target.map import MapMeasurement
@@ -215,7 +215,7 @@ def _summary(
     results = measure(checkpoint, repeated, cases, options.seed, options.out / "results.sqlite")
     exact, workload = results["digital_fp32"], options.workload
     measured_on = f"{options.model_name}, first window of {options.text}"
-    drives = {name: billing.observed_drive(results[name]) for name in candidates}
+    drives = {name: observed_drive(results[name]) for name in candidates}
     judged = {name: c.at_drive(drives[name], measured_on) for name, c in candidates.items()}
     digital = {"digital_w8a8": paired_loss(results["digital_w8a8"], exact, options.keys)}
     scenarios: dict[str, ScenarioVerdict] = {

@@ -3,9 +3,9 @@
 from typing import NotRequired, TypedDict
 
 from experiments.common.billing import TokenBill
-from experiments.common.paired import PairedLoss
 from experiments.common.text_options import TextDescription
 from experiments.common.verdict import EnergyVerdict
+from experiments.evaluation.paired import PairedLoss
 
 
 class ScenarioVerdict(EnergyVerdict, PairedLoss):

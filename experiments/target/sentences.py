@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from experiments.common.paired import PairedLoss
+from experiments.evaluation.paired import PairedLoss
 from experiments.plotting import waterfall
 from experiments.target.records import (
     AccuracyMap,

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 import optics
-from experiments.common.paired import standard_error
+from experiments.evaluation.paired import standard_error
 from experiments.training.method import step as stepping
 from experiments.training.method.gaussian import GaussianCore
 from experiments.training.method.step import Measured

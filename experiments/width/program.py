@@ -23,10 +23,10 @@ from tqdm import tqdm
 import models
 import optics
 from experiments.common import reporting
-from experiments.common.agreement import agreement
 from experiments.common.options import check_integer
 from experiments.common.result_cache import ResultCache
 from experiments.common.text_options import Stream, TextOptions
+from experiments.evaluation.agreement import agreement
 from experiments.width import figure, report
 from experiments.width.figure import LAWS, geometric_mean
 from experiments.width.probes import (

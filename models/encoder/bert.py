@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from models.transformer.checks import check_one_per, check_tokens, require_count, require_number
+from models.shape.checks import check_one_per, check_tokens, require_count, require_number
 from models.transformer.linear import linear
 
 Params = dict[str, Any]

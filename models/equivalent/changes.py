@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from models.checkpoints.checkpoint import Checkpoint
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
 
 
 def check_decoder(checkpoint: Checkpoint) -> DecoderConfig:

@@ -10,9 +10,9 @@ import numpy as np
 
 from models.checkpoints.checkpoint import Checkpoint
 from models.equivalent.changes import check_layers
+from models.shape.checks import check_tokens
+from models.shape.config import DecoderConfig, LayerKind
 from models.transformer.attention import attend, causal_mask
-from models.transformer.checks import check_tokens
-from models.transformer.config import DecoderConfig, LayerKind
 from models.transformer.decoder import embed
 from models.transformer.layers import block, over_layers
 from models.transformer.linear import Multiply, Routed, linear, norm

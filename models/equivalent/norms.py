@@ -8,7 +8,7 @@ import numpy as np
 
 from models.checkpoints.checkpoint import Checkpoint
 from models.equivalent.changes import changed, check_decoder, per_layer, whole
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
 
 FOLLOWERS = {"attention_norm": ("q", "k", "v"), "mlp_norm": ("router", "gate", "up")}
 """The matrices of a layer that multiply what a norm gives."""

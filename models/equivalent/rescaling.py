@@ -19,7 +19,7 @@ from models.checkpoints.checkpoint import Checkpoint
 from models.equivalent.changes import changed, check_decoder, per_layer, whole
 from models.equivalent.input_statistics import HEAD, InputStatistics
 from models.equivalent.norms import FOLLOWERS, gain, untie_head
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
 
 PLACES = ("attention", "o", "mlp", "down", "head")
 """Where scales are moved, by the matrices that take them: those after the norm before attention, `o`, those after the

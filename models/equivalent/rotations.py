@@ -11,7 +11,7 @@ import numpy as np
 from models.checkpoints.checkpoint import Checkpoint
 from models.equivalent.changes import changed, check_decoder, check_seed, per_layer, whole
 from models.equivalent.norms import FOLLOWERS, fold_norms
-from models.transformer.rotation import Rotation
+from models.shape.rotation import Rotation
 
 
 def rotate_residual(checkpoint: Checkpoint, seed: int) -> Checkpoint:

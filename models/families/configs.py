@@ -21,9 +21,9 @@ that predicts a second token, as `README_WEIGHTS.md` of deepseek-ai/DeepSeek-V3 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from models.transformer.config import LINEAR, DecoderConfig
-from models.transformer.features import LatentAttention, Mixture
-from models.transformer.rope_scaling import RopeScaling, YarnScaling, yarn_amplitude
+from models.shape.config import LINEAR, DecoderConfig
+from models.shape.features import LatentAttention, Mixture
+from models.shape.rope_scaling import RopeScaling, YarnScaling, yarn_amplitude
 
 _LLAMA_3_1_ROPE = RopeScaling(factor=8.0, low_frequency_factor=1.0, high_frequency_factor=4.0, original_context=8192)
 

@@ -7,9 +7,9 @@ import numpy as np
 from models.formats import hugging_face
 from models.formats.family import Family, Stored
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig
-from models.transformer.features import LatentAttention, Mixture
-from models.transformer.rope_scaling import YarnScaling, yarn_amplitude
+from models.shape.config import DecoderConfig
+from models.shape.features import LatentAttention, Mixture
+from models.shape.rope_scaling import YarnScaling, yarn_amplitude
 
 _ATTENTION = "model.layers.{layer}.self_attn."
 _MLP = "model.layers.{layer}.mlp."

@@ -7,7 +7,7 @@ import numpy as np
 from models.formats import gguf, hugging_face
 from models.formats.family import Family, Stored
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig, all_but_every
+from models.shape.config import DecoderConfig, all_but_every
 
 _NORMS = {
     "layers/attention_post_norm": "model.layers.{layer}.post_attention_layernorm.weight",

@@ -5,8 +5,8 @@ from typing import Any
 from models.formats import gguf, hugging_face
 from models.formats.family import Family, Stored
 from models.formats.fields import Fields
-from models.transformer.config import LINEAR, DecoderConfig, all_but_every
-from models.transformer.features import Mixture
+from models.shape.config import LINEAR, DecoderConfig, all_but_every
+from models.shape.features import Mixture
 
 _YARN = {
     "rope_type": "yarn",

@@ -5,9 +5,9 @@ import numpy as np
 from models.formats import gguf, hugging_face
 from models.formats.family import Family
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
+from models.shape.rope_scaling import RopeScaling
 from models.transformer.rope import rotary_frequencies
-from models.transformer.rope_scaling import RopeScaling
 
 
 def config_from_json(fields: Fields) -> DecoderConfig:

@@ -3,7 +3,7 @@
 from models.formats import hugging_face
 from models.formats.family import Family
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
 
 
 def config_from_json(fields: Fields) -> DecoderConfig:

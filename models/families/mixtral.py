@@ -3,8 +3,8 @@
 from models.formats import gguf, hugging_face
 from models.formats.family import Family
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig
-from models.transformer.features import Mixture
+from models.shape.config import DecoderConfig
+from models.shape.features import Mixture
 
 _EXPERTS = {
     "layers/router": "model.layers.{layer}.block_sparse_moe.gate.weight",

@@ -5,8 +5,8 @@ from typing import Any
 from models.formats import gguf, hugging_face
 from models.formats.family import Family
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig
-from models.transformer.features import Mixture
+from models.shape.config import DecoderConfig
+from models.shape.features import Mixture
 
 _QWEN2_BIASES = ("q", "k", "v")
 

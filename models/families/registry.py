@@ -19,7 +19,7 @@ from models.families.smollm3 import SMOLLM3
 from models.formats.family import Family
 from models.formats.fields import Fields
 from models.formats.own_features import published_fields, with_own
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
 
 FAMILIES: Mapping[str, Family] = MappingProxyType(
     {

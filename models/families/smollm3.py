@@ -3,7 +3,7 @@
 from models.formats import gguf, hugging_face
 from models.formats.family import Family
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig, all_but_every
+from models.shape.config import DecoderConfig, all_but_every
 
 _INTERVAL = 4
 

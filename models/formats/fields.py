@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from models.transformer.checks import shown
+from models.shape.checks import shown
 
 _REQUIRED: Any = object()
 MOST_LAYERS = 10_000

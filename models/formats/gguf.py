@@ -7,9 +7,9 @@ import numpy as np
 
 from models.formats.family import ConfigReader, FileFormat, Stored, stored
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig, head_width
-from models.transformer.features import Mixture
-from models.transformer.rope_scaling import LinearScaling, YarnScaling, yarn_amplitude
+from models.shape.config import DecoderConfig, head_width
+from models.shape.features import Mixture
+from models.shape.rope_scaling import LinearScaling, YarnScaling, yarn_amplitude
 
 ROPE_DIVISORS = "rope_freqs.weight"
 """The tensor of Llama 3.1's rotary scaling in a GGUF file: a divisor per frequency."""

@@ -5,8 +5,8 @@ from typing import Any
 
 from models.formats.family import ConfigReader, FileFormat, Stored, stored
 from models.formats.fields import Fields
-from models.transformer.config import head_width
-from models.transformer.rope_scaling import LinearScaling, RopeScaling, Scaling, YarnScaling, yarn_amplitude
+from models.shape.config import head_width
+from models.shape.rope_scaling import LinearScaling, RopeScaling, Scaling, YarnScaling, yarn_amplitude
 
 TENSORS = stored(
     {

@@ -8,8 +8,8 @@ import dataclasses
 from typing import Any
 
 from models.formats.fields import Fields
-from models.transformer.config import DecoderConfig
-from models.transformer.rotation import Rotation
+from models.shape.config import DecoderConfig
+from models.shape.rotation import Rotation
 
 FEATURE = "down_rotation"
 _MARK = f"+{FEATURE}"

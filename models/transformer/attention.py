@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
 from models.transformer.linear import Multiply, linear, norm
 from models.transformer.rope import Tables, rotate
 

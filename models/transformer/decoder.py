@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.typing import DTypeLike
 
+from models.shape.checks import check_one_per, check_tokens
+from models.shape.config import DecoderConfig, LayerKind
 from models.transformer.attention import attend, causal_mask, not_padding
-from models.transformer.checks import check_one_per, check_tokens
-from models.transformer.config import DecoderConfig, LayerKind
 from models.transformer.latent_attention import attend_by_head, attend_latents
 from models.transformer.layers import block, over_layers
 from models.transformer.linear import norm

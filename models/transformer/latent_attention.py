@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from models.shape.config import DecoderConfig
+from models.shape.features import LatentAttention
 from models.transformer.attention import attend, shares_of
-from models.transformer.config import DecoderConfig
-from models.transformer.features import LatentAttention
 from models.transformer.linear import linear, norm
 from models.transformer.rope import Tables, rotate
 

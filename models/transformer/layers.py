@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from models.shape.config import DecoderConfig, LayerKind
 from models.transformer.attention import queries_keys_values
-from models.transformer.config import DecoderConfig, LayerKind
 from models.transformer.latent_attention import queries_latents
 from models.transformer.linear import Multiply, linear, mlp, norm
 from models.transformer.mixture import mixture_mlp

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
 
 # Of gpt-oss: the bound of gate and linear part, and the slope of the sigmoid.
 _CLAMP, _SLOPE = 7.0, 1.702

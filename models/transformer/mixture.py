@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from models.transformer.config import DecoderConfig
-from models.transformer.features import Mixture
+from models.shape.config import DecoderConfig
+from models.shape.features import Mixture
 from models.transformer.linear import Multiply, Routed, activate, linear, mlp
 
 

@@ -36,7 +36,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
 
 Params = dict[str, Any]
 

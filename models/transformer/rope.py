@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.transformer.config import DecoderConfig, LayerKind
-from models.transformer.rope_scaling import Scaling
+from models.shape.config import DecoderConfig, LayerKind
+from models.shape.rope_scaling import Scaling
 
 Tables = tuple[jax.Array, jax.Array]
 

@@ -10,8 +10,8 @@ from models.families.qwen import QWEN2, QWEN3, QWEN3_MOE
 from models.formats.family import Family
 from models.formats.fields import Fields
 from models.formats.own_features import own_fields
-from models.transformer.config import DecoderConfig
-from models.transformer.rope_scaling import LinearScaling, RopeScaling, YarnScaling
+from models.shape.config import DecoderConfig
+from models.shape.rope_scaling import LinearScaling, RopeScaling, YarnScaling
 
 # Of those that state a shape in full by the fields below; random checkpoints are theirs.
 _FAMILIES = (LLAMA, QWEN2, QWEN3, MIXTRAL, QWEN3_MOE)

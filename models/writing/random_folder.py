@@ -14,7 +14,7 @@ from tqdm import tqdm
 from models.checkpoints.filling import slots
 from models.checkpoints.folder import CONFIG, INDEX
 from models.formats.family import Family
-from models.transformer.config import DecoderConfig
+from models.shape.config import DecoderConfig
 from models.writing.config_file import config_fields
 from models.writing.safetensors_header import Entry, check_room, cut_into_shards, header, shard_names
 

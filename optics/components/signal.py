@@ -83,8 +83,8 @@ def sum_of_neighbours(values: jax.Array) -> jax.Array:
 
 @sum_of_neighbours.defjvp
 def _sum_of_neighbours_jvp(primals, tangents):
-    moved = sum(beside for axis in (-2, -1) for beside in neighbours(tangents[0], axis))
-    return sum_of_neighbours(*primals), moved
+    (above, below), (before, after) = (neighbours(tangents[0], axis) for axis in (-2, -1))
+    return sum_of_neighbours(*primals), above + below + before + after
 
 
 @jax.custom_jvp

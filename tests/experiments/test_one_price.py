@@ -8,8 +8,8 @@ import models
 import optics
 from experiments import sweeps
 from experiments.common import billing, candidates, verdict
-from experiments.common.evaluation import Evaluation
 from experiments.common.workload import Workload
+from experiments.evaluation.records import Evaluation
 from experiments.headline.rows import ModelPricer
 from optics.analysis.ablation import ablations
 

@@ -13,12 +13,12 @@ import numpy as np
 import models
 import optics
 from electronics.part import nearest
-from experiments.common.agreement import Agreement, agreement
 from experiments.common.billing import with_mean_drive
 from experiments.common.candidates import check_design
 from experiments.common.options import check_integer, short_repr
 from experiments.common.text_options import Stream, check_context, load_model
 from experiments.common.workload import Attention, Workload, attention_policy, check_attention, choices_of, shapes_named
+from experiments.evaluation.agreement import Agreement, agreement
 from experiments.sweeps.subjects import drive, metrics
 from experiments.sweeps.subjects.subject import digest
 from optics.core.by_site import Machine

@@ -12,8 +12,8 @@ import models
 import optics
 from experiments.adapt import program as adapt
 from experiments.common import billing
-from experiments.common.agreement import scored
 from experiments.common.workload import Workload
+from experiments.evaluation.agreement import scored
 
 LIGHT = (0.5, 1.0, 2.0)
 

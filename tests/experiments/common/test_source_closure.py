@@ -15,7 +15,7 @@ from experiments.sweeps.execution.manifest import computing_modules
 from experiments.sweeps.subjects.product import Product
 from experiments.sweeps.subjects.text import Text
 
-MEASURE = ("experiments.common.measure",)
+MEASURE = ("experiments.evaluation.measure",)
 SWEEP = ("experiments.sweeps.execution.engine", "experiments.sweeps.subjects.product")
 BOTH = pytest.mark.parametrize("modules", [MEASURE, SWEEP], ids=["measure", "sweep"])
 OUTSIDE = (
@@ -67,7 +67,7 @@ def test_digest_with_plots_reports_and_other_programs_edited_is_unchanged(tree, 
     [
         ("electronics/constants.toml", r"^value = ", "value = 1"),
         ("optics/datapath/product.py", r"\Z", "\nADDED = 1\n"),
-        ("experiments/common/agreement.py", r"jnp\.mean", "jnp.median"),
+        ("experiments/evaluation/agreement.py", r"jnp\.mean", "jnp.median"),
         ("models/transformer/attention.py", r"-0\.5", "-0.25"),
     ],
 )
@@ -120,8 +120,8 @@ PROGRAMS = {
 import dataclasses
 import jax, numpy as np
 import models, optics
-from experiments.common.evaluation import EvaluationCase
-from experiments.common.measure import measure
+from experiments.evaluation.records import EvaluationCase
+from experiments.evaluation.measure import measure
 config = models.DecoderConfig(hidden=16, intermediate=16, layers=1, heads=2, kv_heads=1, head_dim=8, vocabulary=32,
                             context=16, tied_head=True, rope_theta=1e4)
 checkpoint = models.Checkpoint(config=config, params=models.initialise(config, jax.random.key(0)), vocabulary=None,

@@ -14,10 +14,10 @@ import optics
 from electronics import IntegerCore
 from experiments.commands import run
 from experiments.common import text_options
-from experiments.common.agreement import scored
-from experiments.common.evaluation import EvaluationCase
-from experiments.common.measure import measure
 from experiments.common.text_options import load_model
+from experiments.evaluation.agreement import scored
+from experiments.evaluation.measure import measure
+from experiments.evaluation.records import EvaluationCase
 from experiments.programs import prefill
 from experiments.sweeps import Text
 from experiments.sweeps.subjects import text

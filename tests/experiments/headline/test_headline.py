@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from experiments.common import measure
+from experiments.evaluation import measure
 from experiments.headline.program import HeadlineOptions, main
 from experiments.plotting import style
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 import models
 import optics
-from experiments.common.agreement import agreement
+from experiments.evaluation.agreement import agreement
 from experiments.width import probes
 from experiments.width import program as width
 

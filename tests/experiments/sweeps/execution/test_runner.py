@@ -168,7 +168,7 @@ def test_a_changed_definition_is_refused_with_the_difference(whole, definition, 
 
 
 def test_the_file_of_another_program_is_refused(definition, tmp_path):
-    ResultCache(tmp_path / FILE, "experiments.common.measure").put("headline", 1)
+    ResultCache(tmp_path / FILE, "experiments.evaluation.measure").put("headline", 1)
     with pytest.raises(ValueError, match="is the file of another program"):
         sweeps.run(toml_file.load(definition), tmp_path, progress=False)
     (tmp_path / "deep").mkdir()

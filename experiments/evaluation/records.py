@@ -72,3 +72,14 @@ class Evaluation:
     sites: dict[str, SiteFigures] = dataclasses.field(default_factory=dict)
     drives: dict[str, float] = dataclasses.field(default_factory=dict)
     mean_drive: float | None = None
+
+
+def observed_drive(result: Evaluation) -> float:
+    """Return the mean drive of an observed case, over the MACs of all sites.
+
+    Raises:
+        ValueError: if the case was measured without diagnostics.
+    """
+    if result.mean_drive is None:
+        raise ValueError("the case was measured without diagnostics, so its mean drive is unknown")
+    return result.mean_drive

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal, get_args
 
-from models.transformer.checks import require_count, require_number
+from models.shape.checks import require_count, require_number
 
 Scoring = Literal["softmax", "sigmoid"]
 

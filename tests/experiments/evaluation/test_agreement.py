@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments.common.agreement import agreement
+from experiments.evaluation.agreement import agreement
 
 
 def log_softmax(logits):

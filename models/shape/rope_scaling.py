@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from models.transformer.checks import require_count, require_number
+from models.shape.checks import require_count, require_number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

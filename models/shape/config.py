@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Literal, NamedTuple, get_args
 
-from models.transformer.checks import require_count, require_flags, require_number
-from models.transformer.features import LatentAttention, Mixture
-from models.transformer.rope_scaling import Scaling
-from models.transformer.rotation import Rotation
+from models.shape.checks import require_count, require_flags, require_number
+from models.shape.features import LatentAttention, Mixture
+from models.shape.rope_scaling import Scaling
+from models.shape.rotation import Rotation
 
 Activation = Literal["silu", "gelu_tanh", "clamped_swiglu"]
 LINEAR = ("q", "k", "v", "o", "router", "gate", "up", "down")

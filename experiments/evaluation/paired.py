@@ -6,7 +6,7 @@ import numpy as np
 
 from electronics import IntegerCore
 from electronics.digital import measured
-from experiments.common.evaluation import Evaluation, EvaluationCase
+from experiments.evaluation.records import Evaluation, EvaluationCase
 
 
 class PairedLoss(TypedDict):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import models
-from models.transformer.rotation import paley
+from models.shape.rotation import paley
 
 # Powers of two, 4k of Paley's first and second construction, and widths without a known matrix: 2 x 3, odd, 16 x 13.
 FLAT, ROUGH = (1, 2, 64, 24, 576, 1536, 2560, 2880), (6, 7, 208)

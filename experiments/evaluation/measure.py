@@ -15,10 +15,10 @@ from tqdm import tqdm
 import models
 import optics
 from electronics import Part
-from experiments.common.agreement import Agreement, agreement, scored
-from experiments.common.evaluation import Evaluation, EvaluationCase, SiteFigures, WindowRecord, WindowScores
 from experiments.common.result_cache import ResultCache
 from experiments.common.workload import attention_policy, choices_of
+from experiments.evaluation.agreement import Agreement, agreement, scored
+from experiments.evaluation.records import Evaluation, EvaluationCase, SiteFigures, WindowRecord, WindowScores
 from optics.core.by_site import Machine
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive

@@ -1,0 +1,1 @@
+"""The static shape of a decoder: sizes, and the features in which families differ, as data."""
