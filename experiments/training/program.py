@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+import models
 import optics
 from experiments.common import reporting
 from experiments.common.options import check_folder
@@ -81,15 +82,18 @@ def main(options: TrainOptions) -> TrainSummary:
     name = Path(options.file).stem if options.file.endswith(".toml") else "train"
     out = options.out or Path("runs") / name
     check_folder("out", out)
-    study = _study(options)
+    study, text = _study(options)
     outcome = run(study, out)
     summary = summarise(study, outcome, outcome.name or options.file)
     reporting.write(summary, out)
     report.draw(summary, out)
     save_cores(outcome, out)
+    if text is not None:
+        save_models(text.checkpoint, outcome, out)
     print(f"\n{summary['name']}, {len(study.seeds)} seed(s), {study.draws} draws of noise\n\n{report.table(summary)}")
     folders = ", ".join(outcome.best) if len(outcome.best) <= MOST_NAMED else f"{len(outcome.best)} folders"
-    print(f"Written: {out}/summary.json, train.png/.pdf, and adapted.safetensors in {folders}")
+    model = "" if text is None else " and the model in model/"
+    print(f"Written: {out}/summary.json, train.png/.pdf, and adapted.safetensors{model} in {folders}")
     return summary
 
 
@@ -117,7 +121,15 @@ def save_cores(outcome: Outcome, out: Path) -> None:
             optics.serialise.save(result.core, out / label / "core.toml")
 
 
-def _study(options: TrainOptions) -> Study:
+def save_models(checkpoint: models.Checkpoint, outcome: Outcome, out: Path) -> None:
+    """Write each trained model as a Hugging Face folder beside its core, for `--model` of the other programs."""
+    for label, result in outcome.best.items():
+        trained = dataclasses.replace(checkpoint, params=result.params)
+        models.save(trained, out / label / "model", overwrite=True)
+
+
+def _study(options: TrainOptions) -> tuple[Study, TrainedText | None]:
+    """Return the study, and what it trains where that is a language model."""
     if options.file.endswith(".toml"):
         changed = [
             field.name
@@ -126,7 +138,7 @@ def _study(options: TrainOptions) -> Study:
         ]
         if changed:
             raise ValueError(f"{changed[0]} is stated by {options.file}: change it there")
-        return toml_file.load(options.file)
+        return toml_file.load(options.file), None
     core = toml_file.machine(options.core)
     training = Options(
         trainable=Trainable(kind=options.train, rank=options.rank, alpha=options.alpha),
@@ -156,7 +168,7 @@ def _study(options: TrainOptions) -> Study:
         "draws": options.draws,
     }
     if options.file:
-        return Study(task=task.load(options.file, Path.cwd()), **common)
+        return Study(task=task.load(options.file, Path.cwd()), **common), None
     of_text = TrainedText(
         model=options.model,
         text=options.text,
@@ -168,4 +180,4 @@ def _study(options: TrainOptions) -> Study:
     )
     of_text.check(options.batch // options.accumulate)
     made = of_text.load()
-    return Study(task=lambda seed: made, figure="kl", **common)
+    return Study(task=lambda seed: made, figure="kl", **common), of_text

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+import models
 import optics
 from experiments import training
 from experiments.training import program, study, toml_file
@@ -211,7 +212,13 @@ def test_language_model_trains_on_light(given, held_out_text, tmp_path):
     trained = summary["rows"][1]
     assert trained["method"] == "light" and trained["steps"] == 2 and set(trained["figures"]) == {"loss", "kl", "top1"}
     assert summary["exact"]["0"]["kl"] == pytest.approx(0, abs=1e-5)
-    assert (tmp_path / "out" / trained["folder"] / BEST).exists()
+    folder = tmp_path / "out" / trained["folder"]
+    assert (folder / BEST).exists()
+    # The model that was written is the one that was trained.
+    original, saved = models.load(given["model"], progress=False), models.load(folder / "model", progress=False)
+    adapted = training.load_adapted(folder, original.params)
+    for new, old in zip(jax.tree.leaves(saved.params), jax.tree.leaves(adapted), strict=True):
+        np.testing.assert_array_equal(new, old)
 
 
 @pytest.mark.parametrize(
