@@ -179,7 +179,7 @@ class _Adapting:
     def search_loss(self, checkpoint: models.Checkpoint) -> float:
         """KL of a model on the core, on the windows that calibrate."""
         case = EvaluationCase(name="search", core=self.core, windows=len(self.sample), attention=self.options.attention)
-        found = self.evaluator.measure(checkpoint, self.sample, [case], "exponents")["search"]
+        found = self.evaluator.measure(checkpoint, self.sample, [case], "exponents", keep_bar=False)["search"]
         return float(np.mean([window["kl"] for window in found.windows]))
 
     def row(self, name: str, made: Prepared, unprepared: MethodRow | None, trained: bool) -> MethodRow:
@@ -209,7 +209,7 @@ class _Adapting:
             light: [results[f"{light:g} x light, device {device}"] for device in options.devices]
             for light in options.light
         }
-        exact = self.evaluator.measure(self.checkpoint, self.windows, cases[:1], "as it is")["digital"]
+        exact = self.evaluator.measure(self.checkpoint, self.windows, cases[:1], "as it is", keep_bar=False)["digital"]
         measured = Measured(results["digital"], exact, by_light, options.keys)
         difference = None if trained else self.digital_difference(checkpoint)
         return method_row(name, made, measured, self.core, self.bills, unprepared, trained, difference, options.kl)

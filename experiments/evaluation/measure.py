@@ -90,7 +90,12 @@ class Evaluator:
         self.cache.close()
 
     def measure(
-        self, checkpoint: models.Checkpoint, windows: np.ndarray, cases: Sequence[EvaluationCase], label: str = ""
+        self,
+        checkpoint: models.Checkpoint,
+        windows: np.ndarray,
+        cases: Sequence[EvaluationCase],
+        label: str = "",
+        keep_bar: bool = True,
     ) -> dict[str, Evaluation]:
         """Evaluate a model under each case and return the results by name of the case.
 
@@ -99,10 +104,11 @@ class Evaluator:
             windows: token ids [count, tokens].
             cases: as of `measure`.
             label: what the progress bar says of the model.
+            keep_bar: whether the finished bar stays on the screen.
         """
         results = {case.name: Evaluation() for case in cases}
         run = _Run(self, self._model_of(checkpoint), checkpoint)
-        with tqdm(total=sum(case.windows for case in cases), unit="window", smoothing=0.05) as bar:
+        with tqdm(total=sum(case.windows for case in cases), unit="window", smoothing=0.05, leave=keep_bar) as bar:
             bar.set_description_str(f"evaluating {label}".strip())
             together = 1 if checkpoint.streamed else _WINDOWS_PER_LOAD
             for first in range(0, len(windows), together):

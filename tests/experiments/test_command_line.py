@@ -33,16 +33,21 @@ def script(tmp_path) -> Callable[..., subprocess.Popen]:
         (here / package).mkdir(parents=True)
         (here / package / "__init__.py").write_text("raise SystemError('a stranger')", encoding="utf-8")
 
-    def start(*arguments: str, before: Path | None = None) -> subprocess.Popen:
+    def start(*arguments: str, before: Path | None = None, ignoring: bool = False) -> subprocess.Popen:
         paths = [str(each) for each in (before, ROOT) if each is not None]
-        return subprocess.Popen(
-            [sys.executable, str(path), *arguments],
-            cwd=here,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        # Whether interruptions are ignored is handed on, and a shell's background jobs ignore them.
+        usual = signal.signal(signal.SIGINT, signal.SIG_IGN if ignoring else signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                [sys.executable, str(path), *arguments],
+                cwd=here,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, usual)
 
     return start
 
@@ -97,15 +102,11 @@ def test_an_interruption_ends_the_program_with_one_line(script, tmp_path, moment
 
 def test_an_interruption_where_it_is_ignored_stays_ignored(script, tmp_path):
     """As behind nohup: the program goes on to its usual end."""
-    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        (tmp_path / "before").mkdir()
-        (tmp_path / "before" / "tyro.py").write_text(
-            "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemExit(7)\n", encoding="utf-8"
-        )
-        process = script("bill", before=tmp_path / "before")
-    finally:
-        signal.signal(signal.SIGINT, usual)
+    (tmp_path / "before").mkdir()
+    (tmp_path / "before" / "tyro.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise SystemExit(7)\n", encoding="utf-8"
+    )
+    process = script("bill", before=tmp_path / "before", ignoring=True)
     process.communicate(timeout=60)
     assert process.returncode == 7
 
