@@ -73,7 +73,8 @@ def _recovered(found: Comparison) -> str:
     if found["recovered"] is None:
         return "beyond"
     error = found["recovered_stderr"]
-    return f"{found['recovered']:.0%}" + ("" if error is None else f" ± {error:.0%}")
+    # Without the sign of a share that rounds to zero.
+    return f"{round(found['recovered'], 2) + 0.0:.0%}" + ("" if error is None else f" ± {error:.0%}")
 
 
 def _kilowatts(watts: float | None) -> str:
