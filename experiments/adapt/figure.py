@@ -36,6 +36,14 @@ def draw(summary: AdaptSummary, out: Path) -> None:
         style.save(figure, out, "adapt")
 
 
+def _limits(values: list[float]) -> tuple[float, float]:
+    """Limits of a logarithmic axis: the positive values with a margin, and at least a factor of two about them."""
+    positive = [value for value in values if value > 0]
+    low, high = min(positive), max(positive)
+    margin = max((high / low) ** 0.06, 2**0.5 if high < 1.5 * low else 1.0)
+    return low / margin, high * margin
+
+
 def _panel(axes: Axes, summary: AdaptSummary, criterion: Criterion) -> None:
     label, unit = LABELS[criterion]
     axes.set(xscale="log", yscale="log", xlabel=label)
@@ -55,6 +63,9 @@ def _panel(axes: Axes, summary: AdaptSummary, criterion: Criterion) -> None:
             ls="--" if row["trained"] else "-",
             label="as it is" if number == 0 else row["name"],
         )
+    points = [point for row in summary["rows"] for point in row["points"]]
+    axes.set_xlim(_limits([point[criterion] * unit for point in points]))
+    axes.set_ylim(_limits([point["kl"] + sign * (point["kl_stderr"] or 0.0) for point in points for sign in (-1, 1)]))
     own = own_light(summary["rows"][0]["points"])
     axes.axvline(own[criterion] * unit, color=style.GREY, lw=0.8, ls=(0, (4, 3)))
     style.plain_log(axes.xaxis, axes.get_xlim())
