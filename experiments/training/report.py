@@ -58,7 +58,7 @@ def draw(summary: TrainSummary, out: Path) -> None:
         figure, (left, right) = style.plt.subplots(1, 2, figsize=(9.6, 3.8), width_ratios=(1.1, 1))
         _draw_levels(left, summary)
         _draw_curves(right, summary)
-        figure.suptitle(summary["name"])
+        left.set_title(summary["name"])
         style.save(figure, out, "train")
 
 
@@ -88,13 +88,22 @@ def _draw_levels(axes, summary: TrainSummary) -> None:
         xscale="log",
         yscale="log",
         xlabel="photons per MAC, launched by the network as it was" if by_light else "kW at 1 exaOPS",
-        ylabel=f"{summary['figure']} on test examples",
+        ylabel=f"{_in_words(summary['figure'])} on test examples",
     )
     _plain(axes, sorted({_place(row, by_light) for row in rows}))
-    axes.legend(fontsize=8)
+    _legend(axes)
     seeds = len(summary["seeds"])
     errors = f"; bars: standard errors over {seeds} seeds" if seeds > 1 else ""
     style.note(axes, -0.2, f"{summary['draws']} draws of noise that no training saw{errors}")
+
+
+def _legend(axes) -> None:
+    """Below the axes, where no curve is."""
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(0, -0.26), frameon=False)
+
+
+def _in_words(figure: str) -> str:
+    return "KL [nats]" if figure == "kl" else figure
 
 
 def _place(row: Recovery, by_light: bool) -> float:
@@ -113,9 +122,9 @@ def _draw_curves(axes, summary: TrainSummary) -> None:
         level = levels.index((row["core"], row["photons"]))
         steps, values = zip(*row.get("curve", []), strict=True)
         axes.plot(steps, values, color=COLOURS[row["method"]], lw=1, ls=("-", "--", ":", "-.")[level % 4], alpha=0.8)
-    axes.set(yscale="log", xlabel="steps", ylabel=f"{summary['figure']} on data held out")
+    axes.set(yscale="log", xlabel="steps", ylabel=f"{_in_words(summary['figure'])} on data held out")
     named = [core if photons is None else f"{core}, {photons:g} photons" for core, photons in levels]
     for style_of_line, name in zip(("-", "--", ":", "-."), named, strict=False):
         axes.plot([], [], color=GREY, ls=style_of_line, label=name)
-    axes.legend(fontsize=8)
+    _legend(axes)
     style.note(axes, -0.2, "each under the noise that it is trained on")
