@@ -107,7 +107,15 @@ training.train(network.loss, network.params, network.data, options=options, out=
         assert (tmp_path / name).read_bytes() == (uninterrupted[1] / name).read_bytes()
 
 
-def test_ctrl_c_saves_and_the_same_call_goes_on(network, uninterrupted, tmp_path):
+@pytest.fixture
+def interruptible():
+    """Interruptions are not ignored, as they are in a shell's background jobs."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, usual)
+
+
+def test_ctrl_c_saves_and_the_same_call_goes_on(network, uninterrupted, tmp_path, interruptible):
     def batches(step):
         return jax.tree.map(lambda part: part[0], batch_of_step(network.data, 0, step, 8, 1))
 
