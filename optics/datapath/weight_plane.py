@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.ad_checkpoint import checkpoint_name
 
 from electronics.numerics.bfloat16 import bfloat16_words
@@ -171,8 +170,9 @@ def _transmissions(core: Architecture, variation: DeviceVariation, weights: Weig
     rails = levels[None]
     if core.encoding.pixels == 2:
         # As max(l, 0) and max(-l, 0), whose gradients take four times as long.
-        half = 0.5 * rails
-        rails = jnp.abs(half) + _signs(1, -1) * half
+        half = 0.5 * levels
+        magnitude = jnp.abs(half)
+        rails = jnp.stack([magnitude + half, magnitude - half])
     return mask.transmission(rails, weights.scale[None], core.pedestal, gain, unsettled, blur)
 
 
@@ -180,11 +180,8 @@ def _difference_and_sum(rails: jax.Array) -> jax.Array:
     """Of two rails [2, height, width]; of a single one [1, height, width] itself, twice."""
     if rails.shape[0] == 1:
         return jnp.broadcast_to(rails, (2, *rails.shape[1:]))
-    return rails[:1] + _signs(-1, 1) * rails[1:]
-
-
-def _signs(first: int, second: int) -> np.ndarray:
-    return np.asarray([first, second], np.float32).reshape(2, 1, 1)
+    plus, minus = rails[0], rails[1]
+    return jnp.stack([plus - minus, plus + minus])
 
 
 def _factored(core: Architecture, total: jax.Array) -> jax.Array | LightFactors:
