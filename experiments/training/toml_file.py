@@ -2,13 +2,14 @@
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import optics
 from electronics.part import nearest
 from experiments.common.options import check_integer, check_seed, short_repr
+from experiments.common.toml_entries import check_known, list_of, table_of
 from experiments.training import task
 from experiments.training.method.trainable import Trainable
 from experiments.training.run.options import Options
@@ -55,17 +56,17 @@ def machine(name: Any) -> Machine:
 
 
 def _study(tables: Mapping[str, Any], folder: Path) -> Study:
-    _known("the file", tables, TABLES)
+    check_known("the file", tables, TABLES)
     if "function" not in tables:
         raise ValueError("function = 'module:name' is missing: what is trained")
     names = tables.get("core", "projected_2029")
     names = names if isinstance(names, list) else [names]
-    cores = {_stem(name): machine(name).replace(_flat(_table("set", tables.get("set", {})))) for name in names}
+    cores = {_stem(name): machine(name).replace(_flat(table_of("set", tables.get("set", {})))) for name in names}
     methods = tuple(_listed("methods", tables, ["light"]))
     for method in methods:
         if method not in METHODS:
             raise ValueError(f"methods: {short_repr(method)} is none{nearest(str(method), list(METHODS))}")
-    hardware = _hardware(_table("codesign", tables.get("codesign", {})))
+    hardware = _hardware(table_of("codesign", tables.get("codesign", {})))
     if (CODESIGN in methods) != bool(hardware):
         raise ValueError("methods names 'codesign' where there is a table [codesign] with knobs, and only there")
     seeds = _seeds(tables.get("seeds", 1))
@@ -80,7 +81,7 @@ def _study(tables: Mapping[str, Any], folder: Path) -> Study:
         photons=photons,
         methods=tuple(method for method in methods if method != NONE),
         seeds=seeds,
-        options=_options(_table("train", tables.get("train", {}))),
+        options=_options(table_of("train", tables.get("train", {}))),
         knobs=hardware,
         figure=str(tables.get("figure", "loss")),
         draws=draws,
@@ -98,10 +99,10 @@ def _seeds(given: Any) -> list[int]:
 
 def _options(table: Mapping[str, Any]) -> Options:
     plain = [field.name for field in dataclasses.fields(Options) if field.name not in OWN]
-    _known("[train]", table, [*plain, *TRAINED])
+    check_known("[train]", table, [*plain, *TRAINED])
     what = {name: table[name] for name in ("kind", "rank", "alpha") if name in table}
     if "paths" in table:
-        words = tuple(_list("train.paths", table["paths"]))
+        words = tuple(list_of("train.paths", table["paths"], least=1))
         what["where"] = lambda path: any(word in path for word in words)
     options = Options(trainable=Trainable(**what), **{name: table[name] for name in plain if name in table})
     options.check()
@@ -112,9 +113,9 @@ def _hardware(table: Mapping[str, Any]) -> dict[str, Any]:
     """The options of codesign, nothing of an empty table."""
     if not table:
         return {}
-    _known("[codesign]", table, HARDWARE)
+    check_known("[codesign]", table, HARDWARE)
     knobs = {
-        name: _knob(name, values) for name, values in _flat(_table("codesign.knobs", table.get("knobs", {}))).items()
+        name: _knob(name, values) for name, values in _flat(table_of("codesign.knobs", table.get("knobs", {}))).items()
     }
     if not knobs:
         raise ValueError("[codesign] lacks knobs, the numbers of the core that are trained")
@@ -126,7 +127,7 @@ def _knob(name: str, values: Any) -> Knob:
     given = [spacing for spacing in SPACINGS if isinstance(values, Mapping) and spacing in values]
     if len(given) != 1 or len(values) != 1:
         raise ValueError(f"knob {name!r} must be one of linear = [low, high] and log = [low, high]")
-    bounds = _list(f"knob {name!r}", values[given[0]])
+    bounds = list_of(f"knob {name!r}", values[given[0]], least=1)
     if len(bounds) != 2 or not all(isinstance(each, int | float) for each in bounds):
         raise ValueError(f"knob {name!r}: {given[0]} = {bounds} must be [low, high]")
     return Knob(float(bounds[0]), float(bounds[1]), given[0] == "log")
@@ -148,22 +149,4 @@ def _stem(name: Any) -> str:
 
 
 def _listed(name: str, tables: Mapping[str, Any], default: Any) -> Any:
-    return _list(name, tables[name]) if name in tables else default
-
-
-def _known(where: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    for name in given:
-        if name not in allowed:
-            raise ValueError(f"{where} has no entry {name!r}{nearest(name, list(allowed))}")
-
-
-def _table(what: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{what} = {short_repr(value)} must be a table")
-    return value
-
-
-def _list(what: str, value: Any) -> list[Any]:
-    if not isinstance(value, list) or not value:
-        raise ValueError(f"{what} = {short_repr(value)} must be a list, in brackets")
-    return value
+    return list_of(name, tables[name], least=1) if name in tables else default

@@ -9,6 +9,7 @@ from typing import Any
 import optics
 from electronics.part import nearest
 from experiments.common.options import short_repr
+from experiments.common.toml_entries import check_known, list_of, table_of
 from experiments.sweeps.definition import axes, function_name
 from experiments.sweeps.definition.axes import Dimension
 from experiments.sweeps.definition.sweep import Sweep
@@ -54,13 +55,13 @@ def load(file: str | Path, changes: Mapping[str, Any] | None = None) -> Sweep:
 
 
 def _sweep(tables: Mapping[str, Any], folder: Path) -> Sweep:
-    _known("the file", tables, TABLES)
+    check_known("the file", tables, TABLES)
     if "core" in tables and "cores" in tables:
         raise ValueError(f"core = {short_repr(tables['core'])} and cores = {short_repr(tables['cores'])}: give one")
     core = tables.get("cores", tables.get("core", "projected_2029"))
     plain = {name: tables[name] for name in ("keys", "seed", "compilations") if name in tables}
     if "metrics" in tables:
-        plain["metrics"] = tuple(_list("metrics", tables["metrics"]))
+        plain["metrics"] = tuple(list_of("metrics", tables["metrics"]))
     sweep = Sweep(
         core=_design(core) if "cores" in tables else _core(core),
         name=str(core),
@@ -89,7 +90,7 @@ def _design(name: Any) -> optics.CoresBySite:
 
 def _with_attention(tables: Mapping[str, Any]) -> Mapping[str, Any]:
     """The table [on] with the attention of the file, which is that of a language model."""
-    on = _table("on", tables.get("on", {}))
+    on = table_of("on", tables.get("on", {}))
     if "attention" not in tables:
         return on
     if "attention" in on:
@@ -101,16 +102,16 @@ def _with_attention(tables: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _subject(table: Any, folder: Path) -> Subject:
-    values = dict(_table("on", table))
+    values = dict(table_of("on", table))
     kind = values.pop("kind", "text")
     if kind == FUNCTION:
-        _known(f"[on] of kind {kind!r}", values, [FUNCTION])
+        check_known(f"[on] of kind {kind!r}", values, [FUNCTION])
         if FUNCTION not in values:
             raise ValueError("[on] of kind 'function' lacks function = 'module:name'")
         return function_name.load(values[FUNCTION], folder)
     if kind not in SUBJECTS:
         raise ValueError(f"on.kind = {kind!r} is nothing that can be run{nearest(str(kind), [*SUBJECTS, FUNCTION])}")
-    _known(f"[on] of kind {kind!r}", values, [field.name for field in dataclasses.fields(SUBJECTS[kind])])
+    check_known(f"[on] of kind {kind!r}", values, [field.name for field in dataclasses.fields(SUBJECTS[kind])])
     return SUBJECTS[kind](**values)
 
 
@@ -118,12 +119,12 @@ def _dimensions(tables: Mapping[str, Any]) -> list[Dimension]:
     dimensions = [_axis(name, values) for name, values in _flat("axes", tables.get("axes", {})).items()]
     if isinstance(tables.get("zip"), Mapping):
         raise ValueError("zip is a list of tables: write [[zip]], in double brackets")
-    for number, table in enumerate(_list("zip", tables.get("zip", []))):
+    for number, table in enumerate(list_of("zip", tables.get("zip", []))):
         dimensions.append(
             axes.zipped(*(_axis(name, values) for name, values in _flat(f"zip {number + 1}", table).items()))
         )
     if "sobol" in tables:
-        dimensions.append(_sobol(_table("sobol", tables["sobol"])))
+        dimensions.append(_sobol(table_of("sobol", tables["sobol"])))
     return dimensions
 
 
@@ -133,15 +134,15 @@ def _axis(name: str, values: Any) -> Dimension:
         if points is None:
             raise ValueError(f"axis {name!r} lacks points, how many values it has")
         return SPACINGS[spacing](name, low, high, points)
-    return axes.listed(name, _list(f"axis {name!r}", values))
+    return axes.listed(name, list_of(f"axis {name!r}", values))
 
 
 def _sobol(table: Mapping[str, Any]) -> Dimension:
-    _known("[sobol]", table, ("points", "seed", "axes"))
+    check_known("[sobol]", table, ("points", "seed", "axes"))
     bounds = {}
     for name, values in _flat("sobol.axes", table.get("axes", {})).items():
         spacing, (low, high), points = _spacing(
-            name, _table(f"axis {name!r} of sobol, linear or log = [low, high],", values)
+            name, table_of(f"axis {name!r} of sobol, linear or log = [low, high],", values)
         )
         if points is not None:
             raise ValueError(f"axis {name!r} of sobol has points of its own: they are sobol.points, for all axes")
@@ -153,11 +154,11 @@ def _sobol(table: Mapping[str, Any]) -> Dimension:
 
 def _spacing(name: str, values: Mapping[str, Any]) -> tuple[str, Sequence[float], Any]:
     """(linear or log, [low, high], number of points where it is given) of an axis's table."""
-    _known(f"axis {name!r}", values, (*SPACINGS, "points"))
+    check_known(f"axis {name!r}", values, (*SPACINGS, "points"))
     given = [spacing for spacing in SPACINGS if spacing in values]
     if len(given) != 1:
         raise ValueError(f"axis {name!r} must have one of linear = [low, high] and log = [low, high]")
-    bounds = _list(f"axis {name!r}, {given[0]}", values[given[0]])
+    bounds = list_of(f"axis {name!r}, {given[0]}", values[given[0]])
     if len(bounds) != 2:
         raise ValueError(f"axis {name!r}: {given[0]} = {bounds} must be [low, high]")
     return given[0], bounds, values.get("points")
@@ -166,28 +167,10 @@ def _spacing(name: str, values: Mapping[str, Any]) -> tuple[str, Sequence[float]
 def _flat(what: str, table: Any, path: str = "") -> dict[str, Any]:
     """Fields by dotted name: `adc.enob = 7` is the table {adc: {enob: 7}} unless it stands in quotes."""
     fields: dict[str, Any] = {}
-    for name, value in _table(what, table).items():
+    for name, value in table_of(what, table).items():
         whole = f"{path}{name}"
         if isinstance(value, Mapping) and not {*SPACINGS, "points"} & set(value):
             fields |= _flat(what, value, f"{whole}.")
         else:
             fields[whole] = value
     return fields
-
-
-def _known(where: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None:
-    for name in given:
-        if name not in allowed:
-            raise ValueError(f"{where} has no entry {name!r}{nearest(name, list(allowed))}")
-
-
-def _table(what: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{what} = {short_repr(value)} must be a table")
-    return value
-
-
-def _list(what: str, value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError(f"{what} = {short_repr(value)} must be a list, in brackets")
-    return value
