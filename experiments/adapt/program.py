@@ -6,9 +6,11 @@ watts of the unprepared model: preparation changes the mean drive of the sources
 
 import dataclasses
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -24,7 +26,7 @@ from experiments.common.options import check_integer, check_seed
 from experiments.common.text_options import TextOptions, check_context, load_model
 from experiments.common.workload import Attention, check_attention, shapes_named
 from experiments.evaluation.measure import Evaluator
-from experiments.evaluation.records import EvaluationCase
+from experiments.evaluation.records import Evaluation, EvaluationCase
 from models.equivalent.changes import check_decoder
 
 
@@ -209,17 +211,26 @@ class _Adapting:
             light: [results[f"{light:g} x light, device {device}"] for device in options.devices]
             for light in options.light
         }
-        exact = self.evaluator.measure(self.checkpoint, self.windows, cases[:1], "as it is", keep_bar=False)["digital"]
-        measured = Measured(results["digital"], exact, by_light, options.keys)
+        measured = Measured(results["digital"], self.exact, by_light, options.keys)
         difference = None if trained else self.digital_difference(checkpoint)
         return method_row(name, made, measured, self.core, self.bills, unprepared, trained, difference, options.kl)
 
     def digital_difference(self, checkpoint: models.Checkpoint) -> float:
         """Largest difference of float32 logits from those of the model as it is, relative to the largest of them."""
         tokens = jnp.asarray(self.windows[:1])
-        expected = self.checkpoint.forward(self.checkpoint.params, tokens)
         found = checkpoint.forward(checkpoint.params, tokens)
-        return float(jnp.max(jnp.abs(found - expected)) / jnp.max(jnp.abs(expected)))
+        return float(jnp.max(jnp.abs(found - self.expected)) / jnp.max(jnp.abs(self.expected)))
+
+    @cached_property
+    def exact(self) -> Evaluation:
+        """The evaluation of the model as it is, in float32."""
+        case = EvaluationCase(name="digital", core=None, windows=len(self.windows))
+        return self.evaluator.measure(self.checkpoint, self.windows, [case], "as it is", keep_bar=False)["digital"]
+
+    @cached_property
+    def expected(self) -> jax.Array:
+        """Float32 logits of the model as it is on the first window."""
+        return self.checkpoint.forward(self.checkpoint.params, jnp.asarray(self.windows[:1]))
 
 
 def _rank(row: MethodRow) -> tuple[float, float]:
