@@ -91,7 +91,8 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
         if not choice.exceptions:
             return self.cores[choice.number]
         numbers = choice.numbers
-        return CoreOfPosition(tuple(self.cores[n] for n in numbers), np.searchsorted(numbers, choice.by_position))
+        cores = tuple(self.cores[number] for number in numbers)
+        return CoreOfPosition(cores, np.searchsorted(numbers, choice.by_position), tuple(numbers))
 
     def at_scan_step(self, step: jax.Array, names: set[str]) -> "AssignedCores":
         """The cores in one step of the scan that contains the sites `names`; of nested scans the outermost counts."""
@@ -161,7 +162,7 @@ class CoreOfStep(ObservableCore, Core):
 
 @dataclasses.dataclass(frozen=True)
 class CoreOfPosition(ObservableCore, Core):
-    """Several cores, each for the vectors at its own positions; their weights are loaded in each call.
+    """Several cores, each for the vectors at its own positions.
 
     A core is sent zeros in place of the vectors that are not its own: full scales that follow the data do not see
     these, and a vector that comes after one of them finds the receivers at rest. Diagnostics are of the vectors that a
@@ -169,12 +170,14 @@ class CoreOfPosition(ObservableCore, Core):
 
     Attributes:
         cores: the cores.
-        which: the number of the core at each position, [positions]. Vectors are in the order of their positions, over
-            and over.
+        which: the place in `cores` of the core at each position, [positions]. Vectors are in the order of their
+            positions, over and over.
+        numbers: of the cores in the design.
     """
 
     cores: tuple[TensorCore | RealizedCore | Digital, ...]
     which: np.ndarray
+    numbers: tuple[int, ...]
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [vectors, rows] @ w [rows, columns] -> [vectors, columns], each vector on its own core."""

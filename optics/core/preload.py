@@ -15,6 +15,7 @@ from optics import checks
 from optics.core.assigned_cores import AssignedCores, CoreOfPosition, CoreOfStep
 from optics.core.by_site import CoresBySite
 from optics.core.fixed_range_core import FixedRangeCore
+from optics.core.site_rule import Digital
 from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
 from optics.datapath.loading import Weights
 from optics.equations import _jax, products
@@ -74,9 +75,13 @@ class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, Cal
     def at(self, name: str) -> Core:
         """The core of a site, with its weights on the mask; a core that loads in each call at sites not loaded."""
         core = at_site(self.core, name)
-        if name not in self.sites or isinstance(core, CoreOfStep | CoreOfPosition):
+        if name not in self.sites or isinstance(core, CoreOfStep):
             return core
-        return _LoadedSiteCore(cast(RealizedCore, core), self.sites[name], name)
+        loaded = self.sites[name]
+        if isinstance(core, CoreOfPosition):
+            return _loaded_by_position(core, loaded, name)
+        # Where the weights were loaded for other numbers of positions, a single core may stand for several.
+        return core if isinstance(loaded.weights, dict) else _LoadedSiteCore(cast(RealizedCore, core), loaded, name)
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
@@ -114,10 +119,11 @@ class Fixed:
 class LoadedSite(NamedTuple):
     """Loaded weights, and the matrix [rows, columns] where they were loaded with diagnostics.
 
-    Those of a ragged product have its experts as leading axis.
+    Those of a ragged product have its experts as leading axis. A site whose core differs between positions has the
+    weights on the mask of each core, by its number in the design.
     """
 
-    weights: Weights
+    weights: Weights | dict[int, Weights]
     matrix: jax.Array | None
 
 
@@ -150,6 +156,22 @@ class _LoadedSiteCore(NamedTuple):
                 "against: load them with optics.load(..., diagnostics=True)"
             )
         return matrix
+
+
+def _loaded_by_position(core: CoreOfPosition, loaded: LoadedSite, name: str) -> CoreOfPosition:
+    """The cores of a site by position, each with its weights on the mask.
+
+    Digital positions multiply with the weights that are passed, as digital sites do. A core that had no position when
+    the weights were loaded loads in each call.
+    """
+    planes = loaded.weights if isinstance(loaded.weights, dict) else {}
+    cores = tuple(
+        _LoadedSiteCore(cast(RealizedCore, each), LoadedSite(planes[number], loaded.matrix), name)
+        if number in planes
+        else each
+        for number, each in zip(core.numbers, core.cores, strict=True)
+    )
+    return dataclasses.replace(core, cores=cores)
 
 
 class _Constants(Runner):
@@ -193,8 +215,15 @@ class _Loader(_Constants):
             return _nothing(eqn), {}
         matrix = products.weight_matrices(eqn, values, site.weights_first).swapaxes(1, 2)
         site_core = at_site(core, site.name)
-        if isinstance(site_core, CoreOfStep | CoreOfPosition):
+        if isinstance(site_core, CoreOfStep):
             return _nothing(eqn), {}
+        if isinstance(site_core, CoreOfPosition):
+            planes = {
+                number: each.load(matrix[0]).weights
+                for number, each in zip(site_core.numbers, site_core.cores, strict=True)
+                if not isinstance(each, Digital)
+            }
+            return _nothing(eqn), {site.index: LoadedSite(planes, matrix[0] if self.diagnostics else None)}
         if not isinstance(site_core, LoadableCore):
             raise TypeError(f"a core with a method 'load' is needed to load weights; got {site_core!r}")
         if _jax.kind(eqn) == "ragged":
@@ -211,8 +240,8 @@ def load(
 
     Rounding, and all that mask and optics do to the weights, is then done once instead of in each call. Products of
     several matrices, in a `while`, a `cond` or a `shard_map`, of two activations, of weights that data select, and of
-    sites whose core differs between the steps of a scan or between positions are loaded in each call. Those of a ragged
-    product are loaded, every expert's, once. Jit the returned function for a large model.
+    sites whose core differs between the steps of a scan are loaded in each call. Those of a ragged product are loaded,
+    every expert's, once. Jit the returned function for a large model.
 
     Args:
         fun: as for `emulate`.

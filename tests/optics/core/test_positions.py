@@ -128,14 +128,14 @@ def test_the_leaf_of_a_core_is_seen_by_its_own_positions_alone(sinks):
 
 
 def test_loaded_equals_not_loaded_at_every_length(sinks):
-    """Weights at sites of one core alone are loaded; the last token of another length is another position."""
+    """By positions too; the last token of another length is another position."""
 
     def forward(params, x):
         return jnp.tanh(x @ params["layers"][0]) @ params["head"]
 
     design = sinks.replace({"effects": COARSE.effects, "adc.bits": 4.0, "adc.enob": 4.0})
     loaded = optics.load(forward)(design, W, X)
-    assert [name.split()[1] for name in loaded.sites] == ["layers"]
+    assert [name.split()[1] for name in loaded.sites] == ["layers", "head"]
     longer = jnp.concatenate([X, X[:, 1:2]], axis=1)
     for x in (X, longer):
         found, expected = (optics.emulate(forward)(each, KEY, W, x) for each in (loaded, design))
