@@ -57,7 +57,7 @@ from optics.interpreter.plan import (
 )
 from optics.interpreter.site_report import Report, report
 from optics.presets import serialise
-from optics.presets.by_site_file import load_by_site
+from optics.presets.by_site_file import load_by_site, save_by_site
 from optics.presets.devices import DEVICES, device
 from optics.presets.presets import (
     PRESETS,
@@ -130,6 +130,7 @@ __all__ = [
     "learn_ranges",
     "load",
     "load_by_site",
+    "save_by_site",
     "measured_drive",
     "nonnegative_inputs",
     "nonnegative_weights",

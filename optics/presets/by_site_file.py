@@ -26,6 +26,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import tomli_w
+
 from electronics.part import nearest
 from optics.core.by_site import CoresBySite
 from optics.core.site_rule import DIGITAL, Digital, SiteRule
@@ -52,6 +55,69 @@ def load_by_site(file: str | Path) -> CoresBySite:
         return _design(tomllib.loads(file.read_text(encoding="utf-8")), file.parent)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+
+
+def save_by_site(design: CoresBySite, file: str | Path) -> list[Path]:
+    """Write a design to a TOML file from which `load_by_site` gives an equal one, and its cores beside it.
+
+    Numbers in which the core of a rule differs from the first are written with the rule. A core that differs from it in
+    more than numbers has a file of its own.
+
+    Args:
+        design: the design.
+        file: the .toml file. The file of the first core is named after it, as "design.core.toml".
+
+    Returns:
+        The files, the design's first.
+
+    Raises:
+        ValueError: for a rule of sites that a file cannot name, a function of one's own, and for numbers that no file
+            of a core may hold.
+    """
+    file = Path(file)
+    files, tables = [file], [_named_sites(rule) for rule in design.rules]
+    default: str = "digital"
+    if isinstance(design.default, TensorCore):
+        default = _saved(design.default, file, "core", files)
+    for number, (rule, table) in enumerate(zip(design.rules, tables, strict=True)):
+        table |= {name: list(getattr(rule, name)) for name in ("steps", "positions") if getattr(rule, name)}
+        change = _difference(design.default, rule.core)
+        if isinstance(rule.core, Digital):
+            table["core"] = "digital"
+        elif change is None:
+            table["core"] = _saved(rule.core, file, f"rule{number}", files)
+        else:
+            table["change"] = change
+    file.write_text(tomli_w.dumps({"core": default, "site": tables}), encoding="utf-8")
+    return files
+
+
+def _saved(core: TensorCore, file: Path, name: str, files: list[Path]) -> str:
+    """Write a core beside the file of its design and return the name of its file."""
+    files.append(file.with_suffix(f".{name}.toml"))
+    serialise.save(core, files[-1])
+    return files[-1].name
+
+
+def _named_sites(rule: SiteRule) -> dict[str, Any]:
+    """The sites of a rule, as a table of the file names them."""
+    if not callable(rule.sites):
+        return {"sites": rule.sites if isinstance(rule.sites, str) else list(rule.sites)}
+    for operand, function in _NONNEGATIVE.items():
+        if rule.sites is function:
+            return {"nonnegative": operand}
+    raise ValueError(f"the rule {rule.label} is a function of a site, which no file can hold: name the sites")
+
+
+def _difference(default: TensorCore | Digital, core: TensorCore | Digital) -> dict[str, float] | None:
+    """The numbers of a core that are not those of the first; None where a table of numbers does not make it of that."""
+    if not isinstance(default, TensorCore) or not isinstance(core, TensorCore):
+        return None
+    old, new = default.numbers(), core.numbers()
+    found = {name: new[name] for name in new if not np.array_equal(np.asarray(new[name]), np.asarray(old[name]))}
+    change = {name: float(value) for name, value in found.items() if np.ndim(value) == 0}
+    same = len(change) == len(found) and bool(change) and default.replace(change) == core
+    return change if same else None
 
 
 def _design(table: Mapping[str, Any], folder: Path) -> CoresBySite:

@@ -92,3 +92,26 @@ def test_a_file_is_what_python_makes(write):
 def test_what_is_wrong_in_a_file_is_one_error(write, text, message):
     with pytest.raises(ValueError, match=message):
         optics.load_by_site(write(text))
+
+
+def test_save_by_site_writes_what_load_by_site_reads_back(write, tmp_path):
+    """A core that differs in more than numbers has its own file, and a list of what a calibration measured too."""
+    read = optics.load_by_site(write(FILE))
+    measured = read.default.replace({"correction.output_gain": [1.0 + 1e-3 * n for n in range(read.default.columns)]})
+    design = CoresBySite(
+        read.default, [*read.rules, SiteRule("layers.q", measured), SiteRule("layers.k", read.default)]
+    )
+    files = optics.save_by_site(design, tmp_path / "again.toml")
+    names = ["again.toml", "again.core.toml", *(f"again.rule{number}.toml" for number in (3, 4, 5, 6))]
+    assert [file.name for file in files] == names
+    assert 'core = "digital"' in files[0].read_text() and '"source.power" = ' in files[0].read_text()
+    found = optics.load_by_site(files[0])
+    assert jax.tree.structure(found) == jax.tree.structure(design)
+    assert found.cores == design.cores and found.labels == design.labels
+
+
+def test_save_by_site_refuses_a_rule_that_is_a_function(tmp_path):
+    design = CoresBySite(optics.today(), [SiteRule(lambda site: site.rows > 8, DIGITAL)])
+    with pytest.raises(ValueError, match="is a function of a site, which no file can hold"):
+        optics.save_by_site(design, tmp_path / "design.toml")
+    assert not list(tmp_path.iterdir())
