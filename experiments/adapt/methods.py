@@ -1,21 +1,38 @@
-"""Ways to prepare a model for light without changing its function: a method is a sequence of steps, "fold+rescale"."""
+"""Ways to prepare a model and a core for each other without training: a method is a sequence of steps, "fold+rescale".
+
+Steps on the model leave its function as it is. Steps on the core set it for the model: `sinks` leaves the first tokens
+digital, `light` sets the light at each kind of site.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
 
 import numpy as np
 
 import models
 from electronics.part import nearest
+from experiments.adapt.setting import Setting
 
 NONE = "none"
-STEPS = ("fold", "rescale", "rotate-residual", "rotate-values", "rotate-down")
+STEPS = ("sinks", "fold", "rescale", "rotate-residual", "rotate-values", "rotate-down", "light")
 ROTATIONS: dict[str, Callable[[models.Checkpoint, int], models.Checkpoint]] = {
     "rotate-residual": models.equivalent.rotate_residual,
     "rotate-values": models.equivalent.rotate_values,
     "rotate-down": models.equivalent.rotate_down,
 }
-Loss = Callable[[models.Checkpoint], float]
+
+
+class Loss(Protocol):
+    """Loss of a model on a core."""
+
+    def __call__(self, checkpoint: models.Checkpoint, setting: Setting) -> float:
+        """Return the loss [nats per token]. setting: of the core."""
+        ...
+
+
+SetLight = Callable[[models.Checkpoint, Setting], Setting]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +60,19 @@ class Method:
 
 @dataclasses.dataclass(frozen=True)
 class Prepared:
-    """A model that a method made.
+    """A model that a method made, and how the core is set for it.
 
     Attributes:
         checkpoint: the model.
+        setting: of the core.
         exponents: of the rescaling by place, where the method rescales.
         tried: losses that the search for them looked at.
     """
 
     checkpoint: models.Checkpoint
-    exponents: dict[str, float]
-    tried: int
+    setting: Setting
+    exponents: dict[str, float] = dataclasses.field(default_factory=dict)
+    tried: int = 0
 
 
 def parsed(names: Sequence[str], seeds: Sequence[int]) -> list[Method]:
@@ -70,14 +89,25 @@ def parsed(names: Sequence[str], seeds: Sequence[int]) -> list[Method]:
     return list(dict.fromkeys(found))
 
 
-def prepare(method: Method, checkpoint: models.Checkpoint, sample: np.ndarray, loss: Loss) -> Prepared:
-    """Return the model that the steps of a method make of one.
+def prepare(
+    method: Method,
+    checkpoint: models.Checkpoint,
+    sample: np.ndarray,
+    setting: Setting,
+    sinks: int,
+    loss: Loss,
+    set_light: SetLight,
+) -> Prepared:
+    """Return the model that the steps of a method make of one, and the setting of the core.
 
     Args:
-        method: the steps.
+        method: the steps, each of which sees what those before it have made.
         checkpoint: a decoder in memory.
         sample: token ids [windows, tokens] on which magnitudes of inputs are measured.
-        loss: of a model on a core, which chooses the exponents of a rescaling.
+        setting: of the core before the first step.
+        sinks: first tokens that are digital after a step "sinks".
+        loss: of a model on a core that is set so, which chooses the exponents of a rescaling.
+        set_light: returns a setting with the light at each kind of site chosen for a model.
 
     Raises:
         ValueError: for a model of which a step is not exact, see `models.equivalent`.
@@ -85,15 +115,21 @@ def prepare(method: Method, checkpoint: models.Checkpoint, sample: np.ndarray, l
     exponents: dict[str, float] = {}
     tried = 0
     for step in method.steps:
-        if step == "fold":
+        if step == "sinks":
+            setting = dataclasses.replace(setting, sinks=sinks)
+        elif step == "light":
+            setting = set_light(checkpoint, setting)
+        elif step == "fold":
             checkpoint = models.equivalent.fold_norms(checkpoint)
         elif step == "rescale":
             # One shape of parameters for the whole search: the head is among the places.
             checkpoint = models.equivalent.untie_head(checkpoint)
             inputs = models.equivalent.measure_inputs(checkpoint, sample)
-            search = models.equivalent.search_rescaling(checkpoint, inputs, loss, by_place=True)
+            search = models.equivalent.search_rescaling(
+                checkpoint, inputs, partial(loss, setting=setting), by_place=True
+            )
             checkpoint, exponents = search.checkpoint, search.exponents
             tried += len(search.tried)
         else:
             checkpoint = ROTATIONS[step](checkpoint, method.seed or 0)
-    return Prepared(checkpoint, exponents, tried)
+    return Prepared(checkpoint, setting, exponents, tried)

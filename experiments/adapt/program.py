@@ -6,7 +6,7 @@ watts of the unprepared model: preparation changes the mean drive of the sources
 
 import dataclasses
 import math
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,88 +17,24 @@ import numpy as np
 import models
 import optics
 from experiments.adapt import figure, report
+from experiments.adapt.bills import Bills, Drives, rotation_of
+from experiments.adapt.light_search import search_light
 from experiments.adapt.methods import Prepared, parsed, prepare
+from experiments.adapt.options import AdaptOptions
 from experiments.adapt.records import AdaptSummary, MethodRow
-from experiments.adapt.rows import Bills, Measured, method_row
+from experiments.adapt.rows import Measured, method_row
+from experiments.adapt.setting import Setting, kinds
 from experiments.common import reporting
 from experiments.common.candidates import load_core
-from experiments.common.options import check_integer, check_seed
-from experiments.common.text_options import TextOptions, check_context, load_model
-from experiments.common.workload import Attention, check_attention, shapes_named
+from experiments.common.text_options import load_model
+from experiments.common.workload import attention_policy
 from experiments.evaluation.measure import Evaluator
 from experiments.evaluation.records import Evaluation, EvaluationCase
 from models.equivalent.changes import check_decoder
+from optics.core.by_site import Machine
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AdaptOptions(TextOptions):
-    """A language model on light as it is, and prepared for light by methods that leave its function as it is."""
-
-    windows: int = 4
-    """Windows of the text that are scored."""
-    window_tokens: int = 256
-    """Tokens in a window."""
-    preset: str = "projected_2029"
-    """Preset or device."""
-    core: Path | None = None
-    """A core of your own, a .toml or .json file, instead of the preset."""
-    attention: Attention = "digital"
-    """Where attention runs; on light the cheaper operand stands on the mask, or the one named."""
-    methods: tuple[str, ...] = (
-        "fold",
-        "fold+rescale",
-        "rotate-down",
-        "rotate-down+rescale",
-        "rotate-residual+rotate-values+rotate-down",
-        "rotate-residual+rotate-values+rotate-down+rescale",
-    )
-    """Methods, each a sequence of the steps fold, rescale, rotate-residual, rotate-values and rotate-down."""
-    seeds: tuple[int, ...] = (0,)
-    """Seeds of the rotations; a method with one is run for each."""
-    trained: tuple[Path, ...] = ()
-    """Models of the same vocabulary that were trained, folders, each as one more row against the digital model."""
-    light: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
-    """Light levels, factors on the source power of the core; 1 must be among them."""
-    keys: int = 1
-    """Draws of the noise of each window."""
-    devices: tuple[int, ...] = (0,)
-    """Serial numbers of the devices whose fixed imperfections are drawn."""
-    calibrate_on: str = "wikipedia_5"
-    """Text on which inputs are measured and exponents are searched; another than the one that is scored."""
-    calibration_windows: int = 1
-    """Windows of that text."""
-    shapes: str = "llama-3.1-70b"
-    """Shapes of the model whose watts at 1 exaOPS are stated, billed at the mean drive measured here."""
-    kl: float = 0.05
-    """KL [nats per token] for which the watts of each method are stated."""
-    save: bool = True
-    """Save the best model that was not trained, and the core, in the folder `out`."""
-    out: Path = Path("runs/adapt")
-    """Folder for summary.json, the figure, the best model, and the results from which an interrupted run goes on."""
-
-    def check(self) -> None:
-        """Raise ValueError for an option out of range; the message names it and the range."""
-        super().check()
-        check_integer("keys", self.keys, 1)
-        check_integer("calibration_windows", self.calibration_windows, 1)
-        for name in ("seeds", "devices"):
-            values = getattr(self, name)
-            if not values:
-                raise ValueError(f"{name} is empty; at least one number is needed")
-            for value in values:
-                check_seed(name, value)
-        if not all(0 < factor <= 1e6 for factor in self.light) or sorted(set(self.light)) != list(self.light):
-            raise ValueError(f"light = {self.light} must be factors above 0 that rise, at most 1e6")
-        if 1.0 not in self.light:
-            raise ValueError(f"light = {self.light} must have 1 among its factors, the core's own light")
-        if not 0 < self.kl < 100:
-            raise ValueError(f"kl = {self.kl} must be above 0 and below 100 nats per token")
-        models.check_text(self.calibrate_on)
-        shapes_named(self.shapes)
-        check_attention(self.attention)
-        parsed(self.methods, self.seeds)
-        for folder in self.trained:
-            check_context(folder, "window_tokens", self.window_tokens)
+CORE = "core.toml"
+DESIGN = "design.toml"
 
 
 def main(options: AdaptOptions) -> AdaptSummary:
@@ -126,19 +62,28 @@ def main(options: AdaptOptions) -> AdaptSummary:
     if options.save:
         folder = options.out / "model"
         models.save(best.checkpoint, folder, overwrite=True)
-        optics.serialise.save(core, options.out / "core.toml")
-        summary["saved"] = str(folder)
+        machine = best.setting.machine(core)
+        summary["saved"], summary["machine"] = str(folder), _saved(machine, options.out)
     reporting.write(summary, options.out)
     figure.draw(summary, options.out)
     report.print_report(summary, options.out)
     return summary
 
 
+def _saved(machine: Machine, out: Path) -> str:
+    """Write a core or a design and return the name of its file."""
+    if isinstance(machine, optics.CoresBySite):
+        return optics.save_by_site(machine, out / DESIGN)[0].name
+    optics.serialise.save(machine, out / CORE)
+    return CORE
+
+
 class _Best(NamedTuple):
-    """The model that was not trained of least watts at equal loss, or else of least loss at equal watts."""
+    """The method without training of least watts at equal loss, or else of least loss at equal watts."""
 
     name: str
     checkpoint: models.Checkpoint
+    setting: Setting
     rank: tuple[float, float]
 
 
@@ -160,37 +105,72 @@ class _Adapting:
             checkpoint.tokenizer.encode(text), options.calibration_windows, options.window_tokens
         )
         self.bills = Bills(options.shapes, options.attention, f"{options.model_name}, first window of {options.text}")
+        tokens = jax.ShapeDtypeStruct((1, options.window_tokens), jnp.int32)
+        self.policy = attention_policy(core, options.attention)
+        self.sites = optics.trace(checkpoint.forward, policy=self.policy)(checkpoint.params, tokens)
+        self.plain = Setting(kinds=kinds(self.sites))
 
     def run(self) -> tuple[list[MethodRow], _Best]:
         """Return the rows of all methods and of all trained models, and the best of the methods."""
         options, rows = self.options, list[MethodRow]()
         best: _Best | None = None
         for method in parsed(options.methods, options.seeds):
-            made = prepare(method, self.checkpoint, self.sample, self.search_loss)
+            made = prepare(
+                method, self.checkpoint, self.sample, self.plain, options.sinks, self.search_loss, self.set_light
+            )
             row = self.row(method.name, made, rows[0] if rows else None, trained=False)
             rows.append(row)
-            found = _Best(method.name, made.checkpoint, _rank(row))
+            found = _Best(method.name, made.checkpoint, made.setting, _rank(row))
             best = found if best is None or found.rank < best.rank else best
         for folder in options.trained:
-            made = Prepared(load_model(folder, options.stream), {}, 0)
+            made = Prepared(load_model(folder, options.stream), self.plain)
             check_vocabulary(folder, made.checkpoint, self.checkpoint)
             rows.append(self.row(folder.name, made, rows[0], trained=True))
         assert best is not None
         return rows, best
 
-    def search_loss(self, checkpoint: models.Checkpoint) -> float:
+    def search_loss(self, checkpoint: models.Checkpoint, setting: Setting) -> float:
         """KL of a model on the core, on the windows that calibrate."""
-        case = EvaluationCase(name="search", core=self.core, windows=len(self.sample), attention=self.options.attention)
-        found = self.evaluator.measure(checkpoint, self.sample, [case], "exponents", keep_bar=False)["search"]
+        found = self.calibrated(checkpoint, setting, "exponents")
         return float(np.mean([window["kl"] for window in found.windows]))
+
+    def set_light(self, checkpoint: models.Checkpoint, setting: Setting) -> Setting:
+        """The setting with the light at each kind of site that costs a model the least KL at equal watts."""
+        found = self.calibrated(checkpoint, setting, "drives", observed=True)
+        shares = self.bills.shares_of_light(self.core, Drives.of(found, self.sites), rotation_of(checkpoint))
+        search = search_light(
+            checkpoint,
+            self.core,
+            setting,
+            shares,
+            self.sample,
+            partial(jax.jit(self.checkpoint.forward), self.checkpoint.params),
+            policy=self.policy,
+            steps=self.options.light_steps,
+            seed=self.options.seed,
+        )
+        return dataclasses.replace(setting, light=search.light)
+
+    def calibrated(
+        self, checkpoint: models.Checkpoint, setting: Setting, label: str, observed: bool = False
+    ) -> Evaluation:
+        """The evaluation of a model on the core, on the windows that calibrate."""
+        case = EvaluationCase(
+            name="calibration",
+            core=setting.machine(self.core),
+            windows=len(self.sample),
+            attention=self.options.attention,
+            observed=observed,
+        )
+        return self.evaluator.measure(checkpoint, self.sample, [case], label, keep_bar=False)["calibration"]
 
     def row(self, name: str, made: Prepared, unprepared: MethodRow | None, trained: bool) -> MethodRow:
         """Return the row of a model: digital, and at all light levels on all devices."""
         options, checkpoint = self.options, made.checkpoint
         count = len(self.windows)
         cores = {
-            (light, device): optics.with_source_power(self.core, self.core.source.power * light).replace(
-                {"device": device}
+            (light, device): made.setting.machine(
+                optics.with_source_power(self.core, self.core.source.power * light).replace({"device": device})
             )
             for light in options.light
             for device in options.devices
@@ -211,7 +191,7 @@ class _Adapting:
             light: [results[f"{light:g} x light, device {device}"] for device in options.devices]
             for light in options.light
         }
-        measured = Measured(results["digital"], self.exact, by_light, options.keys)
+        measured = Measured(results["digital"], self.exact, by_light, options.keys, self.sites)
         difference = None if trained else self.digital_difference(checkpoint)
         return method_row(name, made, measured, self.core, self.bills, unprepared, trained, difference, options.kl)
 

@@ -65,6 +65,8 @@ class MethodRow(TypedDict):
     digital_kl: float
     digital_difference: float | None
     mean_drive: float
+    sinks: int
+    light_by_site: dict[str, float]
     sites: dict[str, SiteRecord]
     points: list[PointRecord]
     against_unprepared: dict[Criterion, Comparison]
@@ -75,7 +77,8 @@ class MethodRow(TypedDict):
 class AdaptSummary(TextDescription):
     """The content of summary.json.
 
-    kl: KL that `watts_for_kl` of each method is for [nats/token].
+    kl: KL that `watts_for_kl` of each method is for [nats/token]. best: name of the best method without training;
+    saved: folder of its model; machine: file of the core, or of the design, that is set for it.
     """
 
     core: str
@@ -89,4 +92,5 @@ class AdaptSummary(TextDescription):
     rows: list[MethodRow]
     best: str
     saved: NotRequired[str]
+    machine: NotRequired[str]
     versions: dict[str, str]

@@ -27,6 +27,10 @@ def print_report(summary: AdaptSummary, out: Path) -> None:
         if row["exponents"]:
             stated = ", ".join(f"{place} {a:g}" for place, a in row["exponents"].items())
             print(f"{row['name']}: exponents {stated}, of {row['tried']} tried on {summary['calibrated_on']}.")
+    for row in rows:
+        if row["light_by_site"]:
+            stated = ", ".join(f"{kind} {factor:.2f}" for kind, factor in row["light_by_site"].items())
+            print(f"{row['name']}: light by site, at the watts of equal light: {stated}.")
     for title, cell in (
         ("Mean drive, mean over largest magnitude of each vector", _drive_cell),
         ("SNR in dB", _snr_cell),
@@ -35,7 +39,11 @@ def print_report(summary: AdaptSummary, out: Path) -> None:
         sites = list(rows[0]["sites"])
         print(reporting.table([("", *sites), *(_site_cells(row, sites, cell) for row in rows)]))
     print(f"\nBill: {'; '.join(rows[0]['bill_rests_on'])}.")
-    saved = f", {summary['saved']} ({summary['best']}), core.toml" if "saved" in summary else ""
+    saved = (
+        f", {summary['saved']} ({summary['best']}), {summary['machine']}"
+        if "saved" in summary and "machine" in summary
+        else ""
+    )
     print(f"Written: {out}/summary.json, adapt.png/.pdf{saved}")
 
 

@@ -1,47 +1,17 @@
 """Rows of the comparison: losses from evaluations, photons and watts from the core, at the drive that was measured."""
 
-import dataclasses
-from functools import cache
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-import models
 import optics
+from experiments.adapt.bills import Bills, Drives, rotation_of
 from experiments.adapt.compare import compare, first_below
 from experiments.adapt.methods import Prepared
 from experiments.adapt.records import MethodRow, PointRecord, SiteRecord
-from experiments.common import billing
-from experiments.common.workload import Attention, Workload, shapes_named
 from experiments.evaluation.paired import losses_by_window, paired_loss
-from experiments.evaluation.records import Evaluation, SiteFigures, observed_drive
-from models.shape.rotation import Rotation
-
-
-@dataclasses.dataclass(frozen=True)
-class Bills:
-    """Prices the prefill of a model by its shapes, with the work that a method adds.
-
-    Attributes:
-        shapes: name of the model.
-        attention: where attention runs.
-        measured_on: the function that the mean drive is measured on, as bills state it.
-    """
-
-    shapes: str
-    attention: Attention
-    measured_on: str
-
-    def price(self, core: optics.TensorCore, mean_drive: float, rotation: Rotation | None) -> optics.Bill:
-        """Return the bill. rotation: what the model applies before `down`; None for nothing."""
-        workload = _workload(self.shapes, self.attention, rotation)
-        return workload.price(billing.with_mean_drive(core, mean_drive), chosen_by=core)
-
-
-@cache
-def _workload(shapes: str, attention: Attention, rotation: Rotation | None) -> Workload:
-    config = dataclasses.replace(shapes_named(shapes), down_rotation=rotation)
-    return Workload(config=config, context=min(8192, config.context), attention=attention)
+from experiments.evaluation.records import Evaluation, SiteFigures
 
 
 class Measured(NamedTuple):
@@ -52,12 +22,14 @@ class Measured(NamedTuple):
         exact: of the reference itself.
         by_light: of each device, by factor on the source power.
         keys: how often the windows are repeated, each time under other noise.
+        sites: the products of the model.
     """
 
     digital: Evaluation
     exact: Evaluation
     by_light: dict[float, list[Evaluation]]
     keys: int
+    sites: Sequence[optics.Site]
 
     @property
     def observed(self) -> Evaluation:
@@ -89,15 +61,13 @@ def method_row(
         digital_difference: see `MethodRow`.
         kl: for which watts are stated.
     """
-    config = made.checkpoint.config
-    rotation = config.down_rotation if isinstance(config, models.DecoderConfig) else None
-    mean_drive = observed_drive(measured.observed)
+    rotation, drives = rotation_of(made.checkpoint), Drives.of(measured.observed, measured.sites)
     points: list[PointRecord] = []
     basis: list[str] = []
     for light, evaluations in measured.by_light.items():
-        bright = optics.with_source_power(core, core.source.power * light)
-        bill = bills.price(bright, mean_drive, rotation)
-        basis = billing.statements(bill, bills.measured_on)
+        bright = made.setting.machine(optics.with_source_power(core, core.source.power * light))
+        bill = bills.price(bright, drives, rotation)
+        basis = bills.statements(bill)
         joined = Evaluation(windows=[window for each in evaluations for window in each.windows])
         repeats = measured.keys * len(evaluations)
         exact = Evaluation(windows=measured.exact.windows * len(evaluations))
@@ -107,8 +77,8 @@ def method_row(
                 **paired_loss(joined, exact, repeats),
                 "light": light,
                 "kl_by_window": by_window.tolist(),
-                "photons_per_mac": float(optics.photons_per_mac(billing.with_mean_drive(bright, mean_drive))),
-                "source_power_w": float(bright.source.power),
+                "photons_per_mac": light * drives.photons_per_mac(core, made.setting),
+                "source_power_w": light * float(core.source.power) * max(made.setting.light.values(), default=1.0),
                 "watts_at_exaops": float(bill.watts_at()),
             }
         )
@@ -120,7 +90,9 @@ def method_row(
         "trained": trained,
         "digital_kl": float(np.mean([window["kl"] for window in measured.digital.windows])),
         "digital_difference": digital_difference,
-        "mean_drive": mean_drive,
+        "mean_drive": drives.mean,
+        "sinks": made.setting.sinks,
+        "light_by_site": dict(made.setting.light),
         "sites": {_short(site): _site(figures) for site, figures in measured.observed.sites.items()},
         "points": points,
         "against_unprepared": compare(points, points if unprepared is None else unprepared["points"]),

@@ -81,7 +81,9 @@ class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, Cal
         if isinstance(core, CoreOfPosition):
             return _loaded_by_position(core, loaded, name)
         # Where the weights were loaded for other numbers of positions, a single core may stand for several.
-        return core if isinstance(loaded.weights, dict) else _LoadedSiteCore(cast(RealizedCore, core), loaded, name)
+        if isinstance(loaded.weights, dict):
+            return core
+        return _LoadedSiteCore(cast(RealizedCore, core), loaded.weights, loaded.matrix, name)
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
@@ -131,15 +133,17 @@ class _LoadedSiteCore(NamedTuple):
     """The core of one site with the weights of that site on its mask; weights that are passed are ignored."""
 
     core: RealizedCore
-    loaded: LoadedSite
+    weights: Weights
+    exact: jax.Array | None
     name: str
 
     def at_expert(self, number: jax.Array) -> "_LoadedSiteCore":
-        loaded = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), self.loaded)
-        return self._replace(loaded=loaded)
+        loaded = self.weights, self.exact
+        weights, exact = jax.tree.map(lambda leaf: jax.lax.dynamic_index_in_dim(leaf, number, keepdims=False), loaded)
+        return self._replace(weights=weights, exact=exact)
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        return PreloadedMatrix(self.core, self.loaded.weights, w.shape[0]).matmul(x, key=key)
+        return PreloadedMatrix(self.core, self.weights, w.shape[0]).matmul(x, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> Any:
         return self.core.observe(x, self.matrix(), key=key)
@@ -149,13 +153,12 @@ class _LoadedSiteCore(NamedTuple):
 
     def matrix(self) -> jax.Array:
         """The exact weights. Raises ValueError where they were not kept."""
-        matrix = self.loaded.matrix
-        if matrix is None:
+        if self.exact is None:
             raise ValueError(
                 f"the weights of site {self.name!r} were loaded without the exact matrix that readings are held "
                 "against: load them with optics.load(..., diagnostics=True)"
             )
-        return matrix
+        return self.exact
 
 
 def _loaded_by_position(core: CoreOfPosition, loaded: LoadedSite, name: str) -> CoreOfPosition:
@@ -166,9 +169,7 @@ def _loaded_by_position(core: CoreOfPosition, loaded: LoadedSite, name: str) -> 
     """
     planes = loaded.weights if isinstance(loaded.weights, dict) else {}
     cores = tuple(
-        _LoadedSiteCore(cast(RealizedCore, each), LoadedSite(planes[number], loaded.matrix), name)
-        if number in planes
-        else each
+        _LoadedSiteCore(cast(RealizedCore, each), planes[number], loaded.matrix, name) if number in planes else each
         for number, each in zip(core.numbers, core.cores, strict=True)
     )
     return dataclasses.replace(core, cores=cores)

@@ -1,0 +1,101 @@
+"""Light by kind of site at equal watts, by a descent on the loss of a language model."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from tqdm import tqdm
+
+import models
+import optics
+from experiments.adapt.setting import Setting
+from experiments.evaluation.agreement import scored
+
+RATE = 0.15
+"""Of Adam, on the logarithm of each factor: twenty steps go as far as a factor of some ten."""
+MOST_FACTOR = 30.0
+
+
+class LightSearch(NamedTuple):
+    """Light by kind of site.
+
+    Attributes:
+        light: factor on the source power by kind.
+        losses: KL of the batch of each step, under noise of its own [nats per token].
+    """
+
+    light: dict[str, float]
+    losses: list[float]
+
+
+def equal_watts(logs: jax.Array, shares: jax.Array) -> jax.Array:
+    """Return factors e^logs, scaled so that light draws the watts that it draws at factors of 1.
+
+    Args:
+        logs: one for each kind.
+        shares: of each kind in the watts of light at equal source power, which are proportional to it.
+    """
+    factors = jnp.exp(logs - jnp.max(logs))
+    return factors / jnp.sum(shares * factors)
+
+
+def search_light(
+    checkpoint: models.Checkpoint,
+    core: optics.TensorCore,
+    setting: Setting,
+    shares: Mapping[str, float],
+    sample: np.ndarray,
+    reference: Callable[[jax.Array], jax.Array],
+    policy: optics.Policy,
+    steps: int,
+    seed: int,
+) -> LightSearch:
+    """Return the light by kind of site of the least KL, at the watts of equal light.
+
+    Each step descends on one window under noise of its own, by the gradient of the emulation in the source power of
+    each kind. The result is the mean of the logarithms over the second half of the steps (Polyak and Juditsky 1992),
+    which averages the noise of the gradient out.
+
+    Args:
+        checkpoint: the model, in memory.
+        core: the core, at equal light.
+        setting: of the tokens that are digital.
+        shares: of the kinds of sites in the watts of light, see `equal_watts`.
+        sample: token ids [windows, tokens], gone through over and over.
+        reference: tokens [1, tokens] -> logits that the KL is counted from.
+        policy: which products run on the core.
+        steps: number of steps.
+        seed: of the noise.
+    """
+    names = tuple(shares)
+    share = jnp.asarray([shares[name] for name in names], jnp.float32)
+    score = scored(checkpoint.forward)
+
+    def loss(logs: jax.Array, core: Any, key: jax.Array, params: Any, tokens: jax.Array, logits: jax.Array) -> Any:
+        factors = equal_watts(logs, share)
+        lit = dataclasses.replace(setting, light=dict(zip(names, factors, strict=True)))
+        return optics.emulate(score, policy=policy)(lit.machine(core), key, params, tokens, logits).kl
+
+    gradient = jax.jit(jax.value_and_grad(loss))
+    # What is brightest and what is darkest differ by at most MOST_FACTOR squared.
+    bound = float(np.log(MOST_FACTOR))
+    optimiser = optax.adam(RATE)
+    logs = jnp.zeros(len(names), jnp.float32)
+    moments, seen, losses = optimiser.init(logs), [], []
+    keys = partial(jax.random.fold_in, jax.random.key(seed))
+    for step in tqdm(range(steps), desc="light by site", unit="step", leave=False):
+        tokens = jnp.asarray(sample[step % len(sample)][None])
+        found, slope = gradient(logs, core, keys(step), checkpoint.params, tokens, reference(tokens))
+        with jax.numpy_dtype_promotion("standard"):
+            # Adam raises a float to the power of its integer count.
+            change, moments = optimiser.update(slope, moments)
+            logs = jnp.clip(logs + jnp.asarray(change), -bound, bound)
+        seen.append(np.asarray(logs - jnp.mean(logs)))
+        losses.append(float(found))
+    mean = jnp.asarray(np.mean(seen[steps // 2 :], axis=0), jnp.float32)
+    return LightSearch(dict(zip(names, map(float, equal_watts(mean, share)), strict=True)), losses)

@@ -1,0 +1,56 @@
+"""How a core is set for one model: which tokens stay digital, and how bright the sources are at each kind of site."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import optics
+from optics.core.by_site import Machine
+from optics.core.site_rule import SiteRule
+
+HEAD = "head"
+# A head that is tied to the embedding multiplies with it.
+_HEADS = (HEAD, "embedding")
+
+
+def kind_of(path: str) -> str:
+    """Return the kind of a site by the path of its weights: the path itself, and `HEAD` for a tied head."""
+    return HEAD if path in _HEADS else path
+
+
+def kinds(sites: Sequence[optics.Site]) -> tuple[str, ...]:
+    """Return the kinds of the sites that run on a core, in their order."""
+    return tuple(dict.fromkeys(kind_of(site.path) for site in sites if site.optical and site.stationary))
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Settings of a core beyond one for all sites and tokens.
+
+    Attributes:
+        sinks: so many first tokens are digital at all products with weights.
+        light: factor on the source power, by kind of site; empty for 1 at all.
+        kinds: of the sites of the model; needed where there are sinks.
+    """
+
+    sinks: int = 0
+    light: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    kinds: tuple[str, ...] = ()
+
+    def machine(self, core: optics.TensorCore) -> Machine:
+        """Return a core with these settings: itself where there are none, or else a design."""
+        rules = [
+            SiteRule(_names(kind), optics.with_source_power(core, core.source.power * factor))
+            for kind, factor in self.light.items()
+        ]
+        if self.sinks:
+            names = tuple(name for kind in self.kinds for name in _named(kind))
+            rules.append(SiteRule(names, optics.DIGITAL, positions=tuple(range(self.sinks))))
+        return optics.CoresBySite(core, rules) if rules else core
+
+
+def _named(kind: str) -> tuple[str, ...]:
+    return _HEADS if kind == HEAD else (kind,)
+
+
+def _names(kind: str) -> str | tuple[str, ...]:
+    return _HEADS if kind == HEAD else kind
