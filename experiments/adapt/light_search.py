@@ -17,7 +17,7 @@ from experiments.adapt.setting import Setting
 from experiments.evaluation.agreement import scored
 
 RATE = 0.15
-"""Of Adam, on the logarithm of each factor: twenty steps go as far as a factor of some ten."""
+"""Of Adam, on the logarithm of each factor: in twenty steps a factor of some ten at most."""
 MOST_FACTOR = 30.0
 
 
@@ -26,7 +26,7 @@ class LightSearch(NamedTuple):
 
     Attributes:
         light: factor on the source power by kind.
-        losses: KL of the batch of each step, under noise of its own [nats per token].
+        losses: KL of the window of each step, under noise of its own [nats per token].
     """
 
     light: dict[str, float]
@@ -38,10 +38,38 @@ def equal_watts(logs: jax.Array, shares: jax.Array) -> jax.Array:
 
     Args:
         logs: one for each kind.
-        shares: of each kind in the watts of light at equal source power, which are proportional to it.
+        shares: of each kind in the watts of light at equal source power, to which its watts are proportional.
     """
     factors = jnp.exp(logs - jnp.max(logs))
     return factors / jnp.sum(shares * factors)
+
+
+def descend(
+    gradient: Callable[[int, jax.Array], tuple[jax.Array, jax.Array]], count: int, steps: int
+) -> tuple[jax.Array, list[float]]:
+    """Return (logarithms, the loss of each step) of a descent with noisy gradients, by Adam.
+
+    The result is the mean over the second half of the steps, which averages the noise out (Polyak and Juditsky, SIAM J.
+    Control Optim. 30, 838, 1992).
+
+    Args:
+        gradient: number of the step, logarithms -> (loss, gradient).
+        count: how many logarithms.
+        steps: number of steps.
+    """
+    bound = float(np.log(MOST_FACTOR))
+    optimiser = optax.adam(RATE)
+    logs = jnp.zeros(count, jnp.float32)
+    moments, seen, losses = optimiser.init(logs), [], []
+    for step in tqdm(range(steps), desc="light by site", unit="step", leave=False):
+        found, slope = gradient(step, logs)
+        with jax.numpy_dtype_promotion("standard"):
+            # Adam raises a float to the power of its integer count.
+            change, moments = optimiser.update(slope, moments)
+        logs = jnp.clip(logs + jnp.asarray(change), -bound, bound)
+        seen.append(np.asarray(logs - jnp.mean(logs)))
+        losses.append(float(found))
+    return jnp.asarray(np.mean(seen[steps // 2 :], axis=0), jnp.float32), losses
 
 
 def search_light(
@@ -58,8 +86,7 @@ def search_light(
     """Return the light by kind of site of the least KL, at the watts of equal light.
 
     Each step descends on one window under noise of its own, by the gradient of the emulation in the source power of
-    each kind. The result is the mean of the logarithms over the second half of the steps (Polyak and Juditsky 1992),
-    which averages the noise of the gradient out.
+    each kind.
 
     Args:
         checkpoint: the model, in memory.
@@ -81,21 +108,12 @@ def search_light(
         lit = dataclasses.replace(setting, light=dict(zip(names, factors, strict=True)))
         return optics.emulate(score, policy=policy)(lit.machine(core), key, params, tokens, logits).kl
 
-    gradient = jax.jit(jax.value_and_grad(loss))
-    # What is brightest and what is darkest differ by at most MOST_FACTOR squared.
-    bound = float(np.log(MOST_FACTOR))
-    optimiser = optax.adam(RATE)
-    logs = jnp.zeros(len(names), jnp.float32)
-    moments, seen, losses = optimiser.init(logs), [], []
+    compiled = jax.jit(jax.value_and_grad(loss))
     keys = partial(jax.random.fold_in, jax.random.key(seed))
-    for step in tqdm(range(steps), desc="light by site", unit="step", leave=False):
+
+    def gradient(step: int, logs: jax.Array) -> tuple[jax.Array, jax.Array]:
         tokens = jnp.asarray(sample[step % len(sample)][None])
-        found, slope = gradient(logs, core, keys(step), checkpoint.params, tokens, reference(tokens))
-        with jax.numpy_dtype_promotion("standard"):
-            # Adam raises a float to the power of its integer count.
-            change, moments = optimiser.update(slope, moments)
-            logs = jnp.clip(logs + jnp.asarray(change), -bound, bound)
-        seen.append(np.asarray(logs - jnp.mean(logs)))
-        losses.append(float(found))
-    mean = jnp.asarray(np.mean(seen[steps // 2 :], axis=0), jnp.float32)
-    return LightSearch(dict(zip(names, map(float, equal_watts(mean, share)), strict=True)), losses)
+        return compiled(logs, core, keys(step), checkpoint.params, tokens, reference(tokens))
+
+    logs, losses = descend(gradient, len(names), steps)
+    return LightSearch(dict(zip(names, map(float, equal_watts(logs, share)), strict=True)), losses)

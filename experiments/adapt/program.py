@@ -18,6 +18,7 @@ import models
 import optics
 from experiments.adapt import figure, report
 from experiments.adapt.bills import Bills, Drives, rotation_of
+from experiments.adapt.compare import own_light
 from experiments.adapt.light_search import search_light
 from experiments.adapt.methods import Prepared, parsed, prepare
 from experiments.adapt.options import AdaptOptions
@@ -120,7 +121,7 @@ class _Adapting:
             )
             row = self.row(method.name, made, rows[0] if rows else None, trained=False)
             rows.append(row)
-            found = _Best(method.name, made.checkpoint, made.setting, _rank(row))
+            found = _Best(method.name, made.checkpoint, made.setting, _rank(row, rows[0]))
             best = found if best is None or found.rank < best.rank else best
         for folder in options.trained:
             made = Prepared(load_model(folder, options.stream), self.plain)
@@ -213,10 +214,15 @@ class _Adapting:
         return self.checkpoint.forward(self.checkpoint.params, jnp.asarray(self.windows[:1]))
 
 
-def _rank(row: MethodRow) -> tuple[float, float]:
+def _rank(row: MethodRow, unprepared: MethodRow) -> tuple[float, float]:
     """Least is best: watts at equal loss, where the curve reaches it; then loss at equal watts."""
-    found = row["against_unprepared"]["watts_at_exaops"]
-    return (found["equal_kl"] or math.inf, math.inf if found["kl"] is None else found["kl"])
+    found, dimmest = row["against_unprepared"]["watts_at_exaops"], row["points"][0]
+    watts = found["equal_kl"]
+    if watts is None:
+        # A method whose loss is less at all light levels has that loss for fewer watts than at the least.
+        less = dimmest["kl"] <= own_light(unprepared["points"])["kl"]
+        watts = dimmest["watts_at_exaops"] if less else math.inf
+    return (watts, math.inf if found["kl"] is None else found["kl"])
 
 
 def check_vocabulary(folder: Path, trained: models.Checkpoint, checkpoint: models.Checkpoint) -> None:

@@ -22,7 +22,8 @@ def observed_alone(values: jax.Array, observe: Observe) -> jax.Array:
 
 def observed_count(count: int, observe: Observe) -> jax.Array:
     """How many of `count` numbers, as many for each vector, are of the vectors observed."""
-    return jnp.float32(count) if isinstance(observe, bool) else count * jnp.mean(observe, dtype=jnp.float32)
+    # A head has more than 2^31 multiply-accumulates, which no int32 holds.
+    return jnp.float32(count) * (1.0 if isinstance(observe, bool) else jnp.mean(observe, dtype=jnp.float32))
 
 
 class SymbolObservation(NamedTuple):

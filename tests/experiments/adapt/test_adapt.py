@@ -11,7 +11,6 @@ import pytest
 import models
 import optics
 from experiments.adapt import program as adapt
-from experiments.common import billing
 from experiments.common.workload import Workload
 from experiments.evaluation.agreement import scored
 
@@ -54,8 +53,10 @@ def test_adapt_judges_draws_and_saves_what_it_prepared(options, drawn, capsys):
     config = dataclasses.replace(models.CONFIGS["smollm2-135m"], down_rotation=models.Rotation(seed=0))
     core = optics.projected_2029()
     bright = optics.with_source_power(core, 2 * core.source.power)
-    bill = Workload(config=config, context=8192).price(billing.with_mean_drive(bright, rotated["mean_drive"]))
-    assert rotated["points"][2]["watts_at_exaops"] == pytest.approx(float(bill.watts_at()), rel=1e-5)
+    workload = Workload(config=config, context=8192)
+    drives = {site.name: rotated["sites"][site.path]["mean_drive"] for site in workload.on_core}
+    bill = workload.price(bright, drives)
+    assert rotated["points"][2]["watts_at_exaops"] == pytest.approx(float(bill.watts_at()), rel=1e-3)
 
     # The model that was saved, on the core that was saved: the first window under both draws of the noise.
     model, original = models.load(given.out / "model"), models.load_gguf(given.model)
@@ -108,12 +109,49 @@ def test_adapt_compares_a_trained_model_with_the_digital_one_it_came_from(option
     assert "saved" not in summary and not (given.out / "model").exists()
 
 
+@pytest.mark.filterwarnings("ignore:[0-9]+% of the MACs with weights stay digital")
+def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
+    """What is saved is a design that gives the loss and the watts of its row."""
+    given = options(methods=("sinks", "sinks+light"), light=(1.0,), keys=1, windows=1, light_steps=4)
+    summary = adapt.main(given)
+    _, sinks, lit = summary["rows"]
+    assert (sinks["sinks"], lit["sinks"]) == (2, 2) and not sinks["light_by_site"]
+    assert set(lit["light_by_site"]) == {f"layers.{name}" for name in ("q", "k", "v", "o", "gate", "up", "down")} | {
+        "head"
+    }
+    assert all(factor > 0 for factor in lit["light_by_site"].values())
+    (even,), (by_site,) = sinks["points"], lit["points"]
+    # Inputs differ a little under other noise, and so do the drives that are billed.
+    assert by_site["watts_at_exaops"] == pytest.approx(even["watts_at_exaops"], rel=2e-2)
+    brightest = max(lit["light_by_site"].values())
+    assert by_site["source_power_w"] == pytest.approx(brightest * even["source_power_w"], rel=1e-6)
+    assert "light by site, at the watts of equal light: layers.q" in capsys.readouterr().out
+
+    # What is saved is the best.
+    best = next(row for row in summary["rows"] if row["name"] == summary["best"])
+    assert best["name"] != "none" and summary["machine"] == "design.toml"
+    design = optics.load_by_site(given.out / "design.toml")
+    model = models.load_gguf(given.model)
+    tokens = jnp.asarray(models.windows(model.tokenizer.encode(models.load_text(given.text)), 1, 24))
+    run = jax.jit(optics.emulate(scored(model.forward)))
+    key = jax.random.fold_in(jax.random.key(0), 0)
+    found = run(design, key, model.params, tokens, model.forward(model.params, tokens))
+    assert float(found.kl) == pytest.approx(best["points"][0]["kl"], rel=1e-2)
+
+
+def test_adapt_refuses_light_by_site_for_shapes_without_such_sites(options):
+    with pytest.raises(ValueError, match="shapes = deepseek-v3 has no site layers.q"):
+        adapt.main(options(methods=("light",), shapes="deepseek-v3", light=(1.0,), keys=1, windows=1))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--methods", "fold+rescal"], "no step 'rescal'; did you mean 'rescale'"),
         (["--light", "0.5", "2"], "light = (0.5, 2.0) must have 1 among its factors"),
         (["--light", "2", "1"], "light = (2.0, 1.0) must be factors above 0 that rise"),
+        (["--sinks", "0"], "sinks = 0 must be a whole number, at least 1"),
+        (["--light-steps", "1"], "light_steps = 1 must be a whole number, at least 2"),
         (["--keys", "0"], "keys = 0 must be a whole number, at least 1"),
         (["--kl", "0"], "kl = 0.0 must be above 0"),
         (["--shapes", "llama-3.1-7b"], "no model 'llama-3.1-7b'"),

@@ -1,10 +1,13 @@
 """Methods by name, and the models that they make."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import models
 from experiments.adapt.methods import Method, parsed, prepare
+from experiments.adapt.setting import Setting
 
 
 def test_parsed_puts_the_model_as_it_is_first_and_repeats_rotations_for_each_seed():
@@ -13,7 +16,7 @@ def test_parsed_puts_the_model_as_it_is_first_and_repeats_rotations_for_each_see
 
 
 def test_parsed_refuses_an_unknown_step_with_the_nearest():
-    with pytest.raises(ValueError, match="no step 'rescal'; did you mean 'rescale'.*known: fold, rescale"):
+    with pytest.raises(ValueError, match="no step 'rescal'; did you mean 'rescale'.*known: sinks, fold, rescale"):
         parsed(["fold+rescal"], (0,))
 
 
@@ -22,15 +25,22 @@ def test_prepare_takes_the_steps_in_their_order_and_the_exponents_of_least_loss(
     sample = np.arange(24, dtype=np.int32)[None]
     seen = []
 
-    def loss(made):
+    def loss(made, setting):
+        assert setting.sinks == 3
         # Least where the inputs of the MLP are scaled most.
         seen.append(float(np.max(np.asarray(made.params["layers"]["mlp_norm"]))))
         return seen[-1]
 
-    made = prepare(Method(("rotate-down", "rescale"), seed=2), checkpoint, sample, loss)
+    def set_light(made, setting):
+        assert not made.config.tied_head and setting.sinks == 3
+        return dataclasses.replace(setting, light={"head": 2.0})
+
+    method = Method(("sinks", "rotate-down", "rescale", "light"), seed=2)
+    made = prepare(method, checkpoint, sample, Setting(), 3, loss, set_light)
+    assert made.setting == Setting(sinks=3, light={"head": 2.0})
     assert made.checkpoint.config.down_rotation == models.Rotation(seed=2)
     assert not made.checkpoint.config.tied_head
     assert made.tried == len(seen) and set(made.exponents) == {"attention", "o", "mlp", "head"}
     assert float(np.max(np.asarray(made.checkpoint.params["layers"]["mlp_norm"]))) == min(seen)
-    plain = prepare(Method(()), checkpoint, sample, loss)
-    assert plain.checkpoint is checkpoint and not plain.exponents
+    plain = prepare(Method(()), checkpoint, sample, Setting(), 3, loss, set_light)
+    assert plain.checkpoint is checkpoint and not plain.exponents and plain.setting == Setting()

@@ -118,6 +118,13 @@ def test_diagnostics_are_those_of_the_vectors_sent(sinks):
     assert float(seen.mean_drive()) == pytest.approx(float(jnp.mean(scaled)), rel=0.02)
 
 
+def test_diagnostics_by_position_count_more_macs_than_an_int32_holds(sinks):
+    """As the head of a language model has: 2,600 vectors of 1,024 through 1,024 columns, traced alone."""
+    wide = {"head": shape(1024, 1024)}
+    run = jax.jit(optics.emulate(head, diagnostics=True)).trace(sinks, KEY, wide, shape(1, 2600, 1024))
+    assert run.out_info[0].shape == (1, 2600, 1024)
+
+
 def test_the_leaf_of_a_core_is_seen_by_its_own_positions_alone(sinks):
     def loss(design, at):
         return jnp.sum(jnp.where(at[:, None], run(design), 0.0) ** 2)
