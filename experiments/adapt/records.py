@@ -30,10 +30,12 @@ class PointRecord(PairedLoss):
 class SiteRecord(TypedDict):
     """A kind of site, medians over its layers, at the core's own light.
 
-    mean_drive: mean magnitude of the inputs over the largest of each vector; snr_db: None for an exact core.
+    mean_drive: mean magnitude of the inputs over the largest of each vector; crest_factor: the largest over their rms;
+    snr_db: None for an exact core.
     """
 
     mean_drive: float
+    crest_factor: float | None
     snr_db: float | None
 
 
@@ -56,6 +58,8 @@ class MethodRow(TypedDict):
 
     digital_difference: largest difference of its float32 logits from those of the model as it is, relative to the
     largest of them; None for a model that was trained. watts_for_kl: at 1 exaOPS for `AdaptSummary.kl`.
+    sinks: so many first tokens are digital; light_by_site: factor on the source power by kind of site, empty where all
+    have the same; drives: mean drive that each kind of site is billed for.
     """
 
     name: str
@@ -67,6 +71,7 @@ class MethodRow(TypedDict):
     mean_drive: float
     sinks: int
     light_by_site: dict[str, float]
+    drives: dict[str, float]
     sites: dict[str, SiteRecord]
     points: list[PointRecord]
     against_unprepared: dict[Criterion, Comparison]

@@ -33,6 +33,7 @@ def print_report(summary: AdaptSummary, out: Path) -> None:
             print(f"{row['name']}: light by site, at the watts of equal light: {stated}.")
     for title, cell in (
         ("Mean drive, mean over largest magnitude of each vector", _drive_cell),
+        ("Crest factor, largest magnitude of each vector over its rms", _crest_cell),
         ("SNR in dB", _snr_cell),
     ):
         print(f"\n{title}, medians over layers, by site:")
@@ -99,6 +100,11 @@ def _site_cells(row: MethodRow, sites: list[str], cell: Callable[[MethodRow, str
 
 def _drive_cell(row: MethodRow, site: str) -> str:
     return f"{row['sites'][site]['mean_drive']:.3f}" if site in row["sites"] else "-"
+
+
+def _crest_cell(row: MethodRow, site: str) -> str:
+    crest = row["sites"][site]["crest_factor"] if site in row["sites"] else None
+    return "-" if crest is None else f"{crest:.1f}"
 
 
 def _snr_cell(row: MethodRow, site: str) -> str:

@@ -93,6 +93,7 @@ def method_row(
         "mean_drive": drives.mean,
         "sinks": made.setting.sinks,
         "light_by_site": dict(made.setting.light),
+        "drives": drives.by_kind,
         "sites": {_short(site): _site(figures) for site, figures in measured.observed.sites.items()},
         "points": points,
         "against_unprepared": compare(points, points if unprepared is None else unprepared["points"]),
@@ -108,9 +109,13 @@ def _short(site: str) -> str:
 
 
 def _site(figures: SiteFigures) -> SiteRecord:
-    snr = [value for value in figures["snr_db"] if value is not None]
-    drive = [value for value in figures["mean_drive"] if value is not None]
     return {
-        "mean_drive": float(np.median(drive)) if drive else 0.0,
-        "snr_db": float(np.median(snr)) if snr else None,
+        "mean_drive": _median(figures["mean_drive"]) or 0.0,
+        "crest_factor": _median(figures["crest_factor"]),
+        "snr_db": _median(figures["snr_db"]),
     }
+
+
+def _median(by_layer: Sequence[float | None]) -> float | None:
+    known = [value for value in by_layer if value is not None]
+    return float(np.median(known)) if known else None

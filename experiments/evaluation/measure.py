@@ -243,6 +243,7 @@ def _figures(seen: Diagnostics) -> SiteFigures:
         "clip_rate": _by_layer(seen.clip_rate()),
         "rho": _by_layer(seen.rho()),
         "mean_drive": _by_layer(seen.mean_drive()),
+        "crest_factor": _by_layer(seen.crest_factor()),
     }
 
 

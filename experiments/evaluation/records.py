@@ -25,6 +25,7 @@ class SiteFigures(TypedDict):
     clip_rate: list[float | None]
     rho: list[float | None]
     mean_drive: list[float | None]
+    crest_factor: list[float | None]
 
 
 class WindowRecord(TypedDict):

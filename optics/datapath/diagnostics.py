@@ -76,9 +76,10 @@ class ReceiverObservation(NamedTuple):
 
 
 class ProductObservation(NamedTuple):
-    """What a product shows: `inputs` and `drive` as in `Diagnostics`, and its receivers."""
+    """What a product shows: `inputs`, `drive` and `square_drive` as in `Diagnostics`, and its receivers."""
 
     drive: jax.Array
+    square_drive: jax.Array
     inputs: jax.Array
     receivers: ReceiverObservation
 
@@ -98,6 +99,7 @@ class Diagnostics(NamedTuple):
             photo-electrons, without those of vectors and columns of zeros.
         inputs: number of inputs.
         drive: sum of the magnitudes of the inputs, as fractions of the DAC's full scale.
+        square_drive: sum of their squares.
         macs: number of multiply-accumulates.
         launched: photons that the sources send towards the columns in use.
         detected: photo-electrons of all diodes.
@@ -113,6 +115,7 @@ class Diagnostics(NamedTuple):
     few_electrons: Number
     inputs: Number
     drive: Number
+    square_drive: Number
     macs: Number
     launched: Number
     detected: Number
@@ -139,6 +142,7 @@ class Diagnostics(NamedTuple):
             few_electrons=receivers.few_electrons,
             inputs=observed.inputs,
             drive=observed.drive,
+            square_drive=observed.square_drive,
             macs=observed_count(y.size * w.shape[0], observe),
             launched=receivers.launched,
             detected=receivers.detected,
@@ -172,6 +176,10 @@ class Diagnostics(NamedTuple):
     def mean_drive(self) -> Number:
         """Mean magnitude of the inputs as a fraction of full scale."""
         return self.drive / self.inputs
+
+    def crest_factor(self) -> jax.Array:
+        """Full drive over the rms of the inputs: the crest factor of vectors whose largest element is full drive."""
+        return jnp.sqrt(self.inputs / self.square_drive)
 
     def launched_per_mac(self) -> Number:
         """Photons launched per multiply-accumulate."""

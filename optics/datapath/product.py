@@ -83,9 +83,11 @@ class TiledMatmul:
             y = in_units_of(y, *units)
         if receivers is None:
             return y, None
+        driven = self._drive_seen(jnp.abs(xs) / scale)
         return y, ProductObservation(
             inputs=observed_count(x.size * tiles.column_tiles, observe),
-            drive=tiles.column_tiles * jnp.sum(self._drive_seen(jnp.abs(xs) / scale)),
+            drive=tiles.column_tiles * jnp.sum(driven),
+            square_drive=tiles.column_tiles * jnp.sum(driven**2),
             receivers=receivers,
         )
 

@@ -54,9 +54,12 @@ def test_adapt_judges_draws_and_saves_what_it_prepared(options, drawn, capsys):
     core = optics.projected_2029()
     bright = optics.with_source_power(core, 2 * core.source.power)
     workload = Workload(config=config, context=8192)
-    drives = {site.name: rotated["sites"][site.path]["mean_drive"] for site in workload.on_core}
+    drives = {
+        site.name: rotated["drives"]["head" if site.path == "embedding" else site.path] for site in workload.on_core
+    }
     bill = workload.price(bright, drives)
-    assert rotated["points"][2]["watts_at_exaops"] == pytest.approx(float(bill.watts_at()), rel=1e-3)
+    assert rotated["points"][2]["watts_at_exaops"] == pytest.approx(float(bill.watts_at()), rel=1e-5)
+    assert drives["000 layers.q 576x576"] == pytest.approx(rotated["sites"]["layers.q"]["mean_drive"], rel=0.2)
 
     # The model that was saved, on the core that was saved: the first window under both draws of the noise.
     model, original = models.load(given.out / "model"), models.load_gguf(given.model)

@@ -275,6 +275,15 @@ def test_dacs_have_their_enob_through_a_whole_product(bits, enob):
     assert np.log2(1 / (np.sqrt(12) * residual.std())) == pytest.approx(enob, abs=0.03)
 
 
+def test_crest_factor_is_that_of_the_inputs(operands):
+    """Largest over rms of each vector, the mean over vectors taken of its inverse square."""
+    x, w = operands
+    _, seen = observed(small(optics.today()), x, w, jax.random.key(0))
+    vectors = np.asarray(x, np.float64)
+    inverse = np.mean(vectors**2, axis=1) / np.max(np.abs(vectors), axis=1) ** 2
+    assert float(seen.crest_factor()) == pytest.approx(np.mean(inverse) ** -0.5, rel=1e-5)
+
+
 def test_clip_rate_counts_what_is_out_of_range(operands):
     """Gaussian products loaded to one sigma and a full product: P(|z| > 1 + product / sigma), 0.05 for the draw."""
     x, w = (np.asarray(operand, np.float64) for operand in operands)
