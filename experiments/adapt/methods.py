@@ -1,13 +1,13 @@
 """Ways to prepare a model and a core for each other without training: a method is a sequence of steps, "fold+rescale".
 
 Steps on the model leave its function as it is. Steps on the core set it for the model: `sinks` leaves the first tokens
-digital, `light` sets the light at each kind of site.
+digital, `light` and `gain` set the light and the gain before the ADCs at each kind of site.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from electronics.part import nearest
 from experiments.adapt.setting import Setting
 
 NONE = "none"
-STEPS = ("sinks", "fold", "rescale", "rotate-residual", "rotate-values", "rotate-down", "light")
+STEPS = ("sinks", "fold", "rescale", "rotate-residual", "rotate-values", "rotate-down", "light", "gain")
 ROTATIONS: dict[str, Callable[[models.Checkpoint, int], models.Checkpoint]] = {
     "rotate-residual": models.equivalent.rotate_residual,
     "rotate-values": models.equivalent.rotate_values,
@@ -32,7 +32,12 @@ class Loss(Protocol):
         ...
 
 
-SetLight = Callable[[models.Checkpoint, Setting], Setting]
+class SetBySite(Protocol):
+    """Sets light or gain at each kind of site."""
+
+    def __call__(self, what: Literal["light", "gain"], checkpoint: models.Checkpoint, setting: Setting) -> Setting:
+        """Return a setting with it chosen for a model."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +101,7 @@ def prepare(
     setting: Setting,
     sinks: int,
     loss: Loss,
-    set_light: SetLight,
+    set_by_site: SetBySite,
 ) -> Prepared:
     """Return the model that the steps of a method make of one, and the setting of the core.
 
@@ -107,7 +112,7 @@ def prepare(
         setting: of the core before the first step.
         sinks: first tokens that are digital after a step "sinks".
         loss: of a model on a core that is set so, which chooses the exponents of a rescaling.
-        set_light: returns a setting with the light at each kind of site chosen for a model.
+        set_by_site: chooses the light or the gain at each kind of site.
 
     Raises:
         ValueError: for a model of which a step is not exact, see `models.equivalent`.
@@ -117,8 +122,8 @@ def prepare(
     for step in method.steps:
         if step == "sinks":
             setting = dataclasses.replace(setting, sinks=sinks)
-        elif step == "light":
-            setting = set_light(checkpoint, setting)
+        elif step == "light" or step == "gain":
+            setting = set_by_site(step, checkpoint, setting)
         elif step == "fold":
             checkpoint = models.equivalent.fold_norms(checkpoint)
         elif step == "rescale":

@@ -32,14 +32,14 @@ class AdaptOptions(TextOptions):
         "rotate-residual+rotate-values+rotate-down",
         "rotate-residual+rotate-values+rotate-down+rescale",
     )
-    """Methods, each a sequence of the steps sinks, fold, rescale, rotate-residual, rotate-values, rotate-down and
-    light."""
+    """Methods, each a sequence of the steps sinks, fold, rescale, rotate-residual, rotate-values, rotate-down, light
+    and gain."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the rotations; a method with one is run for each."""
     sinks: int = 2
     """First tokens whose products with weights are digital after a step sinks."""
-    light_steps: int = 24
-    """Steps of the descent of a step light."""
+    search_steps: int = 24
+    """Steps of the descent of a step light or gain."""
     trained: tuple[Path, ...] = ()
     """Models of the same vocabulary that were trained, folders, each as one more row against the digital model."""
     light: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -67,7 +67,7 @@ class AdaptOptions(TextOptions):
         check_integer("keys", self.keys, 1)
         check_integer("calibration_windows", self.calibration_windows, 1)
         check_integer("sinks", self.sinks, 1, self.window_tokens - 1)
-        check_integer("light_steps", self.light_steps, 2)
+        check_integer("search_steps", self.search_steps, 2)
         for name in ("seeds", "devices"):
             values = getattr(self, name)
             if not values:

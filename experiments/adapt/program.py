@@ -4,11 +4,10 @@ Each method is run over light levels. Its curve is read where it has the launche
 watts of the unprepared model: preparation changes the mean drive of the sources, so that the three differ.
 """
 
-import dataclasses
 import math
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +18,12 @@ import optics
 from experiments.adapt import figure, report
 from experiments.adapt.bills import Bills, Drives, rotation_of
 from experiments.adapt.compare import own_light
-from experiments.adapt.light_search import search_light
 from experiments.adapt.methods import Prepared, parsed, prepare
 from experiments.adapt.options import AdaptOptions
 from experiments.adapt.records import AdaptSummary, MethodRow
 from experiments.adapt.rows import Measured, method_row
 from experiments.adapt.setting import Setting, kinds
+from experiments.adapt.setting_search import search_setting
 from experiments.common import reporting
 from experiments.common.candidates import load_core
 from experiments.common.text_options import load_model
@@ -117,7 +116,7 @@ class _Adapting:
         best: _Best | None = None
         for method in parsed(options.methods, options.seeds):
             made = prepare(
-                method, self.checkpoint, self.sample, self.plain, options.sinks, self.search_loss, self.set_light
+                method, self.checkpoint, self.sample, self.plain, options.sinks, self.search_loss, self.set_by_site
             )
             row = self.row(method.name, made, rows[0] if rows else None, trained=False)
             rows.append(row)
@@ -135,11 +134,12 @@ class _Adapting:
         found = self.calibrated(checkpoint, setting, "exponents")
         return float(np.mean([window["kl"] for window in found.windows]))
 
-    def set_light(self, checkpoint: models.Checkpoint, setting: Setting) -> Setting:
-        """The setting with the light at each kind of site that costs a model the least KL at equal watts."""
+    def set_by_site(self, what: Literal["light", "gain"], checkpoint: models.Checkpoint, setting: Setting) -> Setting:
+        """The setting with the light at equal watts, or the gain, by kind of site of the least KL."""
         found = self.calibrated(checkpoint, setting, "drives", observed=True)
         shares = self.bills.shares_of_light(self.core, Drives.of(found, self.sites), rotation_of(checkpoint))
-        search = search_light(
+        search = search_setting(
+            what,
             checkpoint,
             self.core,
             setting,
@@ -147,10 +147,10 @@ class _Adapting:
             self.sample,
             partial(jax.jit(self.checkpoint.forward), self.checkpoint.params),
             policy=self.policy,
-            steps=self.options.light_steps,
+            steps=self.options.search_steps,
             seed=self.options.seed,
         )
-        return dataclasses.replace(setting, light=search.light)
+        return search.setting
 
     def calibrated(
         self, checkpoint: models.Checkpoint, setting: Setting, label: str, observed: bool = False

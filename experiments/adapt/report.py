@@ -28,9 +28,10 @@ def print_report(summary: AdaptSummary, out: Path) -> None:
             stated = ", ".join(f"{place} {a:g}" for place, a in row["exponents"].items())
             print(f"{row['name']}: exponents {stated}, of {row['tried']} tried on {summary['calibrated_on']}.")
     for row in rows:
-        if row["light_by_site"]:
-            stated = ", ".join(f"{kind} {factor:.2f}" for kind, factor in row["light_by_site"].items())
-            print(f"{row['name']}: light by site, at the watts of equal light: {stated}.")
+        for what, factors in (("light", row["light_by_site"]), ("gain before the ADCs", row["gain_by_site"])):
+            if factors:
+                stated = ", ".join(f"{kind} {factor:.2f}" for kind, factor in factors.items())
+                print(f"{row['name']}: {what} by site: {stated}.")
     for title, cell in (
         ("Mean drive, mean over largest magnitude of each vector", _drive_cell),
         ("Crest factor, largest magnitude of each vector over its rms", _crest_cell),

@@ -93,6 +93,7 @@ def method_row(
         "mean_drive": drives.mean,
         "sinks": made.setting.sinks,
         "light_by_site": dict(made.setting.light),
+        "gain_by_site": dict(made.setting.gain),
         "drives": drives.by_kind,
         "sites": {_short(site): _site(figures) for site, figures in measured.observed.sites.items()},
         "points": points,

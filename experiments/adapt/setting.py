@@ -1,4 +1,4 @@
-"""How a core is set for one model: which tokens stay digital, and how bright the sources are at each kind of site."""
+"""How a core is set for one model: which tokens stay digital, and light and gain at each kind of site."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -29,23 +29,30 @@ class Setting:
     Attributes:
         sinks: so many first tokens are digital at all products with weights.
         light: factor on the source power, by kind of site; empty for 1 at all.
+        gain: factor on the gain before the ADCs, by kind of site; empty for 1 at all.
         kinds: of the sites of the model; needed where there are sinks.
     """
 
     sinks: int = 0
     light: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    gain: Mapping[str, float] = dataclasses.field(default_factory=dict)
     kinds: tuple[str, ...] = ()
 
     def machine(self, core: optics.TensorCore) -> Machine:
         """Return a core with these settings: itself where there are none, or else a design."""
-        rules = [
-            SiteRule(_names(kind), optics.with_source_power(core, core.source.power * factor))
-            for kind, factor in self.light.items()
-        ]
+        rules = [SiteRule(_names(kind), self._at(core, kind)) for kind in dict.fromkeys((*self.light, *self.gain))]
         if self.sinks:
             names = tuple(name for kind in self.kinds for name in _named(kind))
             rules.append(SiteRule(names, optics.DIGITAL, positions=tuple(range(self.sinks))))
         return optics.CoresBySite(core, rules) if rules else core
+
+    def _at(self, core: optics.TensorCore, kind: str) -> optics.TensorCore:
+        """The core of a kind of site."""
+        if kind in self.light:
+            core = optics.with_source_power(core, core.source.power * self.light[kind])
+        if kind in self.gain:
+            core = core.replace({"adc.gain": core.adc.gain * self.gain[kind]})
+        return core
 
 
 def _named(kind: str) -> tuple[str, ...]:

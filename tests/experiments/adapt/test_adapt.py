@@ -115,7 +115,7 @@ def test_adapt_compares_a_trained_model_with_the_digital_one_it_came_from(option
 @pytest.mark.filterwarnings("ignore:[0-9]+% of the MACs with weights stay digital")
 def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
     """What is saved is a design that gives the loss and the watts of its row."""
-    given = options(methods=("sinks", "sinks+light"), light=(1.0,), keys=1, windows=1, light_steps=4)
+    given = options(methods=("sinks", "sinks+gain+light"), light=(1.0,), keys=1, windows=1, search_steps=4)
     summary = adapt.main(given)
     _, sinks, lit = summary["rows"]
     assert (sinks["sinks"], lit["sinks"]) == (2, 2) and not sinks["light_by_site"]
@@ -128,7 +128,8 @@ def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
     assert by_site["watts_at_exaops"] == pytest.approx(even["watts_at_exaops"], rel=2e-2)
     brightest = max(lit["light_by_site"].values())
     assert by_site["source_power_w"] == pytest.approx(brightest * even["source_power_w"], rel=1e-6)
-    assert "light by site, at the watts of equal light: layers.q" in capsys.readouterr().out
+    assert "sinks+gain+light: light by site: layers.q" in (printed := capsys.readouterr().out)
+    assert set(lit["gain_by_site"]) == set(lit["light_by_site"]) and "gain before the ADCs by site: " in printed
 
     # What is saved is the best.
     best = next(row for row in summary["rows"] if row["name"] == summary["best"])
@@ -154,7 +155,7 @@ def test_adapt_refuses_light_by_site_for_shapes_without_such_sites(options):
         (["--light", "0.5", "2"], "light = (0.5, 2.0) must have 1 among its factors"),
         (["--light", "2", "1"], "light = (2.0, 1.0) must be factors above 0 that rise"),
         (["--sinks", "0"], "sinks = 0 must be a whole number, at least 1"),
-        (["--light-steps", "1"], "light_steps = 1 must be a whole number, at least 2"),
+        (["--search-steps", "1"], "search_steps = 1 must be a whole number, at least 2"),
         (["--keys", "0"], "keys = 0 must be a whole number, at least 1"),
         (["--kl", "0"], "kl = 0.0 must be above 0"),
         (["--shapes", "llama-3.1-7b"], "no model 'llama-3.1-7b'"),

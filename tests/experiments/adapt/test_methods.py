@@ -25,22 +25,22 @@ def test_prepare_takes_the_steps_in_their_order_and_the_exponents_of_least_loss(
     sample = np.arange(24, dtype=np.int32)[None]
     seen = []
 
-    def loss(made, setting):
+    def loss(checkpoint, setting):
         assert setting.sinks == 3
         # Least where the inputs of the MLP are scaled most.
-        seen.append(float(np.max(np.asarray(made.params["layers"]["mlp_norm"]))))
+        seen.append(float(np.max(np.asarray(checkpoint.params["layers"]["mlp_norm"]))))
         return seen[-1]
 
-    def set_light(made, setting):
-        assert not made.config.tied_head and setting.sinks == 3
-        return dataclasses.replace(setting, light={"head": 2.0})
+    def set_by_site(what, checkpoint, setting):
+        assert not checkpoint.config.tied_head and setting.sinks == 3
+        return dataclasses.replace(setting, **{what: {"head": 2.0}})
 
-    method = Method(("sinks", "rotate-down", "rescale", "light"), seed=2)
-    made = prepare(method, checkpoint, sample, Setting(), 3, loss, set_light)
-    assert made.setting == Setting(sinks=3, light={"head": 2.0})
+    method = Method(("sinks", "rotate-down", "rescale", "light", "gain"), seed=2)
+    made = prepare(method, checkpoint, sample, Setting(), 3, loss, set_by_site)
+    assert made.setting == Setting(sinks=3, light={"head": 2.0}, gain={"head": 2.0})
     assert made.checkpoint.config.down_rotation == models.Rotation(seed=2)
     assert not made.checkpoint.config.tied_head
     assert made.tried == len(seen) and set(made.exponents) == {"attention", "o", "mlp", "head"}
     assert float(np.max(np.asarray(made.checkpoint.params["layers"]["mlp_norm"]))) == min(seen)
-    plain = prepare(Method(()), checkpoint, sample, Setting(), 3, loss, set_light)
+    plain = prepare(Method(()), checkpoint, sample, Setting(), 3, loss, set_by_site)
     assert plain.checkpoint is checkpoint and not plain.exponents and plain.setting == Setting()

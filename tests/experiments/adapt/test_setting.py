@@ -37,11 +37,14 @@ def test_a_setting_without_anything_is_the_core_itself():
 
 def test_a_setting_has_brighter_sources_at_its_kinds_and_digital_first_tokens():
     """Noise of the core, and none at the first two tokens."""
-    setting = Setting(sinks=2, light={"layers.q": 2.0, "head": 0.5}, kinds=kinds(SITES))
+    light, gain = {"layers.q": 2.0, "head": 0.5}, {"head": 1.5}
+    setting = Setting(sinks=2, light=light, gain=gain, kinds=kinds(SITES))
     design = setting.machine(CORE)
     assert isinstance(design, optics.CoresBySite)
     powers = [float(core.source.power / CORE.source.power) for core in design.by_name.values()]
     assert powers == pytest.approx([1, 2, 0.5])
+    gains = [float(core.adc.gain) for core in design.by_name.values()]
+    assert gains == pytest.approx([1, 1, 1.5])
     placed = design.assign(SITES)
     for site, power in zip((SITES[0], SITES[1], SITES[-1]), (2, 1, 0.5), strict=True):
         digital, light = sorted(placed.shares(site.name), key=lambda share: share.core is not None)

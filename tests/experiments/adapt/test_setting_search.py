@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.adapt.light_search import descend, equal_watts
+from experiments.adapt.setting_search import descend, equal_watts
 
 SHARES = np.array([0.5, 0.3, 0.15, 0.05], np.float32)
 LOSSES = np.array([0.01, 0.2, 0.05, 0.1], np.float32)

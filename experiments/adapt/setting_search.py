@@ -1,9 +1,9 @@
-"""Light by kind of site at equal watts, by a descent on the loss of a language model."""
+"""Light at equal watts, or gain before the ADCs, by kind of site: a descent on the loss of a language model."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +21,10 @@ RATE = 0.15
 MOST_FACTOR = 30.0
 
 
-class LightSearch(NamedTuple):
-    """Light by kind of site.
+class SettingSearch(NamedTuple):
+    """A setting, and the KL of the window of each step under noise of its own [nats per token]."""
 
-    Attributes:
-        light: factor on the source power by kind.
-        losses: KL of the window of each step, under noise of its own [nats per token].
-    """
-
-    light: dict[str, float]
+    setting: Setting
     losses: list[float]
 
 
@@ -61,18 +56,19 @@ def descend(
     optimiser = optax.adam(RATE)
     logs = jnp.zeros(count, jnp.float32)
     moments, seen, losses = optimiser.init(logs), [], []
-    for step in tqdm(range(steps), desc="light by site", unit="step", leave=False):
+    for step in tqdm(range(steps), desc="setting by site", unit="step", leave=False):
         found, slope = gradient(step, logs)
         with jax.numpy_dtype_promotion("standard"):
             # Adam raises a float to the power of its integer count.
             change, moments = optimiser.update(slope, moments)
         logs = jnp.clip(logs + jnp.asarray(change), -bound, bound)
-        seen.append(np.asarray(logs - jnp.mean(logs)))
+        seen.append(np.asarray(logs))
         losses.append(float(found))
     return jnp.asarray(np.mean(seen[steps // 2 :], axis=0), jnp.float32), losses
 
 
-def search_light(
+def search_setting(
+    what: Literal["light", "gain"],
     checkpoint: models.Checkpoint,
     core: optics.TensorCore,
     setting: Setting,
@@ -82,16 +78,17 @@ def search_light(
     policy: optics.Policy,
     steps: int,
     seed: int,
-) -> LightSearch:
-    """Return the light by kind of site of the least KL, at the watts of equal light.
+) -> SettingSearch:
+    """Return the setting with the light, or the gain before the ADCs, by kind of site that has the least KL.
 
-    Each step descends on one window under noise of its own, by the gradient of the emulation in the source power of
-    each kind.
+    Light keeps the watts of equal light; gain costs none. Each step descends on one window under noise of its own, by
+    the gradient of the emulation.
 
     Args:
+        what: the factors that are searched. Those that the setting has are replaced.
         checkpoint: the model, in memory.
         core: the core, at equal light.
-        setting: of the tokens that are digital.
+        setting: what else is set.
         shares: of the kinds of sites in the watts of light, see `equal_watts`.
         sample: token ids [windows, tokens], gone through over and over.
         reference: tokens [1, tokens] -> logits that the KL is counted from.
@@ -103,10 +100,13 @@ def search_light(
     share = jnp.asarray([shares[name] for name in names], jnp.float32)
     score = scored(checkpoint.forward)
 
+    def with_factors(logs: jax.Array) -> Setting:
+        factors = equal_watts(logs, share) if what == "light" else jnp.exp(logs)
+        return dataclasses.replace(setting, **{what: dict(zip(names, factors, strict=True))})
+
     def loss(logs: jax.Array, core: Any, key: jax.Array, params: Any, tokens: jax.Array, logits: jax.Array) -> Any:
-        factors = equal_watts(logs, share)
-        lit = dataclasses.replace(setting, light=dict(zip(names, factors, strict=True)))
-        return optics.emulate(score, policy=policy)(lit.machine(core), key, params, tokens, logits).kl
+        machine = with_factors(logs).machine(core)
+        return optics.emulate(score, policy=policy)(machine, key, params, tokens, logits).kl
 
     compiled = jax.jit(jax.value_and_grad(loss))
     keys = partial(jax.random.fold_in, jax.random.key(seed))
@@ -116,4 +116,6 @@ def search_light(
         return compiled(logs, core, keys(step), checkpoint.params, tokens, reference(tokens))
 
     logs, losses = descend(gradient, len(names), steps)
-    return LightSearch(dict(zip(names, map(float, equal_watts(logs, share)), strict=True)), losses)
+    found = with_factors(logs)
+    plain = {name: float(factor) for name, factor in getattr(found, what).items()}
+    return SettingSearch(dataclasses.replace(found, **{what: plain}), losses)
