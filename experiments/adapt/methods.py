@@ -16,7 +16,9 @@ from electronics.part import nearest
 from experiments.adapt.setting import Setting
 
 NONE = "none"
-STEPS = ("sinks", "fold", "rescale", "rotate-residual", "rotate-values", "rotate-down", "light", "gain")
+ON_CORE = ("sinks", "light", "gain")
+ON_MODEL = ("fold", "rescale", "rotate-residual", "rotate-values", "rotate-down")
+STEPS = (*ON_MODEL, *ON_CORE)
 ROTATIONS: dict[str, Callable[[models.Checkpoint, int], models.Checkpoint]] = {
     "rotate-residual": models.equivalent.rotate_residual,
     "rotate-values": models.equivalent.rotate_values,

@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import models
-from experiments.adapt.methods import parsed
+from experiments.adapt.methods import ON_CORE, parsed
 from experiments.common.options import check_integer, check_seed
 from experiments.common.text_options import TextOptions, check_context
 from experiments.common.workload import Attention, check_attention, shapes_named
@@ -42,6 +42,8 @@ class AdaptOptions(TextOptions):
     """Steps of the descent of a step light or gain."""
     trained: tuple[Path, ...] = ()
     """Models of the same vocabulary that were trained, folders, each as one more row against the digital model."""
+    trained_method: str = "none"
+    """Steps on the core for these: sinks, light and gain, as in a method."""
     light: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
     """Light levels, factors on the source power of the core; 1 must be among them."""
     keys: int = 1
@@ -84,5 +86,11 @@ class AdaptOptions(TextOptions):
         shapes_named(self.shapes)
         check_attention(self.attention)
         parsed(self.methods, self.seeds)
+        steps = parsed([self.trained_method], self.seeds)[-1].steps
+        if on_model := [step for step in steps if step not in ON_CORE]:
+            raise ValueError(
+                f"trained_method = {self.trained_method} changes the model by {on_model[0]}; of steps, trained models "
+                f"take those on the core: {', '.join(ON_CORE)}"
+            )
         for folder in self.trained:
             check_context(folder, "window_tokens", self.window_tokens)

@@ -18,7 +18,7 @@ import optics
 from experiments.adapt import figure, report
 from experiments.adapt.bills import Bills, Drives, rotation_of
 from experiments.adapt.compare import own_light
-from experiments.adapt.methods import Prepared, parsed, prepare
+from experiments.adapt.methods import Method, Prepared, parsed, prepare
 from experiments.adapt.options import AdaptOptions
 from experiments.adapt.records import AdaptSummary, MethodRow
 from experiments.adapt.rows import Measured, method_row
@@ -105,29 +105,39 @@ class _Adapting:
             checkpoint.tokenizer.encode(text), options.calibration_windows, options.window_tokens
         )
         self.bills = Bills(options.shapes, options.attention, f"{options.model_name}, first window of {options.text}")
-        tokens = jax.ShapeDtypeStruct((1, options.window_tokens), jnp.int32)
         self.policy = attention_policy(core, options.attention)
-        self.sites = optics.trace(checkpoint.forward, policy=self.policy)(checkpoint.params, tokens)
-        self.plain = Setting(kinds=kinds(self.sites))
+        self.plain = Setting(kinds=kinds(self.sites(checkpoint)))
+
+    def sites(self, checkpoint: models.Checkpoint) -> tuple[optics.Site, ...]:
+        """The products of a model on one window. Their names are of the model: an untied head has another."""
+        tokens = jax.ShapeDtypeStruct((1, self.options.window_tokens), jnp.int32)
+        return optics.trace(checkpoint.forward, policy=self.policy)(checkpoint.params, tokens)
 
     def run(self) -> tuple[list[MethodRow], _Best]:
         """Return the rows of all methods and of all trained models, and the best of the methods."""
         options, rows = self.options, list[MethodRow]()
         best: _Best | None = None
         for method in parsed(options.methods, options.seeds):
-            made = prepare(
-                method, self.checkpoint, self.sample, self.plain, options.sinks, self.search_loss, self.set_by_site
-            )
+            made = self.prepared(method, self.checkpoint)
             row = self.row(method.name, made, rows[0] if rows else None, trained=False)
             rows.append(row)
             found = _Best(method.name, made.checkpoint, made.setting, _rank(row, rows[0]))
             best = found if best is None or found.rank < best.rank else best
+        on_core = parsed([options.trained_method], options.seeds)[-1]
         for folder in options.trained:
-            made = Prepared(load_model(folder, options.stream), self.plain)
-            check_vocabulary(folder, made.checkpoint, self.checkpoint)
-            rows.append(self.row(folder.name, made, rows[0], trained=True))
+            checkpoint = load_model(folder, options.stream)
+            check_vocabulary(folder, checkpoint, self.checkpoint)
+            made = self.prepared(on_core, checkpoint)
+            name = "+".join((_name_of(folder), *on_core.steps))
+            rows.append(self.row(name, made, rows[0], trained=True))
         assert best is not None
         return rows, best
+
+    def prepared(self, method: Method, checkpoint: models.Checkpoint) -> Prepared:
+        """What the steps of a method make of a model and of the core."""
+        return prepare(
+            method, checkpoint, self.sample, self.plain, self.options.sinks, self.search_loss, self.set_by_site
+        )
 
     def search_loss(self, checkpoint: models.Checkpoint, setting: Setting) -> float:
         """KL of a model on the core, on the windows that calibrate."""
@@ -137,7 +147,9 @@ class _Adapting:
     def set_by_site(self, what: Literal["light", "gain"], checkpoint: models.Checkpoint, setting: Setting) -> Setting:
         """The setting with the light at equal watts, or the gain, by kind of site of the least KL."""
         found = self.calibrated(checkpoint, setting, "drives", observed=True)
-        shares = self.bills.shares_of_light(self.core, Drives.of(found, self.sites), rotation_of(checkpoint))
+        shares = self.bills.shares_of_light(
+            self.core, Drives.of(found, self.sites(checkpoint)), rotation_of(checkpoint)
+        )
         search = search_setting(
             what,
             checkpoint,
@@ -192,7 +204,7 @@ class _Adapting:
             light: [results[f"{light:g} x light, device {device}"] for device in options.devices]
             for light in options.light
         }
-        measured = Measured(results["digital"], self.exact, by_light, options.keys, self.sites)
+        measured = Measured(results["digital"], self.exact, by_light, options.keys, self.sites(checkpoint))
         difference = None if trained else self.digital_difference(checkpoint)
         return method_row(name, made, measured, self.core, self.bills, unprepared, trained, difference, options.kl)
 
@@ -223,6 +235,11 @@ def _rank(row: MethodRow, unprepared: MethodRow) -> tuple[float, float]:
         less = dimmest["kl"] <= own_light(unprepared["points"])["kl"]
         watts = dimmest["watts_at_exaops"] if less else math.inf
     return (watts, math.inf if found["kl"] is None else found["kl"])
+
+
+def _name_of(folder: Path) -> str:
+    """The name of a trained model; those that `otc train` writes are all called "model"."""
+    return "/".join(folder.parts[-3:-1]) if folder.name == "model" else folder.name
 
 
 def check_vocabulary(folder: Path, trained: models.Checkpoint, checkpoint: models.Checkpoint) -> None:

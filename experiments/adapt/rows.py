@@ -10,6 +10,7 @@ from experiments.adapt.bills import Bills, Drives, rotation_of
 from experiments.adapt.compare import compare, first_below
 from experiments.adapt.methods import Prepared
 from experiments.adapt.records import MethodRow, PointRecord, SiteRecord
+from experiments.adapt.setting import kind_of
 from experiments.evaluation.paired import losses_by_window, paired_loss
 from experiments.evaluation.records import Evaluation, SiteFigures
 
@@ -95,7 +96,7 @@ def method_row(
         "light_by_site": dict(made.setting.light),
         "gain_by_site": dict(made.setting.gain),
         "drives": drives.by_kind,
-        "sites": {_short(site): _site(figures) for site, figures in measured.observed.sites.items()},
+        "sites": {kind_of(_short(site)): _site(figures) for site, figures in measured.observed.sites.items()},
         "points": points,
         "against_unprepared": compare(points, points if unprepared is None else unprepared["points"]),
         "watts_for_kl": first_below([point["watts_at_exaops"] for point in points], losses, kl),

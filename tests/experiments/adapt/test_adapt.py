@@ -105,9 +105,10 @@ def test_adapt_compares_a_trained_model_with_the_digital_one_it_came_from(option
     untied = models.equivalent.untie_head(original)
     changed = dataclasses.replace(untied, params={**untied.params, "head": 1.1 * untied.params["head"]})
     models.save(changed, tmp_path / "trained")
-    summary = adapt.main(dataclasses.replace(given, trained=(tmp_path / "trained",)))
+    summary = adapt.main(dataclasses.replace(given, trained=(tmp_path / "trained",), trained_method="sinks"))
     trained = summary["rows"][1]
-    assert trained["name"] == "trained" and trained["trained"] and trained["digital_difference"] is None
+    assert trained["name"] == "trained+sinks" and trained["sinks"] == 2
+    assert trained["trained"] and trained["digital_difference"] is None
     assert trained["digital_kl"] > 1e-4
     assert "saved" not in summary and not (given.out / "model").exists()
 
@@ -144,7 +145,7 @@ def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
 
 
 def test_adapt_refuses_light_by_site_for_shapes_without_such_sites(options):
-    with pytest.raises(ValueError, match="shapes = deepseek-v3 has no site layers.q"):
+    with pytest.raises(ValueError, match="shapes = deepseek-v3 has no site layers.k"):
         adapt.main(options(methods=("light",), shapes="deepseek-v3", light=(1.0,), keys=1, windows=1))
 
 
@@ -154,6 +155,7 @@ def test_adapt_refuses_light_by_site_for_shapes_without_such_sites(options):
         (["--methods", "fold+rescal"], "no step 'rescal'; did you mean 'rescale'"),
         (["--light", "0.5", "2"], "light = (0.5, 2.0) must have 1 among its factors"),
         (["--light", "2", "1"], "light = (2.0, 1.0) must be factors above 0 that rise"),
+        (["--trained-method", "fold+light"], "trained_method = fold+light changes the model by fold"),
         (["--sinks", "0"], "sinks = 0 must be a whole number, at least 1"),
         (["--search-steps", "1"], "search_steps = 1 must be a whole number, at least 2"),
         (["--keys", "0"], "keys = 0 must be a whole number, at least 1"),

@@ -16,7 +16,7 @@ def test_parsed_puts_the_model_as_it_is_first_and_repeats_rotations_for_each_see
 
 
 def test_parsed_refuses_an_unknown_step_with_the_nearest():
-    with pytest.raises(ValueError, match="no step 'rescal'; did you mean 'rescale'.*known: sinks, fold, rescale"):
+    with pytest.raises(ValueError, match="no step 'rescal'; did you mean 'rescale'.*known: fold, rescale"):
         parsed(["fold+rescal"], (0,))
 
 
