@@ -47,6 +47,7 @@ class DigitalSystem:
         family: name of the fitted constants that it shares with other systems.
         software: name of its default software in software.toml.
         parallel: each chip has a part of every layer ("tensor"), or its own layers ("pipeline").
+        optical: whether its products with weights run on light.
     """
 
     name: str
@@ -55,6 +56,7 @@ class DigitalSystem:
     family: str = ""
     software: str = "own"
     parallel: Literal["tensor", "pipeline"] = "tensor"
+    optical: bool = False
 
     @property
     def precisions(self) -> tuple[str, ...]:

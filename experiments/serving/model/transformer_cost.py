@@ -32,6 +32,12 @@ def layer_parameters(config: models.DecoderConfig) -> int:
     return sum(math.prod(shape[1:]) for shape in stacked if len(shape) == 3)
 
 
+def layer_weights(config: models.DecoderConfig) -> tuple[int, int]:
+    """(weights of all layers that multiply a token, weights of all layers)."""
+    weights = config.layers * layer_parameters(config)
+    return weights, weights
+
+
 def linear_parameters(config: models.DecoderConfig) -> int:
     """Weights that multiply every decoded token: P of the layers, and the head, D V."""
     return config.layers * layer_parameters(config) + config.hidden * config.vocabulary

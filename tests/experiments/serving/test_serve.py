@@ -7,7 +7,7 @@ import pytest
 import models
 from experiments.commands import run
 from experiments.serving.model import SYSTEMS, predict
-from experiments.serving.program import sentences
+from experiments.serving.report import sentences
 from experiments.serving.rows import best, rows
 from experiments.serving.shift import shifts
 from experiments.serving.workloads import WORKLOADS, from_trace, workload_named
@@ -80,12 +80,29 @@ def test_a_trace_is_its_mean_request(tmp_path):
     assert (request.prompt, request.output, request.cached) == (2000, 200, 1000)
 
 
+def test_a_trace_in_the_columns_of_azure_is_read_as_it_is(tmp_path):
+    """The first lines of AzureLLMInferenceTrace_conv.csv, with its line ends, and a request without an answer."""
+    lines = ["TIMESTAMP,ContextTokens,GeneratedTokens", "2023-11-16 18:15:46.6805900,374,44"]
+    lines += ["2023-11-16 18:15:50.9951690,396,109", "2023-11-16 18:15:51.2224670,879,0"]
+    trace = tmp_path / "conv.csv"
+    trace.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    workload = from_trace(trace, ttft_limit=2.0)
+    assert (workload.request.prompt, workload.request.output, workload.request.cached) == (385, 76, 0)
+    assert workload.title == "Trace conv, mean of 2 requests, 1 without tokens left out"
+    assert workload.ttft_limit == 2.0
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("prompt,output\n10,-3\n", r"mine.csv, line 2: output = -3 must be at least 1"),
-        ("prompt,output\n10,3\nten,3\n", r"mine.csv, line 3: .*'ten'"),
-        ("prompt\n10\n", "no column 'output'"),
+        ("prompt,output\n10,3\nten,3\n", r"mine.csv, line 3: prompt = 'ten' must be a whole number of tokens"),
+        ("prompt,output\n10\n", r"mine.csv, line 2: output = None must be"),
+        ("prompt\n10\n", "its columns are prompt; a trace has prompt, output and may have cached, or has TIMESTAMP"),
+        ("", "its columns are none"),
+        ("TIMESTAMP,ContextTokens\n2023-11-16 18:15:46,10\n", "its columns are TIMESTAMP, ContextTokens; a trace"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,10,-1\n", "line 2: output = -1 must be"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,0,1\n", "no requests"),
         ("prompt,output\n", "no requests"),
     ],
 )
@@ -211,6 +228,8 @@ def test_any_config_file_is_served(tmp_path):
         (["--model", "llama-3.1-80b"], "did you mean"),
         (["--workloads", "chat"], "no workload 'chat'"),
         (["--optical", "tomorrow"], "optical = 'tomorrow' must be one of today, projected_2029"),
+        (["--ranges", "tomorrow"], "ranges = 'tomorrow' must be one of today"),
+        (["--optical", "none.toml"], "none.toml"),
         (["--tpot-limit", "0"], "tpot_limit = 0.0 must be above 0"),
     ],
 )

@@ -22,7 +22,7 @@ def system() -> OpticalSystem:
 
 def test_unit_costs_give_the_bill_of_another_prompt(system):
     """Tokens, pairs and loads of 5,000 tokens on masks that stay for 2,500 vectors: the bill itself, head included."""
-    layers, head = system.unit_costs(SHAPE)
+    layers, head = system.costs(SHAPE)[:2]
     core = system.core.replace({"vectors_per_load": 2500.0})
     bill = Workload(config=SHAPE, context=5000).price(core)
     joules = 5000 * (layers.token_joules + head.token_joules) + 5000 * 5001 / 2 * layers.pair_joules
@@ -68,12 +68,12 @@ def test_less_light_costs_less():
     cheap, dear = (
         OpticalSystem(name="x", core=optics.with_effective_bits(optics.today(), bits)) for bits in (5.0, 8.0)
     )
-    assert cheap.unit_costs(SHAPE)[0].token_joules < dear.unit_costs(SHAPE)[0].token_joules
+    assert cheap.costs(SHAPE).layers.token_joules < dear.costs(SHAPE).layers.token_joules
 
 
 def test_an_engine_that_is_varied_and_one_that_is_billed_agree(system):
     """With the J per MAC and the load time that the core's own bill gives, the server is the same."""
-    layers, _ = system.unit_costs(SHAPE)
+    layers = system.costs(SHAPE).layers
     weights = 32 * MODEL.layer_parameters
     loads = -(-weights // 2**20)
     same = system.with_engine(SHAPE, layers.token_joules / weights, layers.load_seconds / loads)
