@@ -88,7 +88,7 @@ class Accuracies:
         """State the accuracy of a row with light, and the model that it was measured on."""
         name = next(name for name in (row.prefill, row.decode) if name in self.optical)
         found = self.by_system.get(name)
-        return NOT_MEASURED if found is None else f"delta NLL {found} and KL {found.kl:.3f} nats/token on {found.model}"
+        return NOT_MEASURED if found is None else f"a delta NLL of {found} nats/token ({found.model})"
 
 
 def accuracies(systems: Sequence[AnyServer], effective_bits: float, summaries: Sequence[Path]) -> Accuracies:

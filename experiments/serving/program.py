@@ -15,7 +15,6 @@ from experiments.serving.accuracy import accuracies
 from experiments.serving.announced import Shown, announced
 from experiments.serving.light import LightVerdict, last_line, light_verdict
 from experiments.serving.model import SYSTEMS, system_named
-from experiments.serving.model.transformer_cost import check_served
 from experiments.serving.optical import SCENARIOS, optical_systems
 from experiments.serving.records import ServingSummary, WorkloadRecord
 from experiments.serving.rows import BATCHES, AnyServer, ServingRow, rows
@@ -71,7 +70,6 @@ def main(options: ServeOptions) -> ServingSummary:
     """Serve every workload on every system, print the tables and verdicts, write summary.json and the figures."""
     options.check()
     config = config_from_json(options.model) if options.model.endswith(".json") else shapes_named(options.model)
-    check_served(options.model, config)
     digital = [system_named(name) for name in dict.fromkeys(options.systems)]
     taken = [system.name for system in digital]
     optical = optical_systems(options.optical, options.effective_bits, options.ranges, config, taken)

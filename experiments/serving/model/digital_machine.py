@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from typing import Literal
 
 from experiments.serving.model.machine import Cost
-from experiments.serving.model.transformer_cost import ACTIVATION_BYTES, Model, attention_flops, causal_pairs
+from experiments.serving.model.transformer_cost import (
+    ACTIVATION_BYTES,
+    Model,
+    attention_flops,
+    causal_pairs,
+    kept_tokens,
+)
 
 REFERENCE_LAYER = 218_103_808
 """Weights of a layer of Llama 3.1 8B, for which latencies that grow with a layer are stated."""
@@ -103,16 +109,17 @@ class DigitalMachine:
     def prefill(self, model: Model, batch: int, new: float, cached: float = 0.0) -> Cost:
         self.check(model)
         tokens = batch * new
-        pairs = batch * causal_pairs(new, cached)
-        kv_tokens = batch * (cached + new)
+        pairs = attention_flops(model.config, batch * causal_pairs(model.config, new, cached), absorbed=cached > 0)
+        kv_bytes = batch * model.kv_bytes(cached + new)
         # Only the last token of a prompt needs the head; the other tokens need the layers alone.
-        share = model.config.layers * model.layer_parameters / model.linear_parameters
+        share = model.active_layer_weights / model.linear_parameters
         passes = max(1.0, tokens / self.tokens_per_pass)
-        return self._pass(model, tokens * share + batch * (1 - share), tokens, pairs, kv_tokens, batch, passes)
+        return self._pass(model, tokens * share + batch * (1 - share), tokens, pairs, kv_bytes, batch, passes)
 
     def decode_step(self, model: Model, batch: int, context: float) -> Cost:
         self.check(model)
-        return self._pass(model, batch, batch, batch * context, batch * context, batch, 1.0)
+        flops = _decode_attention(model, batch, context)
+        return self._pass(model, batch, batch, flops, batch * model.kv_bytes(context), batch, 1.0)
 
     def products_step(self, model: Model, batch: int) -> Cost:
         """Return the cost of the products with weights in a step of decode."""
@@ -122,8 +129,8 @@ class DigitalMachine:
     def attention_step(self, model: Model, batch: int, context: float) -> Cost:
         """Return the cost of attention in a step of decode, a kernel per layer."""
         self.check(model)
-        flops = attention_flops(model.config, batch * context)
-        kv_bytes = batch * context * model.kv_bytes_per_token
+        flops = _decode_attention(model, batch, context)
+        kv_bytes = batch * model.kv_bytes(context)
         seconds = self._attention_seconds(model, flops, kv_bytes) + model.config.layers * self._layer_seconds(model)
         work = self._work_joules(model, 0.0, flops, kv_bytes, 0.0, seconds)
         return Cost(seconds, work * self.wall_factor)
@@ -133,8 +140,8 @@ class DigitalMachine:
         model: Model,
         products: float,
         tokens: float,
-        pairs: float,
-        kv_tokens: float,
+        pair_flops: float,
+        kv_bytes: float,
         sequences: int,
         passes: float,
     ) -> Cost:
@@ -143,17 +150,15 @@ class DigitalMachine:
         Args:
             products: tokens that are multiplied with every weight.
             tokens: tokens whose activations move between kernels.
-            pairs: pairs of a query and a key.
-            kv_tokens: tokens whose keys and values are read.
+            pair_flops: operations of attention.
+            kv_bytes: bytes of keys and values that are read.
             sequences: sequences in the pass.
             passes: times that the weights are read.
         """
         linear_flops = 2.0 * model.linear_parameters * products
-        pair_flops = attention_flops(model.config, pairs)
-        weight_bytes = passes * model.step_weight_bytes + tokens * model.activation_bytes
-        kv_bytes = kv_tokens * model.kv_bytes_per_token
+        weight_bytes = passes * model.weight_bytes(tokens / passes)
         seconds = (
-            self._linear_seconds(model, linear_flops, passes * model.step_weight_bytes)
+            self._linear_seconds(model, linear_flops, weight_bytes)
             + self._activation_seconds(model, tokens)
             + self._attention_seconds(model, pair_flops, kv_bytes)
             + self._link_seconds(model, tokens, passes)
@@ -162,7 +167,8 @@ class DigitalMachine:
             + sequences * self.software.sequence_seconds
         )
         overhead = sequences * self.software.sequence_seconds
-        work = self._work_joules(model, linear_flops, pair_flops, weight_bytes + kv_bytes, overhead, seconds)
+        moved = weight_bytes + tokens * model.activation_bytes + kv_bytes
+        work = self._work_joules(model, linear_flops, pair_flops, moved, overhead, seconds)
         return Cost(seconds, work * self.wall_factor)
 
     def _linear_seconds(self, model: Model, flops: float, weight_bytes: float) -> float:
@@ -208,3 +214,8 @@ class DigitalMachine:
         uncapped = self.flop_joules * self.peak["bf16"] * at_full_rate + self.byte_joules * moved
         uncapped += limit * overhead / seconds
         return uncapped / (1.0 + (uncapped / limit) ** LIMIT_SHARPNESS) ** (1.0 / LIMIT_SHARPNESS)
+
+
+def _decode_attention(model: Model, batch: int, context: float) -> float:
+    """Operations of attention of a step of decode."""
+    return attention_flops(model.config, batch * kept_tokens(model.config, context), absorbed=True)

@@ -168,7 +168,7 @@ def _prediction(
         batch=served[0].batch,
         largest_batch=fits,
         weight_bytes=model.resident_bytes,
-        kv_bytes=request.length * model.kv_bytes_per_token,
+        kv_bytes=model.kv_bytes(request.length),
         tokens_per_s=over("tokens_per_s", copies),
         watts=over("watts", copies),
         chip_j_per_token=Range.over(at_chips),

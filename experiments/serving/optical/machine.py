@@ -7,7 +7,13 @@ from typing import Protocol
 
 import models
 from experiments.serving.model import Corner, Cost, Model
-from experiments.serving.model.transformer_cost import attention_flops, causal_pairs
+from experiments.serving.model.transformer_cost import (
+    attention_flops,
+    causal_pairs,
+    kept_tokens,
+    layer_weights,
+    touched_layer_weights,
+)
 from experiments.serving.optical.unit_costs import CoreCosts
 
 PRECISION = "int8"
@@ -100,45 +106,61 @@ class OpticalMachine:
         self.check(model)
         tokens = batch * new
         loads = max(1.0, tokens / self.tokens_per_pass)
-        return self._pass(model, tokens, batch, batch * causal_pairs(new, cached), batch * cached, loads)
+        pairs = batch * causal_pairs(model.config, new, cached)
+        return self._pass(model, tokens, batch, pairs, batch * model.kv_bytes(cached), loads, cached > 0)
 
     def decode_step(self, model: Model, batch: int, context: float) -> Cost:
         self.check(model)
-        return self._pass(model, batch, batch, batch * context, batch * context, 1.0)
+        pairs = batch * kept_tokens(model.config, context)
+        return self._pass(model, batch, batch, pairs, batch * model.kv_bytes(context), 1.0, True)
 
-    def _pass(self, model: Model, tokens: float, heads: float, pairs: float, cached: float, loads: float) -> Cost:
+    def _pass(
+        self,
+        model: Model,
+        tokens: float,
+        heads: float,
+        pairs: float,
+        cached_bytes: float,
+        loads: float,
+        absorbed: bool,
+    ) -> Cost:
         """Cost of a pass. Weights are fetched while others multiply; digital attention waits for the products.
 
         Args:
             heads: tokens that are multiplied with the head.
-            pairs: pairs of a query and a key.
-            cached: tokens whose keys and values are read from memory.
-            loads: times that all masks are loaded with the weights.
+            tokens: tokens that are multiplied with the layers.
+            pairs: pairs of a query and a key, mean over the layers.
+            cached_bytes: bytes of keys and values that are read from memory.
+            loads: times that all masks are loaded with the weights; of experts those that a load's tokens touch.
+            absorbed: whether latent attention multiplies latents as they are.
         """
         costs = self.system.costs(model.config, self.corner)
         layers, head = costs.layers, costs.head
-        loads = 0.0 if self._holds(model) else loads
-        cached_bytes = cached * model.kv_bytes_per_token
+        fetched_bytes = loads * model.weight_bytes(tokens / loads)
+        touched = touched_layer_weights(model.config, tokens / loads) / layer_weights(model.config)[1]
+        if self._holds(model):
+            loads = fetched_bytes = 0.0
+        pair_flops = attention_flops(model.config, pairs, absorbed)
+        # The bill's pairs are those of a prompt without a cached prefix.
+        billed_pairs = pairs * (pair_flops / whole if (whole := attention_flops(model.config, pairs)) else 1.0)
         joules = (
             tokens * layers.token_joules
-            + pairs * layers.pair_joules
+            + billed_pairs * layers.pair_joules
             + heads * head.token_joules
-            + loads * (layers.load_joules + head.load_joules)
+            + loads * (touched * layers.load_joules + head.load_joules)
             + 8 * cached_bytes * costs.memory_bit_joules
         )
         core_seconds = (
             tokens * layers.token_seconds
             + heads * head.token_seconds
-            + loads * (layers.load_seconds + head.load_seconds)
+            + loads * (touched * layers.load_seconds + head.load_seconds)
         )
         busy = core_seconds / self.cores
         bandwidth = self.chips * self.constants["memory_bandwidth"]
-        fetched = loads * model.step_weight_bytes / bandwidth
+        fetched = fetched_bytes / bandwidth
         # Products that a design leaves digital run on the units that compute attention.
         digital_flops = 2.0 * self.system.digital_share(model.config) * model.linear_parameters * tokens
-        attention = (attention_flops(model.config, pairs) + digital_flops) / (
-            self.chips * self.constants["digital_ops"]
-        )
+        attention = (pair_flops + digital_flops) / (self.chips * self.constants["digital_ops"])
         seconds = max(busy, fetched) + max(attention, cached_bytes / bandwidth)
         # The bill includes the host and the bias of busy cores, which `idle_watts` counts too.
         bias_watts = self.cores * costs.bias_watts
@@ -146,4 +168,4 @@ class OpticalMachine:
 
     def _holds(self, model: Model) -> bool:
         """Whether the masks hold all weights at once, so that none is ever loaded."""
-        return self.cores * self.system.cells >= model.linear_parameters
+        return self.cores * self.system.cells >= model.resident_weights

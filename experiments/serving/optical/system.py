@@ -171,8 +171,14 @@ class OpticalSystem:
         """Return the share of the weights whose products a design leaves digital."""
         if isinstance(self.core, optics.TensorCore):
             return 0.0
-        work = Workload(config=config, context=PROMPTS[0])
-        return 1.0 - work.weights_on(self.core) / work.weights
+        if config not in self._digital_shares:
+            work = Workload(config=config, context=PROMPTS[0])
+            self._digital_shares[config] = 1.0 - work.weights_on(self.core) / work.weights
+        return self._digital_shares[config]
+
+    @cached_property
+    def _digital_shares(self) -> dict[models.DecoderConfig, float]:
+        return {}
 
 
 def _rate(core: optics.TensorCore) -> float:

@@ -12,6 +12,7 @@ import optics
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload
 from experiments.serving.model import Corner
+from experiments.serving.model.transformer_cost import causal_pairs, kept_tokens
 from optics.core.by_site import Machine, cores_by_name, host_core
 
 DRAWS, SEED = 256, 0
@@ -128,7 +129,8 @@ def _solve(core: Machine, config: models.DecoderConfig, head: bool, number: Numb
     load, load_seconds = (a[0] - b[0]) / loads, (a[1] - b[1]) / loads
     # Bills without their loads: tokens x token + pairs x pair.
     rest = [bill[0] - load * tokens / often for bill, tokens in ((a, short), (c, long))]
-    pairs = [tokens * (tokens + 1) / 2 for tokens in PROMPTS]
+    # Half a query more than the integral of `causal_pairs`: a query sees its own key.
+    pairs = [causal_pairs(config, tokens) + kept_tokens(config, tokens) / 2 for tokens in PROMPTS]
     pair = (rest[1] / long - rest[0] / short) / (pairs[1] / long - pairs[0] / short)
     token = (rest[0] - pair * pairs[0]) / short
     return UnitCosts(token, pair, load, (a[1] - load_seconds * short / often) / short, load_seconds)

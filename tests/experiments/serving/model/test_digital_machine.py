@@ -36,7 +36,7 @@ def model():
 
 
 def test_a_single_sequence_waits_for_the_weights(bare, model):
-    weights = model.step_weight_bytes / (0.8 * 3.35e12)
+    weights = model.weight_bytes(1) / (0.8 * 3.35e12)
     keys = 1000 * model.kv_bytes_per_token / (0.4 * 3.35e12)
     activations = model.activation_bytes / (0.8 * 3.35e12)
     assert bare.decode_step(model, 1, 1000).seconds == pytest.approx(weights + keys + activations)
