@@ -120,11 +120,15 @@ def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) 
 
 
 def _mark_announced(axes: Axes, shown: Sequence[Shown]) -> None:
-    """Mark the configuration of each announced pair by its letter in `_announced_key`."""
+    """Mark the configuration of each announced pair by its letter in `_announced_key`; those in one place share it."""
+    letters: dict[tuple[float, float], str] = {}
     for letter, each in zip(ascii_uppercase, shown, strict=False):
         if each.row is not None:
             place = 1e3 * each.row.tpot_s.nominal, each.row.tokens_per_s_per_kw.nominal
-            axes.plot(*place, marker=f"${letter}$", ms=7, color="#111111", mew=0.3, ls="", zorder=4, label="_announced")
+            near = next((other for other in letters if np.ptp(np.log([place, other]), axis=0).max() < 0.2), place)
+            letters[near] = letters.get(near, "") + letter
+    for place, text in letters.items():
+        axes.plot(*place, marker=f"${text}$", ms=7 * len(text), color="#111111", mew=0.3, ls="", zorder=4)
 
 
 def _announced_key(shown: Sequence[Shown]) -> str:

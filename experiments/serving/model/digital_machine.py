@@ -20,6 +20,8 @@ from experiments.serving.model.transformer_cost import (
 REFERENCE_LAYER = 218_103_808
 """Weights of a layer of Llama 3.1 8B, for which latencies that grow with a layer are stated."""
 REDUCTIONS_PER_LAYER = 2
+RING_CHIPS = 8
+"""Chips of the largest ring, those of one node; beyond, switches add and the latency stays."""
 LIMIT_SHARPNESS = 32
 """Exponent of the soft limit of power: within 5 % of a hard clip at the limit, but differentiable for the fit."""
 
@@ -46,7 +48,7 @@ class DigitalMachine:
         chip_network: bytes/s, one way, from one chip to other machines.
         compute_utilisation, weight_utilisation, kv_utilisation: achieved shares of peak and of bandwidth.
         layer_seconds: latency that a layer adds to a pass; it grows as (weights per layer)^layer_growth.
-        reduce_seconds: latency of one sum over chips.
+        reduce_seconds: latency of one sum over chips; over n it is that of two times (n - 1)^reduce_growth.
         memory_share: share of memory that weights, keys and values may fill.
         chip_watts, chip_idle_watts: power limit of a chip, and its power while it waits.
         flop_joules, byte_joules: J per BF16 operation and per byte; None: the chip draws `busy_watts` in every pass.
@@ -68,6 +70,7 @@ class DigitalMachine:
     layer_seconds: float
     layer_growth: float
     reduce_seconds: float
+    reduce_growth: float
     memory_share: float
     chip_watts: float
     chip_idle_watts: float
@@ -167,7 +170,7 @@ class DigitalMachine:
             + sequences * self.software.sequence_seconds
         )
         overhead = sequences * self.software.sequence_seconds
-        moved = weight_bytes + tokens * model.activation_bytes + kv_bytes
+        moved = weight_bytes + self._activation_bytes(model, tokens) + kv_bytes
         work = self._work_joules(model, linear_flops, pair_flops, moved, overhead, seconds)
         return Cost(seconds, work * self.wall_factor)
 
@@ -176,7 +179,13 @@ class DigitalMachine:
         return max(compute, weight_bytes / (self.chips * self.weight_utilisation * self.chip_bandwidth))
 
     def _activation_seconds(self, model: Model, tokens: float) -> float:
-        return tokens * model.activation_bytes / (self.chips * self.weight_utilisation * self.chip_bandwidth)
+        activation_bytes = self._activation_bytes(model, tokens)
+        return activation_bytes / (self.chips * self.weight_utilisation * self.chip_bandwidth)
+
+    def _activation_bytes(self, model: Model, tokens: float) -> float:
+        """Bytes that all chips move between kernels. Tensor parallel: each chip moves the residual stream."""
+        repeated = (self.chips - 1) * model.residual_bytes if self.parallel == "tensor" else 0.0
+        return tokens * (model.activation_bytes + repeated)
 
     def _attention_seconds(self, model: Model, flops: float, kv_bytes: float) -> float:
         compute = flops / (self.chips * self.compute_utilisation * self._attention_peak(model))
@@ -187,14 +196,16 @@ class DigitalMachine:
 
     def _link_seconds(self, model: Model, tokens: float, passes: float) -> float:
         """Tensor parallel: two sums over all chips in each layer, a ring moving 2 (n - 1) / n of the activations over
-        each link. Pipeline: one hand-over of the activations from each chip to the next."""
+        each link. Its 2 (n - 1) steps follow each other, so its latency grows from that of two chips as (n - 1) to a
+        power, up to the chips of a ring. Pipeline: one hand-over of the activations from each chip to the next."""
         activations = tokens * model.config.hidden * ACTIVATION_BYTES / self.link_bandwidth
         if self.parallel == "pipeline":
             return (self.chips - 1) * (activations + passes * self.reduce_seconds)
         if self.chips == 1:
             return 0.0
         ring = 2.0 * (self.chips - 1) / self.chips * activations
-        return REDUCTIONS_PER_LAYER * model.config.layers * (ring + passes * self.reduce_seconds)
+        latency = self.reduce_seconds * (min(self.chips, RING_CHIPS) - 1) ** self.reduce_growth
+        return REDUCTIONS_PER_LAYER * model.config.layers * (ring + passes * latency)
 
     def _layer_seconds(self, model: Model) -> float:
         return self.layer_seconds * (model.layer_parameters / REFERENCE_LAYER) ** self.layer_growth

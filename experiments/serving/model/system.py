@@ -107,6 +107,7 @@ class DigitalSystem:
             layer_seconds=number("layer_seconds"),
             layer_growth=number("layer_growth"),
             reduce_seconds=number("reduce_seconds"),
+            reduce_growth=number("reduce_growth"),
             memory_share=number("memory_share"),
             chip_watts=chip_watts,
             chip_idle_watts=chip_watts * number("idle_share"),

@@ -126,6 +126,15 @@ def cached_values(config: models.DecoderConfig) -> int:
     return 2 * config.kv_heads * config.head_dim
 
 
+def residual_values(config: models.DecoderConfig) -> int:
+    """Values of `activation_values` that every chip of a tensor-parallel group moves: 10 D per layer.
+
+    Norms and additions are computed on all chips alike, and inputs and summed outputs of the products are whole on each
+    (Korthikanti et al., arXiv 2205.05198, section 4.2.1).
+    """
+    return config.layers * 10 * config.hidden
+
+
 def activation_values(config: models.DecoderConfig) -> int:
     """Values that one token moves to and from memory between kernels, each of which fuses its own elementwise work.
 
@@ -192,6 +201,11 @@ class Model:
     def layer_parameters(self) -> float:
         """Weights that multiply a token, mean over the layers."""
         return self.active_layer_weights / self.config.layers
+
+    @cached_property
+    def residual_bytes(self) -> float:
+        """Bytes of `activation_bytes` that every chip of a tensor-parallel group moves."""
+        return residual_values(self.config) * ACTIVATION_BYTES
 
     def decode_step_bytes(self, batch: float, context: float) -> float:
         """Bytes of one step: the weights once, and the keys and values of each sequence."""
