@@ -12,9 +12,9 @@ from electronics.constants import Constant, parse
 from electronics.part import nearest
 from experiments.serving.model import Request
 
-COLUMNS = ("prompt", "output", "cached")
-OWN = dict(zip(COLUMNS, COLUMNS, strict=True))
-AZURE = {"prompt": "ContextTokens", "output": "GeneratedTokens"}
+COLUMNS: tuple[str, ...] = ("prompt", "output", "cached")
+OWN: Mapping[str, str] = dict(zip(COLUMNS, COLUMNS, strict=True))
+AZURE: Mapping[str, str] = {"prompt": "ContextTokens", "output": "GeneratedTokens"}
 """Columns of the traces in github.com/Azure/AzurePublicDataset, beside TIMESTAMP."""
 
 
@@ -79,7 +79,8 @@ def from_trace(file: Path, ttft_limit: float = math.inf, tpot_limit: float = mat
         ValueError: for other columns, and with the line for a length out of range.
         OSError: for a file that cannot be read.
     """
-    totals, count, skipped = dict.fromkeys(COLUMNS, 0), 0, 0
+    totals = dict.fromkeys(COLUMNS, 0)
+    count = skipped = 0
     with file.open(encoding="utf-8-sig", newline="") as text:
         lines = csv.DictReader(text)
         try:
