@@ -198,7 +198,7 @@ class Workload:
             readings=readings,
             operations=self.operations,
             memory_bits=self.memory_bits,
-            experts_per_token=self._experts_per_token,
+            experts_per_token=self.experts_per_token,
         )
 
     def vectors_per_expert(self, tokens: float) -> float | None:
@@ -211,7 +211,8 @@ class Workload:
         return max(tokens * mixture.per_token / mixture.experts, 1.0) if mixture else None
 
     @property
-    def _experts_per_token(self) -> dict[str, float]:
+    def experts_per_token(self) -> dict[str, float]:
+        """Experts that a token passes through, by the name of a site with experts."""
         mixture = self.config.mixture
         return {site.name: mixture.per_token for site in self.on_core if site.experts > 1} if mixture else {}
 

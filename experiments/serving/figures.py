@@ -3,6 +3,8 @@
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from string import ascii_uppercase
+from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +13,7 @@ from matplotlib.transforms import Bbox
 from experiments.plotting import style
 from experiments.plotting.pareto import pareto
 from experiments.plotting.style import BLUE, GREEN, GREY, VERMILION
+from experiments.serving.announced import Shown
 from experiments.serving.rows import PARTS, ServingRow, best
 from experiments.serving.shift import Shift
 from experiments.serving.workloads import ServingWorkload
@@ -23,16 +26,36 @@ LABELLED = ("b200", "groq", "cs3", "lp30", "galaxy", "optical_projected_2029")
 NOTE_WIDTH = 85
 """Characters per line of small print below a panel."""
 
+ShownByWorkload = Mapping[ServingWorkload, Sequence[Shown]]
 RowsByWorkload = Mapping[ServingWorkload, Sequence[ServingRow]]
 
 
-def draw(rows: RowsByWorkload, shifts: Sequence[Shift], model: str, out: Path, note: str = "") -> None:
+def draw(
+    rows: RowsByWorkload,
+    shifts: Sequence[Shift],
+    model: str,
+    out: Path,
+    note: str = "",
+    shown: ShownByWorkload = MappingProxyType({}),
+) -> None:
     """Write serve and serve_joules as PNG and PDF, a panel per workload, and serve_shift, a panel per fleet.
 
-    note: small print below the first two figures, the basis of the optical bills.
+    Args:
+        rows: rows by workload.
+        shifts: fleets on other workloads than theirs.
+        model: name of the model.
+        out: folder.
+        note: small print below the first two figures, the basis of the optical bills.
+        shown: announced pairs by workload, marked by letters in the first figure.
     """
+
+    def latency(axes: Axes, workload: ServingWorkload, served: Sequence[ServingRow]) -> None:
+        _latency(axes, workload, served)
+        _mark_announced(axes, shown.get(workload, ()))
+
     with style.style():
-        _grid(rows, model, out, "serve", _latency, "Tokens per kW against latency", note)
+        key = _announced_key(next(iter(shown.values()), ()))
+        _grid(rows, model, out, "serve", latency, "Tokens per kW against latency", "\n".join(filter(None, (key, note))))
         _grid(rows, model, out, "serve_joules", _joules, "Where the joules of a token go", note)
         if shifts:
             _shift(shifts, model, out)
@@ -94,6 +117,22 @@ def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) 
             1e3 * workload.tpot_limit, 0.02, " limit", transform=axes.get_xaxis_transform(), color="#555555", fontsize=7
         )
     axes.legend(loc="lower right", fontsize=7.5)
+
+
+def _mark_announced(axes: Axes, shown: Sequence[Shown]) -> None:
+    """Mark the configuration of each announced pair by its letter in `_announced_key`; those in one place share it."""
+    letters: dict[tuple[float, float], str] = {}
+    for letter, each in zip(ascii_uppercase, shown, strict=False):
+        if each.row is not None:
+            place = 1e3 * each.row.tpot_s.nominal, each.row.tokens_per_s_per_kw.nominal
+            near = next((other for other in letters if np.ptp(np.log([place, other]), axis=0).max() < 0.2), place)
+            letters[near] = letters.get(near, "") + letter
+    for place, text in letters.items():
+        axes.plot(*place, marker=f"${text}$", ms=7 * len(text), color="#111111", mew=0.3, ls="", zorder=4)
+
+
+def _announced_key(shown: Sequence[Shown]) -> str:
+    return "; ".join(f"{letter}: {each.title}" for letter, each in zip(ascii_uppercase, shown, strict=False))
 
 
 def _name_lines(axes: Axes, starts: Sequence[tuple[str, float, float]]) -> None:

@@ -19,6 +19,7 @@ from experiments.serving.model import (
     precision_named,
     prompt_cost,
 )
+from experiments.serving.model.transformer_cost import layer_weights
 from experiments.serving.optical import PRECISION, OpticalSystem
 from experiments.serving.records import OvertakingRecord
 from experiments.serving.rows import precision_of
@@ -115,10 +116,9 @@ def _digital(system: DigitalSystem, config: models.DecoderConfig, request: Reque
 
 def _engine(system: OpticalSystem, config: models.DecoderConfig) -> tuple[float, float]:
     """(fJ/MAC at the plug, load time [s]) of a system's engine."""
-    layers, _ = system.unit_costs(config)
-    cells = system.core.rows * system.core.columns / system.core.encoding.passes
-    weights = config.layers * Model(config, precision_named(PRECISION)).layer_parameters
-    return 1e15 * layers.token_joules / weights, layers.load_seconds / (weights / cells)
+    layers = system.costs(config).layers
+    active, resident = layer_weights(config)
+    return 1e15 * layers.token_joules / active, layers.load_seconds / (resident / system.cells)
 
 
 def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis: str) -> None:

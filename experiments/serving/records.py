@@ -34,6 +34,36 @@ class RowRecord(TypedDict):
     split: bool
 
 
+class AnnouncedRecord(TypedDict):
+    """An announced pair on a workload. `row`: None where it serves no batch; `over_galaxy`: in tokens/s per kW."""
+
+    title: str
+    source: str
+    row: RowRecord | None
+    over_galaxy: RangeRecord | None
+
+
+class AccuracyRecord(TypedDict):
+    """Loss of a model on a core over the same model in float32 [nats/token], and the run that measured it."""
+
+    delta_nll: float
+    delta_nll_stderr: float | None
+    kl: float
+    model: str
+    source: str
+
+
+class LightRecord(TypedDict):
+    """The best rows of a workload with and without light. `factor`: in tokens/s per kW; None where a row is missing."""
+
+    light: RowRecord | None
+    digital: RowRecord | None
+    factor: RangeRecord | None
+    told_apart: bool
+    accuracy: str
+    sentence: str
+
+
 class ShiftRecord(TypedDict):
     """A fleet sized for one workload and run on another. `kept`: share of the goodput of one sized for it."""
 
@@ -65,14 +95,22 @@ class WorkloadRecord(TypedDict):
     limits_s: list[float | None]
     constants: dict[str, dict[str, Any]]
     sentences: list[str]
+    announced: list[AnnouncedRecord]
+    light: LightRecord
 
 
 class ServingSummary(TypedDict):
-    """The content of summary.json."""
+    """The content of summary.json.
+
+    accuracy: by optical system; None where nobody measured it. light: the last line of the report; None without any
+    system that computes with light.
+    """
 
     program: str
     model: str
     precisions: dict[str, str]
+    accuracy: dict[str, AccuracyRecord | None]
+    light: str | None
     assumed: dict[str, list[str]]
     bill_rests_on: dict[str, str]
     workloads: dict[str, WorkloadRecord]

@@ -4,16 +4,18 @@ import csv
 import dataclasses
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from statistics import mean
 
 from electronics.constants import Constant, parse
 from electronics.part import nearest
 from experiments.serving.model import Request
 
-COLUMNS = ("prompt", "output", "cached")
+COLUMNS: tuple[str, ...] = ("prompt", "output", "cached")
+OWN: Mapping[str, str] = dict(zip(COLUMNS, COLUMNS, strict=True))
+AZURE: Mapping[str, str] = {"prompt": "ContextTokens", "output": "GeneratedTokens"}
+"""Columns of the traces in github.com/Azure/AzurePublicDataset, beside TIMESTAMP."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,27 +69,71 @@ def workload_named(name: str) -> ServingWorkload:
 
 
 def from_trace(file: Path, ttft_limit: float = math.inf, tpot_limit: float = math.inf) -> ServingWorkload:
-    """Return the mean request of a trace: a CSV with columns prompt, output and optionally cached, a line per request.
+    """Return the mean request of a trace, a CSV with a line per request that is read line by line.
+
+    Its columns are prompt, output and optionally cached, or those of the public Azure traces of language models:
+    TIMESTAMP, ContextTokens and GeneratedTokens. Requests of an Azure trace without a token in or out are left out, and
+    the title counts them.
 
     Raises:
-        ValueError: for a missing column, and with the line for a length out of range.
+        ValueError: for other columns, and with the line for a length out of range.
+        OSError: for a file that cannot be read.
     """
-    with file.open(encoding="utf-8", newline="") as text:
+    totals = dict.fromkeys(COLUMNS, 0)
+    count = skipped = 0
+    with file.open(encoding="utf-8-sig", newline="") as text:
         lines = csv.DictReader(text)
-        for column in COLUMNS[:2]:
-            if column not in (lines.fieldnames or ()):
-                raise ValueError(f"{file}: no column {column!r}; a trace has prompt, output and may have cached")
-        requests = [_request(file, number, line) for number, line in enumerate(lines, start=2)]
-    if not requests:
+        try:
+            names = _columns(file, lines.fieldnames or ())
+            for line in lines:
+                tokens = _tokens(file, lines.line_num, line, names)
+                if names is AZURE and not (tokens["prompt"] and tokens["output"]):
+                    skipped += 1
+                    continue
+                _check(file, lines.line_num, tokens)
+                count += 1
+                for column, value in tokens.items():
+                    totals[column] += value
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"{file}, line {lines.line_num + 1}: {error}") from None
+    if not count:
         raise ValueError(f"{file}: no requests")
-    average = Request(**{column: round(mean(getattr(r, column) for r in requests)) for column in COLUMNS})
+    left_out = f", {skipped} without tokens left out" if skipped else ""
     return ServingWorkload(
-        name=file.stem, title=f"Trace {file.stem}", request=average, ttft_limit=ttft_limit, tpot_limit=tpot_limit
+        name=file.stem,
+        title=f"Trace {file.stem}, mean of {count} requests{left_out}",
+        request=Request(**{column: round(total / count) for column, total in totals.items()}),
+        ttft_limit=ttft_limit,
+        tpot_limit=tpot_limit,
     )
 
 
-def _request(file: Path, number: int, line: Mapping[str, str]) -> Request:
+def _columns(file: Path, found: Sequence[str]) -> Mapping[str, str]:
+    """The names of the columns in a trace, by our own."""
+    for names in (OWN, AZURE):
+        if {names["prompt"], names["output"]} <= set(found):
+            return names
+    raise ValueError(
+        f"{file}: its columns are {', '.join(found) or 'none'}; a trace has prompt, output and may have cached, or has "
+        "TIMESTAMP, ContextTokens, GeneratedTokens as the Azure traces"
+    )
+
+
+def _tokens(file: Path, number: int, line: Mapping[str, str], names: Mapping[str, str]) -> dict[str, int]:
+    tokens: dict[str, int] = {}
+    for column, name in names.items():
+        if column in ("prompt", "output") or line.get(name):
+            try:
+                tokens[column] = int(line[name])
+            except (ValueError, TypeError):
+                raise ValueError(
+                    f"{file}, line {number}: {name} = {line[name]!r} must be a whole number of tokens"
+                ) from None
+    return tokens
+
+
+def _check(file: Path, number: int, tokens: Mapping[str, int]) -> None:
     try:
-        return Request(**{column: int(line[column]) for column in COLUMNS if line.get(column)})
-    except (ValueError, TypeError) as error:
+        Request(**tokens)
+    except ValueError as error:
         raise ValueError(f"{file}, line {number}: {error}") from None

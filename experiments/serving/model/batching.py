@@ -85,12 +85,12 @@ class Served:
 def sequences_that_fit(machine: Machine, model: Model, length: int) -> int:
     """Sequences of `length` tokens beside the weights; below 1 the model does not fit."""
     free = machine.memory_bytes - model.resident_bytes
-    return int(min(free / (length * model.kv_bytes_per_token), machine.largest_batch)) if free > 0 else 0
+    return int(min(free / model.kv_bytes(length), machine.largest_batch)) if free > 0 else 0
 
 
 def needed_bytes(model: Model, request: Request, batch: int) -> float:
     """Return bytes of the weights, and of the keys and values of `batch` requests at their ends."""
-    return model.resident_bytes + batch * request.length * model.kv_bytes_per_token
+    return model.resident_bytes + batch * model.kv_bytes(request.length)
 
 
 def require_fit(machine: Machine, model: Model, request: Request, batch: int) -> None:

@@ -44,7 +44,7 @@ class Pair:
 
     def hand_over_bytes(self, model: Model, request: Request) -> float:
         """Return bytes of keys and values that a request moves, in the precision of the decode machine."""
-        return request.new * model.kv_bytes_per_token
+        return model.kv_bytes(request.new)
 
     def exposed_seconds(self, model: Model, request: Request, prefill_seconds: float) -> float:
         """Return the time that a request waits for the hand-over.

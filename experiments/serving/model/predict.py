@@ -44,6 +44,14 @@ class Range:
         """Return the first value as nominal, with the least and the greatest as its range."""
         return cls(values[0], min(values), max(values))
 
+    def __truediv__(self, other: "Range") -> "Range":
+        """Quotient of two ranges taken as independent: an outer bound where they share constants."""
+        return Range(self.nominal / other.nominal, self.low / other.high, self.high / other.low)
+
+    def overlaps(self, other: "Range") -> bool:
+        """Whether some value lies in both ranges."""
+        return max(self.low, other.low) <= min(self.high, other.high)
+
     def __str__(self) -> str:
         return f"{self.nominal:.3g} ({self.low:.3g} to {self.high:.3g})"
 
@@ -160,7 +168,7 @@ def _prediction(
         batch=served[0].batch,
         largest_batch=fits,
         weight_bytes=model.resident_bytes,
-        kv_bytes=request.length * model.kv_bytes_per_token,
+        kv_bytes=model.kv_bytes(request.length),
         tokens_per_s=over("tokens_per_s", copies),
         watts=over("watts", copies),
         chip_j_per_token=Range.over(at_chips),

@@ -47,6 +47,7 @@ class DigitalSystem:
         family: name of the fitted constants that it shares with other systems.
         software: name of its default software in software.toml.
         parallel: each chip has a part of every layer ("tensor"), or its own layers ("pipeline").
+        optical: whether its products with weights run on light.
     """
 
     name: str
@@ -55,6 +56,7 @@ class DigitalSystem:
     family: str = ""
     software: str = "own"
     parallel: Literal["tensor", "pipeline"] = "tensor"
+    optical: bool = False
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -105,6 +107,7 @@ class DigitalSystem:
             layer_seconds=number("layer_seconds"),
             layer_growth=number("layer_growth"),
             reduce_seconds=number("reduce_seconds"),
+            reduce_growth=number("reduce_growth"),
             memory_share=number("memory_share"),
             chip_watts=chip_watts,
             chip_idle_watts=chip_watts * number("idle_share"),

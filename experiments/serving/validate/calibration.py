@@ -80,7 +80,6 @@ STAGES = (
             _share("blackwell.compute_utilisation", start=0.5),
             _share("blackwell.weight_utilisation", start=0.7),
             _share("blackwell.kv_utilisation", start=0.7),
-            _seconds("hopper.reduce_seconds", "blackwell.reduce_seconds", start=10e-6),
             _seconds("tensorrt-llm.sequence_seconds", start=5e-6),
             _seconds("vllm.sequence_seconds", start=50e-6),
         ),

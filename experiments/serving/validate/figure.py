@@ -13,6 +13,8 @@ from experiments.serving.validate.published import Published
 
 SERIES = {
     "TensorRT-LLM": (BLUE, "o"),
+    "4 to 8 GPUs": (BLUE, "P"),
+    "mixtures": (GREY, "h"),
     "MLPerf": (VERMILION, "s"),
     "ML.ENERGY": (GREEN, "^"),
     "LLM-Inference-Bench": (ORANGE, "D"),

@@ -5,9 +5,10 @@ import json
 import pytest
 
 import models
+import optics
 from experiments.commands import run
 from experiments.serving.model import SYSTEMS, predict
-from experiments.serving.program import sentences
+from experiments.serving.report import sentences
 from experiments.serving.rows import best, rows
 from experiments.serving.shift import shifts
 from experiments.serving.workloads import WORKLOADS, from_trace, workload_named
@@ -80,12 +81,29 @@ def test_a_trace_is_its_mean_request(tmp_path):
     assert (request.prompt, request.output, request.cached) == (2000, 200, 1000)
 
 
+def test_a_trace_in_the_columns_of_azure_is_read_as_it_is(tmp_path):
+    """The first lines of AzureLLMInferenceTrace_conv.csv, with its line ends, and a request without an answer."""
+    lines = ["TIMESTAMP,ContextTokens,GeneratedTokens", "2023-11-16 18:15:46.6805900,374,44"]
+    lines += ["2023-11-16 18:15:50.9951690,396,109", "2023-11-16 18:15:51.2224670,879,0"]
+    trace = tmp_path / "conv.csv"
+    trace.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    workload = from_trace(trace, ttft_limit=2.0)
+    assert (workload.request.prompt, workload.request.output, workload.request.cached) == (385, 76, 0)
+    assert workload.title == "Trace conv, mean of 2 requests, 1 without tokens left out"
+    assert workload.ttft_limit == 2.0
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("prompt,output\n10,-3\n", r"mine.csv, line 2: output = -3 must be at least 1"),
-        ("prompt,output\n10,3\nten,3\n", r"mine.csv, line 3: .*'ten'"),
-        ("prompt\n10\n", "no column 'output'"),
+        ("prompt,output\n10,3\nten,3\n", r"mine.csv, line 3: prompt = 'ten' must be a whole number of tokens"),
+        ("prompt,output\n10\n", r"mine.csv, line 2: output = None must be"),
+        ("prompt\n10\n", "its columns are prompt; a trace has prompt, output and may have cached, or has TIMESTAMP"),
+        ("", "its columns are none"),
+        ("TIMESTAMP,ContextTokens\n2023-11-16 18:15:46,10\n", "its columns are TIMESTAMP, ContextTokens; a trace"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,10,-1\n", "line 2: output = -1 must be"),
+        ("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,0,1\n", "no requests"),
         ("prompt,output\n", "no requests"),
     ],
 )
@@ -128,7 +146,14 @@ def test_program_writes_summary_and_figures(tmp_path, drawn, capsys):
     assert_latency_panels(drawn["serve"], summary)
     assert_joule_bars(drawn["serve_joules"], summary)
     assert drawn["serve_overtake"].axes[0].get_xlabel() == "fJ per MAC on light, at the plug"
-    assert "best single machine" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "best single machine" in printed
+    assert printed.splitlines()[-1] == summary["light"] and summary["light"].startswith("Light ")
+    for name in ("assistant", "reasoning"):
+        workload = summary["workloads"][name]
+        assert [each["title"] for each in workload["announced"]][:2] == ["Nvidia GPU + Groq LPU", "Trainium + Cerebras"]
+        assert workload["light"]["sentence"] in summary["light"]
+    assert summary["accuracy"]["optical_today"]["delta_nll"] == 0.393
 
 
 def name_of(row):
@@ -175,8 +200,9 @@ def test_a_fleet_keeps_all_where_it_was_sized_and_loses_where_not():
     assert max(pairs) < 0.5 < min(single)
 
 
-def test_any_config_file_is_served(tmp_path):
-    """A Llama of 4 layers that no list knows."""
+@pytest.fixture
+def small(tmp_path):
+    """The config.json of a Llama of 4 layers that no list knows."""
     fields = {
         "model_type": "llama",
         "hidden_size": 256,
@@ -188,19 +214,37 @@ def test_any_config_file_is_served(tmp_path):
         "max_position_embeddings": 8192,
     }
     (tmp_path / "config.json").write_text(json.dumps(fields))
-    asked = [
-        "--model",
-        str(tmp_path / "config.json"),
-        "--systems",
-        "h100",
-        "--workloads",
-        "assistant",
-        "--batches",
-        "1",
-    ]
-    assert run(["serve", *asked, "--optical", "--out", str(tmp_path / "out")]) == 0
+    return ["--model", str(tmp_path / "config.json"), "--systems", "h100", "--batches", "1"]
+
+
+def test_any_config_file_is_served(tmp_path, small):
+    asked = [*small, "--workloads", "assistant", "--optical", "--out", str(tmp_path / "out")]
+    assert run(["serve", *asked]) == 0
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert [row["decode"] for row in summary["rows"]] == ["h100"] and summary["overtaking"] is None
+    assert summary["light"] is None and summary["accuracy"] == {}
+
+
+def test_a_core_of_ones_own_is_served_with_its_measured_accuracy(tmp_path, small, capsys):
+    """Beside a preset, on a trace of Azure; the summary is one of `otc adapt` on the same file."""
+    core = tmp_path / "mine.toml"
+    optics.serialise.save(optics.projected_2029(), core)
+    (tmp_path / "azure.csv").write_text("TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46,374,44\n")
+    points = [{"light": 1.0, "delta_nll": 0.05, "delta_nll_stderr": 0.01, "kl": 0.06}]
+    run_of = {"text": "owt_5", "model": "SmolLM2", "windows": 2, "window_tokens": 64, "seed": 0}
+    adapted = {**run_of, "core": str(core), "best": "rotated", "rows": [{"name": "rotated", "points": points}]}
+    (tmp_path / "adapt.json").write_text(json.dumps(adapted))
+    asked = ["--optical", str(core), "today", "--accuracy", str(tmp_path / "adapt.json")]
+    asked += ["--trace", str(tmp_path / "azure.csv"), "--out", str(tmp_path / "out")]
+    assert run(["serve", *small, *asked]) == 0
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert {row["decode"] for row in summary["rows"]} == {"h100", "mine", "optical_today"}
+    assert summary["accuracy"]["mine"]["delta_nll"] == 0.05
+    assert summary["accuracy"]["optical_today"]["delta_nll"] == 0.393
+    assert summary["precisions"] == {"h100": "fp8", "mine": "int8", "optical_today": "int8"}
+    row = next(row for row in summary["rows"] if row["prefill"] == row["decode"] == "mine")
+    assert row["tokens_per_s_per_kw"]["high"] > 1.2 * row["tokens_per_s_per_kw"]["low"]
+    assert "0.050 ± 0.010" in capsys.readouterr().out.splitlines()[-1] + summary["light"]
 
 
 @pytest.mark.parametrize(
@@ -211,6 +255,8 @@ def test_any_config_file_is_served(tmp_path):
         (["--model", "llama-3.1-80b"], "did you mean"),
         (["--workloads", "chat"], "no workload 'chat'"),
         (["--optical", "tomorrow"], "optical = 'tomorrow' must be one of today, projected_2029"),
+        (["--ranges", "tomorrow"], "ranges = 'tomorrow' must be one of today"),
+        (["--optical", "none.toml"], "none.toml"),
         (["--tpot-limit", "0"], "tpot_limit = 0.0 must be above 0"),
     ],
 )

@@ -36,7 +36,7 @@ def model():
 
 
 def test_a_single_sequence_waits_for_the_weights(bare, model):
-    weights = model.step_weight_bytes / (0.8 * 3.35e12)
+    weights = model.weight_bytes(1) / (0.8 * 3.35e12)
     keys = 1000 * model.kv_bytes_per_token / (0.4 * 3.35e12)
     activations = model.activation_bytes / (0.8 * 3.35e12)
     assert bare.decode_step(model, 1, 1000).seconds == pytest.approx(weights + keys + activations)
@@ -59,9 +59,23 @@ def test_power_stops_at_the_limit(bare, model):
 
 
 def test_chips_share_the_work_and_pay_for_the_sums(bare, model):
+    """Four chips: a quarter of the work, but 10 D of each layer moved by every chip, and two sums in each layer.
+
+    A ring of four takes three times the steps of a ring of two.
+    """
     four = dataclasses.replace(bare, chips=4, link_bandwidth=1e30, reduce_seconds=1e-5)
     alone, shared = bare.decode_step(model, 8, 500).seconds, four.decode_step(model, 8, 500).seconds
-    assert shared == pytest.approx(alone / 4 + 2 * model.config.layers * 1e-5)
+    repeated = 0.75 * 8 * model.config.layers * 10 * model.config.hidden * 2 / (0.8 * 3.35e12)
+    assert shared == pytest.approx(alone / 4 + 2 * model.config.layers * 3e-5 + repeated)
+
+
+@pytest.mark.parametrize(("chips", "steps"), [(2, 2), (4, 6), (8, 14), (16, 14)])
+def test_latency_of_a_sum_grows_with_the_steps_of_a_ring(bare, model, chips, steps):
+    """1.9 us per step; a ring of n chips takes 2 (n - 1), and one node has eight."""
+    ring = dataclasses.replace(bare, chips=chips, link_bandwidth=1e30, reduce_seconds=3.8e-6, reduce_growth=1.0)
+    free = dataclasses.replace(ring, reduce_seconds=0.0)
+    waits = ring.decode_step(model, 8, 500).seconds - free.decode_step(model, 8, 500).seconds
+    assert waits == pytest.approx(2 * model.config.layers * steps * 1.9e-6)
 
 
 def test_serving_is_its_prompts_and_its_steps(bare, model):

@@ -20,12 +20,19 @@ def system() -> OpticalSystem:
     return from_preset("projected_2029", 7.0)
 
 
-def test_unit_costs_give_the_bill_of_another_prompt(system):
-    """Tokens, pairs and loads of 5,000 tokens on masks that stay for 2,500 vectors: the bill itself, head included."""
-    layers, head = system.unit_costs(SHAPE)
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "gpt-oss-120b"])
+def test_unit_costs_give_the_bill_of_another_prompt(system, name):
+    """Tokens, pairs and loads of 5,000 tokens on masks that stay for 2,500 vectors: the bill itself, head included.
+
+    A load of a mixture writes every expert, whose masks stay for K / E of the vectors; half of the layers see 128
+    keys.
+    """
+    shape = models.CONFIGS[name]
+    layers, head = system.costs(shape)[:2]
     core = system.core.replace({"vectors_per_load": 2500.0})
-    bill = Workload(config=SHAPE, context=5000).price(core)
-    joules = 5000 * (layers.token_joules + head.token_joules) + 5000 * 5001 / 2 * layers.pair_joules
+    bill = Workload(config=shape, context=5000).price(core)
+    pairs = sum(min(seen, kind.window or seen) for kind in shape.layer_kinds for seen in range(1, 5001)) / shape.layers
+    joules = 5000 * (layers.token_joules + head.token_joules) + pairs * layers.pair_joules
     joules += 2 * (layers.load_joules + head.load_joules)
     assert joules == pytest.approx(float(bill.total), rel=1e-4)
     seconds = 5000 * (layers.token_seconds + head.token_seconds) + 2 * (layers.load_seconds + head.load_seconds)
@@ -42,7 +49,19 @@ def test_cores_multiply_at_the_stated_rate(system):
 def test_a_step_of_decode_waits_for_the_weights(system):
     """All 8B weights once from memory at 8 TB/s, however fast the light is."""
     step = system.at(1).decode_step(MODEL, 1, 0)
-    assert step.seconds == pytest.approx(MODEL.step_weight_bytes / 8e12, rel=1e-6)
+    assert step.seconds == pytest.approx(MODEL.weight_bytes(1) / 8e12, rel=1e-6)
+
+
+def test_a_step_of_decode_loads_the_experts_that_it_touches(system):
+    """gpt-oss: 4 of 128 experts of a token; a load of all costs the same joules as in a prompt that touches all."""
+    model = Model(models.CONFIGS["gpt-oss-120b"], precision_named("int8"))
+    machine = system.at(1)
+    one, many = machine.decode_step(model, 1, 0), machine.decode_step(model, 2000, 0)
+    assert one.seconds == pytest.approx(model.weight_bytes(1) / 8e12, rel=1e-6)
+    layers = system.costs(model.config).layers
+    assert many.joules > 0.8 * layers.load_joules
+    assert one.joules < 0.1 * many.joules
+    assert model.weight_bytes(1) < 0.06 * model.weight_bytes(2000)
 
 
 def test_masks_that_hold_the_model_are_never_loaded(system):
@@ -68,12 +87,12 @@ def test_less_light_costs_less():
     cheap, dear = (
         OpticalSystem(name="x", core=optics.with_effective_bits(optics.today(), bits)) for bits in (5.0, 8.0)
     )
-    assert cheap.unit_costs(SHAPE)[0].token_joules < dear.unit_costs(SHAPE)[0].token_joules
+    assert cheap.costs(SHAPE).layers.token_joules < dear.costs(SHAPE).layers.token_joules
 
 
 def test_an_engine_that_is_varied_and_one_that_is_billed_agree(system):
     """With the J per MAC and the load time that the core's own bill gives, the server is the same."""
-    layers, _ = system.unit_costs(SHAPE)
+    layers = system.costs(SHAPE).layers
     weights = 32 * MODEL.layer_parameters
     loads = -(-weights // 2**20)
     same = system.with_engine(SHAPE, layers.token_joules / weights, layers.load_seconds / loads)

@@ -1,0 +1,157 @@
+"""Unit costs of serving on a core or design, from its own bills: nominal, and over the ranges of its constants."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+import models
+import optics
+from experiments.common.verdict import Candidate
+from experiments.common.workload import Workload
+from experiments.serving.model import Corner
+from experiments.serving.model.transformer_cost import causal_pairs, kept_tokens
+from optics.core.by_site import Machine, cores_by_name, host_core
+
+DRAWS, SEED = 256, 0
+PERCENTILES: dict[Corner, float] = {"best": 5.0, "worst": 95.0}
+# Prompts [tokens] and residencies [vectors] of the bills that the unit costs are solved from.
+PROMPTS, RESIDENCIES = (256, 1024), (1024.0, 4096.0)
+
+
+class UnitCosts(NamedTuple):
+    """Energy at the plug [J] and core time [s] per token, per pair of query and key, and per load of all weights."""
+
+    token_joules: Any
+    pair_joules: Any
+    load_joules: Any
+    token_seconds: Any
+    load_seconds: Any
+
+
+class CoreCosts(NamedTuple):
+    """What a pass on a core costs.
+
+    Attributes:
+        layers, head: unit costs of all layers, and of the head.
+        bias_watts: power of one core that waits, bias of its lasers and its receivers, at the plug [W].
+        memory_bit_joules: energy at the plug of a bit to or from main memory [J].
+        host_share: share of the host in the power of the rest.
+    """
+
+    layers: UnitCosts
+    head: UnitCosts
+    bias_watts: Any
+    memory_bit_joules: Any
+    host_share: Any
+
+
+Number = Callable[[Any], Any]
+
+
+def core_costs(
+    core: Machine, shares: Sequence[float], config: models.DecoderConfig, number: Number = float
+) -> CoreCosts:
+    """Return the costs of a core or design.
+
+    Args:
+        core: the core or design.
+        shares: share of each kind of core of it.
+        config: shape of the model that is served.
+        number: conversion of traced numbers, or the identity where `core` is traced.
+    """
+    overhead, engine = host_core(core).overhead, host_core(core).memory_cost(1.0)
+    delivered = engine + overhead.host(engine)
+    return CoreCosts(
+        layers=_solve(core, config, False, number),
+        head=_solve(core, config, True, number),
+        bias_watts=sum(share * number(_bias_watts(each)) for share, each in zip(shares, kinds(core), strict=True)),
+        memory_bit_joules=number(delivered + overhead.conversion(delivered)),
+        host_share=number(overhead.host_share),
+    )
+
+
+def costs_over_ranges(
+    candidate: Candidate, shares: Sequence[float], config: models.DecoderConfig
+) -> dict[Corner, CoreCosts]:
+    """Return the 5th and the 95th percentile of each cost over the ranges of a core's constants.
+
+    Each cost has its own percentile, so the two corners are an outer bound: costs are not all aligned. What the
+    designer chooses (`optics.CHOICES`) stays as it is. Light is sized again for each draw where the candidate says so.
+    """
+
+    def merit(core: Any) -> CoreCosts:
+        return core_costs(candidate.with_source_power(core), shares, config, lambda value: value)
+
+    held = [field for field in candidate.constants if _is_choice(field)]
+    over = optics.Uncertainty(merit, candidate.core, optics.spreads(candidate.constants, held))
+    if not over.spreads:
+        nominal = core_costs(candidate.core, shares, config)
+        return dict.fromkeys(PERCENTILES, nominal)
+    drawn = over.at(over.draw(DRAWS, SEED))
+    return {
+        corner: jax.tree.map(lambda values, at=at: float(np.percentile(values, at)), drawn)
+        for corner, at in PERCENTILES.items()
+    }
+
+
+def kinds(core: Machine) -> list[optics.TensorCore]:
+    """Return the kinds of core that a design is built of; of a single core itself."""
+    return list(cores_by_name(core).values())
+
+
+def shares_of_kinds(core: Machine, config: models.DecoderConfig) -> list[float]:
+    """Return the share of each kind in the cores of a server, such that a prompt keeps all of them busy."""
+    if isinstance(core, optics.TensorCore):
+        return [1.0]
+    work = Workload(config=config, context=min(PROMPTS[1], config.context))
+    bill = optics.price(core.assign(work.sites), work.sites, operations={}, memory_bits={})
+    return [float(seconds / bill.core_seconds) for seconds in bill.seconds_by_core]
+
+
+def _is_choice(field: str) -> bool:
+    return any(field == choice or field.endswith(f".{choice}") for choice in optics.CHOICES)
+
+
+def _bias_watts(core: optics.TensorCore) -> Any:
+    lasers = core.rows * core.encoding.sources * core.source.bias_power
+    receivers = core.columns * core.encoding.planes * core.tia.power
+    return (lasers + receivers) / core.overhead.conversion_efficiency
+
+
+def _solve(core: Machine, config: models.DecoderConfig, head: bool, number: Number) -> UnitCosts:
+    """Solve for the unit costs: bills are linear in tokens, pairs and loads, so three bills determine them."""
+    (short, long), (often, seldom) = PROMPTS, RESIDENCIES
+    a, b, c = (_bill(core, config, *at, head, number) for at in ((short, often), (short, seldom), (long, often)))
+    loads = short * (1 / often - 1 / seldom)
+    load, load_seconds = (a[0] - b[0]) / loads, (a[1] - b[1]) / loads
+    # Bills without their loads: tokens x token + pairs x pair.
+    rest = [bill[0] - load * tokens / often for bill, tokens in ((a, short), (c, long))]
+    # Half a query more than the integral of `causal_pairs`: a query sees its own key.
+    pairs = [causal_pairs(config, tokens) + kept_tokens(config, tokens) / 2 for tokens in PROMPTS]
+    pair = (rest[1] / long - rest[0] / short) / (pairs[1] / long - pairs[0] / short)
+    token = (rest[0] - pair * pairs[0]) / short
+    return UnitCosts(token, pair, load, (a[1] - load_seconds * short / often) / short, load_seconds)
+
+
+def _bill(
+    core: Machine, config: models.DecoderConfig, tokens: int, residency: float, head: bool, number: Number
+) -> tuple[Any, Any]:
+    """(energy [J], core seconds) of a prompt of `tokens` where a load of the masks serves `residency` vectors.
+
+    With `head` the products of the head alone, without it all others.
+    """
+    work = Workload(config=dataclasses.replace(config, context=max(config.context, tokens)), context=tokens)
+    core = core.replace({"vectors_per_load": residency})
+    sites = [site for site in work.sites if (site.stationary and site.columns == config.vocabulary) is head]
+    routed = work.experts_per_token
+    bill = optics.price(
+        core.assign(work.sites) if isinstance(core, optics.CoresBySite) else core,
+        sites,
+        operations={} if head else work.operations,
+        memory_bits={} if head else work.memory_bits,
+        experts_per_token={site.name: routed[site.name] for site in sites if site.name in routed},
+    )
+    return number(bill.total), number(bill.core_seconds)

@@ -1,0 +1,94 @@
+"""Servers of the user's own cores and designs, and the ranges of a core's own constants."""
+
+import pytest
+
+import models
+import optics
+from experiments.serving.model import Model, precision_named
+from experiments.serving.optical import optical_systems
+from experiments.serving.optical.unit_costs import shares_of_kinds
+
+SHAPE = models.CONFIGS["llama-3.1-8b"]
+MODEL = Model(SHAPE, precision_named("int8"))
+DESIGN = """
+core = "projected_2029"
+
+[[site]]
+sites = "layers.down"
+change = { "source.power" = 0.05 }
+
+[[site]]
+sites = "head"
+core = "digital"
+"""
+
+
+def servers(*names, taken=()):
+    return optical_systems([str(name) for name in names], 7.0, "projected_2029", SHAPE, taken)
+
+
+@pytest.fixture(scope="module")
+def preset():
+    return servers("projected_2029")[0]
+
+
+@pytest.fixture
+def core_file(tmp_path):
+    file = tmp_path / "mine.toml"
+    optics.serialise.save(optics.projected_2029(), file)
+    return file
+
+
+def test_core_of_a_file_costs_what_the_same_preset_does(core_file, preset):
+    (mine,) = servers(core_file)
+    assert (mine.name, mine.file, mine.preset) == ("mine", core_file, "")
+    assert mine.costs(SHAPE) == preset.costs(SHAPE)
+
+
+def test_ranges_of_the_core_widen_the_brackets_and_hold_the_nominal_costs(preset):
+    nominal, best, worst = (preset.costs(SHAPE, corner) for corner in ("nominal", "best", "worst"))
+    for low, middle, high in zip(best.layers, nominal.layers, worst.layers, strict=True):
+        assert low <= middle * (1 + 1e-4) and middle <= high * (1 + 1e-4)
+    assert worst.layers.token_joules > 1.2 * best.layers.token_joules
+    assert worst.layers.load_joules > 1.2 * best.layers.load_joules
+    assert best.bias_watts < worst.bias_watts
+    joules = [preset.at(1, corner).prefill(MODEL, 1, 2048).joules for corner in ("best", "nominal", "worst")]
+    assert joules == sorted(joules) and joules[0] < joules[2]
+
+
+def test_design_pays_each_core_and_computes_digital_sites_on_digital_units(tmp_path, preset):
+    file = tmp_path / "design.toml"
+    file.write_text(DESIGN)
+    (design,) = servers(file)
+    shares = shares_of_kinds(design.core, SHAPE)
+    assert len(shares) == 2 and sum(shares) == pytest.approx(1)
+    # `down` has F D of the 2 D h d + 2 D g d + 3 D F weights of a layer, on cores of equal speed.
+    down = 4096 * 14336 / MODEL.layer_parameters
+    assert shares[1] == pytest.approx(down, rel=0.02)
+    assert design.digital_share(SHAPE) == pytest.approx(4096 * 128256 / MODEL.linear_parameters)
+    assert design.costs(SHAPE).head.token_seconds == 0
+    assert design.costs(SHAPE).layers.token_joules > preset.costs(SHAPE).layers.token_joules
+    head_flops = 2 * 4096 * 128256 * 2048
+    machine = design.at(1)
+    waits = machine.prefill(MODEL, 1, 2048).seconds - preset.at(1).prefill(MODEL, 1, 2048).seconds
+    assert waits == pytest.approx(head_flops / machine.constants["digital_ops"], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rows = ", "mine.toml"),
+        ('core = "today"\n[[site]]\nsites = "layers.upp"\ncore = "digital"\n', "layers.upp"),
+        ("rows = 16\n", "lacks"),
+    ],
+)
+def test_a_bad_file_is_one_clear_line(tmp_path, text, message):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        servers(file)
+
+
+def test_two_systems_of_one_name_are_refused(core_file):
+    with pytest.raises(ValueError, match="another system is named 'mine'"):
+        servers(core_file, taken=("mine",))
