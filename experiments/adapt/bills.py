@@ -79,6 +79,15 @@ class Bills:
         of_light = f"measured: mean drive of each kind of site, on {self.measured_on}"
         return [of_light if bill.mean_drive is None else f"{of_light}: {float(bill.mean_drive):.3g}", *told]
 
+    def check_kinds(self, kinds: Sequence[str]) -> None:
+        """Raise ValueError where the model that is billed lacks a kind of site of the one that is prepared."""
+        theirs = {kind_of(site.path) for site in _workload(self.shapes, self.attention, None).on_core}
+        if missing := [kind for kind in kinds if kind not in theirs]:
+            raise ValueError(
+                f"shapes = {self.shapes} has no site {missing[0]}, as the model that is prepared has: its watts say "
+                "nothing of light by site"
+            )
+
     def shares_of_light(self, core: optics.TensorCore, drives: Drives, rotation: Rotation | None) -> dict[str, float]:
         """Return the share of each kind of site in the watts that light draws at equal source power."""
         workload = _workload(self.shapes, self.attention, rotation)
@@ -88,11 +97,6 @@ class Bills:
             kind: float(self.price(Setting(light={kind: twice}).machine(core), drives, rotation).watts_at()) - at_start
             for kind in dict.fromkeys(kind for _, kind in self._known(workload, drives))
         }
-        if missing := [kind for kind in drives.by_kind if kind not in found]:
-            raise ValueError(
-                f"shapes = {self.shapes} has no site {missing[0]}, as the model that is prepared has: its watts say "
-                "nothing of light by site"
-            )
         return {kind: watts / sum(found.values()) for kind, watts in found.items()}
 
     def _known(self, workload: Workload, drives: Drives) -> list[tuple[optics.Site, str]]:

@@ -107,6 +107,13 @@ class _Adapting:
         self.bills = Bills(options.shapes, options.attention, f"{options.model_name}, first window of {options.text}")
         self.policy = attention_policy(core, options.attention)
         self.plain = Setting(kinds=kinds(self.sites(checkpoint)))
+        if any(step in ("light", "gain") for method in self.methods for step in method.steps):
+            self.bills.check_kinds(self.plain.kinds)
+
+    @property
+    def methods(self) -> list[Method]:
+        """All methods, with that of trained models."""
+        return parsed([*self.options.methods, self.options.trained_method], self.options.seeds)
 
     def sites(self, checkpoint: models.Checkpoint) -> tuple[optics.Site, ...]:
         """The products of a model on one window. Their names are of the model: an untied head has another."""
