@@ -11,6 +11,10 @@ COMPILED ?= $(VENV)/compiled-by-tests
 READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
+# Without bytecode on disk each of the programs that tests start compiles the packages anew: 1 s of 5.
+unexport PYTHONDONTWRITEBYTECODE
+# A file of tests stays with one worker, and files are taken in the order of tests/conftest.py.
+IN_PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-optimised test-slow test-newest-jax oracle lint docs clean
 
@@ -20,11 +24,11 @@ demo: $(READY)
 test: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .
 	@mkdir -p $(COMPILED) && find $(COMPILED) -type f -mtime +7 -delete
-	TESTS_COMPILED=$(abspath $(COMPILED)) $(RUN) -m pytest -n auto --dist loadfile
+	TESTS_COMPILED=$(abspath $(COMPILED)) $(RUN) -m pytest $(IN_PARALLEL)
 
 # As users compile; `make test` leaves optimisations out, because compilation is most of its time.
 test-optimised: $(READY_TO_DEVELOP)
-	TESTS_OPTIMISED=1 $(RUN) -m pytest -n auto --dist loadfile $(TESTS)
+	TESTS_OPTIMISED=1 $(RUN) -m pytest $(IN_PARALLEL) $(TESTS)
 
 test-slow: $(READY_TO_DEVELOP)
 	TESTS_OPTIMISED=1 $(RUN) -m pytest -m slow
@@ -38,7 +42,7 @@ test-newest-jax:
 	$(NEWEST_VENV)/bin/python -m pip install --quiet --upgrade jax jaxlib
 	$(NEWEST_VENV)/bin/python -c 'import jax; print("jax", jax.__version__)'
 	$(NEWEST_VENV)/bin/python -m pytest tests/optics/interpreter
-	$(NEWEST_VENV)/bin/python -m pytest -n auto --dist loadfile
+	$(NEWEST_VENV)/bin/python -m pytest $(IN_PARALLEL)
 
 # Compares what transformers and torch compute on the tiny checkpoints with what tests/models/fixtures holds.
 # `make oracle REMAKE=1` writes them anew. Neither library is a dependency of the project.

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal, get_args
 
 import jax
@@ -92,7 +92,7 @@ class Workload:
     @cached_property
     def sites(self) -> tuple[optics.Site, ...]:
         """The products of one call."""
-        return optics.trace(self._forward)(*self._shapes)
+        return _sites_of(self)
 
     def sites_on(self, core: Any, chosen_by: Machine | None = None) -> tuple[optics.Site, ...]:
         """The products of one call, with attention where it runs on a core; on a digital machine all are digital.
@@ -121,7 +121,7 @@ class Workload:
     @cached_property
     def operations(self) -> dict[str, float]:
         """Operations of one call outside products, by name."""
-        return optics.count_elementwise_ops(self._forward)(*self._shapes)
+        return dict(_operations_of(self))
 
     @cached_property
     def memory_bits(self) -> dict[str, float]:
@@ -245,3 +245,14 @@ def shapes_named(name: str) -> models.DecoderConfig:
     if name not in models.CONFIGS:
         raise ValueError(f"no model {name!r}{nearest(name, list(models.CONFIGS))}")
     return models.CONFIGS[name]
+
+
+# A program bills equal workloads many times. The masks of 8,192 tokens have 67 million entries: 5 s for each model.
+@lru_cache(maxsize=32)
+def _sites_of(workload: Workload) -> tuple[optics.Site, ...]:
+    return optics.trace(workload._forward)(*workload._shapes)
+
+
+@lru_cache(maxsize=32)
+def _operations_of(workload: Workload) -> dict[str, float]:
+    return optics.count_elementwise_ops(workload._forward)(*workload._shapes)

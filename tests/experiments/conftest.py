@@ -67,6 +67,23 @@ def given(byte_model, text_file, tmp_path) -> dict[str, Any]:
     }
 
 
+@pytest.fixture(autouse=True)
+def _coarse_figures(monkeypatch) -> None:
+    """Programs draw their figures at few pixels and leave their PDF empty: in full they are 15 to 20 % of a test.
+
+    sweeps/plots/test_figures.py saves its figures in full, and so do fixtures of a module, as in bench/test_bench.py.
+    """
+    in_full = Figure.savefig
+
+    def save(figure: Figure, path: Path, **options: Any) -> None:
+        if path.suffix == ".pdf":
+            path.touch()
+        else:
+            in_full(figure, path, **options | {"dpi": 40})
+
+    monkeypatch.setattr(Figure, "savefig", save)
+
+
 @pytest.fixture
 def drawn(monkeypatch) -> dict[str, Figure]:
     """Figures by name, as the programs save them."""

@@ -15,6 +15,22 @@ from safetensors.numpy import load_file
 import models
 
 FIXTURES = Path(__file__).parent / "fixtures"
+# The tiny decoders, each with the logits of transformers.
+DECODERS = tuple(sorted(path.parent.name for path in FIXTURES.glob("*/config.json") if path.parent.name != "bert"))
+# Arguments of tests that are every decoder in turn, and every one of which equivalent models are made and saved.
+EACH = {"decoder": DECODERS, "plain_decoder": tuple(name for name in DECODERS if name != "deepseek-v3")}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for argument, names in EACH.items():
+        if argument in metafunc.fixturenames:
+            metafunc.parametrize(argument, names)
+
+
+@pytest.fixture(scope="session")
+def decoders() -> tuple[str, ...]:
+    """Folders of the tiny decoders."""
+    return DECODERS
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,10 @@ import math
 
 import pytest
 
+import models
+import optics
 from experiments.evaluation import measure
+from experiments.evaluation.records import EvaluationCase
 from experiments.headline.program import HeadlineOptions, main
 from experiments.plotting import style
 
@@ -121,13 +124,22 @@ def test_a_design_by_site_with_attention_on_light_is_one_more_row(options, tmp_p
     assert len(row["sites"]) == 10
 
 
-def test_scores_do_not_depend_on_how_often_a_core_is_loaded(options, tmp_path, monkeypatch):
+def test_scores_do_not_depend_on_how_often_a_core_is_loaded(byte_model, text_file, tmp_path, monkeypatch):
+    """Of one evaluator, whose programs are compiled once, with a cache of its own each time."""
+    checkpoint = models.load_gguf(byte_model)
+    windows = models.windows(checkpoint.tokenizer.encode(models.load_text(str(text_file))), 3, 24)
+    cases = [EvaluationCase(name="today", core=optics.today(rows=64, columns=64), windows=3)]
+    evaluator = measure.Evaluator(checkpoint, 0, tmp_path)
+
     def scores(windows_per_load):
         monkeypatch.setattr(measure, "_WINDOWS_PER_LOAD", windows_per_load)
-        summary = main(options(presets=("today",), light=(), out=tmp_path / str(windows_per_load)))
-        return [(row["name"], row["nll"], row["kl"]) for row in summary["rows"]]
+        evaluator.cache_path = tmp_path / f"{windows_per_load}.sqlite"
+        with evaluator:
+            return evaluator.measure(checkpoint, windows, cases)["today"].windows
 
-    assert scores(2) == scores(8)
+    found = scores(2)
+    assert found == scores(8)
+    assert len({window["kl"] for window in found}) == 3
 
 
 @pytest.mark.slow

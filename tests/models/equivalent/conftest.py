@@ -1,30 +1,18 @@
 """Logits of tiny checkpoints by one compiled program for each shape, and their deviation."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 import models
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
-
 
 @pytest.fixture(scope="session")
-def tiny() -> Callable[[str], tuple[models.Checkpoint, np.ndarray]]:
+def tiny(given) -> Callable[[str], tuple[models.Checkpoint, np.ndarray]]:
     """A tiny checkpoint by the name of its folder, and tokens [batch, length]."""
-    made = {}
-
-    def load(name: str) -> tuple[models.Checkpoint, np.ndarray]:
-        if name not in made:
-            tokens = load_file(FIXTURES / name / "expected.safetensors")["tokens"]
-            made[name] = models.load(FIXTURES / name, progress=False), tokens
-        return made[name]
-
-    return load
+    return lambda name: (given(name).model, given(name).tokens)
 
 
 @pytest.fixture(scope="module")

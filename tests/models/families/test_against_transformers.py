@@ -12,22 +12,6 @@ import pytest
 
 import models
 
-NAMES = (
-    "llama-2",
-    "llama-3",
-    "smollm2",
-    "smollm3",
-    "mistral",
-    "qwen2",
-    "qwen2-window",
-    "qwen3",
-    "gemma2",
-    "gemma3",
-    "mixtral",
-    "qwen3-moe",
-    "gpt-oss",
-    "deepseek-v3",
-)
 TOLERANCE = 1e-4
 # Its parts but one, each with other logits.
 DEEPSEEK = models.Mixture(experts=8, per_token=2, scoring="sigmoid", groups=4, groups_per_token=2, scale=2.5, shared=8)
@@ -66,23 +50,21 @@ def worst(logits, expected):
     return np.abs(np.asarray(logits) - expected).max() / np.abs(expected).max()
 
 
-def test_every_family_has_a_checkpoint(given):
-    held = {given(name).model.family.title for name in NAMES}
+def test_every_family_has_a_checkpoint(given, decoders):
+    held = {given(name).model.family.title for name in decoders}
     assert held == {family.title for family in models.FAMILIES.values()}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_forward_gives_the_logits_of_transformers(given, name):
-    case = given(name)
+def test_forward_gives_the_logits_of_transformers(given, decoder):
+    case = given(decoder)
     logits = jax.jit(case.model.forward)(case.model.params, case.tokens)
     assert logits.dtype == jnp.float32
     assert worst(logits, case.logits) < TOLERANCE
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_decode_of_left_padded_prompts_gives_the_logits_of_each_alone(given, name):
+def test_decode_of_left_padded_prompts_gives_the_logits_of_each_alone(given, decoder):
     """Each sequence begins at a place of its own in the cache."""
-    case = given(name)
+    case = given(decoder)
     config, family = case.model.config, case.model.family
     padding = np.array([0, 3])
     length = case.tokens.shape[1]

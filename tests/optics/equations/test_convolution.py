@@ -67,7 +67,7 @@ def drawn(number: int) -> tuple[tuple[int, ...], tuple[int, ...], dict]:
 
 
 PARTS = [(part, Exact()) for part in np.array_split(np.arange(CASES), 8)]
-PARTS += [(np.arange(0, CASES, 25), CORE)]
+PARTS += [(np.arange(0, CASES, 40), CORE)]
 WHOLE = [pytest.param(part, CORE, marks=pytest.mark.slow) for part in np.array_split(np.arange(CASES), 8)]
 
 

@@ -53,14 +53,14 @@ def test_another_process_gives_the_same_bits(whole, start, tmp_path):
     assert "120 trials" in out and "2 compilation(s)" in out
 
 
-def test_eight_devices_give_the_same_bits(definition, start, tmp_path):
-    """Of one structure and without readings, as each of the eight compiles for itself."""
+def test_three_devices_give_the_same_bits(definition, start, tmp_path):
+    """Of one structure and without readings, as each of the three compiles for itself."""
     one, text = tmp_path / "one.toml", definition.read_text(encoding="utf-8")
     one.write_text(text.replace("rows = [8, 16]", "").replace('"snr_db", ', ""), encoding="utf-8")
     alone = sweeps.run(toml_file.load(one), tmp_path / "alone", per_call=PER_CALL, progress=False)
-    out = finish(start(tmp_path / "eight", flags="--xla_force_host_platform_device_count=8", of=one))
-    assert rows(tmp_path / "eight") == rows(alone.folder)
-    assert "60 trials" in out and "8 device(s)" in out
+    out = finish(start(tmp_path / "three", flags="--xla_force_host_platform_device_count=3", of=one))
+    assert rows(tmp_path / "three") == rows(alone.folder)
+    assert "60 trials" in out and "3 device(s)" in out
 
 
 def test_two_joined_processes_give_the_same_bits(whole, start, tmp_path):
@@ -84,13 +84,13 @@ def test_two_processes_on_one_file_share_the_work(whole, start, tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-@pytest.mark.parametrize("kills", [3, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_kills_lose_and_double_nothing(kills, whole, start, tmp_path):
     """Each process is killed at a moment drawn within some seconds of its first result, or of its start."""
     moments, done = random.Random(5), 0
     for number in range(kills):
         process = start(tmp_path)
-        until = time.monotonic() + 60
+        until = time.monotonic() + TIMEOUT
         # Every other one is killed early: while it loads, compiles, or opens the file.
         while number % 2 and finished(tmp_path) == done and process.poll() is None and time.monotonic() < until:
             time.sleep(0.002)
@@ -126,7 +126,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_is_said_and_mended(whole, start, small_disk):
+def test_a_full_disk_is_said_and_mended(whole, definition, start, small_disk):
     """The rest of the disk is taken by another file, given back later."""
     out, ballast = small_disk / "run", small_disk / "ballast"
     ballast.write_bytes(b"\0" * 900_000)
@@ -136,7 +136,7 @@ def test_a_full_disk_is_said_and_mended(whole, start, small_disk):
     assert f"error: {out / FILE} cannot be written" in error and "the disk may be full" in error
     assert "Traceback" not in error
     ballast.unlink()
-    finish(start(out))
+    sweeps.run(toml_file.load(definition), out, per_call=PER_CALL, progress=False)
     assert rows(out) == rows(whole.folder)
 
 

@@ -72,6 +72,11 @@ def made(tmp_path_factory):
     return make
 
 
+@pytest.fixture(autouse=True)
+def _coarse_figures() -> None:
+    """Figures are saved in full here, in every format."""
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.filterwarnings("error")
 def test_each_shape_of_sweep_has_the_figures_that_suit_it(made, tmp_path, shape):
