@@ -141,7 +141,7 @@ def _apart(
     count, rows = patterns.shape
     signed = jnp.concatenate([patterns, -patterns])
     apart = jnp.stack([signed, jnp.zeros((2 * count, rows), jnp.float32)], axis=1)
-    return _averaged(core, state, apart.reshape(4 * count, rows), weights, key, averages)[::2]
+    return _averaged(realized(core, state), apart.reshape(4 * count, rows), weights, key, averages)[::2]
 
 
 def _offsets(core: TensorCore, state: DriftState | None, key: jax.Array, averages: int) -> jax.Array:
@@ -149,7 +149,7 @@ def _offsets(core: TensorCore, state: DriftState | None, key: jax.Array, average
     rows, columns = core.rows, core.columns
     dark = jnp.zeros((rows, columns), jnp.float32).at[0].set(1.0)
     last = jnp.eye(rows, dtype=jnp.float32)[-1:]
-    codes = jnp.mean(_averaged(core, state, jnp.tile(last, (rows, 1)), dark, key, averages), axis=0)
+    codes = jnp.mean(_averaged(realized(core, state), jnp.tile(last, (rows, 1)), dark, key, averages), axis=0)
     range_of_one = core.rows / core.adc.gain if core.adc.span == "rows" else core.adc.full_scale(core.rows**-0.5)
     return codes / range_of_one
 
@@ -174,24 +174,26 @@ def realized(core: TensorCore, state: DriftState | None) -> RealizedCore:
     return RealizedCore(core, drifted)
 
 
-def _averaged(
-    core: TensorCore, state: DriftState | None, vectors: jax.Array, weights: jax.Array, key: jax.Array, averages: int
-) -> jax.Array:
+def _averaged(device: RealizedCore, vectors: jax.Array, weights: jax.Array, key: jax.Array, averages: int) -> jax.Array:
     """Mean over `averages` runs of vectors [count, rows] through one mask."""
-    prepared = realized(core, state)
 
     def send(total, turn_key):
-        return total + prepared.matmul(vectors, weights, key=turn_key), None
+        return total + device.matmul(vectors, weights, key=turn_key), None
 
     start = jnp.zeros((vectors.shape[0], weights.shape[1]), jnp.float32)
     return jax.lax.scan(send, start, jax.random.split(key, averages))[0] / averages
 
 
 def residual(core: TensorCore, state: DriftState | None, key: jax.Array, averages: int) -> jax.Array:
+    """As `residual_of`, of a core whose gains have drifted by `state`, or by the law of `core.drift` if None."""
+    return residual_of(realized(core, state), key, averages)
+
+
+def residual_of(device: RealizedCore, key: jax.Array, averages: int) -> jax.Array:
     """rms error of averaged products of random vectors and a random mask, relative to their rms."""
     vector_key, mask_key, noise_key = jax.random.split(key, 3)
-    weights = random_mask(mask_key, core.rows, core.columns)
-    vectors = jax.random.uniform(vector_key, (64, core.rows), jnp.float32, -1.0, 1.0)
+    weights = random_mask(mask_key, device.core.rows, device.core.columns)
+    vectors = jax.random.uniform(vector_key, (64, device.core.rows), jnp.float32, -1.0, 1.0)
     exact = vectors @ weights
-    error = _averaged(core, state, vectors, weights, noise_key, averages) - exact
+    error = _averaged(device, vectors, weights, noise_key, averages) - exact
     return jnp.sqrt(jnp.mean(error**2) / jnp.mean(exact**2))
