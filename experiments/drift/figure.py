@@ -35,13 +35,15 @@ def draw(summary: DriftSummary, out: Path) -> None:
 
 def _panel(axes: Axes, summary: DriftSummary, name: str) -> None:
     minutes = np.array(summary["times"]) / MINUTE
+    found = summary["intervals"][0]["figures"][name]
     for number, row in enumerate(summary["intervals"]):
-        found = row["figures"][name]
-        mean, error = np.array(found["mean"]), np.array(found["stderr"])
+        values = row["figures"][name]
+        mean, error = np.array(values["mean"]), np.array(values["stderr"])
         colour = style.SERIES[number % len(style.SERIES)]
         axes.fill_between(minutes, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
         axes.plot(minutes, mean, color=colour, lw=1.4, label=_label(row["interval"], summary["times"][-1]))
-        axes.set_ylabel(f"{found['label']} [{found['unit']}]" if found["unit"] != "1" else found["label"])
+    # A label of label and unit in one line is longer than the axes are high.
+    axes.set_ylabel(f"{found['label']}\n[{found['unit']}]" if found["unit"] != "1" else found["label"])
     if name in summary["exact"]:
         axes.axhline(summary["exact"][name], color=style.GREY, lw=1, ls=(0, (4, 3)), label="exact arithmetic")
     axes.set(xlabel="time [min]", xlim=(minutes[0], minutes[-1]))

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.drift import program as drift
 
-MODULE = '''
+MODULE = """
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,7 +27,7 @@ params = draws.normal(size=(12, 8)).astype(np.float32)
 data = draws.normal(size=(1, 16, 12)).astype(np.float32)
 metrics = {"error": sweeps.Metric("error", "1", better="less"), "one": sweeps.Metric("one", "1", better="more")}
 function = sweeps.Function(score, params, data, metrics, forward=forward, name="product")
-'''
+"""
 
 
 def test_drift_draws_every_interval_over_the_same_walks(tmp_path, drawn, capsys):
