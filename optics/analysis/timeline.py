@@ -66,8 +66,9 @@ def drift_timeline(
         key: key of the walks, the probes and the figures.
         times: of the figures, from 0 on and in order [s].
         interval: between two calibrations [s]; that of `core.upkeep` if None.
-        probes, averages: of all calibrations, as in `calibrate`.
+        probes: of all calibrations, as in `calibrate`.
         rounds: of each calibration after the first.
+        averages: of all calibrations, as in `calibrate`.
         first_rounds: of the first calibration.
         paths: walks, independent of each other.
 
