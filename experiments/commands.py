@@ -14,6 +14,7 @@ from experiments import INTERRUPTED
 from experiments.adapt import program as adapt
 from experiments.bench import program as bench
 from experiments.compiled import keep_compiled_programs
+from experiments.drift import program as drift
 from experiments.generate import program as generate
 from experiments.headline import program as headline
 from experiments.programs import ablation, bill, embed, gain, prefill, random_checkpoint
@@ -43,6 +44,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "adapt": _with_options(adapt.main),
     "bench": _with_options(bench.main),
     "bill": _with_options(bill.main),
+    "drift": _with_options(drift.main),
     "embed": _with_options(embed.main),
     "generate": _with_options(generate.main),
     "gain": _with_options(gain.main),

@@ -13,10 +13,11 @@ from electronics.validation import PlausibilityWarning
 from optics.analysis.ablation import Ablation, ablate
 from optics.analysis.calibrate import Calibration, DesignCalibration, calibrate
 from optics.analysis.range_descent import LearnedRanges, learn_ranges
+from optics.analysis.timeline import DriftTimeline, drift_timeline
 from optics.analysis.uncertainty import CHOICES, Spread, Uncertainty, spreads
 from optics.components.correction import Correction
 from optics.components.detector import Photodetector
-from optics.components.drift import CalibrationSchedule, Drift
+from optics.components.drift import CalibrationSchedule, Drift, DriftState
 from optics.components.encoding import Encoding
 from optics.components.free_space import FreeSpace
 from optics.components.mask import WeightMask
@@ -89,6 +90,8 @@ __all__ = [
     "Diagnostics",
     "DigitalProductWarning",
     "Drift",
+    "DriftState",
+    "DriftTimeline",
     "Effects",
     "ElectroAbsorption",
     "Encoding",
@@ -122,6 +125,7 @@ __all__ = [
     "constants_of",
     "count_elementwise_ops",
     "device",
+    "drift_timeline",
     "emulate",
     "everything",
     "fit_ranges",

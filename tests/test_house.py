@@ -69,6 +69,7 @@ MAY_IMPORT = {
     "experiments.evaluation": (*PRODUCT, "experiments.common"),
     "experiments.plotting": ("optics.core",),
     "experiments.adapt": (*PRODUCT, "models.shape", "models.equivalent", *EVALUATION),
+    "experiments.drift": (*PRODUCT, *COMMON, *SWEEPS[:2]),
     "experiments.programs": (*PRODUCT, *EVALUATION),
     "experiments.generate": (*PRODUCT, "models.generation", *EVALUATION),
     "experiments.headline": (*PRODUCT, *EVALUATION),

@@ -3,10 +3,12 @@
 from typing import NamedTuple, overload
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from electronics.part import nearest
+from optics.analysis.probes import KINDS, check_hadamard, probe, residual, vectors_of_round
 from optics.components.correction import Correction
+from optics.components.drift import DriftState
 from optics.core import cost
 from optics.core.by_site import CoresBySite, cores_by_name
 from optics.core.tensor_core import TensorCore
@@ -68,15 +70,19 @@ class DesignCalibration(NamedTuple):
 
 
 @overload
-def calibrate(core: TensorCore, *, key: jax.Array, rounds: int = 3, averages: int = 16) -> Calibration: ...
+def calibrate(
+    core: TensorCore, *, key: jax.Array, rounds: int = 3, averages: int = 16, probes: str = "single"
+) -> Calibration: ...
 
 
 @overload
-def calibrate(core: CoresBySite, *, key: jax.Array, rounds: int = 3, averages: int = 16) -> DesignCalibration: ...
+def calibrate(
+    core: CoresBySite, *, key: jax.Array, rounds: int = 3, averages: int = 16, probes: str = "single"
+) -> DesignCalibration: ...
 
 
 def calibrate(
-    core: TensorCore | CoresBySite, *, key: jax.Array, rounds: int = 3, averages: int = 16
+    core: TensorCore | CoresBySite, *, key: jax.Array, rounds: int = 3, averages: int = 16, probes: str = "single"
 ) -> Calibration | DesignCalibration:
     """Measures gains of sources and outputs, offsets and crosstalk of the emulated device, and corrects them.
 
@@ -86,12 +92,32 @@ def calibrate(
     offsets of the receivers. Later rounds measure through the correction so far, so what is left shrinks to the
     noise, and to what the correction has no number for: pixel mismatch, blur, curves, light of dark sources.
 
+    With `probes="hadamard"` half of the inputs are on at a time, in the patterns of a Hadamard matrix of an order N a
+    little above rows: 4 N + rows vectors. The rows of the mask then have 4 / N of the variance that single inputs leave
+    of noise that does not depend on the light, as that of the amplifier, and twice the variance of shot, intensity and
+    DAC noise (Harwit and Sloane, Hadamard Transform Optics, 1979). The range of an ADC that follows the norms grows
+    with the root of the inputs that are on, so that its noise is averaged no better than shot noise.
+    docs/guide/calibrate.md has measurements.
+
     In a design each distinct core is a device of its own, and is calibrated by itself. Rules whose cores are equal in
     every number share one device and its correction.
 
     Under jax_enable_x64 it is the same calibration, in float32. Raises ValueError for an encoding other than two rails
-    or two slots of one slice, whose single inputs can be seen, and for `rounds` and `averages` out of bounds.
+    or two slots of one slice, whose single inputs can be seen, for `rounds` and `averages` out of bounds, for other
+    `probes`, and for Hadamard probes whose sums do not fit into the receivers' ranges.
     """
+    check_calibration(core, rounds, averages, probes)
+    # The emulation is one of float32; under jax_enable_x64 its constants would turn sums into float64.
+    with jax.enable_x64(False):
+        if isinstance(core, CoresBySite):
+            return _calibrated_design(core, key, rounds, averages, probes)
+        return calibrate_device(core, None, key, rounds, averages, probes)
+
+
+def check_calibration(core: TensorCore | CoresBySite, rounds: int, averages: int, probes: str) -> None:
+    """Raise ValueError for what `calibrate` refuses."""
+    if probes not in KINDS:
+        raise ValueError(f"probes = {probes!r} is none of: {', '.join(KINDS)}{nearest(str(probes), list(KINDS))}")
     for name, each in cores_by_name(core).items():
         code = each.encoding
         if code.inputs == "offset" or code.weights != "rails" or code.input_slices * code.weight_slices > 1:
@@ -99,92 +125,59 @@ def calibrate(
             raise ValueError(
                 f"calibrate needs inputs on rails or in slots, weights on rails, and one slice of each{of_core}"
             )
+        if probes == "hadamard":
+            check_hadamard(each, name)
     for name, value, most in (("rounds", rounds, MOST_ROUNDS), ("averages", averages, MOST_AVERAGES)):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             raise ValueError(f"{name} = {value} must be a whole number, at least 1 and at most {most}")
-    # The emulation is one of float32; under jax_enable_x64 its constants would turn sums into float64.
-    with jax.enable_x64(False):
-        if isinstance(core, CoresBySite):
-            return _calibrated_design(core, key, rounds, averages)
-        return _calibrated(core, key, rounds, averages)
 
 
-def _calibrated_design(design: CoresBySite, key: jax.Array, rounds: int, averages: int) -> DesignCalibration:
+def _calibrated_design(
+    design: CoresBySite, key: jax.Array, rounds: int, averages: int, probes: str
+) -> DesignCalibration:
     devices: dict[TensorCore, str] = {}
     for name, core in design.by_name.items():
         devices.setdefault(core, name)
     found = {
-        name: _calibrated(core, jax.random.fold_in(key, number), rounds, averages)
+        name: calibrate_device(core, None, jax.random.fold_in(key, number), rounds, averages, probes)
         for number, (core, name) in enumerate(devices.items())
     }
     corrected = {name: found[devices[core]].core for name, core in design.by_name.items()}
     return DesignCalibration(design.with_cores(corrected), found)
 
 
-def _calibrated(core: TensorCore, key: jax.Array, rounds: int, averages: int) -> Calibration:
-    probe, residual = (jax.jit(f, static_argnames="averages") for f in (_probe, _residual))
+def calibrate_device(
+    core: TensorCore, state: DriftState | None, key: jax.Array, rounds: int, averages: int, probes: str
+) -> Calibration:
+    """As `calibrate`, of one device whose gains have drifted by `state`, or by `core.drift` if it is None."""
+    look, judge = jax.jit(probe, static_argnames=("kind", "averages")), jax.jit(residual, static_argnames="averages")
     test_key, *keys = jax.random.split(key, rounds + 1)
-    before = float(residual(core, test_key, averages=averages))
+    before = float(judge(core, state, test_key, averages=averages))
     for round_key in keys:
-        weights, seen, offsets = (np.asarray(a, np.float64) for a in probe(core, round_key, averages=averages))
-        core = core.replace({"correction": _improved(core, _fit(weights, seen), offsets)})
-    vectors = rounds * averages * 5 * core.rows
+        core = _seen_through(core, probes)
+        seen = look(core, state, round_key, kind=probes, averages=averages)
+        weights, transfer, offsets = (np.asarray(array, np.float64) for array in seen)
+        core = core.replace({"correction": _improved(core, _fit(weights, transfer), offsets)})
+    vectors = rounds * vectors_of_round(probes, core.rows, averages)
+    after = float(judge(core, state, test_key, averages=averages))
+    return Calibration(core, before, after, vectors, *cost_of_vectors(core, vectors))
+
+
+def cost_of_vectors(core: TensorCore, vectors: int) -> tuple[float, float]:
+    """(seconds, joules) of vectors through the whole core, whose light is billed for `source.mean_drive`."""
     shape = {"rows": core.rows, "columns": core.columns, "vectors": float(vectors), "resident": False}
-    return Calibration(
-        core=core,
-        before=before,
-        after=float(residual(core, test_key, averages=averages)),
-        vectors=vectors,
-        seconds=float(cost.time(core, **shape)),
-        joules=float(sum(cost.energy(core, **shape).values())),
-    )
+    return float(cost.time(core, **shape)), float(sum(cost.energy(core, **shape).values()))
 
 
-def _probe(core: TensorCore, key: jax.Array, averages: int) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """(mask [rows, columns], its rows as seen from either rail [2, rows, columns], offsets [columns])."""
-    mask_key, seen_key, dark_key = jax.random.split(key, 3)
-    rows, columns = core.rows, core.columns
-    weights = _random_mask(mask_key, rows, columns)
-    single = jnp.eye(rows, dtype=jnp.float32)
-    # Between two inputs comes a symbol without light, or a slow receiver's memory would look like crosstalk.
-    apart = jnp.stack([jnp.concatenate([single, -single]), jnp.zeros((2 * rows, rows), jnp.float32)], axis=1)
-    codes = _averaged(core, apart.reshape(4 * rows, rows), weights, seen_key, averages)
-    plus, minus = codes[::2].reshape(2, rows, columns)
-    # What all show with the same sign comes from the sources that should be dark, and from the receivers.
-    constant = jnp.mean(plus + minus, axis=0, keepdims=True) / 2
-    seen = jnp.stack([plus - constant, constant - minus])
-    dark = jnp.zeros((rows, columns), jnp.float32).at[0].set(1.0)
-    codes = jnp.mean(_averaged(core, jnp.tile(single[-1:], (rows, 1)), dark, dark_key, averages), axis=0)
-    range_of_one = core.rows / core.adc.gain if core.adc.span == "rows" else core.adc.full_scale(core.rows**-0.5)
-    return weights, seen, codes / range_of_one
+def _seen_through(core: TensorCore, probes: str) -> TensorCore:
+    """The core as it is probed. Hadamard patterns are sent without the correction of input crosstalk.
 
-
-def _random_mask(key: jax.Array, rows: int, columns: int) -> jax.Array:
-    """Weights of random sign and of magnitudes that show every neighbour's part, one of them in a column clear."""
-    size_key, sign_key = jax.random.split(key)
-    size = jax.random.uniform(size_key, (rows, columns), jnp.float32, 0.3, 1.0).at[0].set(1.0)
-    return jnp.where(jax.random.bernoulli(sign_key, 0.5, size.shape), size, -size)
-
-
-def _averaged(core: TensorCore, vectors: jax.Array, weights: jax.Array, key: jax.Array, averages: int) -> jax.Array:
-    """Mean over `averages` runs of vectors [count, rows] through one mask."""
-    prepared = core.prepare()
-
-    def send(total, turn_key):
-        return total + prepared.matmul(vectors, weights, key=turn_key), None
-
-    start = jnp.zeros((vectors.shape[0], weights.shape[1]), jnp.float32)
-    return jax.lax.scan(send, start, jax.random.split(key, averages))[0] / averages
-
-
-def _residual(core: TensorCore, key: jax.Array, averages: int) -> jax.Array:
-    """rms error of averaged products of random vectors and a random mask, relative to their rms."""
-    vector_key, mask_key, noise_key = jax.random.split(key, 3)
-    weights = _random_mask(mask_key, core.rows, core.columns)
-    vectors = jax.random.uniform(vector_key, (64, core.rows), jnp.float32, -1.0, 1.0)
-    exact = vectors @ weights
-    error = _averaged(core, vectors, weights, noise_key, averages) - exact
-    return jnp.sqrt(jnp.mean(error**2) / jnp.mean(exact**2))
+    That asks for more than full drive of an input whose neighbours are dark, and would be clipped there and not
+    elsewhere, which the patterns cannot tell from other rows of the mask. So each round finds all of the crosstalk.
+    """
+    if probes == "single":
+        return core
+    return core.replace({"correction.input_crosstalk_earlier": 0.0, "correction.input_crosstalk_later": 0.0})
 
 
 def _fit(weights: np.ndarray, seen: np.ndarray) -> _Model:

@@ -114,3 +114,40 @@ def test_probes_take_time_and_energy_from_the_work():
     work = sum(float(parts[name]) for name in ("DAC", "laser light", "laser bias", "TIA", "ADC"))
     assert float(parts["calibration"]) == pytest.approx(work / 4, rel=1e-5)
     assert float(without.components["calibration"]) == 0
+
+
+@pytest.mark.parametrize("reversion", [0.0, 1e-3])
+def test_path_has_the_variance_and_the_covariance_of_the_process(reversion):
+    """Ornstein-Uhlenbeck from 0, at steps of very different length, 20,000 gains.
+
+    cov(s, t) = r^2 exp(-k (t - s)) (1 - exp(-2 k s)) / 2 k, and r^2 s for k = 0. The estimate of a covariance of n
+    pairs has the standard error sqrt((c_ss c_tt + c_st^2) / n), of which five are allowed, and 1e-4 for float32.
+    """
+    walkers, rate, times = 20_000, 2e-3, np.array([0.0, 1.0, 60.0, 900.0, 900.0, 3600.0])
+    at = drift(reversion=reversion)
+    found = np.asarray(at.path(rate, times, (walkers,), jax.random.key(0)), np.float64)
+    assert found.shape == (len(times), walkers)
+    first, last = np.minimum.outer(times, times), np.maximum.outer(times, times)
+    grown = first if reversion == 0 else -np.expm1(-2 * reversion * first) / (2 * reversion)
+    expected = rate**2 * np.exp(-reversion * (last - first)) * grown
+    own = np.diag(expected)
+    error = np.sqrt((np.outer(own, own) + expected**2) / walkers)
+    np.testing.assert_array_less(np.abs(found @ found.T / walkers - expected), 5 * error + 1e-4 * expected + 1e-30)
+    np.testing.assert_array_less(np.abs(found.mean(axis=1)), 5 * np.sqrt(own / walkers) + 1e-30)
+    np.testing.assert_array_equal(found[3], found[4])
+    # At each time by itself the walk has the law by which a core of that age is drawn.
+    laws = [float(drift(reversion=reversion, age=age).rms(rate)) for age in times]
+    np.testing.assert_allclose(laws, np.sqrt(own), rtol=1e-5)
+
+
+def test_states_are_walks_of_all_gains_by_their_own_rates():
+    found = drift(source_rate=1e-3, receiver_rate=4e-4).states([900.0, 1800.0], ROWS, COLUMNS, jax.random.key(3))
+    assert found.sources.shape == (2, 2, ROWS) and found.receivers.shape == (2, 1, COLUMNS)
+    assert np.std(found.sources[0]) == pytest.approx(0.03, rel=5 * np.sqrt(0.5 / (2 * ROWS)))
+    assert np.std(found.receivers[0]) == pytest.approx(0.012, rel=5 * np.sqrt(0.5 / COLUMNS))
+
+
+@pytest.mark.parametrize("times", [[], [-1.0], [2.0, 1.0], [np.nan], [[0.0]]])
+def test_path_at_times_that_are_no_timeline_is_refused(times):
+    with pytest.raises(ValueError, match="must be finite, at least one, from 0 on and in order"):
+        drift().path(1e-3, times, (1,), jax.random.key(0))

@@ -1,0 +1,1 @@
+"""`otc drift`: what a core computes over hours, calibrated at several intervals."""
