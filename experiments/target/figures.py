@@ -53,15 +53,13 @@ def _total(watts: Interval) -> waterfall.Line:
 
 def _tornado(summary: TargetSummary, out: Path) -> None:
     scenarios = summary["scenarios"]
-    figure, panels = style.plt.subplots(1, len(scenarios), figsize=(1.0 + 4.2 * len(scenarios), 4.4), squeeze=False)
+    figure, panels = style.plt.subplots(1, len(scenarios), figsize=(1.4 + 4.1 * len(scenarios), 4.6), squeeze=False)
     for axes, (name, scenario) in zip(panels[0], scenarios.items(), strict=True):
         _tornado_panel(axes, name, scenario, summary["target"]["watts"])
-    figure.suptitle(
+    style.title(
+        figure,
         "What decides the watts: each constant alone at the ends of its range; S, its Sobol total index of ln(watts); "
         "* assumed",
-        x=0.01,
-        ha="left",
-        fontweight="bold",
     )
     handles = [
         Patch(color=style.SKY, label="at its low end"),
