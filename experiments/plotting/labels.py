@@ -86,7 +86,7 @@ def _put(label: Annotation, offset: tuple[float, float], ha: Any, va: Any) -> No
 
 def _cost(box: Bbox, frame: Bbox, others: Sequence[Bbox], data: np.ndarray) -> float:
     outside = box.x0 < frame.x0 or box.x1 > frame.x1 or box.y0 < frame.y0 or box.y1 > frame.y1
-    padded = box.padded(2)
+    padded = box.padded(3)
     over = sum(padded.overlaps(other) for other in others)
     return OUTSIDE * outside + ON_TEXT * over + ON_DATA * int(padded.count_contains(data))
 
