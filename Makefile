@@ -12,10 +12,18 @@ READY_TO_DEVELOP := $(VENV)/.ready-to-develop
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: demo test test-optimised test-slow test-newest-jax oracle lint docs clean
+.PHONY: demo results results-quick test test-optimised test-slow test-newest-jax oracle lint docs clean
 
 demo: $(READY)
 	$(VENV)/bin/otc headline
+
+# Every figure and generated table of the documentation, in hours; the same command goes on where it was stopped.
+results: $(READY)
+	$(VENV)/bin/otc results
+
+# The same commands at their smallest, into runs/results/quick.
+results-quick: $(READY)
+	$(VENV)/bin/otc results --quick
 
 test: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .

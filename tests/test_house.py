@@ -73,6 +73,13 @@ MAY_IMPORT = {
     "experiments.generate": (*PRODUCT, "models.generation", *EVALUATION),
     "experiments.headline": (*PRODUCT, *EVALUATION),
     "experiments.target": (*PRODUCT, *EVALUATION),
+    "experiments.results": (
+        "electronics",
+        *COMMON,
+        "experiments.headline",
+        "experiments.target",
+        "experiments.training",
+    ),
     "experiments.width": (*PRODUCT, *EVALUATION),
     "experiments.bench": (*PRODUCT, *COMMON),
     "experiments.serving.model": (*ELECTRONICS, "models"),

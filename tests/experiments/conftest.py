@@ -1,12 +1,16 @@
-"""A tiny model that reads bytes, as a GGUF file, and a text for it."""
+"""A tiny model that reads bytes, as a GGUF file, a text for it, and figures whose texts must keep apart."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gguf
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
 from tokenizers.pre_tokenizers import ByteLevel
 
 import models
@@ -67,14 +71,74 @@ def given(byte_model, text_file, tmp_path) -> dict[str, Any]:
     }
 
 
+def assert_nothing_collides(figure: Figure) -> None:
+    """Assert that the texts of a figure keep apart.
+
+    No two of them overlap, none lies across the left or lower edge of a panel, none widens the figure beyond panels,
+    tick labels and legends, and no legend covers a bar, a line or a marker.
+    """
+    figure.draw_without_rendering()
+    texts = {text: text.get_window_extent().padded(-1) for text in _visible_texts(figure)}
+    for (one, box), (other, beside) in itertools.combinations(texts.items(), 2):
+        # The box around a slanted text is far larger than the text.
+        if one.get_rotation() % 90 == 0 == other.get_rotation() % 90:
+            assert not box.overlaps(beside), f"{one.get_text()!r} and {other.get_text()!r} overlap"
+    for axes in figure.axes:
+        frame = axes.get_window_extent()
+        for text in axes.texts:
+            if (box := texts.get(text)) is not None and axes.axison:
+                aside = box.y1 < frame.y0 or box.y0 > frame.y1 or box.x1 < frame.x0 or box.x0 > frame.x1
+                across = (box.x0 < frame.x0 < box.x1 or box.y0 < frame.y0 < box.y1) and not aside
+                assert not across, f"{text.get_text()!r} lies across an axis"
+    edge = max(
+        [figure.bbox.x1]
+        + [box.x1 for axes in figure.axes for label in axes.get_xticklabels() if (box := texts.get(label))]
+        + [legend.get_window_extent().x1 for legend in _legends(figure)]
+    )
+    for text, box in texts.items():
+        assert box.x1 <= edge + 1, f"{text.get_text()!r} reaches beyond the figure"
+    for legend in _legends(figure):
+        box = legend.get_window_extent()
+        for axes in figure.axes:
+            for patch in axes.patches:
+                assert not box.overlaps(patch.get_window_extent()), "a legend covers a bar"
+            for line in axes.lines:
+                places = line.get_transform().transform(line.get_xydata())
+                assert not box.count_contains(places[np.all(np.isfinite(places), axis=1)]), "a legend covers a line"
+
+
+def _visible_texts(figure: Figure) -> list[Text]:
+    """Texts that are drawn: all but empty and hidden ones and labels of ticks beyond the limits."""
+    texts = [text for text in figure.texts if text.get_text()]
+    texts += [figure._suptitle] if figure._suptitle and figure._suptitle not in texts else []
+    texts += [text for legend in _legends(figure) for text in (*legend.get_texts(), legend.get_title())]
+    for axes in figure.axes:
+        texts += axes.texts
+        if not axes.axison:
+            continue
+        texts += [axes.title, axes._left_title, axes._right_title]
+        for axis in (axes.xaxis, axes.yaxis):
+            texts.append(axis.label)
+            low, high = sorted(axis.get_view_interval())
+            for tick in axis.get_major_ticks():
+                if low <= tick.get_loc() <= high:
+                    texts += [label for label in (tick.label1, tick.label2) if label.get_visible()]
+    return [text for text in texts if text.get_visible() and text.get_text().strip()]
+
+
+def _legends(figure: Figure) -> list[Legend]:
+    return [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+
+
 @pytest.fixture
 def drawn(monkeypatch) -> dict[str, Figure]:
-    """Figures by name, as the programs save them."""
+    """Figures by name, as the programs save them; in none may texts collide, see `assert_nothing_collides`."""
     figures: dict[str, Figure] = {}
     save = style.save
 
     def keep(figure: Figure, folder: Path, name: str, *kinds: Any) -> None:
         figures[name] = figure
+        assert_nothing_collides(figure)
         save(figure, folder, name, *kinds)
 
     monkeypatch.setattr(style, "save", keep)
