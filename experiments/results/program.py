@@ -238,5 +238,5 @@ def _print_list(entries: Sequence[Evidence], recorded: dict[str, Made]) -> None:
     for entry in entries:
         made = recorded.get(entry.name)
         from_what = (made["revision"], made["date"]) if made else ("not recorded", "")
-        rows.append((entry.name, *from_what, f"{60 * entry.hours:.0f}", f"otc {' '.join(entry.command)}"))
-    print(reporting.table([("", "revision", "date", "minutes", "command"), *rows]))
+        rows.append((f"otc {' '.join(entry.command)}", entry.name, *from_what, f"{60 * entry.hours:.0f}"))
+    print(reporting.table([("", "entry", "revision", "date", "minutes"), *rows]))
