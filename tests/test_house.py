@@ -75,6 +75,7 @@ MAY_IMPORT = {
     "experiments.target": (*PRODUCT, *EVALUATION),
     "experiments.results": (
         "electronics",
+        "experiments",
         *COMMON,
         "experiments.headline",
         "experiments.target",

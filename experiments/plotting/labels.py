@@ -1,4 +1,4 @@
-"""Placement of labels: beside their points, off lines, other labels and the frame; of contours; marks of hidden data."""
+"""Labels beside their points, off lines, other labels and the frame; labels of contours; marks of hidden data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,12 +24,12 @@ DIRECTIONS = {
     "below right": (1, -1),
     "below left": (-1, -1),
 }
-DISTANCES = (6, 10, 15, 22)
+DISTANCES = (6, 10, 15, 22, 32)
 """Distances of a label from its point [points]."""
 STEP = 3.0
 """Distance of the places along a line where it is taken to cross a label [pixels]."""
 OUTSIDE, ON_TEXT, ON_DATA, AWAY = 1e4, 1e3, 10.0, 0.2
-"""Cost of a label that leaves the frame, of one over another, of each place of data below it, and per point of distance."""
+"""Cost of a label out of the frame, of one over another, of each place of data below it, per point of distance."""
 
 
 def beside(
@@ -137,7 +137,7 @@ def mark_leaving(axes: Axes, x: Sequence[float], y: Sequence[float], **look: Any
     for start, end in zip(points[:-1], points[1:], strict=True):
         for height, marker in ((1.0, "^"), (0.0, "v")):
             if (start[1] - height) * (end[1] - height) < 0:
-                across = float(np.interp(height, *zip(*sorted([start[::-1], end[::-1]], key=lambda p: p[0]), strict=True)))
+                across = float(start[0] + (height - start[1]) / (end[1] - start[1]) * (end[0] - start[0]))
                 if 0 <= across <= 1:
                     axes.plot(across, height, marker, transform=axes.transAxes, clip_on=False, zorder=6, **look)
                     marked.append((across, height))
@@ -145,7 +145,7 @@ def mark_leaving(axes: Axes, x: Sequence[float], y: Sequence[float], **look: Any
 
 
 def of_contours(axes: Axes, contours: ContourSet, fmt: Any, fontsize: float = 7) -> list[Text]:
-    """Label contours with horizontal numbers, outlined in white. `thin` removes those without room once limits are set."""
+    """Label contours with horizontal numbers, outlined in white. `thin` removes those without room."""
     written = list(axes.clabel(contours, fmt=fmt, fontsize=fontsize, inline=False))
     for text in written:
         # Numbers along a steep line are read from below on one line and from above on the next.

@@ -82,11 +82,12 @@ def _digits_row(row: Recovery) -> list[str]:
 
 def train_codesign(summary: TrainSummary) -> Rows:
     """Return loss and watts, a row per starting core and method."""
-    rows = [
-        [f"`{row['core']}`", NAMES[row["method"]], _to_error(row["loss"], row["loss_stderr"]), _three(row["watts"] / 1e3)]
-        for row in summary["recovery"]
-    ]
-    return [["start", "method", "KL [nats/image]", "kW at 1 exaOPS"], *rows]
+    return [["start", "method", "KL [nats/image]", "kW at 1 exaOPS"], *map(_codesign_row, summary["recovery"])]
+
+
+def _codesign_row(row: Recovery) -> list[str]:
+    loss = _to_error(row["loss"], row["loss_stderr"])
+    return [f"`{row['core']}`", NAMES[row["method"]], loss, _three(row["watts"] / 1e3)]
 
 
 def _to_error(value: float, error: float | None) -> str:

@@ -142,9 +142,7 @@ def _pareto(summary: TargetSummary, accuracy: AccuracyMap, out: Path) -> None:
     style.save(figure, out, "pareto")
 
 
-def _names(
-    axes: Axes, summary: TargetSummary, accuracy: AccuracyMap, stars: Mapping[str, tuple[float, float]]
-) -> None:
+def _names(axes: Axes, summary: TargetSummary, accuracy: AccuracyMap, stars: Mapping[str, tuple[float, float]]) -> None:
     """Name the target, the digital machines, the scenarios and the fronts, off what is drawn."""
     scale, target = accuracy["nll_per_kl"], summary["target"]["watts"] / 1e3
     top, level = ("data", "axes fraction"), scale * summary["digital"]["digital_w8a8"]["kl"]
@@ -153,14 +151,16 @@ def _names(
     for machine, name in MACHINES.items():
         at = summary["digital_watts"][machine] / 1e3, level
         labels.beside(axes, name, at, ("below", "below right", "below left", "above"), fontsize=style.SMALL)
-    labels.beside(axes, "digital W8A8", (1.0, level), ("above left", "below left"), ("axes fraction", "data"), fontsize=8)
+    right = ("axes fraction", "data")
+    labels.beside(axes, "digital W8A8", (1.0, level), ("above left", "below left"), right, fontsize=8)
     for name, at in stars.items():
         labels.beside(axes, name, at, fontsize=8)
     for how, colour in COLOURS.items():
         end = accuracy["fronts"][how][-1]
         text = f"{accuracy['scenario'].replace('_', ' ')},\nimperfections {how}"
         at = end["watts"] / 1e3, scale * end["kl"]
-        labels.beside(axes, text, at, ("right", "below right", "above right", "below", "below left"), color=colour, fontsize=8)
+        sides = ("right", "below right", "above right", "below", "below left")
+        labels.beside(axes, text, at, sides, color=colour, fontsize=8)
 
 
 def _w8a8(axes: Axes, summary: TargetSummary, scale: float) -> None:

@@ -103,8 +103,12 @@ def assert_nothing_collides(figure: Figure) -> None:
             for patch in axes.patches:
                 assert not box.overlaps(patch.get_window_extent()), "a legend covers a bar"
             for line in axes.lines:
-                places = line.get_transform().transform(line.get_xydata())
-                assert not box.count_contains(places[np.all(np.isfinite(places), axis=1)]), "a legend covers a line"
+                corners = line.get_transform().transform(line.get_xydata())
+                corners = corners[np.all(np.isfinite(corners), axis=1)]
+                if line.get_linestyle() != "None" and len(corners) > 1:
+                    along = np.linspace(0, len(corners) - 1, 20 * len(corners))
+                    corners = np.column_stack([np.interp(along, np.arange(len(corners)), part) for part in corners.T])
+                assert not box.count_contains(corners), "a legend covers a line"
 
 
 def _visible_texts(figure: Figure) -> list[Text]:
@@ -128,6 +132,12 @@ def _visible_texts(figure: Figure) -> list[Text]:
 
 def _legends(figure: Figure) -> list[Legend]:
     return [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+
+
+@pytest.fixture
+def nothing_collides() -> Callable[[Figure], None]:
+    """The check that every figure of `drawn` passes."""
+    return assert_nothing_collides
 
 
 @pytest.fixture

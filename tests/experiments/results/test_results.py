@@ -1,4 +1,4 @@
-"""The list of evidence against the documentation, and the program that makes it: resumable, and quick without traces."""
+"""The list of evidence against the documentation, and the program that makes it: resumable, quick, and checked."""
 
 import json
 import re
