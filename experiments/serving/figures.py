@@ -182,14 +182,15 @@ def _shift(shifts: Sequence[Shift], model: str, out: Path) -> None:
     columns = min(3, len(names))
     lines = -(-len(names) // columns)
     figure = style.plt.figure(figsize=(2.6 * columns + 1.6, 2.7 * lines + 0.9), layout="constrained")
+    grid = figure.add_gridspec(lines, columns)
     panels: list[Axes] = []
     for number, name in enumerate(names):
-        each = figure.add_subplot(lines, columns, number + 1)
+        each = figure.add_subplot(grid[divmod(number, columns)])
         kept = np.full((len(loads), len(loads)), np.nan)
         for shift in (shift for shift in shifts if shift.name == name):
             place = loads.index(shift.sized_for), loads.index(shift.run_on)
             kept[place] = 100 * shift.kept_share
-            each.text(*place[::-1], f"{shift.kept_share:.0%}", ha="center", va="center", fontsize=8)
+            each.text(place[1], place[0], f"{shift.kept_share:.0%}", ha="center", va="center", fontsize=8)
         # Above its half the map is too dark for black figures; a share above 100 % is drawn as 100 %.
         shades = each.imshow(kept, vmin=0, vmax=100, cmap=SHADES)
         each.grid(False)

@@ -114,13 +114,11 @@ def assert_nothing_collides(figure: Figure) -> None:
 def _visible_texts(figure: Figure) -> list[Text]:
     """Texts that are drawn: all but empty and hidden ones and labels of ticks beyond the limits."""
     texts = [text for text in figure.texts if text.get_text()]
-    texts += [figure._suptitle] if figure._suptitle and figure._suptitle not in texts else []
     texts += [text for legend in _legends(figure) for text in (*legend.get_texts(), legend.get_title())]
     for axes in figure.axes:
-        texts += axes.texts
+        texts += [child for child in axes.get_children() if isinstance(child, Text)]
         if not axes.axison:
             continue
-        texts += [axes.title, axes._left_title, axes._right_title]
         for axis in (axes.xaxis, axes.yaxis):
             texts.append(axis.label)
             low, high = sorted(axis.get_view_interval())
@@ -131,7 +129,7 @@ def _visible_texts(figure: Figure) -> list[Text]:
 
 
 def _legends(figure: Figure) -> list[Legend]:
-    return [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+    return [*figure.legends, *(own for axes in figure.axes if (own := axes.get_legend()) is not None)]
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tyro
@@ -188,7 +189,8 @@ def test_table_of_the_target_states_numbers_to_their_errors():
         "system": {"cores": 473.48},
     }
     digital = {"digital_w8a8": {"delta_nll": 0.02993, "delta_nll_stderr": None, "kl": 0.04795}}
-    _, row, last = tables.target({"scenarios": {"today": scenario}, "digital": digital})
+    summary: Any = {"scenarios": {"today": scenario}, "digital": digital}
+    _, row, last = tables.target(summary)
     assert row == ["today", "52.0", "43.9 to 1,002", "0 %", "104", "60.9", "0.380 ± 0.045", "0.474", "473"]
     assert last == ["digital W8A8", "", "", "", "", "", "0.030", "0.048", ""]
 
