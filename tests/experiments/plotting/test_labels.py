@@ -63,10 +63,11 @@ def test_thin_removes_texts_over_others_and_over_the_frame(axes):
     assert [text.get_text() for text in axes.texts] == ["kept", "kept too"]
 
 
-def test_long_range_of_a_waterfall_ends_in_an_arrow_that_states_its_end(drawn, tmp_path):
+def test_long_range_of_a_waterfall_ends_in_an_arrow_that_states_its_end(drawn, nothing_collides, tmp_path):
     bill = {"laser light": waterfall.Line(10, 8, 14), "ADC": waterfall.Line(5, 4, 4000)}
     with style.style():
         waterfall.draw("A title that is too long for a figure of one panel " * 2, {"today": bill}, 20, tmp_path)
+    nothing_collides(drawn["waterfall"])
     (axes,) = drawn["waterfall"].axes
     arrows = [line for line in axes.lines if line.get_marker() == ">"]
     assert len(arrows) == 1 and arrows[0].get_xdata()[0] < axes.get_xlim()[1]

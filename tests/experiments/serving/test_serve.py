@@ -104,7 +104,7 @@ def test_every_number_of_a_workload_has_a_source():
         workload_named("asistant")
 
 
-def test_program_writes_summary_and_figures(tmp_path, drawn, capsys):
+def test_program_writes_summary_and_figures(tmp_path, drawn, nothing_collides, capsys):
     arguments = [
         "serve",
         "--model",
@@ -125,6 +125,8 @@ def test_program_writes_summary_and_figures(tmp_path, drawn, capsys):
     assert "watts" not in summary["assumed"]["h100"] and summary["assumed"]["groq"]
     for name in ("serve", "serve_joules", "serve_shift"):
         assert (tmp_path / f"{name}.png").is_file() and (tmp_path / f"{name}.pdf").is_file()
+    for figure in drawn.values():
+        nothing_collides(figure)
     assert_latency_panels(drawn["serve"], summary)
     assert_joule_bars(drawn["serve_joules"], summary)
     overtaking, scale = drawn["serve_overtake"].axes
