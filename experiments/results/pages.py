@@ -18,7 +18,8 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def names(page: Path) -> list[str]:
     """Return the names of the generated tables of a page."""
-    return re.findall(f"^{BEGIN.format(r'(\w+)')}$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    begin = BEGIN.format(r"(\w+)")
+    return re.findall(f"^{begin}$", page.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def fill(page: Path, name: str, text: str) -> None:
