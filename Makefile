@@ -16,10 +16,18 @@ unexport PYTHONDONTWRITEBYTECODE
 # A file of tests stays with one worker, and files are taken in the order of tests/conftest.py.
 IN_PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-optimised test-slow test-newest-jax oracle lint docs clean
+.PHONY: demo results results-quick test test-optimised test-slow test-newest-jax oracle lint docs clean
 
 demo: $(READY)
 	$(VENV)/bin/otc headline
+
+# Every figure and generated table of the documentation, in hours; the same command goes on where it was stopped.
+results: $(READY)
+	$(VENV)/bin/otc results
+
+# The same commands at their smallest, into runs/results/quick.
+results-quick: $(READY)
+	$(VENV)/bin/otc results --quick
 
 test: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .

@@ -18,6 +18,7 @@ from experiments.drift import program as drift
 from experiments.generate import program as generate
 from experiments.headline import program as headline
 from experiments.programs import ablation, bill, embed, gain, prefill, random_checkpoint
+from experiments.results import program as results
 from experiments.serving import program as serve
 from experiments.serving.validate import program as accelerators
 from experiments.sweeps import program as sweep
@@ -53,6 +54,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "target": _with_options(target.main),
     "train": _with_options(train.main),
     "width": _with_options(width.main),
+    "results": _with_options(results.main),
     "serve": _with_options(serve.main),
     "sweep": _with_options(sweep.main),
     "show": _with_options(result_programs.show),

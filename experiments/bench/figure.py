@@ -1,5 +1,6 @@
 """Figure of the benchmark: the ratio of each case to the digital work, with quartiles."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from experiments.plotting import style
 
 DOT: dict[str, Any] = {"fmt": "o", "ms": 4, "mew": 1}
 TICK: dict[str, Any] = {"fmt": "|", "ms": 9, "mew": 1.6}
+NAME_WIDTH = 40
+"""Characters per line of the name of a work."""
 WAYS = {
     "float32": (style.BLUE, DOT),
     "bfloat16": (style.VERMILION, DOT),
@@ -27,12 +30,19 @@ def draw(summary: BenchSummary, out: Path) -> None:
     threads = sorted({row["threads"] for row in rows})
     with style.style():
         figure, panels = style.plt.subplots(
-            1, len(threads), sharey=True, squeeze=False, figsize=(3.2 + 4 * len(threads), 1.4 + 0.26 * len(works))
+            1,
+            len(threads),
+            sharey=True,
+            squeeze=False,
+            figsize=(3.2 + 4 * len(threads), 1.9 + 0.26 * len(works)),
+            layout="constrained",
         )
         for axes, count in zip(panels[0], threads, strict=True):
             chosen = [row for row in rows if row["threads"] == count]
             _panel(axes, chosen, works, f"{summary['preset']}, {count} thread{'s' if count > 1 else ''}")
-        panels[0][0].set_yticks(range(len(works)), works)
+        panels[0][0].set_yticks(range(len(works)), [textwrap.fill(work, NAME_WIDTH) for work in works], fontsize=8)
+        keys = {label: key for axes in panels[0] for key, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+        figure.legend(keys.values(), keys, loc="outside lower center", ncols=len(keys), fontsize=style.SMALL)
         style.save(figure, out, "bench")
 
 
@@ -45,16 +55,13 @@ def _panel(axes: Axes, rows: Sequence[BenchRow], works: Sequence[str], title: st
             continue
         places = np.array([works.index(row["work"]) for row in of_way])
         low, middle, high = np.array([row["ratio_quartiles"] for row in of_way]).T
-        axes.errorbar(middle, places, xerr=[middle - low, high - middle], lw=1, color=colour, ecolor=colour, **mark)
-    # Names stand above the panel, since the marks may overlap.
-    for place, (way, (colour, _)) in zip((0.42, 0.62, 0.86, 1.0), WAYS.items(), strict=True):
-        if any(row["way"] == way for row in rows):
-            axes.text(place, 1.02, way, color=colour, ha="right", va="bottom", transform=axes.transAxes)
-    axes.axvline(1, color=style.GREY, lw=1)
-    axes.text(1, len(works) - 0.55, " digital", color=style.GREY, ha="left", va="bottom")
+        axes.errorbar(
+            middle, places, xerr=[middle - low, high - middle], lw=1, color=colour, ecolor=colour, label=way, **mark
+        )
+    axes.axvline(1, color=style.GREY, lw=1, label="digital float32")
     axes.set_xscale("log")
     axes.set_xlim(limits)
     style.plain_log(axes.xaxis, limits)
     axes.set_ylim(len(works) - 0.4, -0.6)
     axes.set_xlabel("time, emulated / digital float32\n(median and quartiles)")
-    axes.set_title(title, loc="left", pad=18)
+    axes.set_title(title, loc="left")

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from experiments.common import billing
 from experiments.common.workload import attention_in_words
 from experiments.headline.records import HeadlineSummary, LightPoint, OpticalRow, optical_rows
-from experiments.plotting import style, waterfall
+from experiments.plotting import labels, style, waterfall
 
 FJ = 1e15
 WORST_SHOWN = 4.0
@@ -43,33 +43,21 @@ def _perplexity_energy(summary: HeadlineSummary, out: Path) -> None:
     for colour, row in zip(style.SERIES, optical_rows(summary["rows"]), strict=False):
         _light_curve(axes, row, summary["light_curve"]["points"], colour)
     _digital_points(axes, summary, rows["digital_w8a8"]["perplexity"])
+    # Room for names at either side of the curves.
+    low, high = axes.get_xlim()
+    axes.set_xlim(low / 1.6, high * 1.6)
     style.plain_log(axes.xaxis, axes.get_xlim())
     style.plain_log(axes.yaxis, axes.get_ylim())
-    axes.annotate(
-        f"fp32: {rows['digital_fp32']['perplexity']:.2f}",
-        (0.005, rows["digital_fp32"]["perplexity"]),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, -3),
-        textcoords="offset points",
-        va="top",
-        color="#666666",
-    )
-    axes.annotate(
-        f"{target:g} fJ/MAC: \n1 exaOPS in 10 kW ",
-        (target, 0.99),
-        xycoords=("data", "axes fraction"),
-        va="top",
-        ha="right",
-        fontsize=8,
-    )
+    leaving = _names(axes, summary, target)
     attention = attention_in_words(summary["attention"]).removeprefix(", ")
     title = f"{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens"
     axes.set_title(f"{title},\n{attention}" if attention else title)
     style.note(
         axes,
         -0.17,
-        "Large markers: all windows; small ones: other light levels (effective bits), paired difference on "
-        f"{summary['light_curve']['windows']} windows.\n"
+        "Large markers: all windows, bars: standard error of the paired difference; small ones: other light\n"
+        f"levels (effective bits), of {summary['light_curve']['windows']} windows."
+        f"{' Triangles: curves that go on beyond the frame.' if leaving else ''}\n"
         "Filled: all products, digital ones included; open: those done with light alone.\n"
         "Digital machines: at the wall, at the utilisation they reach; B200 at FP4, though drawn at W8A8's perplexity."
         + "".join(f"\n{line}" for line in [_bill_note(optical_rows(summary["rows"]))] if line),
@@ -84,39 +72,60 @@ def _bill_note(rows: Sequence[OpticalRow]) -> str:
 
 def _light_curve(axes: Axes, row: OpticalRow, points: Sequence[LightPoint], colour: str) -> None:
     """Draw a preset at all its light levels, by its whole bill and by the core alone."""
-    own = [point for point in points if point["name"] == row["name"]]
-    levels: list[LightPoint | OpticalRow] = [*own, row]
     for whole_bill in (True, False):
-        curve = sorted((_femtojoules(point, whole_bill), point["perplexity"]) for point in levels)
-        x, y = zip(*curve, strict=True)
+        x, y = _curve(row, points, whole_bill)
         face = colour if whole_bill else "white"
         axes.plot(x, y, color=colour, lw=1.4 if whole_bill else 0.9, ls="-" if whole_bill else ":")
         axes.plot(x, y, "o", ms=3.5, mfc=face, mec=colour)
-        axes.plot(_femtojoules(row, whole_bill), row["perplexity"], "o", ms=9, mfc=face, mec=colour, mew=1.5)
-    for point in own:
-        axes.annotate(
-            f"{point['effective_bits']:g} b",
-            (point["energy_per_mac_j"] * FJ, point["perplexity"]),
-            xytext=(5, 3),
-            textcoords="offset points",
-            annotation_clip=True,
-            fontsize=7,
-            color=colour,
-        )
-    inside = [point for point in levels if point is row or point["perplexity"] <= axes.get_ylim()[1]]
-    top = max(inside, key=lambda point: point["perplexity"])
-    axes.annotate(
-        row["name"].replace("_", " "),
-        (top["energy_per_mac_j"] * FJ, top["perplexity"]),
-        xytext=(0, 12),
-        textcoords="offset points",
-        ha="center",
-        color=colour,
-        fontsize=8.5,
-        fontweight="bold",
-        bbox=style.CLEARED,
-        zorder=5,
-    )
+        at = _femtojoules(row, whole_bill), row["perplexity"]
+        axes.plot(*at, "o", ms=9, mfc=face, mec=colour, mew=1.5)
+        if row["delta_nll_stderr"] is not None:
+            error = row["perplexity"] * np.expm1([[-row["delta_nll_stderr"]], [row["delta_nll_stderr"]]])
+            axes.errorbar(*at, yerr=np.abs(error), fmt="none", ecolor="#222222", elinewidth=0.8, capsize=2, zorder=4)
+
+
+def _names(axes: Axes, summary: HeadlineSummary, target: float) -> bool:
+    """Mark the curves that leave the frame, name all curves, points and lines, and return whether a curve leaves it."""
+    low, high = axes.get_ylim()
+    points, leaving = summary["light_curve"]["points"], False
+    rows = {row["name"]: row for row in summary["rows"]}
+    drawn = list(zip(style.SERIES, optical_rows(summary["rows"]), strict=False))
+    for colour, row in drawn:
+        for whole_bill in (True, False):
+            face = colour if whole_bill else "white"
+            found = labels.mark_leaving(axes, *_curve(row, points, whole_bill), ms=6, mfc=face, mec=colour)
+            leaving = leaving or bool(found)
+    for colour, row in drawn:
+        look = {"color": colour, "zorder": 5}
+        beyond = row["perplexity"] > high
+        # A core whose own perplexity is above the frame is named at the frame.
+        at = _femtojoules(row, whole_bill=True), min(row["perplexity"], high)
+        name = row["name"].replace("_", " ") + (f": {row['perplexity']:.3g}" if beyond else "")
+        sides = ("right", "above right", "below left", "left", "above", "below")
+        labels.beside(axes, name, at, sides, fontsize=8.5, fontweight="bold", **look)
+        for point in points:
+            if point["name"] == row["name"] and low < point["perplexity"] < high:
+                at = _femtojoules(point, whole_bill=True), point["perplexity"]
+                text = f"{point['effective_bits']:g} b"
+                labels.beside(axes, text, at, ("above right", "right", "above", "below", "left"), fontsize=7, **look)
+    exact = rows["digital_fp32"]["perplexity"]
+    labels.beside(axes, f"fp32: {exact:.2f}", (1.0, exact), ("below left", "above left"),
+                  ("axes fraction", "data"), color="#666666")  # fmt: skip
+    labels.beside(axes, f"{target:g} fJ/MAC:\n1 exaOPS in 10 kW", (target, 1.0), ("below left", "below right"),
+                  ("data", "axes fraction"), fontsize=8)  # fmt: skip
+    energies = [summary["digital_machines"][machine]["energy_per_mac_j"] * FJ for machine in MACHINES]
+    at = float(np.exp(np.mean(np.log(energies)))), rows["digital_w8a8"]["perplexity"]
+    labels.beside(axes, "W8A8 on\n" + ", ".join(MACHINES.values()), at, ("above", "below", "above left"), fontsize=7.5)
+    return leaving
+
+
+def _curve(
+    row: OpticalRow, points: Sequence[LightPoint], whole_bill: bool
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(energies [fJ/MAC], perplexities) of a preset at all its light levels, by rising energy."""
+    levels: list[LightPoint | OpticalRow] = [*(point for point in points if point["name"] == row["name"]), row]
+    x, y = zip(*sorted((_femtojoules(point, whole_bill), point["perplexity"]) for point in levels), strict=True)
+    return x, y
 
 
 def _femtojoules(point: LightPoint | OpticalRow, whole_bill: bool) -> float:
@@ -124,17 +133,7 @@ def _femtojoules(point: LightPoint | OpticalRow, whole_bill: bool) -> float:
 
 
 def _digital_points(axes: Axes, summary: HeadlineSummary, perplexity: float) -> None:
-    middles = []
     for machine in MACHINES:
         energy = summary["digital_machines"][machine]
         x, low, high = energy["energy_per_mac_j"] * FJ, energy["low"] * FJ, energy["high"] * FJ
         axes.errorbar(x, perplexity, xerr=[[x - low], [high - x]], fmt="s", ms=5, color="#222222", lw=0.8)
-        middles.append(x)
-    axes.annotate(
-        "W8A8 on\n" + ", ".join(MACHINES.values()),
-        (np.exp(np.mean(np.log(middles))), perplexity),
-        xytext=(0, 8),
-        textcoords="offset points",
-        ha="center",
-        fontsize=7.5,
-    )

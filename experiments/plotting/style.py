@@ -1,5 +1,6 @@
 """Style, colours and file formats of all figures."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.resources import as_file, files
@@ -26,7 +27,11 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
     "#56B4E9",
     "#8c8c8c",
 )
+SMALL = 7.5
+"""Font size of legends and of labels in a panel."""
 CLEARED = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
+TITLE_CHARACTERS = 10
+"""Bold characters of 10 points per inch of a title."""
 _STEPS = ((12, (1, 1.5, 2, 3, 4, 5, 7)), (60, (1, 2, 5)), (1e4, (1, 3)), (np.inf, (1,)))
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
 
@@ -44,6 +49,12 @@ def save(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = ("png",
     for kind in kinds:
         figure.savefig(folder / f"{name}.{kind}")
     plt.close(figure)
+
+
+def title(figure: Figure, text: str, size: float = 10) -> None:
+    """Write a title at the left edge of a figure, in lines no longer than the figure is wide."""
+    width = int(figure.get_figwidth() * TITLE_CHARACTERS * 10 / size)
+    figure.suptitle(textwrap.fill(text, width), x=0.01, ha="left", fontweight="bold", fontsize=size, linespacing=1.3)
 
 
 def note(axes: Axes, height: float, text: str) -> None:

@@ -49,8 +49,8 @@ LABELS = {"calibration": "calibration duty"}
 
 # Characters of small print per panel, and the height of a line of it as a share of the figure.
 NOTE_WIDTH, LINE_HEIGHT = 42, 0.024
-TITLE_WIDTH = 11
-"""Characters of the title per inch of the figure."""
+REACH, BARS_END = 1.75, 0.68
+"""End of the axis over the larger of total and target, and the share of it beyond which a range ends in an arrow."""
 
 
 class Line(NamedTuple):
@@ -87,7 +87,7 @@ def draw(
     for axes, (machine, bill) in zip(panels[0], bills.items(), strict=True):
         _panel(axes, machine, names, bill, target, (totals or {}).get(machine))
     panels[0, 0].invert_yaxis()
-    figure.suptitle(textwrap.fill(title, int(TITLE_WIDTH * width)), x=0.01, ha="left", fontweight="bold")
+    style.title(figure, title)
     handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]
     # Text that reaches over the edge would move the legend when the figure is cropped to its contents.
     lines = textwrap.wrap(note, NOTE_WIDTH * (1 + len(bills)))
@@ -107,15 +107,21 @@ def _panel(
     total = values.sum()
     axes.barh(range(len(names)), values, left=starts, color=[COLOURS[KINDS[name]] for name in names], height=0.7)
     axes.barh(len(names), total, color="#222222", height=0.7)
-    reach = 1.35 * max(total, target)
+    reach = REACH * max(total, target)
     for y, (start, value) in enumerate(zip([*starts, 0.0], [*values, total], strict=True)):
         line = bill.get(names[y]) if y < len(names) else whole
-        end = start + value
+        end, text = start + value, _short(value)
         if line is not None and line.high is not None and line.low is not None:
             colour = "#222222" if y < len(names) else style.GREY
-            axes.plot([start + line.low, start + line.high], [y, y], color=colour, lw=0.9, clip_on=True)
-            end = min(max(end, start + line.high), 0.86 * reach)
-        axes.text(end + 0.015 * reach, y, _short(value), va="center", fontsize=7.5, bbox=style.CLEARED)
+            high = start + line.high
+            if high > BARS_END * reach:
+                # One tail of many times the total would leave no room for the bars.
+                text += f", to {_short(line.high)}"
+                high = BARS_END * reach
+                axes.plot(high, y, ">", ms=3, color=colour, zorder=3)
+            axes.plot([start + line.low, high], [y, y], color=colour, lw=0.9)
+            end = max(end, high)
+        axes.text(end + 0.02 * reach, y, text, va="center", fontsize=7.5, bbox=style.CLEARED)
     axes.axvline(target, color=style.VERMILION, lw=1, ls=(0, (3, 2)))
     axes.text(target, -0.9, f" target {target:g}", color=style.VERMILION, fontsize=7.5, va="center")
     axes.set_yticks(range(len(names) + 1), [*(LABELS.get(name, name) for name in names), "total"])
@@ -127,4 +133,6 @@ def _panel(
 
 
 def _short(value: float) -> str:
+    if value >= 1000:
+        return f"{value:,.0f}"
     return f"{value:.3g}" if value >= 0.01 else "<0.01" if value > 0 else "0"

@@ -8,9 +8,9 @@ from types import MappingProxyType
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.transforms import Bbox
+from matplotlib.colors import ListedColormap
 
-from experiments.plotting import style
+from experiments.plotting import labels, style
 from experiments.plotting.pareto import pareto
 from experiments.plotting.style import BLUE, GREEN, GREY, VERMILION
 from experiments.serving.announced import Shown
@@ -23,6 +23,12 @@ COLOURS = dict(zip(PARTS, (BLUE, VERMILION, GREEN, GREY), strict=True))
 PART_LABELS = dict(zip(PARTS, ("prefill", "decode", "transfer", "idle"), strict=True))
 LABELLED = ("b200", "groq", "cs3", "lp30", "galaxy", "optical_projected_2029")
 """Machines whose Pareto front is drawn and named."""
+KINDS = (("one machine", BLUE, False), ("a pair", VERMILION, True))
+"""Name, colour, and whether it is a pair."""
+BEYOND = "its range goes on"
+MARKS = 20
+"""Pairs whose best batch is marked."""
+SHADES = ListedColormap(style.plt.get_cmap("YlGnBu")(np.linspace(0, 0.6, 256)))
 NOTE_WIDTH = 85
 """Characters per line of small print below a panel."""
 
@@ -72,51 +78,62 @@ def _grid(
 ) -> None:
     columns = 1 if len(rows_by_workload) == 1 else 2
     lines = -(-len(rows_by_workload) // columns)
-    figure, axes = style.plt.subplots(lines, columns, figsize=(5.2 * columns, 4.0 * lines), squeeze=False)
+    figure, axes = style.plt.subplots(lines, columns, figsize=(5.2 * columns, 4.0 * lines + 0.3), squeeze=False)
     for each in axes.flat[len(rows_by_workload) :]:
         each.remove()
-    for each, (workload, rows) in zip(axes.flat, rows_by_workload.items(), strict=False):
+    drawn = list(zip(axes.flat, rows_by_workload.items(), strict=False))
+    for each, (workload, rows) in drawn:
         panel(each, workload, rows)
-    figure.suptitle(f"{title}: {model}", x=0.01, ha="left")
-    figure.tight_layout()
+    style.title(figure, f"{title}: {model}")
+    # One legend for all panels, below them, since any corner of a panel may hold data.
+    entries = {text: key for each, _ in drawn for key, text in zip(*each.get_legend_handles_labels(), strict=True)}
+    entries = dict(sorted(entries.items(), key=lambda entry: entry[0] == BEYOND))
+    foot = 0.3 / figure.get_figheight()
+    figure.tight_layout(rect=(0, foot, 1, 1))
+    wide = 3 if columns == 1 and len(entries) > 4 else 5
+    if entries:
+        figure.legend(entries.values(), entries, loc="upper center", bbox_to_anchor=(0.5, foot), ncols=wide,
+                      fontsize=style.SMALL, borderaxespad=0)  # fmt: skip
+    below = foot - 0.2 * (1 + (len(entries) - 1) // wide) / figure.get_figheight() if entries else foot
     paragraphs = (textwrap.fill(line, NOTE_WIDTH * columns) for line in note.splitlines())
-    figure.text(0.01, 0.0, "\n".join(paragraphs), fontsize=7, color="#555555", va="top")
+    figure.text(0.01, below - 0.005, "\n".join(paragraphs), fontsize=7, color="#555555", va="top")
+    if name == "serve":
+        # Names go where nothing is drawn, which is known once the panels have their final size.
+        for each, (workload, rows) in drawn:
+            _name(each, workload, rows)
     style.save(figure, out, name)
 
 
 def _latency(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -> None:
-    """Draw all rows as dots, and as lines the fronts of single machines, of pairs, and of some named machines."""
+    """Draw the fronts of single machines, of pairs, and of some named machines, and the best batch of each machine."""
     axes.set_title(workload.title, loc="left")
     axes.set(xscale="log", yscale="log", xlabel="time per output token [ms]", ylabel="tokens/s per kW of nameplate")
     if not rows:
         axes.text(0.5, 0.5, "nothing fits", transform=axes.transAxes, ha="center")
         return
-    for kind, colour, paired in (("one machine", BLUE, False), ("a pair", VERMILION, True)):
+    for kind, colour, paired in KINDS:
         chosen = [row for row in rows if row.on_one_machine is not paired and row.ttft_s.nominal <= workload.ttft_limit]
-        if not chosen:
-            continue
-        x, y = np.array([(1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal) for row in chosen]).T
-        axes.plot(x, y, ".", ms=1.5 if paired else 3, color=colour, alpha=0.25 if paired else 0.6, mew=0, zorder=1)
-        front = pareto(x, -y)
-        axes.plot(x[front], y[front], color=colour, lw=1.5, label=kind, zorder=3)
-    starts: list[tuple[str, float, float]] = []
-    for name in LABELLED:
-        own = [row for row in rows if row.name == name]
-        if own:
-            x, y = np.array([(1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal) for row in own]).T
-            front = pareto(x, -y)
-            x, y = x[front], y[front]
-            axes.plot(x, y, "--", lw=1, color="#444444", zorder=2)
-            starts.append((name, x[0], y[0]))
-    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-        style.plain_log(axis, limits)
-    _name_lines(axes, starts)
+        if chosen:
+            front = _front(chosen)
+            axes.plot(*np.array(front).T, color=colour, lw=1.6, label=f"{kind}: front of all", zorder=3)
+    # The best of each single machine, and as many pairs: all batches of all pairs are thousands of points.
+    ranked = list(best(rows))
+    for kind, colour, paired in KINDS:
+        shown = [row for row in ranked if row.on_one_machine is not paired][:MARKS]
+        if shown:
+            label = f"{kind}: each at its best batch" + (f", the {MARKS} best" if paired else "")
+            axes.plot(*np.array([_place(row) for row in shown]).T, "^" if paired else "o", ms=4, color=colour,
+                      mec="white", mew=0.4, alpha=0.8, label=label, zorder=2)  # fmt: skip
+    for number, own in enumerate(_named(rows).values()):
+        axes.plot(*np.array(_front(own)).T, "--", lw=1, color="#444444", zorder=2,
+                  label="a named machine, by batch" if not number else None)  # fmt: skip
     if np.isfinite(workload.tpot_limit):
         axes.axvline(1e3 * workload.tpot_limit, color=GREY, lw=1)
-        axes.text(
-            1e3 * workload.tpot_limit, 0.02, " limit", transform=axes.get_xaxis_transform(), color="#555555", fontsize=7
-        )
-    axes.legend(loc="lower right", fontsize=7.5)
+    # Room for names at either side.
+    axes.set_xlim(axes.get_xlim()[0] / 1.25, axes.get_xlim()[1] * 1.6)
+    axes.set_ylim(axes.get_ylim()[0] / 1.6, axes.get_ylim()[1] * 1.6)
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        style.plain_log(axis, limits)
 
 
 def _mark_announced(axes: Axes, shown: Sequence[Shown]) -> None:
@@ -135,19 +152,40 @@ def _announced_key(shown: Sequence[Shown]) -> str:
     return "; ".join(f"{letter}: {each.title}" for letter, each in zip(ascii_uppercase, shown, strict=False))
 
 
-def _name_lines(axes: Axes, starts: Sequence[tuple[str, float, float]]) -> None:
-    """Write names below the starts of their lines, each lowered by a line of text while it overlaps another."""
-    taken: list[Bbox] = []
-    for name, x, y in sorted(starts, key=lambda start: start[1]):
-        for row in range(len(starts)):
-            text = axes.annotate(
-                name, (x, y), (2, -8 - 9 * row), textcoords="offset points", fontsize=7, bbox=style.CLEARED
-            )
-            place = text.get_window_extent()
-            if not any(place.overlaps(other) for other in taken):
-                break
-            text.remove()
-        taken.append(place)
+def _name(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -> None:
+    """Name the best machine, the best pair, the named machines' lines and the limit."""
+    if not rows:
+        return
+    ranked = list(best(rows))
+    for _, colour, paired in KINDS:
+        for row in [row for row in ranked if row.on_one_machine is not paired][:1]:
+            axes.plot(*_place(row), "*", ms=11, color=colour, mec="white", mew=0.6, zorder=6)
+            labels.beside(axes, f"best: {row.name}", _place(row), color=colour, fontsize=7, fontweight="bold",
+                          bbox=style.CLEARED, zorder=7)  # fmt: skip
+    below = ("below", "below right", "below left", "right", "left")
+    for name, own in _named(rows).items():
+        labels.beside(axes, name, _front(own)[0], below, fontsize=7, bbox=style.CLEARED, zorder=5)
+    if np.isfinite(workload.tpot_limit):
+        at = 1e3 * workload.tpot_limit, 0.0
+        labels.beside(axes, "limit", at, ("above right", "above left"), axes.get_xaxis_transform(), color="#555555",
+                      fontsize=7)  # fmt: skip
+
+
+def _named(rows: Sequence[ServingRow]) -> dict[str, list[ServingRow]]:
+    """Rows of each of the machines of LABELLED that are among the rows."""
+    named = {name: [row for row in rows if row.name == name] for name in LABELLED}
+    return {name: own for name, own in named.items() if own}
+
+
+def _place(row: ServingRow) -> tuple[float, float]:
+    """(time per output token [ms], tokens/s per kW)."""
+    return 1e3 * row.tpot_s.nominal, row.tokens_per_s_per_kw.nominal
+
+
+def _front(rows: Sequence[ServingRow]) -> list[tuple[float, float]]:
+    """Places of the rows that no other row beats in both, by rising time."""
+    x, y = np.array([_place(row) for row in rows]).T
+    return [(float(x[place]), float(y[place])) for place in pareto(x, -y)]
 
 
 def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -> None:
@@ -167,36 +205,41 @@ def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -
         left += values
     low, high = np.array([(row.j_per_token.low, row.j_per_token.high) for row in bars]).T
     most = 2.2 * left.max()
-    axes.errorbar(left, places, xerr=[left - low, np.minimum(high, most) - left], fmt="none", ecolor="#444444", lw=0.8)
+    end = np.minimum(high, 0.97 * most)
+    axes.errorbar(left, places, xerr=[left - low, end - left], fmt="none", ecolor="#444444", lw=0.8)
+    beyond = high > end
+    if beyond.any():
+        axes.plot(end[beyond], places[beyond], ">", ms=4, color="#444444", label=BEYOND)
     axes.set_yticks(places, [row.name for row in bars], fontsize=7.5)
     axes.set(xlim=(0, most), ylim=(len(bars) - 0.4, -0.6), xlabel="J per output token at the wall")
-    axes.legend(loc="lower right", fontsize=7.5, frameon=True, framealpha=1, edgecolor="none")
 
 
 def _shift(shifts: Sequence[Shift], model: str, out: Path) -> None:
     """Draw, for each fleet, the share kept by the workload that it was sized for and the one that it runs."""
     names = list(dict.fromkeys(shift.name for shift in shifts))
-    columns = min(4, len(names))
+    loads = list(dict.fromkeys(shift.run_on for shift in shifts))
+    columns = min(3, len(names))
     lines = -(-len(names) // columns)
-    size = (2.6 * columns + 0.6, 2.5 * lines + 0.9)
-    figure, axes = style.plt.subplots(lines, columns, figsize=size, squeeze=False, sharex=True, sharey=True)
-    for each in axes.flat[len(names) :]:
-        each.remove()
-    for each, name in zip(axes.flat, names, strict=False):
-        own = [shift for shift in shifts if shift.name == name]
-        loads = list(dict.fromkeys(shift.run_on for shift in shifts))
+    figure = style.plt.figure(figsize=(2.6 * columns + 1.6, 2.7 * lines + 0.9), layout="constrained")
+    grid = figure.add_gridspec(lines, columns)
+    panels: list[Axes] = []
+    for number, name in enumerate(names):
+        each = figure.add_subplot(grid[divmod(number, columns)])
         kept = np.full((len(loads), len(loads)), np.nan)
-        for shift in own:
+        for shift in (shift for shift in shifts if shift.name == name):
             place = loads.index(shift.sized_for), loads.index(shift.run_on)
-            kept[place] = shift.kept_share
-            each.text(*place[::-1], f"{shift.kept_share:.0%}", ha="center", va="center", fontsize=8)
-        each.imshow(kept, vmin=0, vmax=1.6, cmap="YlGnBu")
+            kept[place] = 100 * shift.kept_share
+            each.text(place[1], place[0], f"{shift.kept_share:.0%}", ha="center", va="center", fontsize=8)
+        # Above its half the map is too dark for black figures; a share above 100 % is drawn as 100 %.
+        shades = each.imshow(kept, vmin=0, vmax=100, cmap=SHADES)
         each.grid(False)
-        each.set_title(name, loc="left", fontsize=9)
-        each.set_xticks(range(len(loads)), loads, rotation=35, ha="right", fontsize=7.5)
-        each.set_yticks(range(len(loads)), loads, fontsize=7.5)
-    figure.supxlabel("run on", fontsize=9)
-    figure.supylabel("sized for", fontsize=9)
-    figure.suptitle(f"Goodput that a fleet keeps when the mix shifts: {model}", x=0.01, ha="left")
-    figure.tight_layout(rect=(0, 0, 1, 0.98))
+        each.set_title(textwrap.fill(name, 24), loc="left", fontsize=9)
+        last, first = number + columns >= len(names), number % columns == 0
+        each.set_xticks(range(len(loads)), loads if last else [], rotation=35, ha="right", fontsize=7.5)
+        each.set_yticks(range(len(loads)), loads if first else [], fontsize=7.5)
+        each.set(xlabel="run on" if last else "", ylabel="sized for" if first else "")
+        panels.append(each)
+    bar = figure.colorbar(shades, ax=panels, label="share kept of the goodput of a fleet sized for it [%]", shrink=0.8)
+    bar.ax.grid(False)
+    style.title(figure, f"Goodput that a fleet keeps when the mix shifts: {model}")
     style.save(figure, out, "serve_shift")

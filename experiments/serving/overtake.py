@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import models
-from experiments.plotting import style
+from experiments.plotting import labels, style
 from experiments.serving.model import (
     DigitalSystem,
     Machine,
@@ -129,7 +129,8 @@ def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis
         filled = axes.contourf(
             FEMTOJOULES, LOAD_SECONDS, result.joules, levels=levels, norm="log", cmap="YlGnBu", alpha=0.9
         )
-        bar = figure.colorbar(filled, ax=axes, label="J per prompt token at the wall", format="%.2g")
+        bar = figure.colorbar(filled, ax=axes, label="J per prompt token at the wall")
+        style.plain_log(bar.ax.yaxis, (levels[0], levels[-1]))
         bar.ax.minorticks_off()
         ranked = sorted(result.digital.items(), key=lambda item: item[1])
         for number, (name, level) in enumerate(ranked):
@@ -138,17 +139,8 @@ def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis
                 axes.contour(FEMTOJOULES, LOAD_SECONDS, result.joules, levels=[level], colors="#222222", linewidths=1)
                 height = LOAD_SECONDS[0] * 10 ** (0.4 + 0.75 * number)
                 axes.text(fj, height, name, fontsize=7.5, ha="center", bbox=style.CLEARED)
-        for name, (fj, load_seconds) in result.presets.items():
-            axes.plot(fj, load_seconds, "o", color=style.VERMILION, ms=5)
-            axes.annotate(
-                name,
-                (fj, load_seconds),
-                (-5, 5),
-                textcoords="offset points",
-                fontsize=7.5,
-                ha="right",
-                color=style.VERMILION,
-            )
+        for at in result.presets.values():
+            axes.plot(*at, "o", color=style.VERMILION, ms=5)
         axes.set(
             xscale="log",
             yscale="log",
@@ -157,12 +149,15 @@ def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis
             xlim=(FEMTOJOULES[0], FEMTOJOULES[-1]),
             ylim=(LOAD_SECONDS[0], LOAD_SECONDS[-1]),
         )
+        for name, at in result.presets.items():
+            labels.beside(axes, name, at, ("above left", "above right", "below right", "below left"), fontsize=7.5,
+                          color=style.VERMILION)  # fmt: skip
         axes.set_title(f"Where optical prefill overtakes: {model}, {request.prompt} tokens", loc="left")
         style.note(
             axes,
             -0.16,
             f"Left of and below a line the optical server reads for less than that machine ({PROMPTS} prompts wait).\n"
             "Its numbers are of fewer bits: see delta NLL in results.md before comparing.\n"
-            + textwrap.fill(f"Optical bills, {bill_basis}.", 110),
+            + textwrap.fill(f"Optical bills, {bill_basis}.", 100),
         )
         style.save(figure, out, "serve_overtake")

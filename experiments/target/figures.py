@@ -1,5 +1,6 @@
 """Figures of the target: energy by component, sensitivities, the map, and the Pareto front."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from matplotlib.patches import Patch
 
 from experiments.common import billing
 from experiments.common.verdict import Interval
-from experiments.plotting import style, waterfall
+from experiments.plotting import labels, style, waterfall
 from experiments.target import map_figure
 from experiments.target.design_space import IMPERFECTIONS, DesignSpace
 from experiments.target.records import AccuracyMap, ScenarioVerdict, TargetSummary
@@ -16,6 +17,7 @@ from optics import EXAOPS
 
 BARS = 10
 MACHINES = {"b200": "B200", "h200": "H200"}
+COLOURS = dict(zip(IMPERFECTIONS, (style.BLUE, style.GREEN), strict=True))
 
 
 def draw(summary: TargetSummary, space: DesignSpace | None, out: Path) -> None:
@@ -53,15 +55,13 @@ def _total(watts: Interval) -> waterfall.Line:
 
 def _tornado(summary: TargetSummary, out: Path) -> None:
     scenarios = summary["scenarios"]
-    figure, panels = style.plt.subplots(1, len(scenarios), figsize=(1.0 + 4.2 * len(scenarios), 4.4), squeeze=False)
+    figure, panels = style.plt.subplots(1, len(scenarios), figsize=(1.4 + 4.1 * len(scenarios), 4.6), squeeze=False)
     for axes, (name, scenario) in zip(panels[0], scenarios.items(), strict=True):
         _tornado_panel(axes, name, scenario, summary["target"]["watts"])
-    figure.suptitle(
+    style.title(
+        figure,
         "What decides the watts: each constant alone at the ends of its range; S, its Sobol total index of ln(watts); "
-        "* assumed",
-        x=0.01,
-        ha="left",
-        fontweight="bold",
+        "*\u00a0assumed",
     )
     handles = [
         Patch(color=style.SKY, label="at its low end"),
@@ -102,7 +102,7 @@ def _pareto(summary: TargetSummary, accuracy: AccuracyMap, out: Path) -> None:
     figure, axes = style.plt.subplots(figsize=(7.2, 4.6))
     scale = accuracy["nll_per_kl"]
     axes.set(xscale="log", yscale="log", xlabel="kW at 1 exaOPS", ylabel="delta NLL [nats/token], from KL")
-    for how, colour in zip(IMPERFECTIONS, (style.BLUE, style.GREEN), strict=True):
+    for how, colour in COLOURS.items():
         points = [p for p in accuracy["points"] if p["imperfections"] == how]
         for size, marker in zip(accuracy["axes"]["sizes"], "os^D", strict=False):
             at = [p for p in points if p["size"] == size]
@@ -117,39 +117,50 @@ def _pareto(summary: TargetSummary, accuracy: AccuracyMap, out: Path) -> None:
             )
         best = accuracy["fronts"][how]
         axes.plot([p["watts"] / 1e3 for p in best], [scale * p["kl"] for p in best], color=colour, lw=1.6)
-        axes.annotate(
-            f"{accuracy['scenario'].replace('_', ' ')},\nimperfections {how}",
-            (best[-1]["watts"] / 1e3, scale * best[-1]["kl"]),
-            xytext=(14, 0),
-            textcoords="offset points",
-            color=colour,
-            fontsize=8,
-            va="bottom",
-            bbox=style.CLEARED,
-        )
-    for name, each in summary["scenarios"].items():
-        x, y = each["watts_at_exaops"]["nominal"] / 1e3, scale * each["kl"]
-        axes.plot(x, y, "*", ms=11, color="#222222", zorder=5)
-        # No white box behind the label, so that measured points below it stay visible.
-        axes.annotate(
-            name.replace("_", " "), (x, y), xytext=(8, -6), textcoords="offset points", va="center", fontsize=8
-        )
-    _w8a8(axes, summary, scale)
+    stars = {
+        name.replace("_", " "): (each["watts_at_exaops"]["nominal"] / 1e3, scale * each["kl"])
+        for name, each in summary["scenarios"].items()
+    }
+    for at in stars.values():
+        axes.plot(*at, "*", ms=11, color="#222222", zorder=5)
     target = summary["target"]["watts"] / 1e3
     axes.axvline(target, color=style.VERMILION, lw=1, ls=(0, (3, 2)))
-    axes.text(target, 0.99, f"{target:g} kW ", transform=axes.get_xaxis_transform(), ha="right", va="top", fontsize=8,
-              color=style.VERMILION)  # fmt: skip
-    axes.legend(loc="upper right", fontsize=7.5, handletextpad=0.2)
+    _w8a8(axes, summary, scale)
+    # Room for names at the ends of the curves.
+    axes.set_xlim(axes.get_xlim()[0] / 1.5, axes.get_xlim()[1] * 1.5)
     style.plain_log(axes.xaxis, axes.get_xlim())
     style.plain_log(axes.yaxis, axes.get_ylim())
+    _names(axes, summary, accuracy, stars)
+    labels.legend_below(axes, -0.15, handletextpad=0.2)
     axes.set_title("Watts against accuracy, from the same cores")
     style.note(
         axes,
-        -0.16,
+        -0.22,
         f"Watts: {summary['shapes']}, {summary['workload']}. Accuracy: {summary['model']}.\n"
         "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.\n" + _bill_note(summary),
     )
     style.save(figure, out, "pareto")
+
+
+def _names(axes: Axes, summary: TargetSummary, accuracy: AccuracyMap, stars: Mapping[str, tuple[float, float]]) -> None:
+    """Name the target, the digital machines, the scenarios and the fronts, off what is drawn."""
+    scale, target = accuracy["nll_per_kl"], summary["target"]["watts"] / 1e3
+    top, level = ("data", "axes fraction"), scale * summary["digital"]["digital_w8a8"]["kl"]
+    labels.beside(axes, f"{target:g} kW", (target, 1.0), ("below left", "below right"), top, fontsize=8,
+                  color=style.VERMILION)  # fmt: skip
+    for machine, name in MACHINES.items():
+        at = summary["digital_watts"][machine] / 1e3, level
+        labels.beside(axes, name, at, ("below", "below right", "below left", "above"), fontsize=style.SMALL)
+    right = ("axes fraction", "data")
+    labels.beside(axes, "digital W8A8", (1.0, level), ("above left", "below left"), right, fontsize=8)
+    for name, at in stars.items():
+        labels.beside(axes, name, at, fontsize=8)
+    for how, colour in COLOURS.items():
+        end = accuracy["fronts"][how][-1]
+        text = f"{accuracy['scenario'].replace('_', ' ')},\nimperfections {how}"
+        at = end["watts"] / 1e3, scale * end["kl"]
+        sides = ("right", "below right", "above right", "below", "below left")
+        labels.beside(axes, text, at, sides, color=colour, fontsize=8)
 
 
 def _w8a8(axes: Axes, summary: TargetSummary, scale: float) -> None:
@@ -157,8 +168,4 @@ def _w8a8(axes: Axes, summary: TargetSummary, scale: float) -> None:
     axes.axhline(level, color=style.GREY, lw=0.8, ls=(0, (4, 3)))
     watts = [summary["digital_watts"][name] / 1e3 for name in MACHINES]
     axes.plot(watts, [level] * len(watts), "s", ms=5, color="#222222")
-    axes.annotate("digital W8A8", (1, level), xycoords=axes.get_yaxis_transform(), xytext=(-2, 3),
-                  textcoords="offset points", ha="right", va="bottom", fontsize=8)  # fmt: skip
     axes.set_ylim(min(axes.get_ylim()[0], level / 1.6), None)
-    for name, x in zip(MACHINES.values(), watts, strict=True):
-        axes.annotate(name, (x, level), xytext=(0, -6), textcoords="offset points", ha="center", va="top", fontsize=7.5)

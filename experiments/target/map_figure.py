@@ -1,5 +1,6 @@
 """Figure of the map: watts over light and ENOB, for sizes and clocks, with lines of equal loss and the 10 kW line."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +11,14 @@ from matplotlib.lines import Line2D
 
 from experiments.common import billing
 from experiments.common.verdict import TARGET_WATTS
-from experiments.plotting import style
+from experiments.plotting import labels, style
 from experiments.target.design_space import DesignSpace
 from experiments.target.records import AccuracyMap, Descent, TargetSummary
 
 POINTS = 61
 LOSSES = (0.01, 0.05, 0.1, 0.2, 0.5)
 TICKS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100, 200, 500, 1000)
+BOUNDARIES = {"model": (style.VERMILION, "the whole model"), "core": (style.ORANGE, "products on light alone")}
 LINES = {"as they are": ("#111111", "-"), "calibrated away": ("#111111", (0, (2, 2)))}
 
 
@@ -56,14 +58,14 @@ def draw(summary: TargetSummary, accuracy: AccuracyMap, space: DesignSpace, out:
         axes.set_ylabel("ENOB of the ADC")
     bar = figure.colorbar(shades, ax=panels, shrink=0.7, label="kW at 1 exaOPS")
     ticks = [t for t in TICKS if ends.min() <= np.log10(t) <= ends.max()]
+    if len(ticks) < 2:
+        ticks = [float(f"{10**level:.3g}") for level in levels[1:-1:4]]
     bar.set_ticks([float(np.log10(t)) for t in ticks], labels=[f"{t:g}" for t in ticks])
-    figure.suptitle(
+    style.title(
+        figure,
         f"{accuracy['scenario'].replace('_', ' ')}: watts of {summary['shapes']}, {summary['workload']}, "
         f"and the loss of {summary['model']}",
-        x=0.01,
-        ha="left",
-        fontweight="bold",
-        fontsize=9.5,
+        9.5,
     )
     crossing = {
         name
@@ -72,15 +74,22 @@ def draw(summary: TargetSummary, accuracy: AccuracyMap, space: DesignSpace, out:
         if np.min(watts) < TARGET_WATTS < np.max(watts)
     }
     statements = next(iter(summary["scenarios"].values()))["bill_rests_on"]
+    absent = [words for name, (_, words) in BOUNDARIES.items() if name not in crossing]
+    small_print = [f"{TARGET_WATTS / 1e3:g} kW is nowhere on this map for {' and '.join(absent)}."] * bool(absent)
+    width = int(14 * figure.get_figwidth())
+    lines = [line for text in (*small_print, billing.small_print(statements)) for line in textwrap.wrap(text, width)]
     # The small print is the legend's title: a separate text would overlap the legend, which moves as it is cropped.
     figure.legend(
         handles=_legend(summary["descent"], crossing),
         loc="outside lower center",
-        ncols=3,
+        ncols=1 if len(clocks) == 1 else 3,
         fontsize=7.5,
-        title=billing.small_print(statements),
+        title="\n".join(lines),
         title_fontsize=7,
     )
+    figure.draw_without_rendering()
+    for axes in panels.flat:
+        labels.thin(axes)
     style.save(figure, out, "map")
 
 
@@ -95,12 +104,12 @@ def _panel(
     photons, bits, enob = grid
     shades = axes.contourf(photons, enob, np.log10(watts["model"] / 1e3), levels=levels, cmap="cividis_r", alpha=0.75)
     axes.set_xscale("log")
-    for name, colour in (("model", style.VERMILION), ("core", style.ORANGE)):
+    for name, (colour, _) in BOUNDARIES.items():
         axes.contour(photons, enob, watts[name] / 1e3, levels=[TARGET_WATTS / 1e3], colors=[colour], linewidths=2.2)
     for how, (colour, dashes) in LINES.items():
         delta = space.delta_nll(size, how, *np.meshgrid(bits, enob))
         lines = axes.contour(photons, enob, delta, levels=LOSSES, colors=[colour], linewidths=0.9, linestyles=[dashes])
-        axes.clabel(lines, fmt=lambda level: f"{level:g}", fontsize=7)
+        labels.of_contours(axes, lines, fmt=lambda level: f"{level:g}")
     return shades
 
 
@@ -116,19 +125,10 @@ def _path(row: Sequence[Axes], clocks: Sequence[float], descent: Descent) -> Non
 
 def _legend(descent: Descent | None, crossing: set[str]) -> list[Line2D]:
     """Handles of the legend. crossing: the bills ("model", "core") that cross 10 kW on the map."""
-    boundaries = {
-        "model": (style.VERMILION, f"{TARGET_WATTS / 1e3:g} kW, the whole model"),
-        "core": (style.ORANGE, f"{TARGET_WATTS / 1e3:g} kW, products on light alone"),
-    }
     handles = [
-        Line2D(
-            [],
-            [],
-            color=colour,
-            lw=2.2,
-            label=label + ("; closes to its left" if name in crossing else ": nowhere here"),
-        )
-        for name, (colour, label) in boundaries.items()
+        Line2D([], [], color=colour, lw=2.2, label=f"{TARGET_WATTS / 1e3:g} kW, {words}; closes to its left")
+        for name, (colour, words) in BOUNDARIES.items()
+        if name in crossing
     ]
     handles += [
         Line2D([], [], color=colour, lw=0.9, ls=dashes, label=f"delta NLL, imperfections {how}")

@@ -1,5 +1,6 @@
 """Figure of the width program: needs of random matrices, of layers, and of the model's predictions."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
-from experiments.plotting import style
+from experiments.plotting import labels, style
 from experiments.plotting.style import BLUE, CLEARED, VERMILION
 from experiments.width.records import LayerNeeds, WidthSummary
 
@@ -21,13 +22,13 @@ LABEL_DISTANCE = 1.17
 
 def draw(summary: WidthSummary, out: Path) -> None:
     """Write width as PNG and PDF."""
-    colours: dict[str, str] = dict(zip(summary["layers"], (*style.SERIES, "#444444"), strict=True))
+    colours: dict[str, str] = dict(zip(summary["layers"], itertools.cycle((*style.SERIES, "#444444")), strict=False))
     with style.style():
-        figure, panels = style.plt.subplots(1, 3, figsize=(10.4, 4.0), width_ratios=(1.2, 1.3, 1.0))
-        figure.subplots_adjust(wspace=0.2)
+        figure, panels = style.plt.subplots(1, 3, figsize=(11.4, 4.0), width_ratios=(1.25, 1.3, 1.1))
+        figure.subplots_adjust(wspace=0.28)
         for axes in panels:
             axes.set(xscale="log", yscale="log", xlabel="width N of the product [inputs]")
-        panels[0].set_ylabel("photons per MAC, detected")
+            axes.set_ylabel("photons per MAC, detected")
         _random(panels[0], summary, colours)
         _layers(panels[1], summary, colours)
         _predictions(panels[2], summary, colours)
@@ -57,6 +58,7 @@ def geometric_mean(needs: ArrayLike) -> np.ndarray:
 
 def _random(axes: Axes, summary: WidthSummary, colours: dict[str, str]) -> None:
     """Draw random matrices with the law that holds for each series, and the layers of the model between them."""
+    named: list[tuple[str, tuple[float, float], str]] = []
     for series, colour, law in (("random signs", BLUE, "flat"), ("one sign", VERMILION, "1/N")):
         rows = sorted((row for row in summary["random"] if row["series"] == series), key=lambda row: row["width"])
         widths = np.array([row["width"] for row in rows])
@@ -64,31 +66,18 @@ def _random(axes: Axes, summary: WidthSummary, colours: dict[str, str]) -> None:
         _law(axes, law, (widths[0] / 1.6, widths[-1] * 2.2), (widths[0], needs[0]))
         axes.plot(widths, needs, "o-", color=colour, ms=4)
         slope = summary["slopes"][f"random matrices, {series}"]
+        text = f"{series}\nslope {slope['slope']:+.3f} ± {slope['stderr']:.3f}".replace("-", "\u2212")
         middle = (len(rows) - 1) // 2
-        axes.annotate(
-            f"{series}\nslope {slope['slope']:+.3f} ± {slope['stderr']:.3f}".replace("-", "\u2212"),
-            (widths[middle], needs[middle]),
-            xytext=(0, 7) if law == "flat" else (9, 5),
-            textcoords="offset points",
-            ha="center" if law == "flat" else "left",
-            va="bottom",
-            fontsize=8.5,
-            color=colour,
-        )
+        named.append((text, (widths[middle], needs[middle]), colour))
     for kind, of in summary["layers"].items():
         mean = geometric_mean(of["detected"])[-1]
         axes.plot(of["widths"][-1], mean, "o", ms=4, color=colours[kind], mec="white", mew=0.5, zorder=4)
-    axes.annotate(
-        "layers, see b",
-        (max(of["widths"][-1] for of in summary["layers"].values()), mean),
-        xytext=(8, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=8,
-        color=LAW_COLOUR,
-    )
     axes.set_xlim(right=axes.get_xlim()[1] * 3)
     axes.set_ylim(top=axes.get_ylim()[1] * 3)
+    at = max(of["widths"][-1] for of in summary["layers"].values()), mean
+    labels.beside(axes, "layers, see b", at, ("right", "below right", "left"), fontsize=8, color=LAW_COLOUR)
+    for text, at, colour in named:
+        labels.beside(axes, text, at, ("above", "above right", "below left", "below"), fontsize=8.5, color=colour)
     axes.set_title(f"a  Random matrices at {summary['snr_db']:g} dB")
 
 
@@ -133,10 +122,10 @@ def _predictions(axes: Axes, summary: WidthSummary, colours: dict[str, str]) -> 
         _label(axes, width / 1.1, ends, colours, ha="right")
     span = min(groups), max(groups)
     start = span[0], float(geometric_mean(list(groups[span[0]].values())))
-    for law in LAWS:
+    for law in LAWS if span[0] < span[1] else ():
         _law(axes, law, span, start)
     axes.set_xlim(span[0] / 1.6, span[1] * 1.7)
-    axes.set_title(f"c  Its predictions at KL {summary['kl']:g}")
+    axes.set_title(f"c  Predictions at KL {summary['kl']:g}")
 
 
 def _law(axes: Axes, name: str, span: tuple[float, float], through: tuple[float, float]) -> None:

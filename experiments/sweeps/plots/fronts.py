@@ -120,7 +120,7 @@ def _points(figure: Figure, axes: Axes, by: Axis | None, view: View, x: Any, y: 
     look = {"s": 20, "edgecolors": "white", "linewidths": 0.4, "zorder": 3}
     if by is None:
         axes.scatter(x, y, color=style.BLUE, **look)
-    elif by.numeric:
+    elif by.numeric and len(by.values) > len(lines.MARKERS):
         axes.scatter(x, y, c=view.flat(by), cmap=lines.ORDERED, norm=lines.shading(by), **look)
         if key:
             lines.colour_bar(figure, figure.axes[:-1], by)
@@ -154,7 +154,12 @@ def _letter(axes: Axes, letter: str, point: int, positions: np.ndarray, spots: n
     others = np.delete(positions, point, axis=0)
     others = others[np.all(np.isfinite(others), axis=1)]
     # More than a letter's width of room counts as that, so the first of such places is taken.
-    room = [min(np.hypot(*(others - positions[point] - s * scale).T).min(initial=np.inf), 8 * scale) for s in spots]
+    places = positions[point] + spots * scale
+    # A letter across an axis is hardly read: half of one is some 5 points wide.
+    inside = axes.get_window_extent().padded(-5 * scale)
+    room = [
+        min(np.hypot(*(others - place).T).min(initial=np.inf), 8 * scale) * inside.contains(*place) for place in places
+    ]
     axes.annotate(
         letter,
         tuple(axes.transData.inverted().transform(positions[point])),

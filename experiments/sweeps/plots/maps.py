@@ -3,13 +3,13 @@
 from typing import Any
 
 import numpy as np
-from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 from scipy.interpolate import RegularGridInterpolator
 
+from experiments.plotting import labels as place
 from experiments.plotting import style
 from experiments.sweeps.plots import labels, lines
 from experiments.sweeps.plots.labels import Axis
@@ -49,20 +49,8 @@ def map(view: View, metric: str) -> Figure:
     _bar(figure, sheets, described, norm, levels)
     figure.draw_without_rendering()
     for axes in sheets:
-        _thin(axes)
+        place.thin(axes)
     return figure
-
-
-def _thin(axes: Axes) -> None:
-    """Remove the labels of contours that overlap each other or the frame."""
-    frame, boxes = axes.get_window_extent(), []
-    for text in [text for text in axes.texts if text.get_text()]:
-        box = text.get_window_extent().padded(1)
-        inside = frame.x0 < box.x0 and box.x1 < frame.x1 and frame.y0 < box.y0 and box.y1 < frame.y1
-        if inside and not any(box.overlaps(other) for other in boxes):
-            boxes.append(box)
-        else:
-            text.remove()
 
 
 def _fill(axes: Axes, x: Axis, y: Axis, field: np.ndarray, norm: Normalize, levels: np.ndarray, shades: Any) -> None:
@@ -86,11 +74,7 @@ def _dots(axes: Axes, x: Axis, y: Axis, field: np.ndarray) -> None:
 
 def _contours(axes: Axes, x: np.ndarray, y: np.ndarray, field: np.ndarray, levels: list[float]) -> None:
     drawn = axes.contour(x, y, field, levels=levels, colors="#111111", linewidths=0.8, linestyles="-")
-    for text in axes.clabel(drawn, fmt=lines.written, fontsize=7, inline=False):
-        text.set_path_effects([patheffects.withStroke(linewidth=2.0, foreground="white", alpha=0.85)])
-        if abs(text.get_rotation() % 360 - 270) < 20:
-            # Upright lines are labelled as the axis beside them is: downwards, 0.6 reads as 9.0.
-            text.set_rotation(text.get_rotation() + 180)
+    place.of_contours(axes, drawn, fmt=lines.written)
 
 
 def _refined(x: Axis, y: Axis, field: np.ndarray, log: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

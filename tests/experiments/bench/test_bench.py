@@ -64,6 +64,8 @@ def test_figure_has_a_line_per_work_and_a_mark_per_way(out, drawn, tmp_path):
     works = ["48 -> 40, 4 vectors, tiles of 16", "48 -> 40, 4 vectors, tiles of 64"]
     assert [label.get_text() for label in axes.get_yticklabels()] == works
     assert axes.get_title(loc="left") == "today, 1 thread"
+    (legend,) = drawn["bench"].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["digital float32", "float32", "bfloat16"]
     assert axes.get_xscale() == "log"
     low, high = axes.get_xlim()
     for way, container in zip(("float32", "bfloat16"), axes.containers, strict=True):

@@ -122,7 +122,7 @@ def test_every_number_of_a_workload_has_a_source():
         workload_named("asistant")
 
 
-def test_program_writes_summary_and_figures(tmp_path, drawn, capsys):
+def test_program_writes_summary_and_figures(tmp_path, drawn, nothing_collides, capsys):
     arguments = [
         "serve",
         "--model",
@@ -143,9 +143,10 @@ def test_program_writes_summary_and_figures(tmp_path, drawn, capsys):
     assert "watts" not in summary["assumed"]["h100"] and summary["assumed"]["groq"]
     for name in ("serve", "serve_joules", "serve_shift"):
         assert (tmp_path / f"{name}.png").is_file() and (tmp_path / f"{name}.pdf").is_file()
+    for figure in drawn.values():
+        nothing_collides(figure)
     assert_latency_panels(drawn["serve"], summary)
     assert_joule_bars(drawn["serve_joules"], summary)
-    assert drawn["serve_overtake"].axes[0].get_xlabel() == "fJ per MAC on light, at the plug"
     printed = capsys.readouterr().out
     assert "best single machine" in printed
     assert printed.splitlines()[-1] == summary["light"] and summary["light"].startswith("Light ")
@@ -154,6 +155,13 @@ def test_program_writes_summary_and_figures(tmp_path, drawn, capsys):
         assert [each["title"] for each in workload["announced"]][:2] == ["Nvidia GPU + Groq LPU", "Trainium + Cerebras"]
         assert workload["light"]["sentence"] in summary["light"]
     assert summary["accuracy"]["optical_today"]["delta_nll"] == 0.393
+    overtaking, scale = drawn["serve_overtake"].axes
+    assert overtaking.get_xlabel() == "fJ per MAC on light, at the plug"
+    ticks = [float(tick.get_text()) for tick in scale.get_yticklabels()]
+    assert ticks and all(f"{tick:e}"[0] in "1235" and float(f"{tick:.0e}") == tick for tick in ticks)
+    *panels, bar = drawn["serve_shift"].axes
+    assert bar.get_ylabel().endswith("[%]") and bar.get_ylim() == (0, 100)
+    assert [axes.get_title(loc="left") for axes in panels]
 
 
 def name_of(row):
@@ -163,15 +171,22 @@ def name_of(row):
 
 
 def assert_latency_panels(figure, summary):
-    """A panel per workload; the dots are the rows whose first token is within the limit."""
+    """A panel per workload: a dot per machine and pair at its best batch, fronts, and names of the best of both."""
     workloads = ("assistant", "reasoning")
     assert [axes.get_title(loc="left") for axes in figure.axes] == [WORKLOADS[name].title for name in workloads]
     for axes, name in zip(figure.axes, workloads, strict=True):
-        dots = [line for line in axes.lines if line.get_marker() == "." and line.get_linestyle() == "None"]
-        count = sum(len(line.get_xdata()) for line in dots)
-        rows = [row for row in summary["rows"] if row["workload"] == name]
-        assert count == sum(row["ttft_s"]["nominal"] <= WORKLOADS[name].ttft_limit for row in rows)
-        assert {"one machine", "a pair"} >= {text.get_text() for text in axes.get_legend().get_texts()}
+        kept = [row for row in summary["rows"] if row["workload"] == name and row["kept"]]
+        for marker, paired in (("o", False), ("^", True)):
+            own = {name_of(row) for row in kept if (row["prefill"] != row["decode"]) is paired}
+            dots = [line for line in axes.lines if line.get_marker() == marker]
+            assert sum(len(line.get_xdata()) for line in dots) == min(len(own), 20 if paired else len(own))
+            if own:
+                mine = [row for row in kept if name_of(row) in own]
+                first = max(mine, key=lambda row: row["tokens_per_s_per_kw"]["nominal"])
+                assert f"best: {name_of(first)}" in [text.get_text() for text in axes.texts]
+    (legend,) = figure.legends
+    entries = {text.get_text() for text in legend.get_texts()}
+    assert {"one machine: front of all", "a named machine, by batch"} <= entries
 
 
 def assert_joule_bars(figure, summary):

@@ -180,7 +180,7 @@ def assert_drawn(figure, summary):
     assert [axes.get_title(loc="left") for axes in figure.axes] == [
         "a  Random matrices at 20 dB",
         "b  Layers of the model at 20 dB",
-        "c  Its predictions at KL 0.01",
+        "c  Predictions at KL 0.01",
     ]
     for axes in figure.axes:
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")

@@ -1,0 +1,1 @@
+"""Every figure and table of the documentation, redone from the programs that make them."""

@@ -1,0 +1,242 @@
+"""`otc results`: redoes the figures and tables of the documentation, and records from what each of them is."""
+
+import dataclasses
+import datetime
+import json
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, TypedDict
+
+import tomli_w
+import tyro
+
+from experiments import INTERRUPTED
+from experiments.common import reporting
+from experiments.common.options import check_folder
+from experiments.common.source_closure import ROOT
+from experiments.results import pages
+from experiments.results.evidence import Evidence, chosen, listed
+from experiments.results.shorten import shortened
+from experiments.results.tables import TABLES
+
+RECORD = "evidence.toml"
+"""File under docs/ that says from which revision, by which command and when each entry was made."""
+FINISHED = "finished.json"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResultsOptions:
+    """Redoes every figure and generated table of README and docs; the same command goes on where it was stopped."""
+
+    only: tuple[str, ...] = ()
+    """Entries that are redone, by name; all unless given."""
+    quick: bool = False
+    """Run every command at its smallest, into OUT/quick, and leave the documentation as it is."""
+    print_list: Annotated[bool, tyro.conf.arg(name="list")] = False
+    """Print the entries, from what each was made, and what it takes, and run nothing."""
+    again: bool = False
+    """Redo entries that are finished for this source too."""
+    out: Path = Path("runs/results")
+    """Folder with a folder for each entry."""
+
+
+class Made(TypedDict):
+    """From what an entry is. seconds: of the command, the time of earlier interrupted runs left out."""
+
+    command: str
+    revision: str
+    date: str
+    seconds: float
+    source: str
+
+
+def main(options: ResultsOptions) -> dict[str, Made]:
+    """Run what is not finished, copy its figures, fill its tables, and record revision, command and time."""
+    check_folder("out", options.out)
+    entries = chosen(listed(), options.only)
+    if not (ROOT / "docs").is_dir():
+        raise ValueError(f"{ROOT} has no folder docs: otc results needs a checkout of the repository")
+    if options.print_list:
+        _print_list(entries, _recorded(ROOT / "docs"))
+        return {}
+    made: dict[str, Made] = {}
+    failed: list[str] = []
+    for number, entry in enumerate(entries):
+        print(f"\n[{number + 1} of {len(entries)}] {entry.name}: otc {' '.join(entry.command)}", flush=True)
+        folder = options.out / "quick" / entry.name if options.quick else options.out / entry.name
+        known = None if options.again else _finished(entry, folder, options.quick)
+        if known is not None:
+            print(f"finished on {known['date']} at revision {known['revision']}")
+        else:
+            known = make(entry, folder, options.quick)
+        if known is None:
+            failed.append(entry.name)
+            continue
+        made[entry.name] = known
+        if not options.quick:
+            publish(entry, folder, known, ROOT / "docs")
+    print("\n" + reporting.table([_HEADER, *(_cells(name, each) for name, each in made.items())]))
+    if failed:
+        raise ValueError(f"failed: {', '.join(failed)}; their folders under {options.out} hold output.txt")
+    return made
+
+
+def make(entry: Evidence, folder: Path, quick: bool) -> Made | None:
+    """Run the command of an entry.
+
+    Args:
+        entry: that is made.
+        folder: of its files, kept from an interrupted run, which the program goes on with.
+        quick: whether it is a smoke run.
+
+    Returns:
+        From what it is; None where the command failed or did not write all of its files.
+
+    Raises:
+        KeyboardInterrupt: if the command was interrupted.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FINISHED).unlink(missing_ok=True)
+    arguments = arguments_of(entry, folder, quick)
+    began = time.monotonic()
+    with (folder / "output.txt").open("w", encoding="utf-8") as output:
+        status = subprocess.run(
+            [sys.executable, "-P", "-m", "experiments", *arguments],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if status == INTERRUPTED:
+        raise KeyboardInterrupt
+    missing = [name for name in written_by(entry) if not (folder / name).is_file()]
+    if status or missing:
+        said = (folder / "output.txt").read_text(encoding="utf-8").strip().splitlines()[-1:]
+        print(f"failed with status {status}: {said[0] if said else ''}" if status else f"not written: {missing}")
+        return None
+    made: Made = {
+        "command": " ".join(["otc", *(entry.command if not quick else arguments)]),
+        "revision": _revision(),
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(time.monotonic() - began, 1),
+        "source": entry.digest(ROOT),
+    }
+    partial = folder / f"{FINISHED}.partial"
+    partial.write_text(json.dumps(made) + "\n", encoding="utf-8")
+    partial.replace(folder / FINISHED)
+    print(f"{made['seconds']:.0f} s")
+    return made
+
+
+def arguments_of(entry: Evidence, folder: Path, quick: bool) -> list[str]:
+    """Return the arguments of `otc`; in a smoke run those of `quick` too, and a short version of the definition."""
+    arguments = list(entry.command)
+    if quick:
+        if entry.definition is not None:
+            short = shortened(ROOT / entry.definition, folder.absolute() / "definition")
+            arguments[arguments.index(entry.definition)] = str(short)
+        arguments = _replaced(arguments, entry.quick)
+    return [*arguments, "--out", str(folder.absolute())]
+
+
+def written_by(entry: Evidence) -> list[str]:
+    """Return the files that the command of an entry writes: its figures, and the summary that its tables are of."""
+    return list(dict.fromkeys([*entry.figures.values(), *["summary.json"] * bool(entry.tables)]))
+
+
+def publish(entry: Evidence, folder: Path, made: Made, docs: Path) -> None:
+    """Copy the figures of an entry into docs, fill its tables, and record from what they are.
+
+    Args:
+        entry: that was made.
+        folder: of its files.
+        made: from what it is.
+        docs: the folder of the documentation.
+    """
+    for name, source in entry.figures.items():
+        (docs / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(folder / source, docs / name)
+    if entry.tables:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        for name, page in entry.tables.items():
+            pages.fill(docs / page, name, pages.markdown(TABLES[name](summary)))
+    record = _recorded(docs) | {entry.name: made}
+    ordered = {name: record[name] for name in listed() if name in record}
+    partial = docs / f"{RECORD}.partial"
+    partial.write_text(_PREAMBLE + tomli_w.dumps(ordered), encoding="utf-8")
+    partial.replace(docs / RECORD)
+
+
+_PREAMBLE = "# From what the figures and generated tables of the documentation are; written by `otc results`.\n\n"
+
+
+def _recorded(docs: Path) -> dict[str, Made]:
+    path = docs / RECORD
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _finished(entry: Evidence, folder: Path, quick: bool) -> Made | None:
+    """From what an entry is, where it is finished for this source and its files are there."""
+    path = folder / FINISHED
+    if not path.is_file():
+        return None
+    made: Made = json.loads(path.read_text(encoding="utf-8"))
+    whole = all((folder / name).is_file() for name in written_by(entry))
+    return made if whole and made["source"] == entry.digest(ROOT) else None
+
+
+def _replaced(arguments: Sequence[str], others: Sequence[str]) -> list[str]:
+    """Arguments with the options of `others` in place of their own; --no-x takes the place of --x."""
+    new = {_option(name) for name in others if name.startswith("--")}
+    kept: list[str] = []
+    dropping = False
+    for argument in arguments:
+        if argument.startswith("--"):
+            dropping = _option(argument) in new
+        if not dropping:
+            kept.append(argument)
+    return [*kept, *others]
+
+
+def _option(argument: str) -> str:
+    return argument.removeprefix("--").removeprefix("no-")
+
+
+def _revision() -> str:
+    """The short hash of the commit, marked where files of the packages differ from it; "unknown" without git."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        # The figures that this program copies are not what they are made from.
+        changed = subprocess.run(
+            ["git", "status", "--porcelain", "--", ".", ":!docs/*.png", ":!docs/*.md", f":!docs/{RECORD}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{found}, with changes" if changed else found
+
+
+_HEADER = ("", "revision", "date", "seconds")
+
+
+def _cells(name: str, made: Made) -> tuple[str, ...]:
+    return name, made["revision"], made["date"], f"{made['seconds']:.0f}"
+
+
+def _print_list(entries: Sequence[Evidence], recorded: dict[str, Made]) -> None:
+    rows = []
+    for entry in entries:
+        made = recorded.get(entry.name)
+        from_what = (made["revision"], made["date"]) if made else ("not recorded", "")
+        rows.append((f"otc {' '.join(entry.command)}", entry.name, *from_what, f"{60 * entry.hours:.0f}"))
+    print(reporting.table([("", "entry", "revision", "date", "minutes"), *rows]))

@@ -1,0 +1,117 @@
+"""Tables of the documentation, from the summaries of the programs."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from experiments.headline.records import HeadlineRow, HeadlineSummary
+from experiments.target.records import ScenarioVerdict, TargetSummary
+from experiments.training.records import Recovery, TrainSummary
+from experiments.training.report import NAMES, with_error
+
+Rows = list[list[str]]
+
+
+def headline(summary: HeadlineSummary) -> Rows:
+    """Return accuracy and energy of SmolLM2, a row per machine."""
+    header = ["", "perplexity", "delta NLL [nats/token]", "top-1", "KL", "SNR [dB]", "ENOB full scale", "fJ/MAC"]
+    return [[*header, "on the core alone", "kW at 1 exaOPS"], *map(_headline_row, summary["rows"])]
+
+
+PRICED_AS = {"digital_fp32": " (BF16, H100)", "digital_w8a8": " (FP8, H200)"}
+
+
+def _headline_row(row: HeadlineRow) -> list[str]:
+    exact = row["name"] == "digital_fp32"
+    loss = with_error(row["delta_nll"], row["delta_nll_stderr"], ".3f")
+    accuracy = ["0", "1", "0"] if exact else [loss, f"{row['top1_agreement']:.3f}", f"{row['kl']:.3f}"]
+    snr, enob = row.get("snr_db"), row.get("enob_full_scale")
+    on_core = _three(row["energy_per_mac_on_core_j"] * 1e15) if row["optical"] is True else ""
+    return [
+        _spaced(row["name"]),
+        f"{row['perplexity']:.4f}" if exact else f"{row['perplexity']:.2f}",
+        *accuracy,
+        "" if snr is None else f"{snr:.1f}",
+        "" if enob is None else f"{enob:.1f}",
+        _three(row["energy_per_mac_j"] * 1e15) + PRICED_AS.get(row["name"], ""),
+        on_core,
+        _three(row["watts_at_exaops"] / 1e3),
+    ]
+
+
+def target(summary: TargetSummary) -> Rows:
+    """Return the verdict, a row per scenario, and the loss of 8-bit digital arithmetic."""
+    header = ["", "kW", "5 to 95 %", "closes", "fJ/MAC", "products on light alone", "delta NLL", "KL", "cores"]
+    w8a8 = summary["digital"]["digital_w8a8"]
+    digital = ["digital W8A8", *[""] * 5, with_error(w8a8["delta_nll"], w8a8["delta_nll_stderr"], ".3f")]
+    scenarios = [_target_row(name, scenario) for name, scenario in summary["scenarios"].items()]
+    return [header, *scenarios, [*digital, f"{w8a8['kl']:.3f}", ""]]
+
+
+def _target_row(name: str, scenario: ScenarioVerdict) -> list[str]:
+    watts = scenario["watts_at_exaops"]
+    return [
+        _spaced(name),
+        _three(watts["nominal"] / 1e3),
+        f"{_three(watts['p05'] / 1e3)} to {_three(watts['p95'] / 1e3)}",
+        f"{100 * scenario['probability_of_closing']:.1f}".removesuffix(".0") + " %",
+        _three(scenario["fj_per_mac"]),
+        _three(scenario["fj_per_mac_on_core"]),
+        with_error(scenario["delta_nll"], scenario["delta_nll_stderr"], ".3f"),
+        f"{scenario['kl']:.3f}",
+        f"{scenario['system']['cores']:.0f}",
+    ]
+
+
+def train_digits(summary: TrainSummary) -> Rows:
+    """Return what training recovers, a row per light level and method."""
+    header = ["photons per MAC", "method", "KL [nats/image]", "recovered", "on its own noise", "launched after"]
+    return [header, *map(_digits_row, summary["recovery"])]
+
+
+def _digits_row(row: Recovery) -> list[str]:
+    own = row["recovered_in_training"]
+    return [
+        "" if row["photons"] is None else f"{row['photons']:,.0f}",
+        NAMES[row["method"]],
+        with_error(row["loss"], row["loss_stderr"], ".3f" if row["loss"] < 1 else ".2f"),
+        "" if row["method"] == "none" else with_error(row["recovered"], row["recovered_stderr"], ".3f"),
+        "" if own is None else with_error(own, row["recovered_in_training_stderr"], ".3f"),
+        "" if row["launched"] is None else f"{row['launched']:,.0f}",
+    ]
+
+
+def train_codesign(summary: TrainSummary) -> Rows:
+    """Return loss and watts, a row per starting core and method."""
+    return [["start", "method", "KL [nats/image]", "kW at 1 exaOPS"], *map(_codesign_row, summary["recovery"])]
+
+
+def _codesign_row(row: Recovery) -> list[str]:
+    loss = _to_error(row["loss"], row["loss_stderr"])
+    return [f"`{row['core']}`", NAMES[row["method"]], loss, _three(row["watts"] / 1e3)]
+
+
+def _to_error(value: float, error: float | None) -> str:
+    """A number with its error, to the first digit of the latter."""
+    if not error:
+        return f"{value:.3g}"
+    places = max(0, -int(f"{error:.0e}".partition("e")[2]))
+    return f"{value:.{places}f} ± {error:.{places}f}"
+
+
+def _three(value: float) -> str:
+    """A number to three digits, those before the point all stated."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
+
+
+def _spaced(name: str) -> str:
+    names = {"digital_fp32": "digital fp32", "digital_w8a8": "digital W8A8"}
+    return names.get(name, name.replace("_", " "))
+
+
+TABLES: Mapping[str, Callable[[Any], Rows]] = {
+    "headline": headline,
+    "target": target,
+    "train_digits": train_digits,
+    "train_codesign": train_codesign,
+}
+"""Rows of cells, the header first, of the summary of a program, by name of the table."""

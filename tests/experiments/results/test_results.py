@@ -1,0 +1,199 @@
+"""The list of evidence against the documentation, and the program that makes it: resumable, quick, and checked."""
+
+import json
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tyro
+
+from experiments import INTERRUPTED
+from experiments.commands import PROGRAMS
+from experiments.results import evidence, pages, program, shorten, tables
+from experiments.results.evidence import Evidence
+from experiments.results.program import ResultsOptions
+from experiments.sweeps.definition import toml_file
+
+ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
+LISTED = evidence.listed()
+
+
+def test_every_figure_of_the_documentation_is_made_by_exactly_one_entry():
+    made = [name for entry in LISTED.values() for name in entry.figures]
+    assert len(made) == len(set(made))
+    drawn = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.png")}
+    assert {name for name in made if name.endswith(".png")} == drawn
+
+
+def test_every_generated_table_has_markers_on_its_page_and_every_marker_a_table():
+    marked = {(name, page.relative_to(DOCS).as_posix()) for page in DOCS.rglob("*.md") for name in pages.names(page)}
+    assert {pair for entry in LISTED.values() for pair in entry.tables.items()} == marked
+    assert {name for name, _ in marked} == set(tables.TABLES)
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["whole", "quick"])
+@pytest.mark.parametrize("name", LISTED)
+def test_command_of_each_entry_parses_and_is_of_its_module(name, quick, tmp_path):
+    entry = LISTED[name]
+    kind, main = PROGRAMS[entry.command[0]]
+    assert main.__module__ == entry.module
+    arguments = program.arguments_of(entry, tmp_path, quick)
+    options = tyro.extras.subcommand_cli_from_dict({key: of for key, (of, _) in PROGRAMS.items()}, args=arguments)
+    assert isinstance(options, kind)
+    assert options.out == tmp_path
+    if hasattr(options, "check"):
+        options.check()
+    # Functions of sweeps train a network as they load.
+    if entry.command[0] == "sweep" and "digits" not in name:
+        sweep = toml_file.load(options.file)
+        assert sweep.points <= 8 if quick else sweep.points > 8
+
+
+def test_shortened_study_has_few_steps_and_its_modules_beside_it(tmp_path):
+    path = shorten.shortened(DOCS / "training" / "codesign.toml", tmp_path)
+    study = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert (study["train"]["steps"], study["seeds"], study["methods"]) == (2, 1, ["codesign"])
+    assert (tmp_path / "digits_mlp.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"module": "m"}, "evidence x needs command"),
+        ({"command": ["serve"], "module": "m", "figure": {}}, "did you mean 'figures'"),
+        ({"command": "serve", "module": "m"}, "x.command = 'serve' must be a list"),
+    ],
+)
+def test_wrong_entry_is_refused_by_name(given, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        evidence.read("x", given)
+
+
+def test_unknown_name_is_refused_with_the_nearest():
+    with pytest.raises(ValueError, match="only = 'headlin' is no evidence; did you mean 'headline'"):
+        program.main(ResultsOptions(only=("headlin",)))
+
+
+def test_options_of_a_smoke_run_replace_those_of_the_command():
+    given = ["bench", "--settings", "tuned", "--threads", "1", "2", "--rate", "--rounds", "9"]
+    replaced = program._replaced(given, ["--threads", "4", "--no-rate"])
+    assert replaced == ["bench", "--settings", "tuned", "--rounds", "9", "--threads", "4", "--no-rate"]
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A checkout of two entries whose commands are stand-ins; returns what was run and the state of the source."""
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "page.md").write_text("a\n\n<!-- results: sizes -->\nold\n<!-- end -->\n\nb\n", encoding="utf-8")
+    entries = {
+        "one": Evidence(name="one", command=("first",), module="m", figures={"one.png": "a.png"}),
+        "two": Evidence(name="two", command=("second",), module="m", tables={"sizes": "page.md"}),
+    }
+    state = {"ran": [], "status": {}, "source": {"one": "1", "two": "1"}}
+
+    def run(arguments, cwd=None, **_):
+        if arguments[0] == "git":
+            return subprocess.CompletedProcess(arguments, 0, "abc\n" if "rev-parse" in arguments else "", "")
+        name, folder = arguments[4], Path(arguments[-1])
+        state["ran"].append(name)
+        status = state["status"].get(name, 0)
+        if not status:
+            (folder / "a.png").write_bytes(name.encode())
+            (folder / "summary.json").write_text(json.dumps({"size": len(state["ran"])}), encoding="utf-8")
+        return subprocess.CompletedProcess(arguments, status)
+
+    monkeypatch.setattr(program, "ROOT", tmp_path)
+    monkeypatch.setattr(program, "listed", lambda: entries)
+    monkeypatch.setattr(program, "TABLES", {"sizes": lambda summary: [["size"], [str(summary["size"])]]})
+    monkeypatch.setattr(Evidence, "digest", lambda self, root: state["source"][self.name])
+    monkeypatch.setattr(subprocess, "run", run)
+    state["options"] = lambda **given: ResultsOptions(out=tmp_path / "runs", **given)
+    state["docs"] = docs
+    return state
+
+
+def test_interrupted_run_goes_on_with_what_is_not_finished(tree):
+    tree["status"] = {"second": INTERRUPTED}
+    with pytest.raises(KeyboardInterrupt):
+        program.main(tree["options"]())
+    assert (tree["docs"] / "one.png").read_bytes() == b"first"
+    tree["status"] = {}
+    program.main(tree["options"]())
+    assert tree["ran"] == ["first", "second", "second"]
+    assert "<!-- results: sizes -->\n\n| size |\n|---|\n| 3 |\n\n<!-- end -->\n\nb" in (
+        (tree["docs"] / "page.md").read_text(encoding="utf-8")
+    )
+    record = tomllib.loads((tree["docs"] / "evidence.toml").read_text(encoding="utf-8"))
+    assert list(record) == ["one", "two"]
+    assert (record["one"]["command"], record["one"]["revision"]) == ("otc first", "abc")
+    program.main(tree["options"]())
+    assert len(tree["ran"]) == 3
+
+
+def test_changed_source_is_run_again_and_other_entries_are_not(tree):
+    program.main(tree["options"]())
+    tree["source"]["two"] = "2"
+    program.main(tree["options"]())
+    assert tree["ran"] == ["first", "second", "second"]
+    program.main(tree["options"](only=("one",), again=True))
+    assert tree["ran"][3:] == ["first"]
+
+
+def test_failed_command_is_named_and_leaves_the_documentation_of_the_others(tree, capsys):
+    tree["status"] = {"first": 2}
+    with pytest.raises(ValueError, match="failed: one"):
+        program.main(tree["options"]())
+    assert not (tree["docs"] / "one.png").exists()
+    assert "| 2 |" in (tree["docs"] / "page.md").read_text(encoding="utf-8")
+    assert "failed with status 2" in capsys.readouterr().out
+
+
+def test_smoke_run_touches_no_documentation(tree):
+    before = {path: path.read_bytes() for path in tree["docs"].rglob("*")}
+    program.main(tree["options"](quick=True))
+    assert {path: path.read_bytes() for path in tree["docs"].rglob("*")} == before
+    assert tree["ran"] == ["first", "second"]
+
+
+def test_list_runs_nothing_and_names_what_is_not_recorded(tree, capsys):
+    program.main(tree["options"](only=("one",)))
+    capsys.readouterr()
+    program.main(tree["options"](print_list=True))
+    lines = capsys.readouterr().out.splitlines()
+    assert any("otc first" in line and "abc" in line for line in lines)
+    assert any("otc second" in line and "not recorded" in line for line in lines)
+    assert tree["ran"] == ["first"]
+
+
+def test_fill_without_markers_names_those_there_are(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("<!-- results: sizes -->\n<!-- end -->\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="has no markers .* did you mean 'sizes'"):
+        pages.fill(page, "size", "x")
+
+
+def test_table_of_the_target_states_numbers_to_their_errors():
+    scenario = {
+        "watts_at_exaops": {"nominal": 52042.5, "p05": 43905.0, "p95": 1002469.5},
+        "probability_of_closing": 0.0,
+        "fj_per_mac": 104.085,
+        "fj_per_mac_on_core": 60.9009,
+        "delta_nll": 0.379634,
+        "delta_nll_stderr": 0.0447206,
+        "kl": 0.474476,
+        "system": {"cores": 473.48},
+    }
+    digital = {"digital_w8a8": {"delta_nll": 0.02993, "delta_nll_stderr": None, "kl": 0.04795}}
+    summary: Any = {"scenarios": {"today": scenario}, "digital": digital}
+    _, row, last = tables.target(summary)
+    assert row == ["today", "52.0", "43.9 to 1,002", "0 %", "104", "60.9", "0.380 ± 0.045", "0.474", "473"]
+    assert last == ["digital W8A8", "", "", "", "", "", "0.030", "0.048", ""]
+
+
+def test_markdown_has_a_rule_below_the_header():
+    assert pages.markdown([["", "a"], ["x", ""]]) == "| | a |\n|---|---|\n| x | |"
