@@ -25,12 +25,12 @@ class AdaptOptions(TextOptions):
     attention: Attention = "digital"
     """Where attention runs; on light the cheaper operand stands on the mask, or the one named."""
     methods: tuple[str, ...] = (
-        "fold",
         "fold+rescale",
-        "rotate-down",
-        "rotate-down+rescale",
         "rotate-residual+rotate-values+rotate-down",
-        "rotate-residual+rotate-values+rotate-down+rescale",
+        "sinks",
+        "sinks+light",
+        "sinks+fold+rescale",
+        "sinks+fold+rescale+light",
     )
     """Methods, each a sequence of the steps sinks, fold, rescale, rotate-residual, rotate-values, rotate-down, light
     and gain."""
