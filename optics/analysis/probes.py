@@ -99,15 +99,17 @@ def probe(core: TensorCore, state: DriftState | None, key: jax.Array, kind: str,
     rows, columns = core.rows, core.columns
     weights = random_mask(mask_key, rows, columns)
     if kind == "single":
-        seen = _single(core, state, weights, seen_key, averages)
+        seen = seen_by_single(core, state, weights, seen_key, averages)
         return Seen(weights, seen, _offsets(core, state, dark_key, averages))
     # The range of an ADC, and with it what its offset adds, is that of the pattern, so offsets are removed first.
     offsets = _offsets(core, state, dark_key, averages)
     level = core.replace({"correction.output_offset": core.correction.output_offset + offsets})
-    return Seen(weights, _by_patterns(level, state, weights, seen_key, averages), offsets)
+    return Seen(weights, seen_by_patterns(level, state, weights, seen_key, averages), offsets)
 
 
-def _single(core: TensorCore, state: DriftState | None, weights: jax.Array, key: jax.Array, averages: int) -> jax.Array:
+def seen_by_single(
+    core: TensorCore, state: DriftState | None, weights: jax.Array, key: jax.Array, averages: int
+) -> jax.Array:
     """Rows of the mask as seen from either rail, [2, rows, columns], by one input at a time."""
     rows, columns = weights.shape
     codes = _apart(core, state, jnp.eye(rows, dtype=jnp.float32), weights, key, averages)
@@ -117,7 +119,7 @@ def _single(core: TensorCore, state: DriftState | None, weights: jax.Array, key:
     return jnp.stack([plus - constant, constant - minus])
 
 
-def _by_patterns(
+def seen_by_patterns(
     core: TensorCore, state: DriftState | None, weights: jax.Array, key: jax.Array, averages: int
 ) -> jax.Array:
     """Rows of the mask as seen from either rail, [2, rows, columns], by half of the inputs at a time.
