@@ -78,6 +78,7 @@ MAY_IMPORT = {
         "electronics",
         "experiments",
         *COMMON,
+        "experiments.adapt",
         "experiments.headline",
         "experiments.target",
         "experiments.training",

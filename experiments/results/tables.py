@@ -3,6 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from experiments.adapt.compare import own_light
+from experiments.adapt.methods import NONE
+from experiments.adapt.records import CRITERIA, AdaptSummary, Comparison, MethodRow
 from experiments.headline.records import HeadlineRow, HeadlineSummary
 from experiments.target.records import ScenarioVerdict, TargetSummary
 from experiments.training.records import Recovery, TrainSummary
@@ -62,6 +65,35 @@ def _target_row(name: str, scenario: ScenarioVerdict) -> list[str]:
     ]
 
 
+def adapt(summary: AdaptSummary) -> Rows:
+    """Return what preparation recovers without training, a row per method."""
+    header = ["method", "KL at the core's own light", "mean drive", "photons per MAC", "kW"]
+    gone = [f"gone at equal {name}" for name in ("photons", "peak power", "watts")]
+    return [[*header, *gone, "kW at equal KL"], *(_adapt_row(row) for row in summary["rows"])]
+
+
+def _adapt_row(row: MethodRow) -> list[str]:
+    own, compared = own_light(row["points"]), row["against_unprepared"]
+    plain = row["name"] == NONE
+    watts = compared["watts_at_exaops"]["equal_kl"]
+    return [
+        "as it is" if plain else f"`{row['name']}`",
+        with_error(own["kl"], own["kl_stderr"], ".3f"),
+        f"{row['mean_drive']:.3f}",
+        f"{own['photons_per_mac']:,.0f}",
+        _three(own["watts_at_exaops"] / 1e3),
+        *("" if plain else _gone(compared[criterion]) for criterion in CRITERIA),
+        "beyond" if watts is None else _three(watts / 1e3),
+    ]
+
+
+def _gone(found: Comparison) -> str:
+    if found["recovered"] is None:
+        return "beyond"
+    error = found["recovered_stderr"]
+    return f"{100 * found['recovered']:.0f} %" + ("" if error is None else f" ± {100 * error:.0f}")
+
+
 def train_digits(summary: TrainSummary) -> Rows:
     """Return what training recovers, a row per light level and method."""
     header = ["photons per MAC", "method", "KL [nats/image]", "recovered", "on its own noise", "launched after"]
@@ -111,6 +143,7 @@ def _spaced(name: str) -> str:
 TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "headline": headline,
     "target": target,
+    "adapt": adapt,
     "train_digits": train_digits,
     "train_codesign": train_codesign,
 }

@@ -197,3 +197,27 @@ def test_table_of_the_target_states_numbers_to_their_errors():
 
 def test_markdown_has_a_rule_below_the_header():
     assert pages.markdown([["", "a"], ["x", ""]]) == "| | a |\n|---|---|\n| x | |"
+
+
+def test_table_of_adapt_has_a_row_for_each_method_and_says_what_lies_beyond_the_curve():
+    def comparison(recovered, error, watts):
+        return {"kl": 0.1, "recovered": recovered, "recovered_stderr": error, "equal_kl": watts}
+
+    def row(name, *compared):
+        point = {"light": 1.0, "kl": 0.2314, "kl_stderr": 0.0121, "photons_per_mac": 9935.2, "watts_at_exaops": 16840.0}
+        criteria = ("photons_per_mac", "source_power_w", "watts_at_exaops")
+        return {
+            "name": name,
+            "points": [point],
+            "mean_drive": 0.0634,
+            "against_unprepared": dict(zip(criteria, compared, strict=True)),
+        }
+
+    same = comparison(0.0, 0.0, 16840.0)
+    rows = [
+        row("none", same, same, same),
+        row("fold", comparison(None, None, None), comparison(-0.5, None, None), comparison(0.333, 0.04, None)),
+    ]
+    _, plain, fold = tables.adapt({"rows": rows})
+    assert plain == ["as it is", "0.231 ± 0.012", "0.063", "9,935", "16.8", "", "", "", "16.8"]
+    assert fold[0] == "`fold`" and fold[-4:] == ["beyond", "-50 %", "33 % ± 4", "beyond"]
