@@ -116,15 +116,15 @@ def test_adapt_compares_a_trained_model_with_the_digital_one_it_came_from(option
 @pytest.mark.filterwarnings("ignore:[0-9]+% of the MACs with weights stay digital")
 def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
     """What is saved is a design that gives the loss and the watts of its row."""
-    given = options(methods=("sinks", "sinks+gain+light"), light=(1.0,), keys=1, windows=1, search_steps=4)
+    given = options(methods=("sinks+gain+light",), light=(1.0,), keys=1, windows=1, search_steps=4)
     summary = adapt.main(given)
-    _, sinks, lit = summary["rows"]
-    assert (sinks["sinks"], lit["sinks"]) == (2, 2) and not sinks["light_by_site"]
+    plain, lit = summary["rows"]
+    assert (plain["sinks"], lit["sinks"]) == (0, 2) and not plain["light_by_site"]
     assert set(lit["light_by_site"]) == {f"layers.{name}" for name in ("q", "k", "v", "o", "gate", "up", "down")} | {
         "head"
     }
     assert all(factor > 0 for factor in lit["light_by_site"].values())
-    (even,), (by_site,) = sinks["points"], lit["points"]
+    (even,), (by_site,) = plain["points"], lit["points"]
     # Inputs differ a little under other noise, and so do the drives that are billed.
     assert by_site["watts_at_exaops"] == pytest.approx(even["watts_at_exaops"], rel=2e-2)
     brightest = max(lit["light_by_site"].values())
