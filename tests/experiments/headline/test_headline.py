@@ -8,6 +8,7 @@ import pytest
 import models
 import optics
 from experiments.evaluation import measure
+from experiments.evaluation.paired import digital_cases
 from experiments.evaluation.records import EvaluationCase
 from experiments.headline.program import HeadlineOptions, main
 from experiments.plotting import style
@@ -128,18 +129,19 @@ def test_scores_do_not_depend_on_how_often_a_core_is_loaded(byte_model, text_fil
     """Of one evaluator, whose programs are compiled once, with a cache of its own each time."""
     checkpoint = models.load_gguf(byte_model)
     windows = models.windows(checkpoint.tokenizer.encode(models.load_text(str(text_file))), 3, 24)
-    cases = [EvaluationCase(name="today", core=optics.today(rows=64, columns=64), windows=3)]
+    cases = [*digital_cases(3), EvaluationCase(name="today", core=optics.today(rows=64, columns=64), windows=3)]
     evaluator = measure.Evaluator(checkpoint, 0, tmp_path)
 
     def scores(windows_per_load):
         monkeypatch.setattr(measure, "_WINDOWS_PER_LOAD", windows_per_load)
         evaluator.cache_path = tmp_path / f"{windows_per_load}.sqlite"
         with evaluator:
-            return evaluator.measure(checkpoint, windows, cases)["today"].windows
+            found = evaluator.measure(checkpoint, windows, cases)
+        return {name: result.windows for name, result in found.items()}
 
     found = scores(2)
     assert found == scores(8)
-    assert len({window["kl"] for window in found}) == 3
+    assert len({window["kl"] for window in found["today"]}) == 3
 
 
 @pytest.mark.slow

@@ -127,9 +127,6 @@ def test_a_leaf_of_one_core_traces_and_differentiates(params, x):
     design = CoresBySite(CORE, {"head": DIM})
     assert design.numbers()["rules.0.core.source.power"] == DIM.source.power
 
-    def forward(params, x):
-        return jnp.tanh(x @ params["first"]) @ params["head"]
-
     def loss(design):
         return jnp.sum(optics.emulate(forward)(design, KEY, params, x) ** 2)
 
