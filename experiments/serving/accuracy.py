@@ -170,7 +170,11 @@ def _of_summary(summary: Any, file: Path) -> dict[str, Accuracy]:
         losses = dict(summary["scenarios"])
     elif "best" in summary:
         row = next(row for row in summary["rows"] if row["name"] == summary["best"])
-        losses = {summary["core"]: min(row["points"], key=lambda point: abs(point["light"] - 1))}
+        # A method may set the core by site: the loss is then that of the design that was saved, not that of the core.
+        by_site = row.get("sinks") or row.get("light_by_site") or row.get("gain_by_site")
+        core = summary.get("machine", f"{summary['core']} set by {row['name']}") if by_site else summary["core"]
+        losses = {core: min(row["points"], key=lambda point: abs(point["light"] - 1))}
+        run["source"] = f"{run['source']}, prepared by {row['name']}"
         effective_bits = DESIGN_BITS
     else:
         losses = {row["name"]: row for row in summary["rows"] if row["optical"]}
