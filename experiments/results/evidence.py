@@ -41,6 +41,12 @@ class Evidence:
         """The file that defines the run, of a sweep or a study; else None."""
         return next((argument for argument in self.command[1:] if argument.endswith(".toml")), None)
 
+    @property
+    def modules(self) -> list[str]:
+        """Files of the functions that the command names as FOLDER/MODULE:NAME."""
+        named = (argument.partition(":") for argument in self.command)
+        return [f"{module}.py" for module, colon, _ in named if colon and "/" in module]
+
     def digest(self, root: Path) -> str:
         """Return a digest of all that the result depends on: source of the module, command, and files that define it.
 
@@ -53,6 +59,7 @@ class Evidence:
             parts += [path.read_text(encoding="utf-8")]
             # A function of a sweep or study is a module beside its file.
             parts += [beside.read_text(encoding="utf-8") for beside in sorted(path.parent.glob("*.py"))]
+        parts += [(root / name).read_text(encoding="utf-8") for name in self.modules]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

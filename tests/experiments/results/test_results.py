@@ -221,3 +221,15 @@ def test_table_of_adapt_has_a_row_for_each_method_and_says_what_lies_beyond_the_
     _, plain, fold = tables.adapt({"rows": rows})
     assert plain == ["as it is", "0.231 ± 0.012", "0.063", "9,935", "16.8", "", "", "", "16.8"]
     assert fold[0] == "`fold`" and fold[-4:] == ["beyond", "-50 %", "33 % ± 4", "beyond"]
+
+
+def test_digest_of_an_entry_follows_the_module_of_its_function(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence, "source_digest", lambda *modules, root: "same")
+    entry = Evidence(name="x", command=("drift", "--function", "docs/net:scored", "--seed", "1"), module="m")
+    (tmp_path / "docs").mkdir()
+    module = tmp_path / "docs" / "net.py"
+    found = []
+    for text in ("a = 1", "a = 1", "a = 2"):
+        module.write_text(text, encoding="utf-8")
+        found.append(entry.digest(tmp_path))
+    assert found[0] == found[1] != found[2]
