@@ -92,9 +92,8 @@ class Bills:
         """Return the share of each kind of site in the watts that light draws at equal source power."""
         workload = _workload(self.shapes, self.attention, rotation)
         at_start = float(self.price(core, drives, rotation).watts_at())
-        twice = 2.0
         found = {
-            kind: float(self.price(Setting(light={kind: twice}).machine(core), drives, rotation).watts_at()) - at_start
+            kind: float(self.price(Setting(light={kind: 2.0}).machine(core), drives, rotation).watts_at()) - at_start
             for kind in dict.fromkeys(kind for _, kind in self._known(workload, drives))
         }
         return {kind: watts / sum(found.values()) for kind, watts in found.items()}

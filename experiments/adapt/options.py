@@ -12,7 +12,7 @@ from experiments.common.workload import Attention, check_attention, shapes_named
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdaptOptions(TextOptions):
-    """A language model on light as it is, and prepared for light by methods that leave its function as it is."""
+    """A language model on a core as they are, and prepared for each other by methods without training."""
 
     windows: int = 4
     """Windows of the text that are scored."""
@@ -51,11 +51,11 @@ class AdaptOptions(TextOptions):
     devices: tuple[int, ...] = (0,)
     """Serial numbers of the devices whose fixed imperfections are drawn."""
     calibrate_on: str = "wikipedia_5"
-    """Text on which inputs are measured and exponents are searched; another than the one that is scored."""
+    """Text on which inputs are measured and exponents, light and gain are searched; another than the one scored."""
     calibration_windows: int = 1
     """Windows of that text."""
     shapes: str = "llama-3.1-70b"
-    """Shapes of the model whose watts at 1 exaOPS are stated, billed at the mean drive measured here."""
+    """Shapes of the model whose watts at 1 exaOPS are stated, each kind of site billed at the drive measured here."""
     kl: float = 0.05
     """KL [nats per token] for which the watts of each method are stated."""
     save: bool = True

@@ -40,7 +40,7 @@ class Setting:
 
     def machine(self, core: optics.TensorCore) -> Machine:
         """Return a core with these settings: itself where there are none, or else a design."""
-        rules = [SiteRule(_names(kind), self._at(core, kind)) for kind in dict.fromkeys((*self.light, *self.gain))]
+        rules = [SiteRule(_named(kind), self._at(core, kind)) for kind in dict.fromkeys((*self.light, *self.gain))]
         if self.sinks:
             names = tuple(name for kind in self.kinds for name in _named(kind))
             rules.append(SiteRule(names, optics.DIGITAL, positions=tuple(range(self.sinks))))
@@ -56,8 +56,5 @@ class Setting:
 
 
 def _named(kind: str) -> tuple[str, ...]:
+    """Paths of the weights of a kind of site."""
     return _HEADS if kind == HEAD else (kind,)
-
-
-def _names(kind: str) -> str | tuple[str, ...]:
-    return _HEADS if kind == HEAD else kind

@@ -11,9 +11,14 @@ from typing import Any
 def write(summary: Mapping[str, Any], out: Path) -> None:
     """Write summary.json atomically."""
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / "summary.json.partial"
-    partial.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(out / "summary.json")
+    write_text(out / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file atomically: an interrupted call leaves the one that was there."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -126,9 +126,7 @@ def make(entry: Evidence, folder: Path, quick: bool) -> Made | None:
         "seconds": round(time.monotonic() - began, 1),
         "source": entry.digest(ROOT),
     }
-    partial = folder / f"{FINISHED}.partial"
-    partial.write_text(json.dumps(made) + "\n", encoding="utf-8")
-    partial.replace(folder / FINISHED)
+    reporting.write_text(folder / FINISHED, json.dumps(made) + "\n")
     print(f"{made['seconds']:.0f} s")
     return made
 
@@ -167,9 +165,7 @@ def publish(entry: Evidence, folder: Path, made: Made, docs: Path) -> None:
             pages.fill(docs / page, name, pages.markdown(TABLES[name](summary)))
     record = _recorded(docs) | {entry.name: made}
     ordered = {name: record[name] for name in listed() if name in record}
-    partial = docs / f"{RECORD}.partial"
-    partial.write_text(_PREAMBLE + tomli_w.dumps(ordered), encoding="utf-8")
-    partial.replace(docs / RECORD)
+    reporting.write_text(docs / RECORD, _PREAMBLE + tomli_w.dumps(ordered))
 
 
 _PREAMBLE = "# From what the figures and generated tables of the documentation are; written by `otc results`.\n\n"
