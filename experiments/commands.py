@@ -26,6 +26,7 @@ from experiments.sweeps import result_programs
 from experiments.target import program as target
 from experiments.training import program as train
 from experiments.training.run.start import NoisySiteWarning
+from experiments.verdict import program as verdict
 from experiments.width import program as width
 from models import FetchError
 
@@ -53,6 +54,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "random-checkpoint": _with_options(random_checkpoint.main),
     "target": _with_options(target.main),
     "train": _with_options(train.main),
+    "verdict": _with_options(verdict.main),
     "width": _with_options(width.main),
     "results": _with_options(results.main),
     "serve": _with_options(serve.main),

@@ -67,11 +67,28 @@ class Bills:
     attention: Attention
     measured_on: str
 
-    def price(self, core: Machine, drives: Drives, rotation: Rotation | None) -> optics.Bill:
-        """Return the bill. rotation: what the model applies before `down`; None for nothing."""
-        workload = _workload(self.shapes, self.attention, rotation)
-        readings = {site.name: drives.by_kind[kind] for site, kind in self._known(workload, drives)}
-        return workload.price(billing.with_mean_drive(core, drives.mean), readings, chosen_by=core)
+    def price(
+        self, core: Machine, drives: Drives, rotation: Rotation | None, chosen_by: Machine | None = None
+    ) -> optics.Bill:
+        """Return the bill.
+
+        Args:
+            core: that the work is billed on.
+            drives: of the model.
+            rotation: what the model applies before `down`; None for nothing.
+            chosen_by: as of `Workload.price`; `core` unless given.
+        """
+        workload = self.workload(rotation)
+        billed = billing.with_mean_drive(core, drives.mean)
+        return workload.price(billed, self.readings(drives, rotation), chosen_by=chosen_by or core)
+
+    def workload(self, rotation: Rotation | None) -> Workload:
+        """The work that is billed. rotation: as of `price`."""
+        return _workload(self.shapes, self.attention, rotation)
+
+    def readings(self, drives: Drives, rotation: Rotation | None) -> dict[str, float]:
+        """Mean drive by name of each site of the work whose kind has one; arguments as of `price`."""
+        return {site.name: drives.by_kind[kind] for site, kind in self._known(self.workload(rotation), drives)}
 
     def statements(self, bill: optics.Bill) -> list[str]:
         """Return what a bill rests on, with the function that the drives were measured on."""

@@ -30,21 +30,28 @@ class Setting:
         sinks: so many first tokens are digital at all products with weights.
         light: factor on the source power, by kind of site; empty for 1 at all.
         gain: factor on the gain before the ADCs, by kind of site; empty for 1 at all.
+        drives: mean drive that light is billed for, by kind of site; empty for that of the core at all.
         kinds: of the sites of the model; needed where there are sinks.
     """
 
     sinks: int = 0
     light: Mapping[str, float] = dataclasses.field(default_factory=dict)
     gain: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    drives: Mapping[str, float] = dataclasses.field(default_factory=dict)
     kinds: tuple[str, ...] = ()
 
     def machine(self, core: optics.TensorCore) -> Machine:
         """Return a core with these settings: itself where there are none, or else a design."""
-        rules = [SiteRule(_named(kind), self._at(core, kind)) for kind in dict.fromkeys((*self.light, *self.gain))]
+        rules = [SiteRule(_named(kind), self._at(core, kind)) for kind in self._set]
         if self.sinks:
             names = tuple(name for kind in self.kinds for name in _named(kind))
             rules.append(SiteRule(names, optics.DIGITAL, positions=tuple(range(self.sinks))))
         return optics.CoresBySite(core, rules) if rules else core
+
+    @property
+    def _set(self) -> tuple[str, ...]:
+        """Kinds of sites with a core of their own."""
+        return tuple(dict.fromkeys((*self.light, *self.gain, *self.drives)))
 
     def _at(self, core: optics.TensorCore, kind: str) -> optics.TensorCore:
         """The core of a kind of site."""
@@ -52,6 +59,8 @@ class Setting:
             core = optics.with_source_power(core, core.source.power * self.light[kind])
         if kind in self.gain:
             core = core.replace({"adc.gain": core.adc.gain * self.gain[kind]})
+        if kind in self.drives:
+            core = core.replace({"source.mean_drive": self.drives[kind]})
         return core
 
 

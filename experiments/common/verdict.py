@@ -1,7 +1,7 @@
 """Watts of a core at 1 exaOPS on a workload: nominal, over the ranges of its constants, and by constant."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypedDict
 
 import numpy as np
@@ -111,6 +111,9 @@ class Candidate:
         effective_bits: the precision that the light is sized for at any value of the constants; None where the core's
             source power is given.
         measured_on: the model that the core's mean drive was measured on; empty where it is assumed.
+        readings: mean drive by name of the sites of the workload; they move with `source.mean_drive` where that is
+            drawn. Empty for the mean drive at all sites.
+        placed: makes the design that is billed of the core with its light, as `Setting.machine` does.
     """
 
     name: str
@@ -118,6 +121,21 @@ class Candidate:
     constants: Mapping[str, Constant]
     effective_bits: float | None
     measured_on: str = ""
+    readings: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    placed: Callable[[Machine], Machine] = lambda core: core
+
+    @property
+    def machine(self) -> Machine:
+        """What is billed, at the nominal constants."""
+        return self.placed(self.core)
+
+    def priced(self, workload: Workload, core: Machine) -> optics.Bill:
+        """Return the bill of a variant of the core, whose nominal one chooses the operands of attention on masks."""
+        readings = self.readings
+        if readings:
+            scale = host_core(core).source.mean_drive / host_core(self.core).source.mean_drive
+            readings = {site: drive * scale for site, drive in readings.items()}
+        return workload.price(self.placed(core), readings, chosen_by=self.core)
 
     @property
     def single(self) -> optics.TensorCore:
@@ -163,9 +181,10 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
         sobol_draws: draws for the Sobol indices, a power of two.
         seed: of the draws.
     """
-    bill = workload.price(candidate.core)
-    on_core = workload.price_on_core(candidate.core)
-    system = optics.system(candidate.core, bill, weights=workload.weights_on(candidate.core))
+    machine = candidate.machine
+    bill = candidate.priced(workload, candidate.core)
+    on_core = workload.price_on_core(machine, candidate.readings, chosen_by=candidate.core)
+    system = optics.system(machine, bill, weights=workload.weights_on(machine))
     over = optics.Uncertainty(
         _Components(candidate, workload), candidate.core, optics.spreads(candidate.constants), _watts
     )
@@ -185,12 +204,12 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
             name: {"nominal": float(energy / bill.macs) * 1e15, **_percentiles(components[name], 1e15)}
             for name, energy in bill.components.items()
         },
-        "system": _system_size(candidate.core, system, bill),
-        "reload": [reload(candidate.core, workload, vectors) for vectors in RESIDENCIES],
+        "system": _system_size(machine, system, bill),
+        "reload": [reload(candidate, workload, vectors) for vectors in RESIDENCIES],
         "tornado": {name: swing._asdict() for name, swing in over.tornado().items()},
         "sobol": {name: index._asdict() for name, index in over.sobol(sobol_draws, seed).items()},
         "break_even": over.break_even(TARGET_WATTS),
-        "operands_on_mask": workload.operands_on_mask(candidate.core),
+        "operands_on_mask": workload.operands_on_mask(machine),
         "omitted": list(bill.omitted),
         "bill_rests_on": billing.statements(bill, candidate.measured_on),
         "assumptions": [str(c) for c in candidate.constants.values() if c.mark == "assumed"],
@@ -198,10 +217,11 @@ def energy(candidate: Candidate, workload: Workload, draws: int, sobol_draws: in
     }
 
 
-def reload(machine: Machine, workload: Workload, vectors: float) -> ReloadCost:
+def reload(candidate: Candidate, workload: Workload, vectors: float) -> ReloadCost:
     """Return the cost of loading the masks once per `vectors` vectors."""
-    core = machine.replace({"vectors_per_load": vectors})
-    bill = workload.price(core, chosen_by=machine)
+    core = candidate.core.replace({"vectors_per_load": vectors})
+    assert isinstance(core, Machine)
+    bill, core = candidate.priced(workload, core), candidate.placed(core)
     return {
         "vectors_per_load": vectors,
         "fj_per_mac": float(sum(bill.components[line] for line in RELOAD_LINES) / bill.macs) * 1e15,
@@ -218,7 +238,7 @@ class _Components:
     workload: Workload
 
     def __call__(self, core: Machine) -> dict[str, Any]:
-        bill = self.workload.price(self.candidate.with_source_power(core), chosen_by=self.candidate.core)
+        bill = self.candidate.priced(self.workload, self.candidate.with_source_power(core))
         return {name: energy / bill.macs for name, energy in bill.components.items()}
 
 

@@ -156,7 +156,7 @@ class Workload:
     def weights_on(self, core: Machine) -> float:
         """Weights on the masks of a machine: `weights` without those whose products a design leaves digital."""
         if not isinstance(core, optics.CoresBySite):
-            return self.weights
+            return float(self.weights)
         design = core.assign(self.sites)
         shares = {
             site: sum(part.executions for part in design.shares(site.name) if part.core is not None)

@@ -18,6 +18,7 @@ from electronics import Part
 from experiments.common.result_cache import ResultCache
 from experiments.common.workload import attention_policy, choices_of
 from experiments.evaluation.agreement import Agreement, agreement, scored
+from experiments.evaluation.price_numbers import is_price_only
 from experiments.evaluation.records import Evaluation, EvaluationCase, SiteFigures, WindowRecord, WindowScores
 from optics.core.by_site import Machine
 from optics.datapath.diagnostics import Diagnostics
@@ -231,9 +232,15 @@ class _Run:
         }
 
 
-def describe_core(core: Part | optics.CoresBySite) -> list[Any]:
-    """Return the structure and the numbers of a core, as the description of a cached result has them."""
-    return [str(jax.tree.structure(core)), {name: np.asarray(value).tolist() for name, value in core.numbers().items()}]
+def describe_core(core: Part | optics.CoresBySite, price: bool = False) -> list[Any]:
+    """Return the structure and the numbers of a core, as cached results are described.
+
+    Args:
+        core: the core.
+        price: whether the numbers that only a price depends on are among them.
+    """
+    numbers = {name: value for name, value in core.numbers().items() if price or not is_price_only(name)}
+    return [str(jax.tree.structure(core)), {name: np.asarray(value).tolist() for name, value in numbers.items()}]
 
 
 def _figures(seen: Diagnostics) -> SiteFigures:

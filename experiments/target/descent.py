@@ -131,7 +131,8 @@ class Testbed:
             self.loss_scale,
             str(self.workload),
             str(self.workload.config),
-            describe_core(self.core),
+            # The figure of merit has the watts, so every number counts.
+            describe_core(self.core, price=True),
         ]
         return self.cache.get_or_compute(description, run)
 

@@ -5,8 +5,9 @@ in one compiled, vmapped call.
 """
 
 import dataclasses
+import itertools
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -116,6 +117,16 @@ class Sensitivity(NamedTuple):
     total_high: float
 
 
+class PairBreakEven(NamedTuple):
+    """Two constants that reach a target together: the share of the way to their favourable ends, and their values."""
+
+    first: str
+    second: str
+    share: float
+    first_value: float
+    second_value: float
+
+
 class Uncertainty:
     """A figure of merit of a core, or of a design of several, over the distributions of its constants.
 
@@ -220,6 +231,55 @@ class Uncertainty:
                     spread.between(share[i] + (share[i + 1] - share[i]) * merit[i] / (merit[i] - merit[i + 1]))
                 )
         return found
+
+    def break_even_pairs(self, target: float, fields: Sequence[str], points: int = 65) -> list[PairBreakEven]:
+        """Pairs of constants that bring the figure of merit down to `target` together, neither of which does alone.
+
+        Both move from their nominal values towards their favourable ends by the same share of the way, on the axes of
+        their distributions, all others nominal. The share is found by interpolation between points.
+
+        Args:
+            target: the figure of merit to reach, from above.
+            fields: constants to pair, out of `spreads`.
+            points: shares at which each pair is evaluated.
+
+        Returns:
+            The pairs, least share first.
+
+        Raises:
+            ValueError: for a constant without a distribution.
+        """
+        for field in fields:
+            if field not in self.spreads:
+                raise ValueError(f"{field!r} has no distribution{nearest(field, list(self.spreads))}")
+        swings, order = self.tornado(), list(self.spreads)
+        share, nominal = np.linspace(0, 1, points), self.nominal()
+        paths = {field: self._towards_favourable(field, swings[field], share) for field in fields}
+        start = float(self._numbers(nominal[None])[0])
+        able = [field for field in fields if min(swings[field]) > target and min(swings[field]) < start]
+        pairs = list(itertools.combinations(able, 2))
+        if start <= target or not pairs:
+            return []
+        values = np.tile(nominal, (len(pairs), points, 1))
+        for number, pair in enumerate(pairs):
+            for field in pair:
+                values[number, :, order.index(field)] = paths[field]
+        merits = self._numbers(values.reshape(-1, len(order))).reshape(-1, points) - target
+        found = []
+        for pair, merit in zip(pairs, merits, strict=True):
+            reached = np.flatnonzero(merit <= 0)
+            if len(reached):
+                i = reached[0]
+                at = share[i - 1] + (share[i] - share[i - 1]) * merit[i - 1] / (merit[i - 1] - merit[i])
+                ends = (float(np.interp(at, share, paths[field])) for field in pair)
+                found.append(PairBreakEven(*pair, float(at), *ends))
+        return sorted(found, key=lambda each: each.share)
+
+    def _towards_favourable(self, field: str, swing: Swing, share: np.ndarray) -> np.ndarray:
+        """Values of a constant from nominal at share 0 to the end of the lesser figure of merit at share 1."""
+        spread = self.spreads[field]
+        end = spread.low if swing.low < swing.high else spread.high
+        return between(spread.mode, end, spread.logarithmic, share)
 
     def _numbers(self, values: np.ndarray) -> np.ndarray:
         return np.asarray(self._number(self.at(values)), np.float64)

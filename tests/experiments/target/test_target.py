@@ -1,5 +1,6 @@
 """The verdict on a tiny model: its numbers hang together, the figures are there, a changed constant moves it."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -236,10 +237,12 @@ def test_a_load_is_shared_by_the_vectors_that_it_serves():
     workload = Workload(config=models.LLAMA_3_1_70B)
     core = optics.today().replace({"mask.write_energy": 0.0, "mask.update_time": 0.0, "mask.settle_time": 0.0})
     share = sum(s.macs for s in workload.sites if s.optical) / sum(s.macs for s in workload.sites)
+    candidate = verdict.Candidate(name="x", core=core, constants={}, effective_bits=None)
     for vectors, expected in ((35_100, 1.0), (8_775, 4.0)):
-        assert verdict.reload(core, workload, vectors)["fj_per_mac"] == pytest.approx(expected * share, rel=1e-4)
+        assert verdict.reload(candidate, workload, vectors)["fj_per_mac"] == pytest.approx(expected * share, rel=1e-4)
     # Half of the time is waiting where a load takes as long as its vectors; a tile of rails has one symbol a vector.
     waiting = core.replace({"mask.update_time": 1e-5, "mask.settle_time": 0.0, "upkeep.probes": 0.0})
+    waiting = dataclasses.replace(candidate, core=waiting)
     assert verdict.reload(waiting, workload, 1e4)["utilisation"] == pytest.approx(0.5, rel=0.01)
 
 

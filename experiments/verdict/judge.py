@@ -1,0 +1,221 @@
+"""The judgement of one scenario: searches, the designs of their fronts on held-out text, the best within each limit."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cached_property, partial
+
+import numpy as np
+from tqdm import tqdm
+
+import optics
+from experiments.common.result_cache import ResultCache
+from experiments.evaluation.measure import describe_core
+from experiments.evaluation.records import Evaluation
+from experiments.verdict import search
+from experiments.verdict.losses import Losses, Measured, OverDigital
+from experiments.verdict.options import VerdictOptions
+from experiments.verdict.prices import Prices
+from experiments.verdict.records import BestRecord, DesignRecord, design_record
+from experiments.verdict.search import Problem, Trial
+from experiments.verdict.space import FIRST, Design, Structure, shares_of, turned
+from experiments.verdict.variants import AS_IT_IS, Variant
+from optics.energy.light_budget import photons_per_mac
+
+MOST_ON_FRONT = 7
+"""Designs of a front that are run on held-out text."""
+LIGHT_STEP = 0.25
+"""Effective bits by which the light of a design is turned towards a limit."""
+MOST_STEPS = 6
+
+
+class Judge:
+    """Searches and judges the designs of one scenario.
+
+    Args:
+        options: of the program.
+        scenario: whose parts are put together.
+        search_losses: measures losses on the text that calibrates, at the constants as they are searched.
+        losses: measures losses on held-out text, at the constants as they are changed.
+        prices: at the constants as they are changed.
+        searched_prices: at the constants as they are searched.
+        cache: of searches.
+    """
+
+    def __init__(
+        self,
+        options: VerdictOptions,
+        scenario: str,
+        structures: Sequence[Structure],
+        search_losses: Losses,
+        losses: Losses,
+        prices: Prices,
+        searched_prices: Prices,
+        cache: ResultCache,
+    ):
+        self.options, self.scenario, self.structures = options, scenario, list(structures)
+        self.search_losses, self.losses = search_losses, losses
+        self.prices, self.searched_prices, self.cache = prices, searched_prices, cache
+        self.measured: list[Measured] = []
+        self.variants: dict[str, Variant] = {}
+        self.chosen: dict[float, Measured] = {}
+
+    def problem(self, variant: Variant) -> Problem:
+        """What is searched with a model."""
+
+        def loss(number: int, shares: np.ndarray) -> float:
+            return self.search_losses.kl(self._design(number, shares), variant)
+
+        def watts(number: int, shares: np.ndarray) -> np.ndarray:
+            return self.searched_prices.watts(self.structures[number], shares, variant)
+
+        own = [self.structures.index(FIRST)] if FIRST in self.structures else [0]
+        widest = max(range(len(self.structures)), key=lambda number: self._size(number))
+        starts = [
+            (number, shares_of(self.searched_prices.space.scenario_knobs(self.structures[number])))
+            for number in dict.fromkeys([*own, widest])
+        ]
+        return Problem(self.structures, watts, loss, starts)
+
+    def searched(self, variant: Variant, seed: int, random: bool = False) -> list[Trial]:
+        """The trials of a search with a model, from the cache where it has them."""
+        run = search.random_search if random else search.search
+        # What a search measures is kept by the evaluator; this keeps its path.
+        description = [
+            [self.scenario, random, seed, self.options.evaluations, [str(each) for each in self.structures]],
+            [variant.checkpoint.sha256, repr(variant.setting), variant.drives.by_kind, self.options.shapes],
+            [describe_core(self.searched_prices.space.base(each), price=True) for each in self.structures],
+            [hashlib.sha256(self.search_losses.windows.tokens.tobytes()).hexdigest(), self.options.seed],
+        ]
+        problem = self.problem(variant)
+        with tqdm(total=self.options.evaluations, unit="design", leave=False) as bar:
+            bar.set_description_str(f"{self.scenario}, {variant.name}: {'random' if random else 'search'}")
+            problem = problem._replace(loss=partial(_counted, problem.loss, bar))
+            found = self.cache.get_or_compute(
+                description, lambda: [list(trial) for trial in run(problem, self.options.evaluations, seed)]
+            )
+        return [Trial(number, tuple(knobs), watts, kl) for number, knobs, watts, kl in found]
+
+    def add(self, variant: Variant, designs: Iterable[Design]) -> list[Measured]:
+        """Measure designs on held-out text and keep them."""
+        self.variants.setdefault(variant.name, variant)
+        named = {f"{number}": design for number, design in enumerate(designs)}
+        found, digital = self.losses.of(named, variant), self.digital
+        keys = self.losses.windows.keys
+        new = [
+            Measured.of(named[name], variant.name, evaluation, digital[0], keys) for name, evaluation in found.items()
+        ]
+        self.measured += new
+        return new
+
+    @cached_property
+    def digital(self) -> tuple[Evaluation, Evaluation]:
+        """Evaluations of the digital model in float32 and in 8-bit integers."""
+        found = self.losses.digital()
+        return found["digital_fp32"], found["digital_w8a8"]
+
+    @property
+    def w8a8(self) -> Measured:
+        """The digital model in 8-bit integers."""
+        exact, integers = self.digital
+        return Measured.of(Design(FIRST, {}), "W8A8", integers, exact, self.losses.windows.keys)
+
+    def over_digital(self) -> OverDigital:
+        """What places losses, by all designs measured so far."""
+        return OverDigital(self.measured, AS_IT_IS, self.w8a8, self.options.seed)
+
+    def front(self, variant: Variant, trials: Sequence[Trial]) -> list[Design]:
+        """The designs of a search that no other beats, at the prices as they are changed; at most `MOST_ON_FRONT`."""
+        repriced = [
+            trial._replace(watts=self.price(self._design(trial.structure, np.array(trial.knobs)), variant))
+            for trial in trials
+        ]
+        best = search.front_of(repriced)
+        kept = np.unique(np.linspace(0, len(best) - 1, min(len(best), MOST_ON_FRONT)).round().astype(int))
+        return [self._design(best[place].structure, np.array(best[place].knobs)) for place in kept]
+
+    def price(self, design: Design, variant: Variant) -> float:
+        """Watts of a design at 1 exaOPS."""
+        return float(self.prices.watts(design.structure, shares_of(design.knobs)[None], variant)[0])
+
+    def within(self, variant: Variant, limit: float) -> Measured | None:
+        """The cheapest measured design of a model within a limit, once its light is turned down to it.
+
+        Where none is within it, the light of the design of least loss is turned up, as far as the range of the knob
+        goes. None where that does not reach.
+        """
+        for _ in range(MOST_STEPS):
+            place = self.over_digital()
+            own = [each for each in self.measured if each.variant == variant.name]
+            good = [each for each in own if place.excess(each).value <= limit]
+            if good:
+                best = min(good, key=lambda each: self.price(each.design, variant))
+                turned_down = self._with_light(best.design, -LIGHT_STEP)
+                if turned_down is None or self._known(turned_down, own):
+                    return best
+                self.add(variant, [turned_down])
+                continue
+            least = min(own, key=lambda each: place.excess(each).value)
+            brighter = self._with_light(least.design, LIGHT_STEP)
+            if brighter is None or self._known(brighter, own):
+                return None
+            self.add(variant, [brighter])
+        place = self.over_digital()
+        own = [each for each in self.measured if each.variant == variant.name]
+        good = [each for each in own if place.excess(each).value <= limit]
+        return min(good, key=lambda each: self.price(each.design, variant)) if good else None
+
+    def record(self, measured: Measured, place: OverDigital) -> DesignRecord:
+        """The record of a measured design."""
+        variant = self.variants[measured.variant]
+        core = self.prices.space.core(measured.design.structure, measured.design.knobs)
+        lit = core.replace({"source.mean_drive": variant.drives.mean})
+        assert isinstance(lit, optics.TensorCore)
+        watts = self.price(measured.design, variant)
+        return design_record(measured.design, measured, place.excess(measured), watts, float(photons_per_mac(lit)))
+
+    def best(self, limit: float) -> list[BestRecord]:
+        """The cheapest design within a limit of each model; that of all models is kept in `chosen`."""
+        found = {name: self.within(variant, limit) for name, variant in list(self.variants.items())}
+        place = self.over_digital()
+        good = [each for each in found.values() if each is not None]
+        if good:
+            self.chosen[limit] = min(good, key=lambda each: self.price(each.design, self.variants[each.variant]))
+        return [
+            {"limit": limit, "variant": name, "design": None if each is None else self.record(each, place)}
+            for name, each in found.items()
+        ]
+
+    def tiled(self, design: Design, variant: Variant, small: float) -> Measured:
+        """Measure a design on cores that are smaller by a factor, with the same light for each pixel.
+
+        A model of narrower layers then takes as many tiles to a sum as a large one does on the core itself.
+        """
+        found = self.losses.of({"tiled": design}, variant, scale=small)["tiled"]
+        return Measured.of(design, variant.name, found, self.digital[0], self.losses.windows.keys)
+
+    def _design(self, number: int, shares: np.ndarray) -> Design:
+        return Design(self.structures[number], {name: float(value) for name, value in turned(shares).items()})
+
+    def _size(self, number: int) -> tuple[int, int, bool]:
+        structure = self.structures[number]
+        return structure.rows * structure.columns, structure.accumulate, structure.attention == "light"
+
+    @staticmethod
+    def _with_light(design: Design, change: float) -> Design | None:
+        bits = design.knobs["light_bits"] + change
+        low, high, _ = search.KNOBS["light_bits"]
+        return design._replace(knobs={**design.knobs, "light_bits": bits}) if low <= bits <= high else None
+
+    @staticmethod
+    def _known(design: Design, measured: Sequence[Measured]) -> bool:
+        mine = shares_of(design.knobs)
+        return any(
+            each.design.structure == design.structure and np.allclose(shares_of(each.design.knobs), mine, atol=1e-3)
+            for each in measured
+        )
+
+
+def _counted(loss: search.Loss, bar: tqdm, number: int, shares: np.ndarray) -> float:
+    value = loss(number, shares)
+    bar.update()
+    return value

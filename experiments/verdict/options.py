@@ -1,0 +1,123 @@
+"""Options of `otc verdict`."""
+
+import dataclasses
+from pathlib import Path
+
+import models
+from experiments.adapt.methods import parsed
+from experiments.adapt.options import AdaptOptions
+from experiments.common.options import check_integer
+from experiments.common.text_options import TextOptions, check_context
+from experiments.common.workload import shapes_named
+from experiments.verdict.space import PLACES, Place
+from optics.presets.scenario import SCENARIOS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerdictOptions(TextOptions):
+    """The best machine for 1 exaOPS that the parts of a year allow, on a model prepared for it."""
+
+    windows: int = 8
+    """Windows of the text on which designs are judged."""
+    window_tokens: int = 256
+    """Tokens in a window."""
+    scenarios: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
+    """Scenarios whose parts are put together."""
+    limits: tuple[float, ...] = (0.05, 0.02)
+    """Losses over 8-bit digital [nats per token] that are accepted; the first is that of the figures."""
+    prepared: str = "sinks+fold+rescale+light"
+    """Steps without training that prepare model and core, as of `otc adapt`; none for no such model."""
+    trained: Path | None = None
+    """A model that `otc train` wrote, a folder, judged beside the others; its drives and light are searched here."""
+    trained_method: str = "sinks+light"
+    """Steps on the core for the trained model."""
+    sizes: tuple[int, ...] = (1024, 2048)
+    """Rows and columns of cores that are chosen from; a core is at most twice as wide as high."""
+    accumulate: tuple[int, ...] = (1, 4)
+    """Row tiles whose charges are integrated before one conversion, that are chosen from."""
+    attention: tuple[Place, ...] = PLACES
+    """Where attention runs, chosen from digital, light and mixed (digital in the first half of the layers)."""
+    masks: tuple[str, ...] = ("",)
+    """Technologies of the mask that are chosen from; "" for the numbers of the scenario."""
+    evaluations: int = 40
+    """Losses that a search measures, for each scenario and model."""
+    search_seed: int = 0
+    """Seed of the searches."""
+    compare: int = 0
+    """Seeds on which the search is compared with a random one of equal cost, on projected_2029; 0 for none."""
+    set: tuple[str, ...] = ()
+    """Constants to change, as of `otc target`. The designs are those of the search at the constants as they are; all
+    are priced anew, and those that the change touches are run anew."""
+    again: bool = False
+    """Search anew with the changed constants of `set`."""
+    keys: int = 1
+    """Draws of the noise of each window on which designs are judged."""
+    calibrate_on: str = "wikipedia_5"
+    """Text on which models are prepared and designs are searched."""
+    sinks: int = 2
+    """First tokens that are digital after a step sinks."""
+    search_steps: int = 16
+    """Steps of the descent of a step light."""
+    shapes: str = "llama-3.1-70b"
+    """Model that the machine is to run, by name: its shapes alone are used."""
+    draws: int = 4096
+    """Draws of all constants, a power of two."""
+    sobol_draws: int = 256
+    """Draws for the Sobol indices, a power of two."""
+    out: Path = Path("runs/verdict")
+    """Folder for summary.json, figures, designs, and the results from which an interrupted run goes on."""
+
+    def check(self) -> None:
+        """Raise ValueError for an option out of range; the message names it and the range."""
+        super().check()
+        for name in ("scenarios", "limits", "sizes", "accumulate", "attention"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty; at least one is needed")
+        for scenario in self.scenarios:
+            if scenario not in SCENARIOS:
+                raise ValueError(f"scenarios = {scenario} must be among {', '.join(SCENARIOS)}")
+        if not all(0 < limit < 10 for limit in self.limits):
+            raise ValueError(f"limits = {self.limits} must be above 0 and below 10 nats per token")
+        if any(size < 64 or size > 4096 for size in self.sizes):
+            raise ValueError(f"sizes = {self.sizes} must be from 64 to 4096")
+        if any(tiles < 1 or tiles > 64 for tiles in self.accumulate):
+            raise ValueError(f"accumulate = {self.accumulate} must be from 1 to 64")
+        for place in self.attention:
+            if place not in PLACES:
+                raise ValueError(f"attention = {place} must be among {', '.join(PLACES)}")
+        check_integer("evaluations", self.evaluations, 8, 10_000)
+        check_integer("compare", self.compare, 0, 100)
+        check_integer("keys", self.keys, 1)
+        check_integer("sinks", self.sinks, 1, self.window_tokens - 1)
+        check_integer("search_steps", self.search_steps, 2)
+        for name in ("draws", "sobol_draws"):
+            value = getattr(self, name)
+            if value < 2 or value & (value - 1):
+                raise ValueError(f"{name} = {value} must be a power of two, at least 2")
+        models.check_text(self.calibrate_on)
+        shapes_named(self.shapes)
+        parsed([self.prepared], (0,))
+        self.adapt.check()
+        if self.trained is not None:
+            check_context(self.trained, "window_tokens", self.window_tokens)
+
+    @property
+    def adapt(self) -> AdaptOptions:
+        """The options of the preparation."""
+        return AdaptOptions(
+            text=self.text,
+            model=self.model,
+            stream=self.stream,
+            windows=self.windows,
+            window_tokens=self.window_tokens,
+            seed=self.seed,
+            methods=(self.prepared,),
+            trained=() if self.trained is None else (self.trained,),
+            trained_method=self.trained_method,
+            sinks=self.sinks,
+            search_steps=self.search_steps,
+            calibrate_on=self.calibrate_on,
+            shapes=self.shapes,
+            light=(1.0,),
+            out=self.out,
+        )

@@ -1,0 +1,90 @@
+"""Watts of designs at 1 exaOPS: of many at once, and with the distribution over all constants."""
+
+import dataclasses
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import optics
+from experiments.adapt.bills import Bills
+from experiments.common.verdict import Candidate
+from experiments.common.workload import Workload, shapes_named
+from experiments.verdict.space import TURNED, Design, Space, Structure, attention_of, turned
+from experiments.verdict.variants import Variant
+from optics.core.by_site import Machine
+
+
+class Prices:
+    """Prices the designs of a scenario on the work of a large model.
+
+    Args:
+        space: of the scenario.
+        shapes: name of the model that is billed.
+        measured_on: the function that drives are measured on, as bills state it.
+    """
+
+    def __init__(self, space: Space, shapes: str, measured_on: str):
+        self.space, self.shapes, self.measured_on = space, shapes, measured_on
+        self.layers = shapes_named(shapes).layers
+
+    def bills(self, structure: Structure) -> Bills:
+        """What prices designs of a structure."""
+        return Bills(self.shapes, attention_of(structure), self.measured_on)
+
+    def machine(self, structure: Structure, knobs: Any, variant: Variant) -> Machine:
+        """The machine that is billed; "mixed" attention is so for the layers of the model that is billed."""
+        return self.space.machine(structure, knobs, variant.setting, self.layers)
+
+    def bill(self, structure: Structure, knobs: Any, variant: Variant) -> optics.Bill:
+        """The bill of a design; the core of its scenario chooses the operands of attention on masks."""
+        machine = self.machine(structure, knobs, variant)
+        chosen_by = self.space.base(structure)
+        return self.bills(structure).price(machine, variant.drives, variant.rotation, chosen_by)
+
+    def watts(self, structure: Structure, shares: np.ndarray, variant: Variant) -> np.ndarray:
+        """Watts of designs of one structure at shares [designs, knobs] of the ranges of their knobs."""
+        # The numbers of the core are made outside the trace.
+        self.space.base(structure)
+        key = structure, variant.name
+        if key not in self._compiled:
+            self._compiled[key] = jax.jit(jax.vmap(lambda at: self.bill(structure, turned(at), variant).watts_at()))
+        # One size compiles one program.
+        count = len(shares)
+        padded = np.concatenate([shares, np.repeat(shares[:1], -count % _CHUNK, axis=0)]).astype(np.float32)
+        chunks = [self._compiled[key](jnp.asarray(part)) for part in np.split(padded, len(padded) // _CHUNK)]
+        return np.concatenate([np.asarray(chunk) for chunk in chunks])[:count]
+
+    @cached_property
+    def _compiled(self) -> dict[tuple[Structure, str], Any]:
+        return {}
+
+    def candidate(self, design: Design, variant: Variant) -> Candidate:
+        """The candidate of a verdict on the energy of a design: what is turned is exact, all else has its range."""
+        structure, knobs = design.structure, dict(design.knobs)
+        core, constants = self.space.core(structure, knobs), dict(self.space.constants(structure))
+        numbers = core.numbers()
+        for field in TURNED:
+            value = float(numbers[field])
+            constants[field] = dataclasses.replace(constants[field], value=value, low=value, high=value)
+        plain = Candidate(
+            name=self.space.scenario, core=core, constants=constants, effective_bits=float(knobs["light_bits"])
+        )
+        readings = self.bills(structure).readings(variant.drives, variant.rotation)
+
+        def placed(core: Machine) -> Machine:
+            assert isinstance(core, optics.TensorCore)
+            return self.space.placed(core, structure, variant.setting, self.layers)
+
+        return dataclasses.replace(
+            plain.at_drive(variant.drives.mean, self.measured_on), readings=readings, placed=placed
+        )
+
+    def workload(self, design: Design, variant: Variant) -> Workload:
+        """The work that a design is billed for."""
+        return self.bills(design.structure).workload(variant.rotation)
+
+
+_CHUNK = 64

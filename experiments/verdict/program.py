@@ -1,0 +1,233 @@
+"""`otc verdict`: the best machine that the parts allow, on models prepared for it, and whether it closes the target."""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+import models
+import optics
+from experiments.common import reporting, verdict
+from experiments.common.result_cache import ResultCache
+from experiments.common.workload import shapes_named
+from experiments.evaluation.measure import Evaluator
+from experiments.verdict import figures, judge, report
+from experiments.verdict.judge import Judge
+from experiments.verdict.losses import Losses, Measured, Windows
+from experiments.verdict.options import VerdictOptions
+from experiments.verdict.prices import Prices
+from experiments.verdict.records import (
+    ComparisonRecord,
+    DesignRecord,
+    JudgedRecord,
+    ScenarioRecord,
+    StepRecord,
+    TrialRecord,
+    VariantRecord,
+    VerdictSummary,
+)
+from experiments.verdict.search import Trial, best_merit
+from experiments.verdict.space import Design, Space, structures
+from experiments.verdict.variants import Variant, Variants
+from experiments.verdict.waterfall import Step, steps_to
+from models.equivalent.changes import check_decoder
+
+PREPARED, TRAINED = "prepared", "trained"
+ON = "projected_2029"
+"""The scenario of the waterfall, of the comparison with a random search, and for whose core models are prepared."""
+PAIRED = 8
+"""Constants of the largest swings that are paired."""
+
+
+def main(options: VerdictOptions) -> VerdictSummary:
+    """Search, judge, print the verdict, write summary.json, figures and designs, and return the summary."""
+    options.check()
+    checkpoint, windows = options.load()
+    check_decoder(checkpoint)
+    text = models.load_text(options.calibrate_on)
+    calibrating = models.windows(checkpoint.tokenizer.encode(text), 1, options.window_tokens)
+    cache = ResultCache(options.out / "results.sqlite", judge.__name__)
+    with Evaluator(checkpoint, options.seed, options.out / "results.sqlite") as evaluator:
+        summary = _Verdict(options, checkpoint, windows, calibrating, evaluator, cache).run()
+    cache.close()
+    reporting.write(summary, options.out)
+    figures.draw(summary, options.out)
+    report.print_report(summary, options.out)
+    return summary
+
+
+class _Verdict:
+    """One run of the program."""
+
+    def __init__(
+        self,
+        options: VerdictOptions,
+        checkpoint: models.Checkpoint,
+        windows: np.ndarray,
+        calibrating: np.ndarray,
+        evaluator: Evaluator,
+        cache: ResultCache,
+    ):
+        self.options, self.evaluator, self.cache = options, evaluator, cache
+        self.held_out, self.calibrating = Windows(windows, options.keys), Windows(calibrating)
+        self.structures = structures(options.sizes, options.accumulate, options.attention, options.masks)
+        maker = Variants(options.adapt, Space(ON), checkpoint, windows, evaluator)
+        found = [maker.as_it_is()]
+        if options.prepared != "none":
+            found.append(maker.prepared(PREPARED, options.prepared))
+        if options.trained is not None:
+            found.append(maker.trained(TRAINED, options.trained, options.trained_method))
+        self.variants = {variant.name: variant for variant in found}
+
+    def run(self) -> VerdictSummary:
+        """Return the summary."""
+        options = self.options
+        judges = {scenario: self._judge(scenario) for scenario in options.scenarios}
+        scenarios = {name: self._scenario(judge) for name, judge in judges.items()}
+        steps: list[StepRecord] = []
+        if ON in judges:
+            steps = self._waterfall(judges[ON])
+        first = next(iter(judges.values()))
+        w8a8 = first.w8a8
+        return {
+            **options.described(),
+            "keys": options.keys,
+            "shapes": options.shapes,
+            "target_watts": verdict.TARGET_WATTS,
+            "limits": list(options.limits),
+            "digital_w8a8": {"kl": float(w8a8.kl.mean()), "delta_nll": float(w8a8.delta_nll.mean())},
+            "scenarios": scenarios,
+            "waterfall": steps,
+            "comparison": self._comparison(judges),
+            "changes": list(options.set),
+            "search": {
+                "text": options.calibrate_on,
+                "evaluations": options.evaluations,
+                "structures": len(self.structures),
+                "seed": options.search_seed,
+            },
+            "versions": reporting.versions(),
+        }
+
+    def _judge(self, scenario: str) -> Judge:
+        options = self.options
+        changed = Space(scenario, options.set)
+        searched = changed if options.again else Space(scenario)
+        measured_on = f"{options.model_name}, first window of {options.text}"
+        return Judge(
+            options,
+            scenario,
+            self.structures,
+            Losses(searched, self.evaluator, self.calibrating),
+            Losses(changed, self.evaluator, self.held_out),
+            Prices(changed, options.shapes, measured_on),
+            Prices(searched, options.shapes, measured_on),
+            self.cache,
+        )
+
+    def _scenario(self, judge: Judge) -> ScenarioRecord:
+        options, start = self.options, time.monotonic()
+        trials: list[TrialRecord] = []
+        for variant in self.variants.values():
+            found = judge.searched(variant, options.search_seed)
+            trials += [self._trial(judge, variant, trial) for trial in found]
+            judge.add(variant, judge.front(variant, found))
+        best = [record for limit in options.limits for record in judge.best(limit)]
+        place = judge.over_digital()
+        return {
+            "variants": {name: self._variant(variant) for name, variant in self.variants.items()},
+            "trials": trials,
+            "designs": [judge.record(each, place) for each in judge.measured],
+            "best": best,
+            "judged": [self._judged(judge, limit, measured) for limit, measured in judge.chosen.items()],
+            "seconds": time.monotonic() - start,
+        }
+
+    def _judged(self, judge: Judge, limit: float, measured: Measured) -> JudgedRecord:
+        options, design, variant = self.options, measured.design, self.variants[measured.variant]
+        candidate, workload = judge.prices.candidate(design, variant), judge.prices.workload(design, variant)
+        energy = verdict.energy(candidate, workload, options.draws, options.sobol_draws, options.seed)
+        over = optics.Uncertainty(
+            lambda core: candidate.priced(workload, candidate.with_source_power(core)).watts_at(),
+            candidate.core,
+            optics.spreads(candidate.constants),
+        )
+        pairs = over.break_even_pairs(verdict.TARGET_WATTS, list(energy["tornado"])[:PAIRED])
+        return {
+            "limit": limit,
+            "design": judge.record(measured, judge.over_digital()),
+            "energy": energy,
+            "pairs": [pair._asdict() for pair in pairs],  # pyright: ignore
+            "file": self._save(judge, limit, design, variant),
+            "tiled": self._tiled(judge, measured),
+        }
+
+    def _save(self, judge: Judge, limit: float, design: Design, variant: Variant) -> str:
+        """Write the design, billed for the drives of its model, and return the name of its file."""
+        core = judge.prices.space.core(*design).replace({"source.mean_drive": variant.drives.mean})
+        assert isinstance(core, optics.TensorCore)
+        machine = judge.prices.space.placed(core, design.structure, variant.billed, judge.prices.layers)
+        assert isinstance(machine, optics.CoresBySite)
+        folder = self.options.out / "designs"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"{judge.scenario}-{limit:g}.toml"
+        optics.save_by_site(machine, folder / name)
+        return f"designs/{name}"
+
+    def _tiled(self, judge: Judge, measured: Measured) -> DesignRecord | None:
+        """The loss where sums take as many row tiles as those of the model that is billed."""
+        variant = self.variants[measured.variant]
+        small = variant.checkpoint.config.hidden / shapes_named(self.options.shapes).hidden
+        if small >= 1:
+            return None
+        found = judge.tiled(measured.design, variant, small)
+        return judge.record(found, judge.over_digital())
+
+    def _waterfall(self, judge: Judge) -> list[StepRecord]:
+        chosen = sorted(judge.chosen.items(), reverse=True)
+        best = [(limit, measured.variant, measured.design) for limit, measured in chosen]
+        steps = steps_to(judge.prices.space, self.variants, best)
+        return [{"step": step.name, "design": self._step(judge, step)} for step in steps]
+
+    def _step(self, judge: Judge, step: Step) -> DesignRecord:
+        # A step in between is a model of its own where its light is not that of its variant.
+        plain = not step.variant.setting.light and bool(self.variants[step.variant.name].setting.light)
+        name = step.variant.name
+        variant = dataclasses.replace(step.variant, name=f"{name}, equal light") if plain else step.variant
+        (measured,) = judge.add(variant, [step.design])
+        return judge.record(measured, judge.over_digital())
+
+    def _comparison(self, judges: Mapping[str, Judge]) -> list[ComparisonRecord]:
+        """Searches of the best prepared model beside random ones of equal cost."""
+        if ON not in judges:
+            return []
+        judge, variant = judges[ON], list(self.variants.values())[-1]
+        return [
+            {
+                "seed": seed,
+                "evaluations": self.options.evaluations,
+                "search": best_merit(judge.searched(variant, seed)),
+                "random": best_merit(judge.searched(variant, seed, random=True)),
+            }
+            for seed in range(self.options.search_seed, self.options.search_seed + self.options.compare)
+        ]
+
+    def _trial(self, judge: Judge, variant: Variant, trial: Trial) -> TrialRecord:
+        structure = self.structures[trial.structure]
+        return {
+            "variant": variant.name,
+            "attention": structure.attention,
+            "structure": str(structure),
+            "watts": trial.watts,
+            "kl": trial.kl,
+        }
+
+    def _variant(self, variant: Variant) -> VariantRecord:
+        return {
+            "steps": list(variant.steps),
+            "mean_drive": variant.drives.mean,
+            "sinks": variant.setting.sinks,
+            "light_by_site": dict(variant.setting.light),
+            "evaluations": self.options.evaluations,
+        }

@@ -1,0 +1,161 @@
+"""Types of the summary of `otc verdict`, as summary.json holds it. Units are in the names of the fields."""
+
+from typing import NotRequired, TypedDict
+
+from experiments.common.text_options import TextDescription
+from experiments.common.verdict import EnergyVerdict
+from experiments.verdict.losses import Excess, Measured
+from experiments.verdict.space import Design
+
+
+class DesignRecord(TypedDict):
+    """A design, with its loss on the windows that it is judged on.
+
+    excess: over 8-bit digital, placed by KL along the line of the model, see `losses.OverDigital`; measured_excess: as
+    measured. A standard error is None for a single window.
+    """
+
+    variant: str
+    structure: str
+    attention: str
+    mask: str
+    rows: int
+    columns: int
+    accumulate: int
+    light_bits: float
+    enob: float
+    dac_enob: float
+    clock: float
+    loading: float
+    photons_per_mac: float
+    watts: float
+    kl: float
+    delta_nll: float
+    excess: float
+    excess_stderr: float
+    measured_excess: float
+    measured_excess_stderr: float | None
+
+
+class TrialRecord(TypedDict):
+    """A design that a search measured, on the text that calibrates."""
+
+    variant: str
+    attention: str
+    structure: str
+    watts: float
+    kl: float
+
+
+class VariantRecord(TypedDict):
+    """A model, and how the core is set for it."""
+
+    steps: list[str]
+    mean_drive: float
+    sinks: int
+    light_by_site: dict[str, float]
+    evaluations: int
+
+
+class PairRecord(TypedDict):
+    """Two constants that close the target together, see `optics.Uncertainty.break_even_pairs`."""
+
+    first: str
+    second: str
+    share: float
+    first_value: float
+    second_value: float
+
+
+class BestRecord(TypedDict):
+    """The cheapest design within a limit, of one model; None where none of those measured is within it."""
+
+    limit: float
+    variant: str
+    design: DesignRecord | None
+
+
+class JudgedRecord(TypedDict):
+    """The best design of all models within a limit.
+
+    file: of the design, which other programs take as --cores. tiled: its loss with as many row tiles to a sum as the
+    model that is billed has, on smaller cores with the same light for each MAC; None for a design of one tile.
+    """
+
+    limit: float
+    design: DesignRecord
+    energy: EnergyVerdict
+    pairs: list[PairRecord]
+    file: str
+    tiled: DesignRecord | None
+
+
+class ScenarioRecord(TypedDict):
+    """What one scenario allows."""
+
+    variants: dict[str, VariantRecord]
+    trials: list[TrialRecord]
+    designs: list[DesignRecord]
+    best: list[BestRecord]
+    judged: list[JudgedRecord]
+    seconds: float
+
+
+class StepRecord(TypedDict):
+    """A step from the first verdict to the best design."""
+
+    step: str
+    design: DesignRecord
+
+
+class ComparisonRecord(TypedDict):
+    """A search and a random one of equal cost: ln W + KL / s, averaged over trade-offs, least found."""
+
+    seed: int
+    evaluations: int
+    search: float
+    random: float
+
+
+class VerdictSummary(TextDescription):
+    """The whole summary."""
+
+    keys: int
+    shapes: str
+    target_watts: float
+    limits: list[float]
+    digital_w8a8: dict[str, float]
+    scenarios: dict[str, ScenarioRecord]
+    waterfall: list[StepRecord]
+    comparison: list[ComparisonRecord]
+    changes: list[str]
+    search: dict[str, str | int | float]
+    versions: dict[str, str]
+    model_trained: NotRequired[str]
+
+
+def design_record(design: Design, measured: Measured, excess: Excess, watts: float, photons: float) -> DesignRecord:
+    """Return the record of a measured design."""
+    structure, knobs = design
+    return {
+        "variant": measured.variant,
+        "structure": str(structure),
+        "attention": structure.attention,
+        "mask": structure.mask,
+        "rows": structure.rows,
+        "columns": structure.columns,
+        "accumulate": structure.accumulate,
+        "light_bits": float(knobs["light_bits"]),
+        "enob": float(knobs["enob"]),
+        "dac_enob": float(knobs["dac_enob"]),
+        "clock": float(knobs["clock"]),
+        "loading": float(knobs["loading"]),
+        "photons_per_mac": photons,
+        "watts": watts,
+        "kl": float(measured.kl.mean()),
+        "delta_nll": float(measured.delta_nll.mean()),
+        "excess": excess.value,
+        "excess_stderr": excess.stderr,
+        "measured_excess": excess.measured,
+        "measured_excess_stderr": excess.measured_stderr,
+    }

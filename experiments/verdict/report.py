@@ -1,0 +1,161 @@
+"""Report of the verdict on the terminal: tables, and sentences made from the computed numbers."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiments.common import reporting
+from experiments.verdict.records import DesignRecord, JudgedRecord, ScenarioRecord, VerdictSummary
+
+DECIDING = 5
+
+
+def print_report(summary: VerdictSummary, out: Path) -> None:
+    """Print the best designs, the steps to them, what decides them, and the verdict."""
+    print(
+        f"\n{summary['shapes']} at 1 exaOPS; {summary['model']} on {summary['text']}, {summary['windows']} x "
+        f"{summary['window_tokens']} tokens, {summary['keys']} draw(s) of the noise; designs of "
+        f"{summary['search']['structures']} structures, {summary['search']['evaluations']} losses for each model and "
+        f"scenario measured on {summary['search']['text']}"
+    )
+    if summary["changes"]:
+        print(f"Changed: {', '.join(summary['changes'])}; designs as searched at the constants before.")
+    print("\nkW of the cheapest design within a loss over 8-bit digital:")
+    print(reporting.table(best_rows(summary)))
+    print("\nThe best designs:")
+    print(reporting.table(design_rows(summary)))
+    for scenario, record in summary["scenarios"].items():
+        for judged in record["judged"][:1]:
+            print(f"\nWhat decides {scenario} within {judged['limit']:g} nats, Sobol total index of ln(watts):")
+            print(reporting.table(_deciding(judged)))
+    if summary["waterfall"]:
+        print("\nFrom the first verdict to the best design, projected 2029:")
+        print(reporting.table(step_rows(summary)))
+    for each in summary["comparison"]:
+        print(
+            f"Search against a random one of {each['evaluations']} evaluations, seed {each['seed']}: mean of "
+            f"ln W + KL / s {each['search']:.3f} against {each['random']:.3f}."
+        )
+    print("\nVerdict: " + " ".join(sentences(summary)))
+    print(
+        f"Written: {out}/summary.json, designs/*.toml, verdict_front.png/.pdf, verdict_steps.png/.pdf, "
+        "waterfall.png/.pdf"
+    )
+
+
+def best_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
+    """Return the table of least watts: scenarios and limits down, models across."""
+    names = list(dict.fromkeys(each["variant"] for r in summary["scenarios"].values() for each in r["best"]))
+    rows: list[tuple[str, ...]] = [("", *names)]
+    for scenario, record in summary["scenarios"].items():
+        for limit in summary["limits"]:
+            found = {each["variant"]: each["design"] for each in record["best"] if each["limit"] == limit}
+            rows.append((f"{_plain(scenario)}, {limit:g} nats", *(_watts(found.get(name)) for name in names)))
+    return rows
+
+
+def design_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
+    """Return the table of the best designs."""
+    head = ("", "kW", "5 to 95 %", "closes", "loss over W8A8", "KL", "model", "structure", "light b", "ENOB", "DAC",
+            "GHz", "loading")  # fmt: skip
+    rows: list[tuple[str, ...]] = [head]
+    for scenario, record in summary["scenarios"].items():
+        for judged in record["judged"]:
+            design, watts = judged["design"], judged["energy"]["watts_at_exaops"]
+            rows.append(
+                (
+                    f"{_plain(scenario)}, {judged['limit']:g} nats",
+                    f"{watts['nominal'] / 1e3:.3g}",
+                    f"{watts['p05'] / 1e3:.3g} to {watts['p95'] / 1e3:,.3g}",
+                    f"{judged['energy']['probability_of_closing']:.0%}",
+                    _loss(design),
+                    f"{design['kl']:.3f}",
+                    design["variant"],
+                    design["structure"],
+                    *(f"{design[knob]:.2f}" for knob in ("light_bits", "enob", "dac_enob")),
+                    f"{design['clock'] / 1e9:.2g}",
+                    f"{design['loading']:.3g}",
+                )
+            )
+    return rows
+
+
+def step_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
+    """Return the table of the steps."""
+    rows: list[tuple[str, ...]] = [("", "kW", "loss over W8A8", "KL", "model")]
+    for each in summary["waterfall"]:
+        design = each["design"]
+        rows.append(
+            (each["step"], f"{design['watts'] / 1e3:.3g}", _loss(design), f"{design['kl']:.3f}", design["variant"])
+        )
+    return rows
+
+
+def sentences(summary: VerdictSummary) -> list[str]:
+    """Return the verdict on each scenario."""
+    return [_on_scenario(name, record, summary) for name, record in summary["scenarios"].items()]
+
+
+def _on_scenario(name: str, record: ScenarioRecord, summary: VerdictSummary) -> str:
+    target = summary["target_watts"]
+    if not record["judged"]:
+        limits = ", ".join(f"{limit:g}" for limit in summary["limits"])
+        return f"No design of {_plain(name)} comes within {limits} nats of 8-bit digital."
+    texts = []
+    for judged in record["judged"]:
+        energy, design = judged["energy"], judged["design"]
+        watts = energy["watts_at_exaops"]
+        closes = watts["nominal"] <= target
+        text = (
+            f"{_plain(name)} within {judged['limit']:g} nats: {watts['nominal'] / 1e3:.3g} kW (5 to 95 %: "
+            f"{watts['p05'] / 1e3:.3g} to {watts['p95'] / 1e3:,.3g}), which {'meets' if closes else 'misses'} "
+            f"{target / 1e3:g} kW and meets it in {energy['probability_of_closing']:.0%} of the draws"
+        )
+        if not closes:
+            text += "; " + _what_would_close(energy["break_even"], judged)
+        if judged["tiled"] is not None:
+            text += f"; with as many tiles to a sum as {summary['shapes']} the loss is {_loss(judged['tiled'])}"
+        texts.append(f"{text}, on the model {design['variant']}.")
+    return " ".join(texts)
+
+
+def _what_would_close(break_even: Mapping[str, float], judged: JudgedRecord) -> str:
+    if break_even:
+        listed = ", ".join(f"{field} at {value:.3g}" for field, value in list(break_even.items())[:3])
+        return f"alone would close it: {listed}"
+    if judged["pairs"]:
+        pair = judged["pairs"][0]
+        return (
+            f"no single constant closes it; {pair['first']} at {pair['first_value']:.3g} with {pair['second']} at "
+            f"{pair['second_value']:.3g} would"
+        )
+    return "no constant and no pair of them closes it"
+
+
+def _deciding(judged: JudgedRecord) -> Sequence[tuple[str, ...]]:
+    energy = judged["energy"]
+    rows: list[tuple[str, ...]] = [("", "S_T", "kW low", "kW high", "nominal (range)", "known how")]
+    for field, index in list(energy["sobol"].items())[:DECIDING]:
+        swing, known = energy["tornado"][field], energy["constants"][field]
+        rows.append(
+            (
+                field,
+                f"{index['total']:.2f}",
+                f"{swing['low'] / 1e3:.3g}",
+                f"{swing['high'] / 1e3:.3g}",
+                f"{known['value']:.3g} ({known['low']:.3g} to {known['high']:.3g})",
+                known["mark"],
+            )
+        )
+    return rows
+
+
+def _plain(scenario: str) -> str:
+    return scenario.replace("_", " ")
+
+
+def _watts(design: DesignRecord | None) -> str:
+    return "none" if design is None else f"{design['watts'] / 1e3:.3g}"
+
+
+def _loss(design: DesignRecord) -> str:
+    return f"{design['excess']:+.3f} ± {design['excess_stderr']:.3f}"

@@ -1,0 +1,104 @@
+"""The models that a design may run: as trained for digital machines, prepared for light, and trained on light."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+import models
+from experiments.adapt.adapting import Adapting, check_vocabulary
+from experiments.adapt.bills import Drives, rotation_of
+from experiments.adapt.methods import parsed
+from experiments.adapt.options import AdaptOptions
+from experiments.adapt.setting import Setting, kinds
+from experiments.common.text_options import Stream, load_model
+from experiments.evaluation.measure import Evaluator
+from experiments.evaluation.records import EvaluationCase
+from experiments.verdict.space import FIRST, Space
+from models.shape.rotation import Rotation
+
+AS_IT_IS = "as it is"
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A model and the settings of cores that belong to it.
+
+    Attributes:
+        name: of the variant.
+        checkpoint: the model.
+        setting: of the core, see `experiments.adapt.setting`.
+        drives: mean drives of the model by kind of site, measured on the core of the scenario.
+        steps: what was done to the model and the core.
+    """
+
+    name: str
+    checkpoint: models.Checkpoint
+    setting: Setting
+    drives: Drives
+    steps: tuple[str, ...]
+
+    @property
+    def rotation(self) -> Rotation | None:
+        """What the model applies before `down`."""
+        return rotation_of(self.checkpoint)
+
+    def with_equal_light(self) -> "Variant":
+        """The model on a core with one light for all sites."""
+        return dataclasses.replace(self, setting=dataclasses.replace(self.setting, light={}, gain={}))
+
+    @property
+    def billed(self) -> Setting:
+        """The setting with the drives of the model, so that a design in a file is billed for them."""
+        return dataclasses.replace(self.setting, drives=self.drives.by_kind)
+
+
+class Variants:
+    """Makes the variants of a model for the core of one scenario.
+
+    Args:
+        options: of the preparation; the text that calibrates, sinks and steps of the search are theirs.
+        space: of the scenario whose core the preparation is for.
+        checkpoint: the model as it is.
+        windows: token ids [windows, tokens], on the first of which drives are measured.
+        evaluator: what runs the models.
+    """
+
+    def __init__(
+        self,
+        options: AdaptOptions,
+        space: Space,
+        checkpoint: models.Checkpoint,
+        windows: np.ndarray,
+        evaluator: Evaluator,
+    ):
+        self.core, self.checkpoint, self.windows, self.evaluator = space.base(FIRST), checkpoint, windows, evaluator
+        self.adapting = Adapting(options, self.core, checkpoint, windows, evaluator)
+        self.stream: Stream = options.stream
+
+    def as_it_is(self) -> Variant:
+        """The model as it was trained for digital machines, on a core with one light for all sites."""
+        return self._variant(AS_IT_IS, self.checkpoint, self.adapting.plain, ())
+
+    def prepared(self, name: str, method: str) -> Variant:
+        """The model and the core after the steps of a method without training, see `experiments.adapt.methods`."""
+        steps = parsed([method], (0,))[-1]
+        made = self.adapting.prepared(steps, self.checkpoint)
+        return self._variant(name, made.checkpoint, made.setting, steps.steps)
+
+    def trained(self, name: str, folder: Path, method: str) -> Variant:
+        """A model that was trained, on the core after the steps of a method that leave the model as it is."""
+        checkpoint = load_model(folder, self.stream)
+        check_vocabulary(folder, checkpoint, self.checkpoint)
+        steps = parsed([method], (0,))[-1]
+        made = self.adapting.prepared(steps, checkpoint)
+        return self._variant(name, made.checkpoint, made.setting, ("trained", *steps.steps))
+
+    def _variant(self, name: str, checkpoint: models.Checkpoint, setting: Setting, steps: tuple[str, ...]) -> Variant:
+        # Of a design the drives are those of its own vectors; digital tokens have none.
+        machine = setting.machine(self.core)
+        case = EvaluationCase(name=name, core=machine, windows=1, observed=True)
+        observed = self.evaluator.measure(checkpoint, self.windows, [case], f"drives of {name}", keep_bar=False)[name]
+        sites = self.adapting.sites(checkpoint)
+        setting = dataclasses.replace(setting, kinds=kinds(sites))
+        return Variant(name, checkpoint, setting, Drives.of(observed, sites), steps)

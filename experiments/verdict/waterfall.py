@@ -1,0 +1,66 @@
+"""Steps from the design of the first verdict to the best one: what each moves in watts and loss."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from experiments.verdict.space import FIRST, Design, Space, Structure
+from experiments.verdict.variants import AS_IT_IS, Variant
+
+START = "as first judged"
+
+
+class Step(NamedTuple):
+    """A step: its name, and the design and model after it."""
+
+    name: str
+    design: Design
+    variant: Variant
+
+
+def steps_to(space: Space, variants: Mapping[str, Variant], best: Sequence[tuple[float, str, Design]]) -> list[Step]:
+    """Return the steps from the first verdict to the best designs.
+
+    The structure of the first of the best designs is approached choice by choice, then the models are changed, then
+    knobs are turned.
+
+    Args:
+        space: of the scenario.
+        variants: the models by name, as it is first, each the better prepared for light.
+        best: (limit, variant, design), the design of the least loss last.
+    """
+    structure, found = FIRST, list[Step]()
+
+    def add(name: str, structure: Structure, variant: Variant) -> None:
+        found.append(Step(name, Design(structure, space.scenario_knobs(structure)), variant))
+
+    add(START, structure, variants[AS_IT_IS])
+    if best:
+        _, _, (last, _) = best[0]
+        for name, changed in _choices(structure, last):
+            add(name, changed, variants[AS_IT_IS])
+            structure = changed
+    for variant in list(variants.values())[1:]:
+        if variant.setting.light and not any(step.variant.setting.light for step in found):
+            add(f"{variant.name}, equal light", structure, variant.with_equal_light())
+            add("light by kind of site", structure, variant)
+        else:
+            add(variant.name, structure, variant)
+    for limit, name, design in best:
+        found.append(Step(f"searched, within {limit:g} nats", design, variants[name]))
+    return found
+
+
+def _choices(first: Structure, last: Structure) -> list[tuple[str, Structure]]:
+    """Each choice in which two structures differ, by name, and the structure after it."""
+    found, now = [], first
+    for name, fields in (
+        (f"attention {last.attention}", ("attention",)),
+        (f"{last.rows} x {last.columns}", ("rows", "columns")),
+        (f"{last.accumulate} tiles a conversion", ("accumulate",)),
+        (f"{last.mask} mask", ("mask",)),
+    ):
+        changed = Structure(**{**vars(now), **{field: getattr(last, field) for field in fields}})
+        if changed != now:
+            found.append((name, changed))
+            now = changed
+    return found
