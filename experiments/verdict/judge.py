@@ -57,7 +57,7 @@ class Judge:
         self.prices, self.searched_prices, self.cache = prices, searched_prices, cache
         self.measured: list[Measured] = []
         self.variants: dict[str, Variant] = {}
-        self.chosen: dict[float, Measured] = {}
+        self.names_searched: list[str] = []
 
     def problem(self, variant: Variant) -> Problem:
         """What is searched with a model."""
@@ -79,6 +79,8 @@ class Judge:
     def searched(self, variant: Variant, seed: int, random: bool = False) -> list[Trial]:
         """The trials of a search with a model, from the cache where it has them."""
         run = search.random_search if random else search.search
+        if variant.name not in self.names_searched:
+            self.names_searched.append(variant.name)
         # What a search measures is kept by the evaluator; this keeps its path.
         description = [
             [self.scenario, random, seed, self.options.evaluations, [str(each) for each in self.structures]],
@@ -137,30 +139,61 @@ class Judge:
         """Watts of a design at 1 exaOPS."""
         return float(self.prices.watts(design.structure, shares_of(design.knobs)[None], variant)[0])
 
-    def within(self, variant: Variant, limit: float) -> Measured | None:
-        """The cheapest measured design of a model within a limit, once its light is turned down to it.
+    def turn_to(self, limit: float) -> None:
+        """Turn the light of the cheapest design of each model within a limit down as far as the limit goes.
 
-        Where none is within it, the light of the design of least loss is turned up, as far as the range of the knob
-        goes. None where that does not reach.
+        Where none of a model is within it, the light of its design of least loss is turned up, as far as the range of
+        the knob goes.
         """
-        for _ in range(MOST_STEPS):
-            place = self.over_digital()
-            own = [each for each in self.measured if each.variant == variant.name]
-            good = [each for each in own if place.excess(each).value <= limit]
+        for variant in list(self.variants.values()):
+            for _ in range(MOST_STEPS):
+                place = self.over_digital()
+                best = self._cheapest(variant, limit, place)
+                start = best or min(self._own(variant), key=lambda each: place.excess(each).value)
+                change = LIGHT_STEP if best is None else -LIGHT_STEP
+                design = self._with_light(start.design, change)
+                if design is None or self._is_measured(design, variant):
+                    break
+                self.add(variant, [design])
+
+    def settle(self) -> None:
+        """Settle the lines that losses are placed by, and the best designs; what is measured later moves neither."""
+        self.place = self.over_digital()
+
+    def chosen(self) -> dict[float, Measured]:
+        """The cheapest design of all models within each limit that any is within, once it is settled."""
+        found: dict[float, Measured] = {}
+        for limit in self.options.limits:
+            found_best = (self._cheapest(each, limit, self.place) for each in self.searched_variants)
+            good = [best for best in found_best if best is not None]
             if good:
-                best = min(good, key=lambda each: self.price(each.design, variant))
-                turned_down = self._with_light(best.design, -LIGHT_STEP)
-                if turned_down is None or self._known(turned_down, own):
-                    return best
-                self.add(variant, [turned_down])
-                continue
-            least = min(own, key=lambda each: place.excess(each).value)
-            brighter = self._with_light(least.design, LIGHT_STEP)
-            if brighter is None or self._known(brighter, own):
-                return None
-            self.add(variant, [brighter])
-        place = self.over_digital()
-        own = [each for each in self.measured if each.variant == variant.name]
+                found[limit] = min(good, key=lambda each: self.price(each.design, self.variants[each.variant]))
+        return found
+
+    def best(self) -> list[BestRecord]:
+        """The cheapest design of each model within each limit."""
+        records: list[BestRecord] = []
+        for limit in self.options.limits:
+            for variant in self.searched_variants:
+                best = self._cheapest(variant, limit, self.place)
+                design = None if best is None else self.final(best)
+                records.append({"limit": limit, "variant": variant.name, "design": design})
+        return records
+
+    def final(self, measured: Measured) -> DesignRecord:
+        """The record of a measured design, by the lines as they are settled."""
+        return self.record(measured, self.place)
+
+    @property
+    def searched_variants(self) -> list[Variant]:
+        """The models that designs were searched with, without those of single steps."""
+        return [variant for name, variant in self.variants.items() if name in self.names_searched]
+
+    def _own(self, variant: Variant) -> list[Measured]:
+        return [each for each in self.measured if each.variant == variant.name]
+
+    def _cheapest(self, variant: Variant, limit: float, place: OverDigital) -> Measured | None:
+        own = [each for each in place.measured if each.variant == variant.name]
         good = [each for each in own if place.excess(each).value <= limit]
         return min(good, key=lambda each: self.price(each.design, variant)) if good else None
 
@@ -172,18 +205,6 @@ class Judge:
         assert isinstance(lit, optics.TensorCore)
         watts = self.price(measured.design, variant)
         return design_record(measured.design, measured, place.excess(measured), watts, float(photons_per_mac(lit)))
-
-    def best(self, limit: float) -> list[BestRecord]:
-        """The cheapest design within a limit of each model; that of all models is kept in `chosen`."""
-        found = {name: self.within(variant, limit) for name, variant in list(self.variants.items())}
-        place = self.over_digital()
-        good = [each for each in found.values() if each is not None]
-        if good:
-            self.chosen[limit] = min(good, key=lambda each: self.price(each.design, self.variants[each.variant]))
-        return [
-            {"limit": limit, "variant": name, "design": None if each is None else self.record(each, place)}
-            for name, each in found.items()
-        ]
 
     def tiled(self, design: Design, variant: Variant, small: float) -> Measured:
         """Measure a design on cores that are smaller by a factor, with the same light for each pixel.
@@ -206,12 +227,11 @@ class Judge:
         low, high, _ = search.KNOBS["light_bits"]
         return design._replace(knobs={**design.knobs, "light_bits": bits}) if low <= bits <= high else None
 
-    @staticmethod
-    def _known(design: Design, measured: Sequence[Measured]) -> bool:
+    def _is_measured(self, design: Design, variant: Variant) -> bool:
         mine = shares_of(design.knobs)
         return any(
             each.design.structure == design.structure and np.allclose(shares_of(each.design.knobs), mine, atol=1e-3)
-            for each in measured
+            for each in self._own(variant)
         )
 
 

@@ -1,5 +1,6 @@
 """Losses of designs on a language model, and what a loss over 8-bit digital follows from them."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -68,6 +69,8 @@ class Losses:
     def _case(self, name: str, design: Design, variant: Variant, windows: int, scale: float) -> EvaluationCase:
         layers: int = variant.checkpoint.config.layers
         core = scaled(self.space.core(design.structure, design.knobs), scale)
+        # No more tiles than the model's sums have are joined. Designs that differ in no more share a compiled program.
+        core = dataclasses.replace(core, accumulate=min(core.accumulate, -(-variant.longest_sum // core.rows)))
         machine = self.space.placed(core, design.structure, variant.setting, layers)
         return EvaluationCase(
             name=name,

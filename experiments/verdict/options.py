@@ -17,7 +17,7 @@ from optics.presets.scenario import SCENARIOS
 class VerdictOptions(TextOptions):
     """The best machine for 1 exaOPS that the parts of a year allow, on a model prepared for it."""
 
-    windows: int = 8
+    windows: int = 4
     """Windows of the text on which designs are judged."""
     window_tokens: int = 256
     """Tokens in a window."""
@@ -32,7 +32,7 @@ class VerdictOptions(TextOptions):
     trained_method: str = "sinks+light"
     """Steps on the core for the trained model."""
     sizes: tuple[int, ...] = (1024, 2048)
-    """Rows and columns of cores that are chosen from; a core is at most twice as wide as high."""
+    """Rows and columns of square cores that are chosen from."""
     accumulate: tuple[int, ...] = (1, 4)
     """Row tiles whose charges are integrated before one conversion, that are chosen from."""
     attention: tuple[Place, ...] = PLACES

@@ -1,7 +1,6 @@
 """`otc verdict`: the best machine that the parts allow, on models prepared for it, and whether it closes the target."""
 
 import dataclasses
-import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -22,7 +21,6 @@ from experiments.verdict.records import (
     DesignRecord,
     JudgedRecord,
     ScenarioRecord,
-    StepRecord,
     TrialRecord,
     VariantRecord,
     VerdictSummary,
@@ -84,10 +82,9 @@ class _Verdict:
         """Return the summary."""
         options = self.options
         judges = {scenario: self._judge(scenario) for scenario in options.scenarios}
-        scenarios = {name: self._scenario(judge) for name, judge in judges.items()}
-        steps: list[StepRecord] = []
-        if ON in judges:
-            steps = self._waterfall(judges[ON])
+        trials = {scenario: self._searched(judge) for scenario, judge in judges.items()}
+        steps = self._steps(judges[ON]) if ON in judges else []
+        scenarios = {name: self._scenario(judge, trials[name]) for name, judge in judges.items()}
         first = next(iter(judges.values()))
         w8a8 = first.w8a8
         return {
@@ -98,7 +95,7 @@ class _Verdict:
             "limits": list(options.limits),
             "digital_w8a8": {"kl": float(w8a8.kl.mean()), "delta_nll": float(w8a8.delta_nll.mean())},
             "scenarios": scenarios,
-            "waterfall": steps,
+            "waterfall": [{"step": step, "design": judges[ON].final(each)} for step, each in steps],
             "comparison": self._comparison(judges),
             "changes": list(options.set),
             "search": {
@@ -126,22 +123,25 @@ class _Verdict:
             self.cache,
         )
 
-    def _scenario(self, judge: Judge) -> ScenarioRecord:
-        options, start = self.options, time.monotonic()
+    def _searched(self, judge: Judge) -> list[TrialRecord]:
+        """Search with every model, measure the fronts, and turn the best designs to the limits; return the trials."""
         trials: list[TrialRecord] = []
         for variant in self.variants.values():
-            found = judge.searched(variant, options.search_seed)
-            trials += [self._trial(judge, variant, trial) for trial in found]
+            found = judge.searched(variant, self.options.search_seed)
+            trials += [self._trial(variant, trial) for trial in found]
             judge.add(variant, judge.front(variant, found))
-        best = [record for limit in options.limits for record in judge.best(limit)]
-        place = judge.over_digital()
+        for limit in self.options.limits:
+            judge.turn_to(limit)
+        judge.settle()
+        return trials
+
+    def _scenario(self, judge: Judge, trials: list[TrialRecord]) -> ScenarioRecord:
         return {
             "variants": {name: self._variant(variant) for name, variant in self.variants.items()},
             "trials": trials,
-            "designs": [judge.record(each, place) for each in judge.measured],
-            "best": best,
-            "judged": [self._judged(judge, limit, measured) for limit, measured in judge.chosen.items()],
-            "seconds": time.monotonic() - start,
+            "designs": [judge.final(each) for each in judge.measured],
+            "best": judge.best(),
+            "judged": [self._judged(judge, limit, measured) for limit, measured in judge.chosen().items()],
         }
 
     def _judged(self, judge: Judge, limit: float, measured: Measured) -> JudgedRecord:
@@ -156,7 +156,7 @@ class _Verdict:
         pairs = over.break_even_pairs(verdict.TARGET_WATTS, list(energy["tornado"])[:PAIRED])
         return {
             "limit": limit,
-            "design": judge.record(measured, judge.over_digital()),
+            "design": judge.final(measured),
             "energy": energy,
             "pairs": [pair._asdict() for pair in pairs],  # pyright: ignore
             "file": self._save(judge, limit, design, variant),
@@ -182,21 +182,21 @@ class _Verdict:
         if small >= 1:
             return None
         found = judge.tiled(measured.design, variant, small)
-        return judge.record(found, judge.over_digital())
+        return judge.final(found)
 
-    def _waterfall(self, judge: Judge) -> list[StepRecord]:
-        chosen = sorted(judge.chosen.items(), reverse=True)
-        best = [(limit, measured.variant, measured.design) for limit, measured in chosen]
+    def _steps(self, judge: Judge) -> list[tuple[str, Measured]]:
+        """Measure the steps from the first verdict to the best designs."""
+        best = [(limit, each.variant, each.design) for limit, each in sorted(judge.chosen().items(), reverse=True)]
         steps = steps_to(judge.prices.space, self.variants, best)
-        return [{"step": step.name, "design": self._step(judge, step)} for step in steps]
+        return [(step.name, self._step(judge, step)) for step in steps]
 
-    def _step(self, judge: Judge, step: Step) -> DesignRecord:
-        # A step in between is a model of its own where its light is not that of its variant.
+    def _step(self, judge: Judge, step: Step) -> Measured:
+        # A step with less light set than its model has is a model of its own.
         plain = not step.variant.setting.light and bool(self.variants[step.variant.name].setting.light)
         name = step.variant.name
         variant = dataclasses.replace(step.variant, name=f"{name}, equal light") if plain else step.variant
         (measured,) = judge.add(variant, [step.design])
-        return judge.record(measured, judge.over_digital())
+        return measured
 
     def _comparison(self, judges: Mapping[str, Judge]) -> list[ComparisonRecord]:
         """Searches of the best prepared model beside random ones of equal cost."""
@@ -213,7 +213,7 @@ class _Verdict:
             for seed in range(self.options.search_seed, self.options.search_seed + self.options.compare)
         ]
 
-    def _trial(self, judge: Judge, variant: Variant, trial: Trial) -> TrialRecord:
+    def _trial(self, variant: Variant, trial: Trial) -> TrialRecord:
         structure = self.structures[trial.structure]
         return {
             "variant": variant.name,

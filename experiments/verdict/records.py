@@ -98,7 +98,6 @@ class ScenarioRecord(TypedDict):
     designs: list[DesignRecord]
     best: list[BestRecord]
     judged: list[JudgedRecord]
-    seconds: float
 
 
 class StepRecord(TypedDict):

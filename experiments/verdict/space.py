@@ -70,11 +70,10 @@ FIRST = Structure()
 def structures(
     sizes: Sequence[int], accumulate: Sequence[int], places: Sequence[Place], masks: Sequence[str]
 ) -> list[Structure]:
-    """Return all structures of square cores and of cores twice as wide or as high, of these choices."""
-    shapes = [(r, c) for r, c in itertools.product(sizes, sizes) if max(r, c) <= 2 * min(r, c)]
+    """Return all structures of square cores of these choices."""
     return [
-        Structure(rows, columns, tiles, place, mask)
-        for (rows, columns), tiles, place, mask in itertools.product(shapes, accumulate, places, masks)
+        Structure(size, size, tiles, place, mask)
+        for size, tiles, place, mask in itertools.product(sizes, accumulate, places, masks)
     ]
 
 

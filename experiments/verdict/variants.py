@@ -30,6 +30,7 @@ class Variant:
         setting: of the core, see `experiments.adapt.setting`.
         drives: mean drives of the model by kind of site, measured on the core of the scenario.
         steps: what was done to the model and the core.
+        longest_sum: terms of the longest sum of the model.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Variant:
     setting: Setting
     drives: Drives
     steps: tuple[str, ...]
+    longest_sum: int
 
     @property
     def rotation(self) -> Rotation | None:
@@ -101,4 +103,4 @@ class Variants:
         observed = self.evaluator.measure(checkpoint, self.windows, [case], f"drives of {name}", keep_bar=False)[name]
         sites = self.adapting.sites(checkpoint)
         setting = dataclasses.replace(setting, kinds=kinds(sites))
-        return Variant(name, checkpoint, setting, Drives.of(observed, sites), steps)
+        return Variant(name, checkpoint, setting, Drives.of(observed, sites), steps, max(site.rows for site in sites))

@@ -149,6 +149,26 @@ def test_break_even_is_where_a_line_meets_the_target():
     assert found == pytest.approx({"digital.rescale_energy": 0.6e-12}, rel=1e-3, abs=0)
 
 
+def test_pairs_that_close_together_are_where_the_plane_meets_the_target():
+    """a + 3 r: from its nominal value both go the same share s of the way to their low ends."""
+    over = optics.Uncertainty(picojoules, optics.today(), SPREADS)
+    add, rescale = (SPREADS[f"digital.{name}_energy"] for name in ("add", "rescale"))
+    start = float(over.at(over.nominal()[None])[0])
+    least = 1e12 * (add.low + 3 * rescale.low)
+    alone = min(1e12 * (add.low + 3 * rescale.mode), 1e12 * (add.mode + 3 * rescale.low))
+    target = (least + alone) / 2
+    (found,) = over.break_even_pairs(target, list(SPREADS))
+    assert {found.first, found.second} == set(SPREADS)
+    assert picojoules(
+        optics.today().replace({found.first: found.first_value, found.second: found.second_value})
+    ) == pytest.approx(target, rel=1e-3)
+    assert 0 < found.share < 1
+    assert over.break_even_pairs(0.99 * least, list(SPREADS)) == []
+    assert over.break_even_pairs(1.01 * start, list(SPREADS)) == []
+    with pytest.raises(ValueError, match="'digital.ad_energy' has no distribution; did you mean 'digital.add_energy'"):
+        over.break_even_pairs(target, ["digital.ad_energy"])
+
+
 def test_what_cannot_be_drawn_is_refused():
     over = optics.Uncertainty(picojoules, optics.today(), SPREADS)
     with pytest.raises(ValueError, match="draws = 1000 must be a power of two"):

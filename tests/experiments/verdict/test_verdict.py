@@ -1,0 +1,102 @@
+"""`otc verdict` on a tiny model: one price with the other programs, a changed constant moves it, figures are drawn."""
+
+import dataclasses
+import json
+
+import pytest
+
+import optics
+from experiments.common.candidates import load_machine
+from experiments.common.workload import Workload, shapes_named
+from experiments.verdict import program as verdict
+from experiments.verdict.space import KNOBS
+
+SHAPES = "smollm2-135m"
+
+
+@pytest.fixture
+def options(given, text_file):
+    def make(**changes) -> verdict.VerdictOptions:
+        small = {
+            "scenarios": ("projected_2029",),
+            "limits": (0.5,),
+            "prepared": "sinks",
+            "sizes": (64,),
+            "accumulate": (1,),
+            "attention": ("digital",),
+            "evaluations": 8,
+            "shapes": SHAPES,
+            "calibrate_on": str(text_file),
+            "draws": 16,
+            "sobol_draws": 4,
+        }
+        return verdict.VerdictOptions(**given | small | changes)
+
+    return make
+
+
+def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, nothing_collides, capsys):
+    given = options(compare=1)
+    summary = verdict.main(given)
+    assert summary == json.loads((given.out / "summary.json").read_text(encoding="utf-8"))
+    record = summary["scenarios"]["projected_2029"]
+    assert set(record["variants"]) == {"as it is", "prepared"}
+    assert len(record["trials"]) == 2 * given.evaluations
+    assert record["variants"]["prepared"]["sinks"] == given.sinks
+
+    for judged in record["judged"]:
+        design = judged["design"]
+        assert design["excess"] <= judged["limit"]
+        others = [each for each in record["best"] if each["limit"] == judged["limit"] and each["design"] is not None]
+        assert design["watts"] == min(each["design"]["watts"] for each in others)
+        # The file of the design, priced by itself, costs the same.
+        machine = load_machine("", None, given.out / judged["file"])
+        attention = "digital" if design["attention"] == "digital" else "light"
+        config = shapes_named(SHAPES)
+        work = Workload(config=config, context=config.context, attention=attention)
+        assert float(work.price(machine).watts_at()) == pytest.approx(design["watts"], rel=1e-5)
+        assert judged["energy"]["watts_at_exaops"]["nominal"] == pytest.approx(design["watts"], rel=1e-5)
+
+    steps = summary["waterfall"]
+    assert steps[0]["step"] == "as first judged" and steps[0]["design"]["variant"] == "as it is"
+    assert [each["design"]["watts"] for each in steps[-len(record["judged"]) :]] == [
+        each["design"]["watts"] for each in sorted(record["judged"], key=lambda each: -each["limit"])
+    ]
+    assert summary["comparison"][0]["evaluations"] == given.evaluations
+    assert set(drawn) == {"verdict_front", "verdict_steps", "waterfall"}
+    for figure in drawn.values():
+        nothing_collides(figure)
+    assert "Verdict: projected 2029 within 0.5 nats" in capsys.readouterr().out
+
+    # Another price of a part prices the same designs anew; no model is run for it.
+    changed = verdict.main(dataclasses.replace(given, set=("overhead.host_share=0",), compare=0))
+    after = changed["scenarios"]["projected_2029"]
+    share = optics.constants_of("projected_2029")["overhead.host_share"].value
+    assert [each["kl"] for each in after["trials"]] == [each["kl"] for each in record["trials"]]
+    before = {_key(each): each for each in record["designs"]}
+    same = [(before[_key(now)], now) for now in after["designs"] if _key(now) in before]
+    assert len(same) >= 4
+    for one, now in same:
+        assert now["kl"] == one["kl"]
+        assert now["watts"] == pytest.approx((1 - share) * one["watts"], rel=1e-5)
+
+
+def _key(design):
+    return design["variant"], design["structure"], *(design[knob] for knob in KNOBS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"limits": ()}, "limits is empty"),
+        ({"limits": (-0.1,)}, "limits = .* above 0"),
+        ({"scenarios": ("2029",)}, "scenarios = 2029 must be among today, projected_2029, physical_limit"),
+        ({"sizes": (16,)}, "sizes = .* from 64 to 4096"),
+        ({"attention": ("lght",)}, "attention = lght must be among digital, mixed, light"),
+        ({"prepared": "fold+rescle"}, "no step 'rescle'; did you mean 'rescale'"),
+        ({"draws": 1000}, "draws = 1000 must be a power of two"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, changes, message):
+    with pytest.raises(ValueError, match=message):
+        options(**changes).check()
