@@ -14,13 +14,17 @@ from experiments.common.source_closure import source_digest
 from experiments.common.toml_entries import check_known, list_of, table_of
 
 
+RESULTS = "{results}"
+"""In a command, the folder that holds the folder of each entry, as "{results}/prepare/model"."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evidence:
     """A command and the parts of the documentation that it makes.
 
     Attributes:
         name: of the entry.
-        command: arguments of `otc`.
+        command: arguments of `otc`; those with `RESULTS` name files of entries before it.
         module: dotted name of the module that computes it.
         quick: arguments that follow in a smoke run.
         figures: file that the command writes, by file under docs/.
@@ -39,7 +43,14 @@ class Evidence:
     @property
     def definition(self) -> str | None:
         """The file that defines the run, of a sweep or a study; else None."""
-        return next((argument for argument in self.command[1:] if argument.endswith(".toml")), None)
+        own = (argument for argument in self.command[1:] if RESULTS not in argument)
+        return next((argument for argument in own if argument.endswith(".toml")), None)
+
+    @property
+    def needs(self) -> list[str]:
+        """Names of the entries whose files the command reads."""
+        named = (argument.split("/")[1] for argument in self.command if argument.startswith(f"{RESULTS}/"))
+        return list(dict.fromkeys(named))
 
     @property
     def modules(self) -> list[str]:
@@ -60,6 +71,8 @@ class Evidence:
             # A function of a sweep or study is a module beside its file.
             parts += [beside.read_text(encoding="utf-8") for beside in sorted(path.parent.glob("*.py"))]
         parts += [(root / name).read_text(encoding="utf-8") for name in self.modules]
+        every = listed() if self.needs else {}
+        parts += [every[name].digest(root) for name in self.needs]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

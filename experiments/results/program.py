@@ -20,7 +20,7 @@ from experiments.common import reporting
 from experiments.common.options import check_folder
 from experiments.common.source_closure import ROOT
 from experiments.results import pages
-from experiments.results.evidence import Evidence, chosen, listed
+from experiments.results.evidence import RESULTS, Evidence, chosen, listed
 from experiments.results.shorten import shortened
 from experiments.results.tables import TABLES
 
@@ -120,7 +120,7 @@ def make(entry: Evidence, folder: Path, quick: bool) -> Made | None:
         print(f"failed with status {status}: {said[0] if said else ''}" if status else f"not written: {missing}")
         return None
     made: Made = {
-        "command": " ".join(["otc", *(entry.command if not quick else arguments)]),
+        "command": " ".join(["otc", *(stated_command(entry, folder) if not quick else arguments)]),
         "revision": _revision(),
         "date": datetime.date.today().isoformat(),
         "seconds": round(time.monotonic() - began, 1),
@@ -133,13 +133,20 @@ def make(entry: Evidence, folder: Path, quick: bool) -> Made | None:
 
 def arguments_of(entry: Evidence, folder: Path, quick: bool) -> list[str]:
     """Return the arguments of `otc`; in a smoke run those of `quick` too, and a short version of the definition."""
-    arguments = list(entry.command)
+    arguments = [argument.replace(RESULTS, str(folder.absolute().parent)) for argument in entry.command]
     if quick:
         if entry.definition is not None:
             short = shortened(ROOT / entry.definition, folder.absolute() / "definition")
             arguments[arguments.index(entry.definition)] = str(short)
         arguments = _replaced(arguments, entry.quick)
     return [*arguments, "--out", str(folder.absolute())]
+
+
+def stated_command(entry: Evidence, folder: Path) -> list[str]:
+    """Return the command of an entry with files of other entries named from the root of the repository."""
+    beside = folder.absolute().parent
+    named = beside.relative_to(ROOT) if beside.is_relative_to(ROOT) else beside.name
+    return [argument.replace(RESULTS, str(named)) for argument in entry.command]
 
 
 def written_by(entry: Evidence) -> list[str]:

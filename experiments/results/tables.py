@@ -10,6 +10,8 @@ from experiments.headline.records import HeadlineRow, HeadlineSummary
 from experiments.target.records import ScenarioVerdict, TargetSummary
 from experiments.training.records import Recovery, TrainSummary
 from experiments.training.report import NAMES, with_error
+from experiments.verdict import report as verdict_report
+from experiments.verdict.records import VerdictSummary
 
 Rows = list[list[str]]
 
@@ -140,11 +142,29 @@ def _spaced(name: str) -> str:
     return names.get(name, name.replace("_", " "))
 
 
+def verdict(summary: VerdictSummary) -> Rows:
+    """Return the watts of the cheapest design within each loss, by scenario and model."""
+    return [list(row) for row in verdict_report.best_rows(summary)]
+
+
+def verdict_designs(summary: VerdictSummary) -> Rows:
+    """Return the best designs, a row per scenario and loss."""
+    return [list(row) for row in verdict_report.design_rows(summary)]
+
+
+def verdict_steps(summary: VerdictSummary) -> Rows:
+    """Return the steps from the first verdict to the best design."""
+    return [list(row) for row in verdict_report.step_rows(summary)]
+
+
 TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "headline": headline,
     "target": target,
     "adapt": adapt,
     "train_digits": train_digits,
     "train_codesign": train_codesign,
+    "verdict": verdict,
+    "verdict_designs": verdict_designs,
+    "verdict_steps": verdict_steps,
 }
 """Rows of cells, the header first, of the summary of a program, by name of the table."""

@@ -37,6 +37,8 @@ class TrainOptions:
     """Windows of the text."""
     held_out_windows: int = 8
     """Windows of the text held out, half of them for the table."""
+    held_out_after: int = 0
+    """Windows of the text held out that come before those, and are not used."""
     window_tokens: int = 128
     """Tokens in a window."""
     temperature: float = 1.0
@@ -175,6 +177,7 @@ def _study(options: TrainOptions) -> tuple[Study, TrainedText | None]:
         held_out_text=options.held_out_text,
         windows=options.windows,
         held_out_windows=options.held_out_windows,
+        held_out_after=options.held_out_after,
         window_tokens=options.window_tokens,
         temperature=options.temperature,
     )

@@ -31,6 +31,7 @@ class TrainedText:
         held_out_windows: of the text held out.
         window_tokens: tokens in a window.
         temperature: of the distillation.
+        held_out_after: windows of the text held out that come before those, and are not used.
     """
 
     model: Path | None
@@ -40,6 +41,7 @@ class TrainedText:
     held_out_windows: int
     window_tokens: int
     temperature: float
+    held_out_after: int = 0
 
     def check(self, micro: int) -> None:
         """Raise ValueError or FileNotFoundError for what cannot be, before the model is loaded.
@@ -49,6 +51,7 @@ class TrainedText:
         """
         for name, least in (("windows", 1), ("held_out_windows", 2 * micro), ("window_tokens", 2)):
             check_integer(name, getattr(self, name), least, MOST_TOKENS)
+        check_integer("held_out_after", self.held_out_after, 0, MOST_TOKENS)
         for text in (self.text, self.held_out_text):
             models.check_text(text)
         if self.text == self.held_out_text:
@@ -65,8 +68,11 @@ class TrainedText:
         """
         checkpoint = self.checkpoint
         data, held_out = (
-            {"tokens": self._windows(name, count)}
-            for name, count in ((self.text, self.windows), (self.held_out_text, self.held_out_windows))
+            {"tokens": self._windows(name, after, count)}
+            for name, after, count in (
+                (self.text, 0, self.windows),
+                (self.held_out_text, self.held_out_after, self.held_out_windows),
+            )
         )
         half = self.held_out_windows // 2
         forward = _Logits(checkpoint)
@@ -85,10 +91,10 @@ class TrainedText:
         """The model, in memory."""
         return load_model(self.model, "no")
 
-    def _windows(self, name: str, count: int) -> Any:
+    def _windows(self, name: str, after: int, count: int) -> Any:
         tokens = self.checkpoint.tokenizer.encode(models.load_text(name))
         try:
-            return models.windows(tokens, count, self.window_tokens)
+            return models.windows(tokens, after + count, self.window_tokens)[after:]
         except ValueError as error:
             raise ValueError(f"{name} is too short: {error}") from None
 

@@ -1,5 +1,6 @@
 """`otc train`: a study on a tiny network against training by hand, a language model, and what is refused."""
 
+import dataclasses
 import json
 
 import jax
@@ -173,6 +174,8 @@ def test_language_model_is_distilled_from_itself(given, held_out_text, noisy_cor
     task = of_text.load()
     tokens = of_text.checkpoint.tokenizer.encode(held_out_text.read_text())[:64].reshape(4, 16)
     assert np.array_equal(task.held_out["tokens"], tokens[:2]) and np.array_equal(task.test["tokens"], tokens[2:])
+    later = dataclasses.replace(of_text, held_out_windows=2, held_out_after=2).load()
+    assert np.array_equal([*later.held_out["tokens"], *later.test["tokens"]], tokens[2:])
     options = training.Options(
         steps=2, batch=2, held_out_every=2, trainable=training.Trainable(kind="lora", rank=2), rate=1e-3
     )
