@@ -17,8 +17,9 @@ import models
 
 # Compilation is three quarters of the suite's time, and without LLVM's optimisations and with the plainer of XLA's two
 # emitters it takes a quarter. Tests are of the mathematics, which neither changes; `make test-optimised` runs them as
-# users compile. Modules with the marker `optimised` do so always, but for the emitter. A program that is compiled whole
-# and not in parts for several threads takes an eighth less, and holds a third fewer memory maps: workers have one core.
+# users compile. Modules with the marker `optimised` do so always, but for the emitter. Programs are compiled whole and
+# not in parts for several threads, of which a worker has one: an eighth less time and a third fewer memory maps in
+# optics/core/test_counting.py, where nothing was compiled before.
 QUICK = os.environ.get("TESTS_OPTIMISED", "") != "1"
 if QUICK:
     _FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
