@@ -10,6 +10,7 @@ formatting do not change it.
 """
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import json
@@ -49,7 +50,7 @@ def source_closure(*modules: str, root: Path = ROOT) -> list[Path]:
     Raises:
         ValueError: if there is no such module under `root`, or none is named.
     """
-    return sorted(path.relative_to(root) for path in _parsed_closure(modules, root))
+    return sorted(path.relative_to(root) for path in _files_of(modules, root))
 
 
 def is_ours(module: str) -> bool:
@@ -57,12 +58,21 @@ def is_ours(module: str) -> bool:
     return module.partition(".")[0] in PACKAGES
 
 
-def _parsed_closure(modules: tuple[str, ...], root: Path) -> dict[Path, ast.Module | None]:
-    """The files of the closure, with their syntax trees where they are Python."""
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """What a closure takes from one module: its contents without docstrings, our modules it imports, its data files."""
+
+    contents: str
+    imports: tuple[str, ...]
+    data: tuple[Path, ...]
+
+
+def _files_of(modules: tuple[str, ...], root: Path) -> dict[Path, str]:
+    """The files of the closure, with their normalised contents."""
     if not modules:
         raise ValueError("a result depends on one module at least: name those that compute it")
     waiting, known = list(modules), set()
-    files: dict[Path, ast.Module | None] = {}
+    files: dict[Path, str] = {}
     while waiting:
         name = waiting.pop()
         if name in known:
@@ -71,30 +81,34 @@ def _parsed_closure(modules: tuple[str, ...], root: Path) -> dict[Path, ast.Modu
         path = _path_of(name, root)
         if path is None:
             raise ValueError(f"there is no module {name!r} under {root}")
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        files |= {path: tree, **dict.fromkeys(_data_files(tree, path, root))}
-        waiting += _imports(tree, name, path, root)
+        source = _source(name, path, root, path.stat().st_mtime_ns)
+        files |= {path: source.contents, **{data: _contents(data) for data in source.data}}
+        waiting += source.imports
     return files
 
 
-# To parse the hundred files of a closure takes more than a second.
+# The hundred files of a closure take a second to parse, and closures share most of theirs.
+@functools.lru_cache(maxsize=1024)
+def _source(name: str, path: Path, root: Path, changed: int) -> _Source:
+    """A module as it was at a time of change."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    imports, data = tuple(_imports(tree, name, path, root)), tuple(_data_files(tree, path, root))
+    return _Source(ast.dump(_without_docstrings(tree)), imports, data)
+
+
 @functools.lru_cache(maxsize=64)
 def _digest(modules: tuple[str, ...], root: Path) -> str:
     whole = hashlib.sha256()
-    for path, tree in sorted(_parsed_closure(modules, root).items()):
-        for part in (path.relative_to(root).as_posix(), _normalised(path, tree)):
+    for path, contents in sorted(_files_of(modules, root).items()):
+        for part in (path.relative_to(root).as_posix(), contents):
             whole.update(part.encode() + b"\0")
     return whole.hexdigest()
 
 
-def _normalised(path: Path, tree: ast.Module | None) -> str:
-    """The contents of a file without comments, docstrings and formatting."""
-    if tree is not None:
-        return ast.dump(_without_docstrings(tree))
+def _contents(path: Path) -> str:
+    """A data file without comments and formatting where it is TOML."""
     text = path.read_text(encoding="utf-8")
-    if path.suffix == ".toml":
-        return json.dumps(tomllib.loads(text), default=str)
-    return text
+    return json.dumps(tomllib.loads(text), default=str) if path.suffix == ".toml" else text
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -107,6 +107,19 @@ def test_closure_follows_imports_inside_functions_but_not_those_for_type_checker
     ]
 
 
+def test_closure_of_an_edited_module_is_that_of_the_edited_one(tmp_path):
+    """What is known of a module holds until its file changes."""
+    (tmp_path / "models").mkdir()
+    for name, text in (("__init__", ""), ("a", "from models import b"), ("b", ""), ("c", "")):
+        (tmp_path / "models" / f"{name}.py").write_text(text, encoding="utf-8")
+    assert [path.stem for path in source_closure("models.a", root=tmp_path)] == ["a", "b"]
+    changed = tmp_path / "models" / "a.py"
+    changed.write_text("from models import c", encoding="utf-8")
+    # Later than the clock of the file system can miss.
+    os.utime(changed, (changed.stat().st_atime, changed.stat().st_mtime + 2))
+    assert [path.stem for path in source_closure("models.a", root=tmp_path)] == ["a", "c"]
+
+
 @pytest.mark.parametrize(("modules", "message"), [((), "one module at least"), (("optics.none",), "'optics.none'")])
 def test_closure_of_no_module_or_an_unknown_one_is_refused(modules, message):
     with pytest.raises(ValueError, match=message):

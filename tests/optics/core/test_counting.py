@@ -106,10 +106,10 @@ def test_the_share_of_shot_noise_scales_its_variance():
 
 
 def test_the_gradient_is_a_finite_difference_of_the_mean():
-    """Of E y^2 in the logarithm of the power, which falls as V = (light + dark) / full: the gradient holds the draws
-    and the difference does not. Over n draws each has the relative error sqrt((2 + 1 / 6) / n), the difference twice
-    that over 0.45, of V."""
-    core, _ = core_of("pair", 3.0, **{"detector.dark_current": 0.0})
+    """Of E y^2 in the logarithm of the power, which falls as V = light / full: the gradient holds the draws and the
+    difference does not. Over n draws each has the relative error sqrt((2 + 1 / 6) / n), the difference twice that over
+    0.45, of V."""
+    core, full = core_of("pair", 3.0, **{"detector.dark_current": 0.0})
     x, w = operands("pair")
 
     @jax.jit
@@ -122,7 +122,7 @@ def test_the_gradient_is_a_finite_difference_of_the_mean():
     # Symmetrical in the ratio, so that the difference of 1 / power is exact.
     difference = (mean(1.25) - mean(0.8)) / 0.45
     gradient = np.mean([float(jax.grad(square)(1.0, key)) for key in keys[:2]])
-    variance = mean(1.0) - float(X @ W) ** 2
+    variance = products("pair")[1].sum() / full
     error = variance * np.sqrt((2 + 1 / 6) / (8 * DRAWS)) * np.hypot(np.sqrt(2) / 0.45, 2)
     cross = 2 * abs(X @ W) * np.sqrt(variance / (8 * DRAWS)) * np.hypot(np.sqrt(2) / 0.45, 2)
     assert gradient == pytest.approx(difference, abs=5 * (error + cross))

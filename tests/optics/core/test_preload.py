@@ -39,6 +39,22 @@ def forward(params, x):
     return x @ params["out"], several, chosen, turned
 
 
+@pytest.fixture(scope="module")
+def x() -> jax.Array:
+    return jax.random.normal(jax.random.key(1), (6, 40))
+
+
+@pytest.fixture(scope="module")
+def run():
+    """`forward` on a core, compiled once for cores that hold its weights and once for those that do not."""
+    return jax.jit(optics.emulate(forward))
+
+
+@pytest.fixture(scope="module")
+def loaded(params, x):
+    return optics.load(forward)(core(), params, x)
+
+
 STRUCTURES = {
     "rails": {},
     "exact light": {"detector.light": "exact"},
@@ -58,10 +74,7 @@ def test_a_matrix_that_was_loaded_gives_the_same_numbers(name):
     assert_same_numbers(one.load(w).matmul(x, key=KEY), one.matmul(x, w, key=KEY))
 
 
-def test_a_function_whose_weights_were_loaded_gives_the_same_numbers(params):
-    x = jax.random.normal(jax.random.key(1), (6, 40))
-    run = jax.jit(optics.emulate(forward))
-    loaded = optics.load(forward)(core(), params, x)
+def test_a_function_whose_weights_were_loaded_gives_the_same_numbers(params, x, run, loaded):
     paths = {name.split()[1] for name in loaded.sites}
     assert paths == {"layers", "out"}
     assert len(loaded.sites) == 2
@@ -69,30 +82,24 @@ def test_a_function_whose_weights_were_loaded_gives_the_same_numbers(params):
         assert_same_numbers(with_mask, without)
 
 
-def test_only_the_shapes_of_the_data_matter_and_not_the_batch(params):
-    loaded = jax.jit(optics.load(forward))(core(), params, jnp.zeros((2, 40)))
+def test_only_the_shapes_of_the_data_matter_and_not_the_batch(params, x, run):
+    compiled = jax.jit(optics.load(forward))(core(), params, jnp.zeros((2, 40)))
     shapes = optics.load(forward)(core(), params, jax.ShapeDtypeStruct((1, 40), jnp.float32))
-    x = jax.random.normal(jax.random.key(1), (6, 40))
-    run = jax.jit(optics.emulate(forward))
-    assert_same_numbers(run(loaded, KEY, params, x)[0], run(shapes, KEY, params, x)[0])
+    assert_same_numbers(run(compiled, KEY, params, x)[0], run(shapes, KEY, params, x)[0])
 
 
-def test_what_stands_on_the_mask_is_not_looked_at_again(params):
+def test_what_stands_on_the_mask_is_not_looked_at_again(params, x, run, loaded):
     """Weights that are passed where others stand make no difference; that of the experts is loaded in each call."""
-    x = jax.random.normal(jax.random.key(1), (6, 40))
-    run = jax.jit(optics.emulate(forward))
-    loaded = optics.load(forward)(core(), params, x)
     others = jax.tree.map(lambda w: 2 * w, params)
     first, second = run(loaded, KEY, params, x), run(loaded, KEY, others, x)
     assert_same_numbers(first[0], second[0])
     assert np.any(first[1] != second[1])
 
 
-def test_a_loaded_core_keeps_its_ranges(params):
+def test_a_loaded_core_keeps_its_ranges(params, x):
     def model(params, x):
         return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, params["layers"])[0] @ params["out"]
 
-    x = jax.random.normal(jax.random.key(1), (6, 40))
     ranged = optics.FixedRangeCore(core(), optics.fit_ranges(model)(core(), KEY, params, x))
     run = jax.jit(optics.emulate(model))
     loaded = optics.load(model)(ranged, params, x)
@@ -170,13 +177,12 @@ def test_load_does_not_evaluate_what_is_made_of_data():
     assert_same_numbers(run(loaded, KEY, STACK, DATA), run(core(), KEY, STACK, DATA))
 
 
-def test_readings_of_a_loaded_core_are_of_the_weights_that_were_loaded(params):
+def test_readings_of_a_loaded_core_are_of_the_weights_that_were_loaded(params, x):
     """Not of those that are passed, in a scan and beside it."""
 
     def model(params, x):
         return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, params["layers"])[0] @ params["out"]
 
-    x = jax.random.normal(jax.random.key(1), (6, 40))
     look = jax.jit(optics.emulate(model, diagnostics=True))
     others = jax.tree.map(lambda w: w[..., ::-1] * 3, params)
     loaded = optics.load(model, diagnostics=True)(core(), params, x)
