@@ -1,0 +1,1 @@
+"""Peak beside peak and achieved beside achieved, of optical cores and digital machines, at the plug and the facility."""
