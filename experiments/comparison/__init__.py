@@ -1,1 +1,1 @@
-"""Peak beside peak and achieved beside achieved, of optical cores and digital machines, at the plug and the facility."""
+"""Optical cores and digital machines at peak and as they are run, at the plug and at the facility."""

@@ -13,7 +13,7 @@ from experiments.common.workload import Workload, attention_in_words
 from experiments.comparison import digital, optical
 from experiments.comparison.records import Comparison, Interval, Place
 from experiments.comparison.schedule import SCHEDULE, check, schedule_at
-from experiments.serving.accuracy import NOT_MEASURED, RECORDED
+from experiments.serving.accuracy import NOT_MEASURED, RECORDED, Accuracy
 from experiments.serving.model import CORNERS, Corner, DigitalSystem
 from optics.core.by_site import Machine
 from optics.presets.presets import DESIGN_BITS
@@ -75,8 +75,7 @@ def _optical(
     bill = workload.price(machine)
     found = optical.achieved_over_corners(machine, workload, constants, digital_ops)
     peak = optical.peak_watts(machine, workload)
-    loss = RECORDED.get(name) if workload.attention == "digital" else None
-    known = loss is not None and loss.effective_bits == DESIGN_BITS and _is_preset(machine, name)
+    loss = _known_loss(machine, workload, name)
     return {
         "name": name,
         "title": name.replace("_", " "),
@@ -93,19 +92,21 @@ def _optical(
         "waits_w": {
             cause: _over(lambda corner, cause=cause: found[corner].waits[cause]) for cause in found["nominal"].waits
         },
-        "delta_nll": loss.delta_nll if loss is not None and known else None,
-        "accuracy": f"{loss} nats/token on {loss.model}, {loss.source}" if known else NOT_MEASURED,
+        "delta_nll": None if loss is None else loss.delta_nll,
+        "accuracy": NOT_MEASURED if loss is None else f"{loss} nats/token on {loss.model}, {loss.source}",
         "rests_on": statements(bill),
         "omitted": [*(text for text in bill.omitted if "PUE" not in text), *optical.STANDING],
     }
 
 
-def _is_preset(machine: Machine, name: str) -> bool:
-    """Whether a machine is the preset of that name; the mean drive that it is billed for changes no loss."""
+def _known_loss(machine: Machine, workload: Workload, name: str) -> Accuracy | None:
+    """The recorded loss of a preset; the mean drive that it is billed for changes no loss."""
+    loss = RECORDED.get(name)
+    if loss is None or workload.attention != "digital" or loss.effective_bits != DESIGN_BITS:
+        return None
     preset = optics.preset(name)
-    return machine.replace({DRIVE: float(preset.source.mean_drive)}) == preset.replace(
-        {DRIVE: float(preset.source.mean_drive)}
-    )
+    drive = {DRIVE: float(preset.source.mean_drive)}
+    return loss if machine.replace(drive) == preset.replace(drive) else None
 
 
 def _digital(

@@ -64,9 +64,7 @@ def peak_watts(system: DigitalSystem, precision: str, corner: Corner = "nominal"
     return machine.nameplate_watts / machine.peak[precision] * optics.EXAOPS
 
 
-def achieved_watts(
-    system: DigitalSystem, workload: Workload, precision: str, corner: Corner = "nominal"
-) -> Achieved:
+def achieved_watts(system: DigitalSystem, workload: Workload, precision: str, corner: Corner = "nominal") -> Achieved:
     """Watts at 1 exaOPS at the plug of a machine that reads the prompts of a workload over and over.
 
     Its joules are those of `otc serve`'s prefill, above idle, and its idle draw for as long as they take. Operations

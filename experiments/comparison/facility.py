@@ -38,9 +38,7 @@ def _claim(system: DigitalSystem, table: Mapping, pue: Constant) -> Claim:
         "within": WITHIN,
         "accountings": accountings,
         "reproduced_by": [
-            number
-            for number, each in enumerate(accountings)
-            if abs(each["tops_per_watt"] / stated - 1) <= WITHIN
+            number for number, each in enumerate(accountings) if abs(each["tops_per_watt"] / stated - 1) <= WITHIN
         ],
     }
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from experiments.common.verdict import TARGET_WATTS
 from experiments.common.workload import attention_in_words
-from experiments.comparison.records import BASES, PLACES, Comparison, CompareSummary, Place
+from experiments.comparison.records import BASES, PLACES, CompareSummary, Comparison, Place
 from experiments.plotting import style
 from experiments.plotting.style import BLUE, GREY, VERMILION
 
@@ -15,9 +15,9 @@ COLOURS = {"optical": VERMILION, "digital": BLUE}
 TITLES = {"plug": "at the plug", "facility": "at the facility"}
 FILLED = {"peak": "white", "achieved": None}
 NOTE = (
-    "Bars: of optical cores over the schedule (overlap with digital arithmetic, what stays powered, ends of batches), their "
-    "numbers nominal; of digital machines over the constants of each; at the facility over PUE too. In brackets: loss on "
-    "SmolLM2-135M in nats per token, where measured."
+    "Bars: of optical cores over the schedule (overlap with digital arithmetic, what stays powered, ends of batches), "
+    "their numbers nominal; of digital machines over the constants of each; at the facility over PUE too. In brackets: "
+    "loss on SmolLM2-135M in nats per token, where measured."
 )
 ROW = 0.27
 """Height of a row [inches]."""
@@ -67,7 +67,13 @@ def _panel(axes: Axes, rows: list[Comparison], place: Place) -> None:
             label = None if (row["kind"], basis) in shown else f"{row['kind']}, {basis}"
             shown.add((row["kind"], basis))
             axes.plot(
-                watts["nominal"] / 1e3, height + offset, "o", ms=5, color=colour, mfc=FILLED[basis] or colour, label=label
+                watts["nominal"] / 1e3,
+                height + offset,
+                "o",
+                ms=5,
+                color=colour,
+                mfc=FILLED[basis] or colour,
+                label=label,
             )
     axes.grid(visible=True, axis="y", color="#eeeeee", lw=0.6)
     axes.set_axisbelow(True)

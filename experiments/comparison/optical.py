@@ -79,7 +79,9 @@ def achieved_watts(
     paused = float(waiting_time(busy, other, schedule.overlap)) / busy
     around = optics.system(last, ended, weights=workload.weights_on(machine))
     drained = float(drain_share(_stages(workload, float(around.passes)), _units(workload, schedule)))
-    idle = sum(s * float(idle_watts(core, schedule.converters)) for s, core in zip(seconds, _kinds(machine), strict=True))
+    idle = sum(
+        s * float(idle_watts(core, schedule.converters)) for s, core in zip(seconds, _kinds(machine), strict=True)
+    )
     idle *= float(at_plug(machine))
     held = waiting(
         last,

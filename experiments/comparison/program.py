@@ -1,4 +1,4 @@
-"""`otc compare`: optical cores and digital machines on the same prefill, peak beside peak and achieved beside achieved."""
+"""`otc compare`: optical cores and digital machines on the same prefill, at peak and as they are run."""
 
 import dataclasses
 from pathlib import Path
@@ -14,9 +14,9 @@ from experiments.comparison import figure, report
 from experiments.comparison.achieved import achieved
 from experiments.comparison.digital import formats_of
 from experiments.comparison.facility import claims
-from experiments.comparison.records import Comparison, CompareSummary
+from experiments.comparison.records import CompareSummary, Comparison
 from experiments.comparison.schedule import SCHEDULE, check
-from experiments.serving.model import DigitalSystem, system_named
+from experiments.serving.model import system_named
 from optics.core.by_site import Machine
 
 SYSTEMS = ("h200", "b200", "gb300", "rubin", "lp30", "trainium3", "cs3", "sn50", "galaxy")
@@ -100,7 +100,10 @@ def main(options: CompareOptions) -> CompareSummary:
 def _cores(options: CompareOptions, workload: Workload) -> dict[str, Machine]:
     """The optical machines by name."""
     found: dict[str, Machine] = {name: optics.preset(name) for name in options.presets}
-    own = [*((file, optics.serialise.load) for file in options.core), *((f, optics.load_by_site) for f in options.cores)]
+    own = [
+        *((file, optics.serialise.load) for file in options.core),
+        *((f, optics.load_by_site) for f in options.cores),
+    ]
     for file, load in own:
         if file.stem in found:
             raise ValueError(f"{file}: another core is named {file.stem!r}; rename the file")

@@ -25,7 +25,7 @@ class Comparison(TypedDict):
         utilisation: operations/s achieved over those at peak.
         chips: chips that hold a copy of the model; of optical cores, those of 1 exaOPS with the time that they wait.
         bill_watts_at_exaops: the bill as `otc bill` and `otc target` have it; None for digital machines.
-        published_watts_at_exaops: by published runs, as `otc headline` has it for the same format; None where it has none.
+        published_watts_at_exaops: by published runs of the same format, as `otc headline` has it; else None.
         waits_w: W at 1 exaOPS that waiting adds to the bill, by cause, at the plug; empty for digital machines.
         delta_nll: loss over float32 on SmolLM2-135M [nats/token], None where this product has not measured it.
         accuracy: the same in words, with its source.

@@ -7,7 +7,7 @@ from experiments.common import reporting
 from experiments.common.verdict import TARGET_WATTS
 from experiments.common.workload import attention_in_words
 from experiments.comparison.achieved import tops_per_watt
-from experiments.comparison.records import BASES, PLACES, Accounting, Claim, Comparison, CompareSummary, Interval
+from experiments.comparison.records import BASES, PLACES, Accounting, Basis, Claim, CompareSummary, Comparison, Interval
 
 
 def print_report(summary: CompareSummary, out: Path) -> None:
@@ -73,7 +73,7 @@ def verdicts(rows: Sequence[Comparison]) -> Iterator[str]:
     digital = [row for row in rows if row["kind"] == "digital"]
     for basis in BASES:
 
-        def watts(row: Comparison, basis=basis) -> float:
+        def watts(row: Comparison, basis: Basis = basis) -> float:
             return row["watts_at_exaops"][basis]["facility"]["nominal"]
 
         parts = [f"{row['title']} {three(watts(row) / 1e3)} kW" for row in rows if row["kind"] == "optical"]
