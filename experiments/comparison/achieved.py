@@ -92,6 +92,7 @@ def _optical(
         "waits_w": {
             cause: _over(lambda corner, cause=cause: found[corner].waits[cause]) for cause in found["nominal"].waits
         },
+        "digital_ops": found["nominal"].digital_ops,
         "delta_nll": None if loss is None else loss.delta_nll,
         "accuracy": NOT_MEASURED if loss is None else f"{loss} nats/token on {loss.model}, {loss.source}",
         "rests_on": statements(bill),
@@ -128,6 +129,7 @@ def _digital(
         "bill_watts_at_exaops": None,
         "published_watts_at_exaops": digital.published_watts(system, precision),
         "waits_w": {},
+        "digital_ops": None,
         "delta_nll": known.get("delta_nll"),
         "accuracy": known["words"],
         "rests_on": [f"assumed: {field}" for field, constant in system.fields.items() if constant.mark == "assumed"],

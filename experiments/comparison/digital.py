@@ -93,7 +93,7 @@ def achieved_over_corners(system: DigitalSystem, workload: Workload, precision: 
 
 
 def published_watts(system: DigitalSystem, precision: str) -> Interval | None:
-    """Watts at 1 exaOPS at the plug that follow from published runs, decode among them; None without any."""
+    """Watts at 1 exaOPS at the plug that follow from published runs, see `ENERGY_PER_MAC`; None without any."""
     name = PUBLISHED.get((system.name, precision))
     if name is None:
         return None

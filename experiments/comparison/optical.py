@@ -32,12 +32,14 @@ class Achieved(NamedTuple):
         waits: of these, what the bill leaves out, by cause [W].
         utilisation: operations on light over those of its cores in the same time with every tile full and no pause.
         cores: cores that 1 exaOPS takes.
+        digital_ops: operations/s of the digital units beside cores of 1 exaOPS at full rate, given or as needed.
     """
 
     watts: float
     waits: dict[str, float]
     utilisation: float
     cores: float
+    digital_ops: float
 
 
 def peak_watts(machine: Machine, workload: Workload) -> float:
@@ -75,7 +77,8 @@ def achieved_watts(
     seconds, rates = _seconds(machine, ended), [_full_rate(core) for core in _kinds(machine)]
     busy = sum(s * rate for s, rate in zip(seconds, rates, strict=True)) / optics.EXAOPS
     operations = 2 * float(ended.macs - ended.optical_macs) + sum(workload.operations.values())
-    other = 0.0 if not operations else busy if digital_ops is None else operations / digital_ops
+    units = operations / busy if digital_ops is None else digital_ops
+    other = operations / units if operations else 0.0
     paused = float(waiting_time(busy, other, schedule.overlap)) / busy
     around = optics.system(last, ended, weights=workload.weights_on(machine))
     drained = float(drain_share(_stages(workload, float(around.passes)), _units(workload, schedule)))
@@ -100,7 +103,7 @@ def achieved_watts(
     stretched = 1 + paused + drained
     cores = float(around.cores) * stretched
     reached = 2 * float(ended.optical_macs) / (busy * optics.EXAOPS * stretched)
-    return Achieved(float(bill.watts_at()) + sum(waits.values()), waits, reached, cores)
+    return Achieved(float(bill.watts_at()) + sum(waits.values()), waits, reached, cores, units)
 
 
 def achieved_over_corners(

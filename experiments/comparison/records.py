@@ -27,6 +27,8 @@ class Comparison(TypedDict):
         bill_watts_at_exaops: the bill as `otc bill` and `otc target` have it; None for digital machines.
         published_watts_at_exaops: by published runs of the same format, as `otc headline` has it; else None.
         waits_w: W at 1 exaOPS that waiting adds to the bill, by cause, at the plug; empty for digital machines.
+        digital_ops: operations/s of the digital units beside optical cores of 1 exaOPS, as given or as fast as keeps
+            the cores busy; None for digital machines.
         delta_nll: loss over float32 on SmolLM2-135M [nats/token], None where this product has not measured it.
         accuracy: the same in words, with its source.
         rests_on, omitted: statements of the bill, or of the model of digital machines.
@@ -42,6 +44,7 @@ class Comparison(TypedDict):
     bill_watts_at_exaops: float | None
     published_watts_at_exaops: Interval | None
     waits_w: dict[str, Interval]
+    digital_ops: float | None
     delta_nll: float | None
     accuracy: str
     rests_on: list[str]

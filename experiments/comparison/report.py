@@ -28,9 +28,9 @@ def print_report(summary: CompareSummary, out: Path) -> None:
     if optical:
         print("\nOptical cores, kW at 1 exaOPS at the plug: the bill, and what waiting adds to it")
         print(reporting.table(_waits(optical)))
-        ops = summary["digital_ops"]
-        beside = "take as long as the cores" if ops is None else f"do {ops:g} operations/s beside 1 exaOPS of cores"
-        print(f"Digital arithmetic beside the cores: its units {beside}.")
+        chosen = "as fast as keeps the cores busy" if summary["digital_ops"] is None else "as given"
+        units = ", ".join(f"{row['title']} {row['digital_ops']:.2g}" for row in optical)
+        print(f"Digital units beside cores of 1 exaOPS, {chosen}, operations/s: {units}.")
     print("\nAccuracy:")
     for text in dict.fromkeys(f"{_named(row)}: {row['accuracy']}" for row in rows):
         print(f"  {text}")
