@@ -13,6 +13,7 @@ from electronics import PlausibilityWarning
 from experiments import INTERRUPTED
 from experiments.adapt import program as adapt
 from experiments.bench import program as bench
+from experiments.comparison import program as compare
 from experiments.compiled import keep_compiled_programs
 from experiments.drift import program as drift
 from experiments.generate import program as generate
@@ -46,6 +47,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "adapt": _with_options(adapt.main),
     "bench": _with_options(bench.main),
     "bill": _with_options(bill.main),
+    "compare": _with_options(compare.main),
     "drift": _with_options(drift.main),
     "embed": _with_options(embed.main),
     "generate": _with_options(generate.main),

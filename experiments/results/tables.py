@@ -6,6 +6,9 @@ from typing import Any
 from experiments.adapt.compare import own_light
 from experiments.adapt.methods import NONE
 from experiments.adapt.records import CRITERIA, AdaptSummary, Comparison, MethodRow
+from experiments.comparison.achieved import tops_per_watt
+from experiments.comparison.records import BASES, PLACES, CompareSummary
+from experiments.comparison.report import kilowatts
 from experiments.headline.records import HeadlineRow, HeadlineSummary
 from experiments.target.records import ScenarioVerdict, TargetSummary
 from experiments.training.records import Recovery, TrainSummary
@@ -132,6 +135,25 @@ def _to_error(value: float, error: float | None) -> str:
     return f"{value:.{places}f} ± {error:.{places}f}"
 
 
+def compare(summary: CompareSummary) -> Rows:
+    """Return kW at 1 exaOPS of optical cores and digital machines, a row per machine and format."""
+    header = ["", "format", *(f"{basis}, {place}" for place in PLACES for basis in BASES)]
+    rows = [[*header, "utilisation", "TOPS/W, achieved, facility", "delta NLL"]]
+    for row in summary["rows"]:
+        watts = row["watts_at_exaops"]
+        rows.append(
+            [
+                row["title"],
+                row["format"],
+                *(kilowatts(watts[basis][place]) for place in PLACES for basis in BASES),
+                f"{100 * row['utilisation']['nominal']:.0f} %",
+                _three(tops_per_watt(watts["achieved"]["facility"])["nominal"]),
+                "" if row["delta_nll"] is None else f"{row['delta_nll']:.3f}",
+            ]
+        )
+    return rows
+
+
 def _three(value: float) -> str:
     """A number to three digits, those before the point all stated."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
@@ -161,6 +183,7 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "headline": headline,
     "target": target,
     "adapt": adapt,
+    "compare": compare,
     "train_digits": train_digits,
     "train_codesign": train_codesign,
     "verdict": verdict,

@@ -49,7 +49,7 @@ def energy(core: Architecture, rows: int, columns: int, vectors: float, resident
         CostComponent.WEIGHT_FETCH: written * fetch,
         # A weight owns as many pixels under each source of its input.
         CostComponent.MASK_WRITE: written * code.sources * code.pixels * code.weight_slices * core.mask.write_energy,
-        CostComponent.IDLE_AT_RELOAD: _waiting(core, fills(core, vectors, resident))
+        CostComponent.IDLE_AT_RELOAD: reload_time(core, fills(core, vectors, resident))
         * (
             rows * tiles.column_tiles * code.sources * core.source.bias_power
             + columns * tiles.row_tiles * code.planes * core.tia.power
@@ -62,7 +62,7 @@ def time(core: Architecture, rows: int, columns: int, vectors: float, resident: 
     """Time [s] that `vectors` vectors through a product occupy one core, loads and calibrations included."""
     symbol_time = core.encoding.symbols / core.clock
     working = _tile_count(core, rows, columns) * (
-        vectors * symbol_time + _waiting(core, fills(core, vectors, resident))
+        vectors * symbol_time + reload_time(core, fills(core, vectors, resident))
     )
     return working / (1 - core.upkeep.lost_duty(symbol_time))
 
@@ -81,7 +81,8 @@ def fills(core: Architecture, vectors: float, resident: bool) -> Number:
     return loads_for_these if resident else jnp.maximum(1.0, loads_for_these)
 
 
-def _waiting(core, fills):
+def reload_time(core: Architecture, fills: Number) -> Number:
+    """Time [s] that a tile waits for its mask while its weights are written `fills` times."""
     return fills * core.encoding.passes * (core.mask.update_time + core.mask.settle_time)
 
 

@@ -66,7 +66,8 @@ def system(core: TensorCore | CoresBySite, bill: Bill, *, weights: float, ops: N
         cores=sum(counts),
         utilisation=bill.optical_macs / sum(at_full_rate),
         resident_weights=resident,
-        passes=weights / resident,
+        # JAX takes no Python integer of more than 32 bits.
+        passes=1.0 * weights / resident,
         sources=_summed(counts, [each.rows * each.encoding.sources for each in kinds]),
         converters=_summed(counts, [each.columns * each.encoding.planes for each in kinds]),
         watts={name: energy * calls for name, energy in bill.components.items()},

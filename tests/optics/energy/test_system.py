@@ -49,6 +49,17 @@ def test_cores_of_an_exaops(size, cores):
     assert float(found.loads_per_second) == pytest.approx(1e18 / 2 / 1e9 / size**2 * 1e9 / 16384, rel=1e-5)
 
 
+def test_more_weights_than_32_bits_count_have_passes_where_the_time_is_an_array():
+    """Products of activations are loaded at least once, by a maximum of JAX."""
+    sites = optics.trace(lambda w, x: (x @ w) @ x.T, policy=optics.AttentionOnLight(busy(64)))(
+        SHAPE((64, 64), jnp.float32), SHAPE((64, 64), jnp.float32)
+    )
+    bill = optics.price(busy(64), sites)
+    assert isinstance(bill.core_seconds, jax.Array)
+    found = optics.system(busy(64), bill, weights=70_000_000_000)
+    assert float(found.passes * found.resident_weights) == pytest.approx(70e9, rel=1e-6)
+
+
 def test_sources_and_converters_of_477_cores():
     """476.8 x 1,024: half a million ADCs and, at two sources an input, a million lasers."""
     found = system_of(busy())
