@@ -14,6 +14,9 @@ from models.shape.rotation import Rotation
 from optics.core.by_site import Machine
 from optics.energy.basis import DRIVE_MEASURED, DRIVE_PARTLY
 
+PROMPT = 8192
+"""Tokens of the prompt that is billed, or as many as the model takes."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Drives:
@@ -124,7 +127,7 @@ class Bills:
 @cache
 def _workload(shapes: str, attention: Attention, rotation: Rotation | None) -> Workload:
     config = dataclasses.replace(shapes_named(shapes), down_rotation=rotation)
-    return Workload(config=config, context=min(8192, config.context), attention=attention)
+    return Workload(config=config, context=min(PROMPT, config.context), attention=attention)
 
 
 def rotation_of(checkpoint: models.Checkpoint) -> Rotation | None:

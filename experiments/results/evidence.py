@@ -13,7 +13,6 @@ from electronics.part import nearest
 from experiments.common.source_closure import source_digest
 from experiments.common.toml_entries import check_known, list_of, table_of
 
-
 RESULTS = "{results}"
 """In a command, the folder that holds the folder of each entry, as "{results}/prepare/model"."""
 

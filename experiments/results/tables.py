@@ -179,6 +179,11 @@ def verdict_steps(summary: VerdictSummary) -> Rows:
     return [list(row) for row in verdict_report.step_rows(summary)]
 
 
+def verdict_like(summary: VerdictSummary) -> Rows:
+    """Return peak beside achieved, at the plug and at the facility, of the best designs and of digital machines."""
+    return [list(row) for row in verdict_report.like_rows(summary)]
+
+
 TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "headline": headline,
     "target": target,
@@ -189,5 +194,6 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "verdict": verdict,
     "verdict_designs": verdict_designs,
     "verdict_steps": verdict_steps,
+    "verdict_like": verdict_like,
 }
 """Rows of cells, the header first, of the summary of a program, by name of the table."""

@@ -7,10 +7,15 @@ import numpy as np
 
 import models
 import optics
+from experiments.adapt.bills import PROMPT
 from experiments.common import reporting, verdict
 from experiments.common.result_cache import ResultCache
-from experiments.common.workload import shapes_named
+from experiments.common.workload import Workload, shapes_named
+from experiments.comparison.achieved import achieved
+from experiments.comparison.digital import formats_of
+from experiments.comparison.records import Comparison
 from experiments.evaluation.measure import Evaluator
+from experiments.serving.model import system_named
 from experiments.verdict import figures, judge, report
 from experiments.verdict.judge import Judge
 from experiments.verdict.losses import Losses, Measured, Windows
@@ -34,6 +39,8 @@ from models.equivalent.changes import check_decoder
 PREPARED, TRAINED = "prepared", "trained"
 ON = "projected_2029"
 """The scenario of the waterfall, of the comparison with a random search, and for whose core models are prepared."""
+DIGITAL = ("b200", "rubin")
+"""Digital machines beside the designs, of today and of the years of the projection."""
 PAIRED = 8
 """Constants of the largest swings that are paired."""
 
@@ -97,6 +104,7 @@ class _Verdict:
             "scenarios": scenarios,
             "waterfall": [{"step": step, "design": judges[ON].final(each)} for step, each in steps],
             "comparison": self._comparison(judges),
+            "digital": self._digital(),
             "changes": list(options.set),
             "search": {
                 "text": options.calibrate_on,
@@ -161,19 +169,35 @@ class _Verdict:
             "pairs": [pair._asdict() for pair in pairs],  # pyright: ignore
             "file": self._save(judge, limit, design, variant),
             "tiled": self._tiled(judge, measured),
+            "achieved": achieved(self._billed(judge, design, variant), workload, name=judge.scenario),
         }
 
     def _save(self, judge: Judge, limit: float, design: Design, variant: Variant) -> str:
-        """Write the design, billed for the drives of its model, and return the name of its file."""
-        core = judge.prices.space.core(*design).replace({"source.mean_drive": variant.drives.mean})
-        assert isinstance(core, optics.TensorCore)
-        machine = judge.prices.space.placed(core, design.structure, variant.billed, judge.prices.layers)
-        assert isinstance(machine, optics.CoresBySite)
+        """Write a design and return the name of its file."""
+        machine = self._billed(judge, design, variant)
         folder = self.options.out / "designs"
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{judge.scenario}-{limit:g}.toml"
         optics.save_by_site(machine, folder / name)
         return f"designs/{name}"
+
+    def _billed(self, judge: Judge, design: Design, variant: Variant) -> optics.CoresBySite:
+        """The machine of a design, billed for the drives of its model."""
+        core = judge.prices.space.core(*design).replace({"source.mean_drive": variant.drives.mean})
+        assert isinstance(core, optics.TensorCore)
+        machine = judge.prices.space.placed(core, design.structure, variant.billed, judge.prices.layers)
+        assert isinstance(machine, optics.CoresBySite)
+        return machine
+
+    def _digital(self) -> list[Comparison]:
+        """Digital machines on the same work, peak beside achieved."""
+        config = shapes_named(self.options.shapes)
+        workload = Workload(config=config, context=min(PROMPT, config.context))
+        return [
+            achieved(system, workload, precision=precision)
+            for system in map(system_named, DIGITAL)
+            for precision in formats_of(system)
+        ]
 
     def _tiled(self, judge: Judge, measured: Measured) -> DesignRecord | None:
         """The loss where sums take as many row tiles as those of the model that is billed."""

@@ -4,6 +4,7 @@ from typing import NotRequired, TypedDict
 
 from experiments.common.text_options import TextDescription
 from experiments.common.verdict import EnergyVerdict
+from experiments.comparison.records import Comparison
 from experiments.verdict.losses import Excess, Measured
 from experiments.verdict.space import Design
 
@@ -79,7 +80,8 @@ class JudgedRecord(TypedDict):
     """The best design of all models within a limit.
 
     file: of the design, which other programs take as --cores. tiled: its loss with as many row tiles to a sum as the
-    model that is billed has, on smaller cores with the same light for each MAC; None for a design of one tile.
+    model that is billed has, on smaller cores with the same light for each pixel; None for a model as wide as that.
+    achieved: at peak and as it is run, at the plug and at the facility, see `otc compare`.
     """
 
     limit: float
@@ -88,6 +90,7 @@ class JudgedRecord(TypedDict):
     pairs: list[PairRecord]
     file: str
     tiled: DesignRecord | None
+    achieved: Comparison
 
 
 class ScenarioRecord(TypedDict):
@@ -127,6 +130,7 @@ class VerdictSummary(TextDescription):
     scenarios: dict[str, ScenarioRecord]
     waterfall: list[StepRecord]
     comparison: list[ComparisonRecord]
+    digital: list[Comparison]
     changes: list[str]
     search: dict[str, str | int | float]
     versions: dict[str, str]

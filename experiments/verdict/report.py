@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.common import reporting
+from experiments.comparison.records import Basis, Comparison, Place
 from experiments.verdict.records import DesignRecord, JudgedRecord, ScenarioRecord, VerdictSummary
 
 DECIDING = 5
@@ -30,6 +31,8 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
     if summary["waterfall"]:
         print("\nFrom the first verdict to the best design, projected 2029:")
         print(reporting.table(step_rows(summary)))
+    print("\nLike beside like: peak and achieved, at the plug and at the facility:")
+    print(reporting.table(like_rows(summary)))
     for each in summary["comparison"]:
         print(
             f"Search against a random one of {each['evaluations']} evaluations, seed {each['seed']}: mean of "
@@ -77,6 +80,33 @@ def design_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
                 )
             )
     return rows
+
+
+def like_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
+    """Return the table of peak beside achieved, at the plug and at the facility: best designs and digital machines."""
+    rows: list[tuple[str, ...]] = [("kW at 1 exaOPS", *(f"{basis}, {place}" for basis, place in _LIKE))]
+    for scenario, record in summary["scenarios"].items():
+        for judged in record["judged"]:
+            rows.append((f"{_plain(scenario)}, {judged['limit']:g} nats", *_like_cells(judged["achieved"])))
+    rows += [(f"{each['title']}, {each['format']}", *_like_cells(each)) for each in summary["digital"]]
+    return rows
+
+
+_LIKE: tuple[tuple[Basis, Place], ...] = (
+    ("peak", "plug"),
+    ("achieved", "plug"),
+    ("peak", "facility"),
+    ("achieved", "facility"),
+)
+
+
+def _like_cells(found: Comparison) -> list[str]:
+    cells = []
+    for basis, place in _LIKE:
+        watts = found["watts_at_exaops"][basis][place]
+        spread = "" if watts["low"] == watts["high"] else f" ({watts['low'] / 1e3:.3g} to {watts['high'] / 1e3:,.3g})"
+        cells.append(f"{watts['nominal'] / 1e3:.3g}{spread}")
+    return cells
 
 
 def step_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
