@@ -27,6 +27,7 @@ from experiments.target import program as target
 from experiments.training import program as train
 from experiments.training.run.start import NoisySiteWarning
 from experiments.width import program as width
+from experiments.workloads import program as workloads
 from models import FetchError
 
 Main = Callable[[Any], Any]
@@ -54,6 +55,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "target": _with_options(target.main),
     "train": _with_options(train.main),
     "width": _with_options(width.main),
+    "workloads": _with_options(workloads.main),
     "results": _with_options(results.main),
     "serve": _with_options(serve.main),
     "sweep": _with_options(sweep.main),

@@ -1,12 +1,12 @@
 """Products and operations of prompts whose causal mask is too large to fold, from short prompts of the same model.
 
-The scores that a causal mask leaves of n tokens are n (n + 1) / 2 and, in a layer with a window of w < n, w (w + 1) / 2 +
+A causal mask leaves n (n + 1) / 2 scores of n tokens, and in a layer with a window of w < n tokens w (w + 1) / 2 +
 (n - w) w. Everything else is linear in n. So three prompts that are no shorter than the windows determine each count.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 import models
@@ -88,8 +88,9 @@ def _with_share(site: optics.Site, known: optics.Site) -> optics.Site:
 
 def _at(n: int, values: Mapping[int, float]) -> Fraction:
     """The parabola through three counts, at n, exactly."""
-    total = Fraction(0)
-    for length, value in values.items():
-        others: Callable[[int], int] = lambda x, own=length: math.prod(x - other for other in values if other != own)
-        total += Fraction(value) * others(n) / others(length)
-    return total
+
+    def weight(own: int) -> Fraction:
+        others = [length for length in values if length != own]
+        return Fraction(math.prod(n - other for other in others), math.prod(own - other for other in others))
+
+    return sum((Fraction(value) * weight(length) for length, value in values.items()), Fraction(0))
