@@ -22,6 +22,8 @@ NAMES: Mapping[Verdict, str] = {
 }
 ROW, PANEL = 0.185, 2.35
 """Height of a row and width of a panel [inches]."""
+SOLID, DOTTED = "-", (0, (1, 0.8))
+"""Lines of comparisons that are like beside like, and that are not."""
 MARGIN = 1.6
 """Factor between the ends of the data and the frame."""
 
@@ -46,7 +48,7 @@ def draw(summary: WorkloadsSummary, out: Path) -> None:
         _label_rows(panels[0][0], lines)
         attention = attention_in_words(summary["attention"])
         style.title(figure, f"Where light pays: energy on {summary['core']}{attention}, over that of digital machines")
-        figure.tight_layout(rect=(0, 0, 1, 1))
+        figure.tight_layout(w_pad=1.5)
         figure.legend(
             handles=_handles(summary["rows"]),
             loc="upper left",
@@ -97,8 +99,8 @@ def _panel(axes: Axes, lines: Sequence[WorkloadRow | str], name: str, limits: tu
             )  # fmt: skip
             continue
         colour, ratio = COLOURS[found["verdict"]], found["ratio"]
-        axes.plot([ratio["low"], ratio["high"]], [height, height], color=colour, lw=1.6, solid_capstyle="butt")
-        filled = colour if found["like"] else "white"
+        dashes, filled = (SOLID, colour) if found["like"] else (DOTTED, "white")
+        axes.plot([ratio["low"], ratio["high"]], [height, height], color=colour, lw=1.6, ls=dashes)
         axes.plot(ratio["nominal"], height, "o", ms=4.5, color=colour, mfc=filled)
         if found["like"]:
             axes.plot(_bill(found), height, "|", ms=6, mew=1.1, color=style.BLUE)
@@ -120,7 +122,7 @@ def _handles(rows: Sequence[WorkloadRow]) -> list[Line2D]:
     ]
     if any(not each["like"] for each in found):
         label = "the core's bill alone: not like beside like"
-        handles.append(Line2D([], [], color="#555555", lw=1.6, marker="o", ms=4.5, mfc="white", label=label))
+        handles.append(Line2D([], [], color="#555555", lw=1.6, ls=DOTTED, marker="o", ms=4.5, mfc="white", label=label))
     if any(each["like"] for each in found):
         label = "with a core that never waits (its bill)"
         handles.append(Line2D([], [], color=style.BLUE, marker="|", ms=6, mew=1.1, lw=0, label=label))

@@ -23,7 +23,7 @@ def print_report(summary: WorkloadsSummary, out: Path) -> None:
     names = list(summary["machines"])
     print("\nmJ of the optical server, its idle share, mJ of digital machines, and light over digital (low to high)")
     print(reporting.table([_header(names), *(_cells(row, names) for row in rows)]))
-    print("* the core's bill over a digital machine at work: not like beside like")
+    print("? cannot be told apart   * the core's bill over a digital machine at work: not like beside like")
     for name, title in summary["machines"].items():
         print(textwrap.fill(verdict_sentence(rows, name, title), WIDTH))
     for note in summary["notes"]:
@@ -150,7 +150,7 @@ def _cells(row: WorkloadRow, names: Sequence[str]) -> tuple[str, ...]:
         if found is None:
             cells += ["-", "-", "-"]
         else:
-            cells += [three(found["joules"]["nominal"] * 1e3), with_mark(found), _SHORT[found["verdict"]]]
+            cells += [three(found["joules"]["nominal"] * 1e3), in_range(found["ratio"]), in_short(found)]
     return tuple(cells)
 
 
@@ -158,9 +158,9 @@ _SHORT: Mapping[Verdict, str] = {"light": "light", "digital": "digital", "cannot
 _NAMED: Mapping[Verdict, str] = {"light": "light", "digital": "the digital machine"}
 
 
-def with_mark(found: Comparison) -> str:
-    """Write a ratio with its range, and a star where it is not of like beside like."""
-    return f"{in_range(found['ratio'])}{'' if found['like'] else ' *'}"
+def in_short(found: Comparison) -> str:
+    """Write a verdict in a word, and a star where it is not of like beside like."""
+    return f"{_SHORT[found['verdict']]}{'' if found['like'] else ' *'}"
 
 
 def in_range(values: RangeRecord) -> str:

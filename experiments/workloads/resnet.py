@@ -48,14 +48,14 @@ def forward(params: Params, images: jax.Array) -> jax.Array:
         y = jax.nn.relu(_convolve(block["middle"], y, stride))
         shortcut = _convolve(block["shortcut"], x, stride) if "shortcut" in block else x
         x = jax.nn.relu(_convolve(block["expand"], y) + shortcut)
-    return x.mean(axis=(1, 2)) @ params["head"]["weights"] + params["head"]["bias"]
+    return x.mean(axis=(1, 2)) @ params["head"]["weights"] + params["head"]["bias"][None]
 
 
 def _convolve(layer: Params, x: jax.Array, stride: int = 1) -> jax.Array:
     found = jax.lax.conv_general_dilated(
         x, layer["weights"], (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
-    return found + layer["bias"]
+    return found + layer["bias"][None, None, None]
 
 
 def _convolution(size: int, inputs: int, outputs: int) -> Params:
