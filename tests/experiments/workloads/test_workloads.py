@@ -1,4 +1,4 @@
-"""`otc workloads`: one price with `otc bill` and `otc serve`, vectors per load, shapes of networks, verdicts, program."""
+"""`otc workloads`: one price with `otc bill` and `otc serve`, vectors per load, shapes, verdicts, and the program."""
 
 import json
 
@@ -9,6 +9,7 @@ import models
 import optics
 from experiments.common.billing import token_bills
 from experiments.common.workload import Workload
+from experiments.results import tables
 from experiments.serving.model import Range, predict, system_named
 from experiments.serving.optical import OpticalSystem
 from experiments.serving.rows import precision_of
@@ -205,6 +206,12 @@ def test_program_writes_rows_notes_and_a_figure(tmp_path, drawn, nothing_collide
     assert minilm["against"]["rubin"] is None
     assert not minilm["against"]["b200"]["like"]
     assert minilm["against"]["b200"]["joules"]["nominal"] == pytest.approx(1.10e-12 * minilm["bill"]["macs"])
+    header, *cells = tables.workloads(summary)
+    assert header[-2:] == ["light / b200", "light / rubin"]
+    assert [len(row) for row in cells] == [len(header)] * 4
+    assert cells[2][-2:] == ["none", "none"]
+    assert cells[3][-2].endswith(" *")
+    assert ("**" in cells[0][-2]) == (prompt["against"]["b200"]["verdict"] != "cannot be told apart")
     printed = " ".join(capsys.readouterr().out.split())
     assert "batch = 4096 is more than 2048" in printed
     assert "No figure of rubin: no published energy per MAC (MiniLM-L6, 128 tokens)" in printed
