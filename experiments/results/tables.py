@@ -151,11 +151,10 @@ def _workload_row(row: WorkloadRow) -> list[str]:
 def _against(found: Against | None) -> str:
     if found is None:
         return "none"
+    ratio, verdict = in_range(found["ratio"]), found["verdict"]
     if not found["like"]:
-        return f"{in_range(found['ratio'])} *"
-    return in_range(found["ratio"]) + (
-        "" if found["verdict"] == "cannot be told apart" else f", **{found['verdict']}**"
-    )
+        return f"{ratio} *"
+    return ratio if verdict == "cannot be told apart" else f"{ratio}, **{verdict}**"
 
 
 def _to_error(value: float, error: float | None) -> str:
