@@ -100,7 +100,9 @@ def _panel(axes: Axes, lines: Sequence[WorkloadRow | str], name: str, limits: tu
             continue
         colour, ratio = COLOURS[found["verdict"]], found["ratio"]
         dashes, filled = (SOLID, colour) if found["like"] else (DOTTED, "white")
-        axes.plot([ratio["low"], ratio["high"]], [height, height], color=colour, lw=1.6, ls=dashes)
+        ends = [ratio["low"], ratio["high"]]
+        # Other caps reach half a width beyond the range, and over the line at 1.
+        axes.plot(ends, [height, height], color=colour, lw=1.6, ls=dashes, solid_capstyle="butt")
         axes.plot(ratio["nominal"], height, "o", ms=4.5, color=colour, mfc=filled)
         if found["like"]:
             axes.plot(_bill(found), height, "|", ms=6, mew=1.1, color=style.BLUE)
