@@ -29,6 +29,7 @@ from experiments.training import program as train
 from experiments.training.run.start import NoisySiteWarning
 from experiments.verdict import program as verdict
 from experiments.width import program as width
+from experiments.workloads import program as workloads
 from models import FetchError
 
 Main = Callable[[Any], Any]
@@ -58,6 +59,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "train": _with_options(train.main),
     "verdict": _with_options(verdict.main),
     "width": _with_options(width.main),
+    "workloads": _with_options(workloads.main),
     "results": _with_options(results.main),
     "serve": _with_options(serve.main),
     "sweep": _with_options(sweep.main),

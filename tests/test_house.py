@@ -91,6 +91,7 @@ MAY_IMPORT = {
         "experiments.target",
         "experiments.training",
         "experiments.verdict",
+        "experiments.workloads",
     ),
     "experiments.verdict": (
         *PRODUCT,
@@ -107,6 +108,13 @@ MAY_IMPORT = {
     "experiments.serving.validate": (*ELECTRONICS, "models", *COMMON, "experiments.serving.model"),
     "experiments.serving.optical": (*PRODUCT, *COMMON, "experiments.serving.model"),
     "experiments.serving": (*PRODUCT, *COMMON, "experiments.serving.model", "experiments.serving.optical"),
+    "experiments.workloads": (
+        *PRODUCT,
+        *COMMON,
+        "experiments.serving",
+        "experiments.serving.model",
+        "experiments.serving.optical",
+    ),
     "experiments.sweeps.subjects": (*PRODUCT, *EVALUATION),
     "experiments.sweeps.definition": (*PRODUCT, *COMMON, *SWEEPS[:1]),
     "experiments.sweeps.execution": (*PRODUCT, *COMMON, *SWEEPS[:2]),

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import models
 import optics
 from electronics.part import nearest
+from experiments.common import long_prompts
 from optics.core.attention import Operand
 from optics.core.by_site import Machine, host_core
 
@@ -53,9 +54,10 @@ class Workload:
     """A forward pass of a model: all positions of a prompt (prefill), or one token after it (decode).
 
     Attention is causal. Of the scores of a prompt half are counted (`optics.interpreter.causal`), as in a kernel that
-    skips masked scores. Keys and values, or what a model caches in their place, are words of 8 bits. Those of a prompt
-    are written to main memory and read back once. A decoded token reads those of all `context` tokens, itself the last;
-    in a layer with a sliding window those of the window, which are also all that it multiplies.
+    skips masked scores, at any length (`experiments.common.long_prompts`). Keys and values, or what a model caches in
+    their place, are words of 8 bits. Those of a prompt are written to main memory and read back once. A decoded token
+    reads those of all `context` tokens, itself the last; in a layer with a sliding window those of the window, which
+    are also all that it multiplies.
 
     Attributes:
         config: the shapes of the model.
@@ -106,12 +108,22 @@ class Workload:
         policy = attention_policy(chosen_by or core, self.attention)
         choices = choices_of(policy, self.sites)
         if choices not in self._placed:
-            self._placed[choices] = optics.trace(self._forward, policy=policy)(*self._shapes)
+            if self._short:
+                placed = optics.trace(self._forward, policy=long_prompts.knowing(policy, self.sites))(*self._shapes)
+                self._placed[choices] = long_prompts.with_shares(placed, self.sites)
+            else:
+                self._placed[choices] = optics.trace(self._forward, policy=policy)(*self._shapes)
         return self._placed[choices]
 
     @cached_property
     def _placed(self) -> dict[tuple[str, ...], tuple[optics.Site, ...]]:
         return {}
+
+    @cached_property
+    def _short(self) -> tuple["Workload", ...]:
+        """Short prompts that determine a long one, see `long_prompts`; none where none is needed."""
+        lengths = long_prompts.probes(self.config, self.context) if self.phase == "prefill" else ()
+        return tuple(dataclasses.replace(self, context=length) for length in lengths)
 
     @cached_property
     def on_core(self) -> tuple[optics.Site, ...]:
@@ -250,9 +262,13 @@ def shapes_named(name: str) -> models.DecoderConfig:
 # A program bills equal workloads many times. The masks of 8,192 tokens have 67 million entries: 5 s for each model.
 @lru_cache(maxsize=32)
 def _sites_of(workload: Workload) -> tuple[optics.Site, ...]:
-    return optics.trace(workload._forward)(*workload._shapes)
+    whole = optics.trace(workload._forward)(*workload._shapes)
+    short = {each.context: each.sites for each in workload._short}
+    return long_prompts.sites(whole, short, workload.context) if short else whole
 
 
 @lru_cache(maxsize=32)
 def _operations_of(workload: Workload) -> dict[str, float]:
+    if workload._short:
+        return long_prompts.operations({each.context: each.operations for each in workload._short}, workload.context)
     return optics.count_elementwise_ops(workload._forward)(*workload._shapes)

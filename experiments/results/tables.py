@@ -15,6 +15,9 @@ from experiments.training.records import Recovery, TrainSummary
 from experiments.training.report import NAMES, with_error
 from experiments.verdict import report as verdict_report
 from experiments.verdict.records import VerdictSummary
+from experiments.workloads.records import Comparison as Against
+from experiments.workloads.records import WorkloadRow, WorkloadsSummary
+from experiments.workloads.report import in_range, vectors
 
 Rows = list[list[str]]
 
@@ -127,6 +130,38 @@ def _codesign_row(row: Recovery) -> list[str]:
     return [f"`{row['core']}`", NAMES[row["method"]], loss, _three(row["watts"] / 1e3)]
 
 
+def workloads(summary: WorkloadsSummary) -> Rows:
+    """Return energy on light and over that of digital machines, a row per workload."""
+    header = ["", "mJ, bill", "fJ/MAC", "kW at 1 exaOPS", "MACs on light", "vectors per load", "utilisation"]
+    names = [f"light / {name}" for name in summary["machines"]]
+    return [[*header, "most of the bill", "mJ, served", "idle", *names], *map(_workload_row, summary["rows"])]
+
+
+def _workload_row(row: WorkloadRow) -> list[str]:
+    bill, server = row["bill"], row["served"]
+    return [
+        row["title"],
+        _three(bill["joules"]["nominal"] * 1e3),
+        _three(bill["fj_per_mac"]),
+        _three(bill["watts_at_exaops"] / 1e3),
+        f"{bill['light_share']:.0%}",
+        vectors(row),
+        f"{bill['utilisation']:.1%}",
+        f"{bill['dominant']} {bill['dominant_share']:.0%}",
+        *(("", "") if server is None else (_three(server["joules"]["nominal"] * 1e3), f"{server['idle_share']:.0%}")),
+        *map(_against, row["against"].values()),
+    ]
+
+
+def _against(found: Against | None) -> str:
+    if found is None:
+        return "none"
+    ratio, verdict = in_range(found["ratio"]), found["verdict"]
+    if not found["like"]:
+        return f"{ratio} *"
+    return ratio if verdict == "cannot be told apart" else f"{ratio}, **{verdict}**"
+
+
 def _to_error(value: float, error: float | None) -> str:
     """A number with its error, to the first digit of the latter."""
     if not error:
@@ -195,5 +230,6 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "verdict_designs": verdict_designs,
     "verdict_steps": verdict_steps,
     "verdict_like": verdict_like,
+    "workloads": workloads,
 }
 """Rows of cells, the header first, of the summary of a program, by name of the table."""
