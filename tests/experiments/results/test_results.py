@@ -45,7 +45,8 @@ def test_command_of_each_entry_parses_and_is_of_its_module(name, quick, tmp_path
     options = tyro.extras.subcommand_cli_from_dict({key: of for key, (of, _) in PROGRAMS.items()}, args=arguments)
     assert isinstance(options, kind)
     assert options.out == tmp_path
-    if hasattr(options, "check"):
+    # Models of entries before it are not there.
+    if hasattr(options, "check") and not entry.needs:
         options.check()
     # Functions of sweeps train a network as they load.
     if entry.command[0] == "sweep" and "digits" not in name:
