@@ -1,6 +1,7 @@
 """Mask technologies: numbers that belong together, with their sources, on a core and in its bill."""
 
 import dataclasses
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,23 @@ def test_a_field_of_the_file_that_no_core_has_is_none():
         assert set(table) <= {"about", "not_offered", "structure", "fields", *SCENARIOS}
         assert {*table["fields"], *table[scenario]} <= set(optics.mask_constants(technology, scenario))
         assert not set(table["fields"]) & set(table[scenario])
+
+
+def test_the_table_of_the_guide_has_the_constants():
+    """Slices, then bits, contrast and time of a load, for today and projected_2029."""
+    page = (Path(__file__).parents[3] / "docs" / "guide" / "cores.md").read_text(encoding="utf-8")
+    section = page.partition("## The mask, by technology")[2].partition("\n## ")[0]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in section.splitlines() if "| `" in line[:4]]
+    assert [row[0] for row in rows] == list(optics.MASK_TECHNOLOGIES)
+    units = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3}
+    for name, slices, *cells in rows:
+        assert int(slices) == optics.mask_structure(name)["encoding.weight_slices"]
+        for scenario, (bits, contrast, load) in (("today", cells[:3]), ("projected_2029", cells[3:])):
+            of = {field: constant.value for field, constant in optics.mask_constants(name, scenario).items()}
+            assert (of["mask.bits"], of["mask.extinction_ratio"]) == (float(bits), float(contrast))
+            number, unit = load.split()
+            seconds = of["mask.update_time"] + of["mask.settle_time"]
+            assert float(number) * units[unit] == pytest.approx(seconds, rel=5e-3)
 
 
 def test_unknown_names_name_the_nearest():
@@ -121,8 +139,7 @@ def test_with_mask_traces_and_vmaps():
         assert equal_numbers(jax.tree.map(lambda leaf, at=number: leaf[at], found), masked(power), rtol=1e-6)
 
 
-# hardware facts of this project, derived: vectors per load for 90 % of the time at work, R = 9 f tau, by the time of a
-# load and the clock.
+# Vectors per load for 90 % of the time at work, R = 9 f tau, by the time of a load and the clock, to two digits.
 CLOCKS = (100e6, 1e9, 5e9)
 NINETY_PERCENT = {
     16e-3: (1.4e7, 1.4e8, 7e8),
@@ -149,7 +166,7 @@ def duty(core: optics.TensorCore, vectors: float) -> float:
 def test_vectors_for_ninety_percent_are_those_of_the_table(seconds):
     core = optics.projected_2029(rows=16, columns=16).replace({"mask.settle_time": 0.0, "mask.update_time": seconds})
     for clock, vectors in zip(CLOCKS, NINETY_PERCENT[seconds], strict=True):
-        # Two digits of the table: 1 part in 20 of R is 0.5 % of the duty.
+        # Two digits: 1 part in 20 of R is 0.5 % of the duty.
         assert duty(core.replace({"clock": clock}), vectors) == pytest.approx(0.9, abs=0.006)
 
 
