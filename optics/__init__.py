@@ -60,6 +60,7 @@ from optics.interpreter.site_report import Report, report
 from optics.presets import serialise
 from optics.presets.by_site_file import load_by_site, save_by_site
 from optics.presets.devices import DEVICES, device
+from optics.presets.masks import MASK_TECHNOLOGIES, mask_constants, mask_structure, with_mask
 from optics.presets.presets import (
     PRESETS,
     assumptions,
@@ -99,6 +100,7 @@ __all__ = [
     "FreeSpace",
     "Laser",
     "LearnedRanges",
+    "MASK_TECHNOLOGIES",
     "MachZehnder",
     "Photodetector",
     "Policy",
@@ -134,6 +136,8 @@ __all__ = [
     "learn_ranges",
     "load",
     "load_by_site",
+    "mask_constants",
+    "mask_structure",
     "save_by_site",
     "measured_drive",
     "nonnegative_inputs",
@@ -152,6 +156,7 @@ __all__ = [
     "today",
     "trace",
     "with_effective_bits",
+    "with_mask",
     "with_photons_per_mac",
     "with_source_power",
 ]

@@ -12,22 +12,64 @@ from experiments.common import overrides
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Workload
 from optics.core.by_site import Machine
+from optics.presets.scenario import SCENARIOS
 
 DRIVE = "source.mean_drive"
 
 
-def scenario_candidate(name: str, settings: Sequence[str], size: int, effective_bits: float) -> Candidate:
+def scenario_candidate(
+    name: str, settings: Sequence[str], size: int, effective_bits: float, mask: str | None = None
+) -> Candidate:
     """Return the square core of a scenario, with some of its constants changed and its light sized.
 
     Args:
         name: the scenario.
-        settings: changes of constants, see `overrides.with_overrides`.
+        settings: changes of constants, see `overrides.with_overrides`; they come after those of the mask.
         size: rows and columns.
         effective_bits: bits against the product's own rms that the light is sized for.
+        mask: technology whose constants, with their ranges, take the place of those of the scenario's mask.
     """
-    constants = overrides.with_overrides(optics.constants_of(name), settings, name)
-    core = optics.from_constants(constants, rows=size, columns=size, effective_bits=effective_bits)
+    base = optics.constants_of(name) if mask is None else _with_technology(name, mask)
+    constants = overrides.with_overrides(base, settings, name)
+    core = optics.from_constants(
+        constants,
+        rows=size,
+        columns=size,
+        effective_bits=effective_bits,
+        structure=None if mask is None else optics.mask_structure(mask),
+    )
     return Candidate(name=name, core=core, constants=constants, effective_bits=effective_bits)
+
+
+def masked_preset(name: str, mask: str | None, effective_bits: float = 7.0) -> optics.TensorCore:
+    """Return the core of a scenario with the mask of a technology and its light sized, or a preset as it is.
+
+    Raises:
+        ValueError: for a mask on a preset that is no scenario, whose light is not sized.
+    """
+    if name in SCENARIOS and mask is not None:
+        return scenario_candidate(name, [], 1024, effective_bits, mask).single
+    if name in SCENARIOS:
+        return optics.preset(name, effective_bits=effective_bits)
+    if mask is not None:
+        raise ValueError(f"mask = {mask!r} takes the light of a scenario, and {name} is none: {', '.join(SCENARIOS)}")
+    return optics.preset(name)
+
+
+def assumptions(name: str, mask: str | None) -> list[Constant]:
+    """Return the assumed constants of a preset, with those of the mask technology if it has one."""
+    if mask is None:
+        return optics.assumptions(name)
+    return [constant for constant in _with_technology(name, mask).values() if constant.mark == "assumed"]
+
+
+def _with_technology(scenario: str, mask: str) -> dict[str, Constant]:
+    return {**optics.constants_of(scenario), **optics.mask_constants(mask, scenario)}
+
+
+def mask_in_words(mask: str | None) -> str:
+    """Return the technology of the mask, to follow the name of what has it; empty for the scenario's own mask."""
+    return "" if mask is None else f", mask {mask}"
 
 
 def load_core(preset: str, file: Path | None) -> optics.TensorCore:
@@ -35,12 +77,22 @@ def load_core(preset: str, file: Path | None) -> optics.TensorCore:
     return optics.preset(preset) if file is None else optics.serialise.load(file)
 
 
-def load_machine(preset: str, file: Path | None, cores: Path | None) -> Machine:
+def load_machine(preset: str, file: Path | None, cores: Path | None, mask: str | None = None) -> Machine:
     """Return the design in the file `cores` where there is one, else what `load_core` gives.
 
+    Args:
+        preset: name of a preset or device.
+        file: the file of a core, or None.
+        cores: the file of a design, or None.
+        mask: technology of the mask, of a scenario alone (`masked_preset`).
+
     Raises:
-        ValueError: where both files are given, and for a file that is wrong.
+        ValueError: where both files are given, a mask beside a file, and for a file that is wrong.
     """
+    if mask is not None and (file or cores):
+        raise ValueError(f"mask = {mask!r} is of a scenario; the core in {file or cores} has its own mask")
+    if mask is not None:
+        return masked_preset(preset, mask)
     if cores is None:
         return load_core(preset, file)
     if file is not None:

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from experiments.common import billing
+from experiments.common.candidates import mask_in_words
 from experiments.common.workload import attention_in_words
 from experiments.headline.records import HeadlineSummary, LightPoint, OpticalRow, optical_rows
 from experiments.plotting import labels, style, waterfall
@@ -22,12 +23,17 @@ def draw(summary: HeadlineSummary, out: Path) -> None:
         _perplexity_energy(summary, out)
         rows = optical_rows(summary["rows"])
         waterfall.draw(
-            f"Where the energy goes: {summary['model']}{attention_in_words(summary['attention'])}, per MAC at the plug",
+            f"Where the energy goes: {summary['model']}{_machine_in_words(summary)}, per MAC at the plug",
             {row["name"]: {name: waterfall.Line(e * FJ) for name, e in row["components"].items()} for row in rows},
             summary["target"]["energy_per_mac_j"] * FJ,
             out,
             note=_bill_note(rows),
         )
+
+
+def _machine_in_words(summary: HeadlineSummary) -> str:
+    """The mask and the attention of all presets, where they are not the usual."""
+    return mask_in_words(summary["mask"]) + attention_in_words(summary["attention"])
 
 
 def _perplexity_energy(summary: HeadlineSummary, out: Path) -> None:
@@ -49,9 +55,9 @@ def _perplexity_energy(summary: HeadlineSummary, out: Path) -> None:
     style.plain_log(axes.xaxis, axes.get_xlim())
     style.plain_log(axes.yaxis, axes.get_ylim())
     leaving = _names(axes, summary, target)
-    attention = attention_in_words(summary["attention"]).removeprefix(", ")
+    machine = _machine_in_words(summary).removeprefix(", ")
     title = f"{summary['model']} on {summary['text']}, {summary['windows']} x {summary['window_tokens']} tokens"
-    axes.set_title(f"{title},\n{attention}" if attention else title)
+    axes.set_title(f"{title},\n{machine}" if machine else title)
     style.note(
         axes,
         -0.17,

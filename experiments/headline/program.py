@@ -10,7 +10,7 @@ import models
 import optics
 from electronics.digital import measured
 from experiments.common import reporting
-from experiments.common.candidates import check_design
+from experiments.common.candidates import assumptions, check_design, masked_preset
 from experiments.common.text_options import TextOptions
 from experiments.common.workload import Attention
 from experiments.evaluation.measure import measure
@@ -34,6 +34,8 @@ class HeadlineOptions(TextOptions):
     """Optical presets or devices to run beside fp32 and W8A8: today, projected_2029, lumai_tetra, ... (README)."""
     cores: Path | None = None
     """A design with a core for each site, .toml, as one more row (docs/guide/cores.md)."""
+    mask: str | None = None
+    """Technology of the weight mask of the presets, which are then scenarios (docs/guide/cores.md)."""
     attention: Attention = "digital"
     """Where attention runs; on light the cheaper operand stands on the mask, or the one named."""
     effective_bits: float = 7.0
@@ -54,7 +56,9 @@ class HeadlineOptions(TextOptions):
 def main(options: HeadlineOptions) -> HeadlineSummary:
     """Run the comparison, print the table, write summary.json and the figures, and return the summary."""
     options.check()
-    cores: dict[str, Machine] = {name: _core(name, options.effective_bits) for name in dict.fromkeys(options.presets)}
+    cores: dict[str, Machine] = {
+        name: masked_preset(name, options.mask, options.effective_bits) for name in dict.fromkeys(options.presets)
+    }
     if options.cores is not None:
         cores[options.cores.name] = optics.load_by_site(options.cores)
     checkpoint, windows = options.load()
@@ -65,11 +69,6 @@ def main(options: HeadlineOptions) -> HeadlineSummary:
     return summary
 
 
-def _core(name: str, effective_bits: float) -> optics.TensorCore:
-    fixed = name == "ideal" or name in optics.DEVICES
-    return optics.preset(name) if fixed else optics.preset(name, effective_bits=effective_bits)
-
-
 def _summary(
     options: HeadlineOptions,
     checkpoint: models.Checkpoint,
@@ -77,7 +76,7 @@ def _summary(
     cores: Mapping[str, Machine],
 ) -> HeadlineSummary:
     lights = {
-        f"{name} at {bits:g} bits": (name, bits, _core(name, bits))
+        f"{name} at {bits:g} bits": (name, bits, masked_preset(name, options.mask, bits))
         for name in options.presets
         for bits in options.light
         if name != "ideal" and name not in optics.DEVICES and bits != options.effective_bits
@@ -112,6 +111,7 @@ def _summary(
     return {
         **options.described(),
         "effective_bits": options.effective_bits,
+        "mask": options.mask,
         "attention": options.attention,
         "target": TARGET,
         "rows": rows,
@@ -122,7 +122,7 @@ def _summary(
         },
         "measured_runs": [MeasuredRunRecord(**dataclasses.asdict(run)) for run in measured.MEASURED_RUNS],
         "assumptions": {
-            name: [str(c) for c in optics.assumptions(name)] for name in options.presets if name != "ideal"
+            name: [str(c) for c in assumptions(name, options.mask)] for name in options.presets if name != "ideal"
         },
         "omitted_from_bill": list(OMITTED),
         "versions": reporting.versions(),

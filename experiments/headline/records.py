@@ -131,6 +131,7 @@ class MeasuredRunRecord(TypedDict):
 class HeadlineSummary(TextDescription):
     """The content of summary.json."""
 
+    mask: str | None
     attention: str
     effective_bits: float
     target: Target

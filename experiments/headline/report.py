@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.common import reporting
+from experiments.common.candidates import mask_in_words
 from experiments.common.workload import attention_in_words
 from experiments.headline.records import HeadlineRow, HeadlineSummary, MeasuredRunRecord, OpticalRow, optical_rows
 
@@ -26,7 +27,8 @@ HEADER = (
 def print_report(summary: HeadlineSummary, out: Path) -> None:
     """Print the table, the published digital runs, the verdict, and the costs outside the bill."""
     print(
-        f"\n{summary['model']} on {summary['text']}{attention_in_words(summary['attention'])}, windows of "
+        f"\n{summary['model']} on {summary['text']}{mask_in_words(summary['mask'])}"
+        f"{attention_in_words(summary['attention'])}, windows of "
         f"{summary['window_tokens']} tokens: {summary['windows']}"
     )
     print(reporting.table([HEADER, *(_cells(row) for row in summary["rows"])]))

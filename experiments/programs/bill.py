@@ -7,7 +7,7 @@ from typing import TypedDict
 
 from experiments.common import reporting
 from experiments.common.billing import PHASES, TokenBill, token_bills
-from experiments.common.candidates import load_machine
+from experiments.common.candidates import load_machine, mask_in_words
 from experiments.common.options import check_folder, check_integer
 from experiments.common.workload import Attention
 
@@ -22,6 +22,8 @@ class BillOptions:
     """A core of your own instead, .toml or .json."""
     cores: Path | None = None
     """A design with a core for each site instead, .toml (docs/guide/cores.md)."""
+    mask: str | None = None
+    """Technology of the weight mask in place of that of the preset, which is then a scenario (docs/guide/cores.md)."""
     attention: Attention = "digital"
     """Where attention runs; on light the cheaper operand stands on the mask, or the one named."""
     shapes: tuple[str, ...] = ("llama-3.1-8b", "llama-3.1-70b")
@@ -38,6 +40,7 @@ class BillSummary(TypedDict):
     """The content of summary.json."""
 
     core: str
+    mask: str | None
     attention: str
     context: int
     batch: int
@@ -49,10 +52,11 @@ def main(options: BillOptions) -> BillSummary:
     """Price the models, print the table and write summary.json."""
     check_folder("out", options.out)
     check_integer("batch", options.batch, 1)
-    core = load_machine(options.preset, options.core, options.cores)
+    core = load_machine(options.preset, options.core, options.cores, options.mask)
     own = options.cores or options.core
     summary: BillSummary = {
         "core": options.preset if own is None else str(own),
+        "mask": options.mask,
         "attention": options.attention,
         "context": options.context,
         "batch": options.batch,
@@ -67,8 +71,8 @@ def main(options: BillOptions) -> BillSummary:
 def _print_report(summary: BillSummary, out: Path) -> None:
     bills = summary["bills"]
     print(
-        f"\nOne token on {summary['core']}, {summary['context']} tokens of context, batch {summary['batch']}, "
-        f"attention {summary['attention']}; mJ"
+        f"\nOne token on {summary['core']}{mask_in_words(summary['mask'])}, {summary['context']} tokens of context, "
+        f"batch {summary['batch']}, attention {summary['attention']}; mJ"
     )
     print(reporting.table(_table(bills)))
     print(

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from experiments.common import billing
+from experiments.common.candidates import mask_in_words
 from experiments.common.verdict import Interval
 from experiments.plotting import labels, style, waterfall
 from experiments.target import map_figure
@@ -22,9 +23,10 @@ COLOURS = dict(zip(IMPERFECTIONS, (style.BLUE, style.GREEN), strict=True))
 
 def draw(summary: TargetSummary, space: DesignSpace | None, out: Path) -> None:
     """Write waterfall, tornado and, where there is a map, map and pareto, each as PNG and PDF."""
+    billed = f"{summary['shapes']}, {summary['workload']}{mask_in_words(summary['mask'])}"
     with style.style():
         waterfall.draw(
-            f"Where the energy goes: {summary['shapes']}, {summary['workload']}; per MAC at the plug, 5 to 95 %",
+            f"Where the energy goes: {billed}; per MAC at the plug, 5 to 95 %",
             {
                 name: {
                     line: waterfall.Line(values["nominal"], values["p05"], values["p95"])
@@ -60,8 +62,8 @@ def _tornado(summary: TargetSummary, out: Path) -> None:
         _tornado_panel(axes, name, scenario, summary["target"]["watts"])
     style.title(
         figure,
-        "What decides the watts: each constant alone at the ends of its range; S, its Sobol total index of ln(watts); "
-        "*\u00a0assumed",
+        f"What decides the watts{mask_in_words(summary['mask'])}: each constant alone at the ends of its range; S, its "
+        "Sobol total index of ln(watts); *\u00a0assumed",
     )
     handles = [
         Patch(color=style.SKY, label="at its low end"),
@@ -136,7 +138,8 @@ def _pareto(summary: TargetSummary, accuracy: AccuracyMap, out: Path) -> None:
     style.note(
         axes,
         -0.22,
-        f"Watts: {summary['shapes']}, {summary['workload']}. Accuracy: {summary['model']}.\n"
+        f"Watts: {summary['shapes']}, {summary['workload']}{mask_in_words(summary['mask'])}. "
+        f"Accuracy: {summary['model']}.\n"
         "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.\n" + _bill_note(summary),
     )
     style.save(figure, out, "pareto")

@@ -10,6 +10,7 @@ from matplotlib.contour import QuadContourSet
 from matplotlib.lines import Line2D
 
 from experiments.common import billing
+from experiments.common.candidates import mask_in_words
 from experiments.common.verdict import TARGET_WATTS
 from experiments.plotting import labels, style
 from experiments.target.design_space import DesignSpace
@@ -63,8 +64,8 @@ def draw(summary: TargetSummary, accuracy: AccuracyMap, space: DesignSpace, out:
     bar.set_ticks([float(np.log10(t)) for t in ticks], labels=[f"{t:g}" for t in ticks])
     style.title(
         figure,
-        f"{accuracy['scenario'].replace('_', ' ')}: watts of {summary['shapes']}, {summary['workload']}, "
-        f"and the loss of {summary['model']}",
+        f"{accuracy['scenario'].replace('_', ' ')}{mask_in_words(summary['mask'])}: watts of {summary['shapes']}, "
+        f"{summary['workload']}, and the loss of {summary['model']}",
         9.5,
     )
     crossing = {

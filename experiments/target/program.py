@@ -43,6 +43,8 @@ class TargetOptions(TextOptions):
     """A design with a core for each site beside them, .toml (docs/guide/cores.md), with ranges as for `core`."""
     ranges: str = "projected_2029"
     """Scenario that lends its ranges to your own core and your own design."""
+    mask: str | None = None
+    """Technology of the weight mask of the scenarios, with ranges of its own (docs/guide/cores.md)."""
     attention: Attention = "digital"
     """Where attention runs; on light the cheaper operand stands on the mask, or the one named."""
     set: tuple[str, ...] = ()
@@ -106,6 +108,8 @@ class TargetOptions(TextOptions):
             raise ValueError(f"effective_bits = {self.effective_bits} must be between 1 and 12")
         if self.map is not None and self.map_windows > self.windows:
             raise ValueError(f"map_windows = {self.map_windows} must be at most windows = {self.windows}")
+        if self.mask is not None and not self.scenarios:
+            raise ValueError(f"mask = {self.mask!r} is that of the scenarios, and there is none")
         if self.loss_scale <= 0:
             raise ValueError(f"loss_scale = {self.loss_scale} must be above 0")
         for name in ("draws", "sobol_draws"):
@@ -155,7 +159,7 @@ def main(options: TargetOptions) -> TargetSummary:
 
 def _candidates(options: TargetOptions) -> dict[str, Candidate]:
     candidates = {
-        name: scenario_candidate(name, options.set, options.rows, options.effective_bits)
+        name: scenario_candidate(name, options.set, options.rows, options.effective_bits, options.mask)
         for name in dict.fromkeys(options.scenarios)
     }
     if options.core is not None:
@@ -240,6 +244,7 @@ def _summary(
         "effective_bits": options.effective_bits,
         "shapes": options.shapes,
         "workload": str(workload),
+        "mask": options.mask,
         "attention": attention,
         "target": {"watts": verdict.TARGET_WATTS, "fj_per_mac": verdict.TARGET_WATTS / optics.EXAOPS * 2e15},
         "accepted_loss": ACCEPTED_LOSS,

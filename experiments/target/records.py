@@ -150,6 +150,7 @@ class TargetSummary(TextDescription):
     effective_bits: float
     shapes: str
     workload: str
+    mask: str | None
     attention: str
     target: TargetMachine
     accepted_loss: float

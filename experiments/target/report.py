@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from experiments.common import reporting
+from experiments.common.candidates import mask_in_words
 from experiments.common.verdict import SystemSize
 from experiments.target.records import (
     AccuracyMap,
@@ -18,7 +19,8 @@ def print_report(summary: TargetSummary, out: Path) -> None:
     """Print the tables, the verdict, the constants that decide it, and the costs outside the bill."""
     scenarios, target = summary["scenarios"], summary["target"]["watts"]
     print(
-        f"\n{summary['shapes']}, {summary['workload']}, at 1 exaOPS; {summary['model']} on {summary['text']}, "
+        f"\n{summary['shapes']}, {summary['workload']}{mask_in_words(summary['mask'])}, at 1 exaOPS; "
+        f"{summary['model']} on {summary['text']}, "
         f"{summary['windows']} x {summary['window_tokens']} tokens, {summary['keys']} draws of the noise"
     )
     print(reporting.table([_HEADER, *(_cells(name, scenario) for name, scenario in scenarios.items())]))

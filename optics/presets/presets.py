@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from electronics import Constant
 from electronics.part import nearest
@@ -65,12 +66,21 @@ def preset(name: str, **options: float) -> TensorCore:
 
 
 def from_constants(
-    constants: Mapping[str, Constant], *, rows: int = 1024, columns: int = 1024, effective_bits: float = DESIGN_BITS
+    constants: Mapping[str, Constant],
+    *,
+    rows: int = 1024,
+    columns: int = 1024,
+    effective_bits: float = DESIGN_BITS,
+    structure: Mapping[str, Any] | None = None,
 ) -> TensorCore:
-    """The core of constants by field, as `constants_of` gives those of a scenario; light as in `today`."""
+    """The core of constants by field, as `constants_of` gives those of a scenario; light as in `today`.
+
+    structure: static fields by dotted name, as `mask_structure` gives those of a mask technology.
+    """
     values = {field: constant.value for field, constant in constants.items()}
+    static = {"rows": rows, "columns": columns, **(structure or {})}
     with without_plausibility():
-        unlit = build({**values, "source.power": BLINDING}, {"rows": rows, "columns": columns}, {})
+        unlit = build({**values, "source.power": BLINDING}, static, {})
     return with_effective_bits(with_effective_bits(unlit, DESIGN_BITS), effective_bits)
 
 

@@ -1,4 +1,4 @@
-"""Fields that an axis may vary: a number of a core, one of its static choices, or its light.
+"""Fields that an axis may vary: a number of a core, one of its static choices, its mask by technology, or its light.
 
 Of a design with a core for each site, "adc.enob" is the field of every core, and "rules.0.core.adc.enob" that of one.
 """
@@ -19,6 +19,8 @@ LIGHT: dict[str, Callable[[optics.TensorCore, Any], optics.TensorCore]] = {
     "light.photons_per_mac": optics.with_photons_per_mac,
 }
 """Axes that set the source power, and with it the full well, by a result of it; applied after all others."""
+MASK = "mask.technology"
+"""Axis of names in `optics.MASK_TECHNOLOGIES`, of projected_2029 or as SCENARIO.NAME; applied before all others."""
 
 
 def numbers(core: Machine) -> list[str]:
@@ -50,10 +52,27 @@ def is_number(core: Machine, name: str) -> bool:
     kinds = {_is_number(core, prefix + name) for prefix in _prefixes(core, name)}
     if kinds in ({True}, {False}):
         return kinds == {True}
-    known = [*numbers(core), *choices(core), *_lights(core)]
+    known = [*numbers(core), *choices(core), *_lights(core), *_masks(core)]
     if not split_name(name)[0]:
         known = list(dict.fromkeys(split_name(each)[1] for each in known))
     raise ValueError(f"there is no field {name!r} to vary or set{nearest(name, known)}")
+
+
+def with_choices(core: MachineT, choices: Mapping[str, Any]) -> MachineT:
+    """Return `core` with the mask of a technology where one is chosen, and then with its other choices made.
+
+    Raises:
+        ValueError: if a choice is out of range, or there is no such technology.
+    """
+    made: Any = core
+    for name, technology in choices.items():
+        of_core, field = split_name(name)
+        if field == MASK and of_core:
+            made = made.with_cores({of_core: _with_mask(made.by_name[of_core], technology)})
+        elif field == MASK:
+            made = _with_mask(made, technology)
+    rest = {name: value for name, value in choices.items() if split_name(name)[1] != MASK}
+    return cast(MachineT, made.replace(rest) if rest else made)
 
 
 def with_values(core: MachineT, values: Mapping[str, Any]) -> MachineT:
@@ -87,11 +106,18 @@ def _with_values(core: optics.TensorCore, values: Mapping[str, Any]) -> optics.T
     return core
 
 
+def _with_mask(core: MachineT, technology: Any) -> MachineT:
+    if not isinstance(technology, str):
+        raise ValueError(f"{MASK} = {technology!r} must be the name of a technology, in quotes")
+    scenario, _, name = technology.rpartition(".")
+    return optics.with_mask(core, name, scenario) if scenario else optics.with_mask(core, name)
+
+
 def _is_number(core: Machine, name: str) -> bool | None:
     """Whether a field of one core is a number, a choice (False), or not there (None)."""
     if name in _lights(core) or name in numbers(core):
         return True
-    return False if name in choices(core) else None
+    return False if name in choices(core) or name in _masks(core) else None
 
 
 def _prefixes(core: Machine, name: str) -> list[str]:
@@ -102,6 +128,11 @@ def _prefixes(core: Machine, name: str) -> list[str]:
 def _lights(core: Machine) -> list[str]:
     """The names of the light of each core."""
     return [prefix + light for prefix, _ in _cores(core) for light in LIGHT]
+
+
+def _masks(core: Machine) -> list[str]:
+    """The names of the mask technology of each core."""
+    return [prefix + MASK for prefix, _ in _cores(core)]
 
 
 def _cores(core: Machine) -> list[tuple[str, optics.TensorCore]]:

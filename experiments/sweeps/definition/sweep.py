@@ -70,8 +70,9 @@ class Sweep:
     Attributes:
         core: the core whose other fields the axes leave unchanged, or a design with a core for each site.
         dimensions: axes, see `axes`. Each is named after a number of the core (`adc.enob`), one of its static choices
-            (`rows`, `encoding.inputs`), its light (see `fields.LIGHT`), or a field of the subject (`on.text`). Of a
-            design these are of every core; `default.adc.enob` and `rules.0.core.adc.enob` are of one.
+            (`rows`, `encoding.inputs`), its mask (`mask.technology`), its light (see `fields.LIGHT`), or a field of the
+            subject (`on.text`). Of a design these are of every core; `default.adc.enob` and `rules.0.core.adc.enob` are
+            of one.
         fixed: changes to `core`, by the same names, that are applied before the axes at each point. Light that is fixed
             for a precision is therefore sized anew at each point.
         subject: what is run.
@@ -214,7 +215,7 @@ class Sweep:
             subject.check()
         static = {name: value for name, value in self.fixed.items() if not self._is_number(name)}
         static |= {name: value for name, value in choices.items() if not name.startswith(ON)}
-        core = self.core.replace(static) if static else self.core
+        core = fields.with_choices(self.core, static)
         numbers = [name for name in self.axes if name not in choices]
         values = {name: _numbers(name, axes.column(self.dimensions, name, points)) for name in numbers}
         fixed = {name: [value] * len(points) for name, value in self.fixed.items() if name not in static}

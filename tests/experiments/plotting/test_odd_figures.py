@@ -48,6 +48,7 @@ def of_headline(presets, points, stderr) -> Any:
         "text": "owt_5",
         "windows": 8,
         "window_tokens": 512,
+        "mask": None,
         "attention": "digital",
         "target": TARGET,
         "rows": [
@@ -143,6 +144,7 @@ def of_map(axes) -> tuple[Any, Any]:
     summary = {
         "shapes": "llama-3.1-70b",
         "workload": "prefill at 8192 tokens, batch 1",
+        "mask": None,
         "model": "SmolLM2-135M-Instruct",
         "target": TARGET,
         "descent": None,

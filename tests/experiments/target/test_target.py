@@ -302,3 +302,37 @@ def test_the_bill_of_a_token(tmp_path, capsys):
 )
 def test_what_the_user_can_mend_is_one_line(arguments, message, assert_refused):
     assert_refused(["target", *arguments], message)
+
+
+def test_a_mask_technology_is_judged_with_its_own_ranges():
+    candidate = candidates.scenario_candidate("projected_2029", ["mask.settle_time=1e-6"], 64, 7.0, mask="dmd")
+    own = optics.mask_constants("dmd", "projected_2029")
+    assert candidate.constants["mask.update_time"] == own["mask.update_time"]
+    assert candidate.constants["mask.settle_time"].source == "set on the command line"
+    assert candidate.single.encoding.weight_slices == 8
+    # Light is sized for the losses of the mask in every draw.
+    lossy = candidate.with_source_power(candidate.core.replace({"mask.loss_db": own["mask.loss_db"].value + 10}))
+    assert float(lossy.source.power) == pytest.approx(10 * float(candidate.single.source.power), rel=1e-4)
+    plain, found = judged(candidates.scenario_candidate("projected_2029", [], 64, 7.0)), judged(candidate)
+    assert "mask.bits" not in found["sobol"] and "mask.settle_time" not in found["sobol"]
+    assert "mask.update_time" in found["sobol"]
+    ends = (own["mask.update_time"].low, own["mask.update_time"].high)
+    assert (found["constants"]["mask.update_time"]["low"], found["constants"]["mask.update_time"]["high"]) == ends
+    converted = [each["components"]["ADC"]["nominal"] for each in (plain, found)]
+    assert converted[1] == pytest.approx(8 * converted[0], rel=1e-4)
+
+
+def test_a_preset_with_a_mask_is_that_of_the_verdict():
+    candidate = candidates.scenario_candidate("today", [], 1024, 6.0, mask="quantum_well")
+    assert candidates.masked_preset("today", "quantum_well", 6.0) == candidate.core
+    assert candidates.masked_preset("today", None, 6.0) == optics.today(effective_bits=6.0)
+    assert candidates.masked_preset("lumai_nova", None) == optics.device("lumai_nova")
+    with pytest.raises(ValueError, match="mask = 'dmd' takes the light of a scenario, and lumai_nova is none"):
+        candidates.masked_preset("lumai_nova", "dmd")
+    assumed = {constant.name for constant in candidates.assumptions("today", "dmd")}
+    assert "dmd.mask.mismatch.today" in assumed and "mask.mismatch.today" not in assumed
+
+
+def test_a_mask_without_scenarios_is_refused():
+    with pytest.raises(ValueError, match="mask = 'dmd' is that of the scenarios, and there is none"):
+        target.TargetOptions(scenarios=(), mask="dmd").check()

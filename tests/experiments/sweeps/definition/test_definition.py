@@ -207,3 +207,44 @@ def test_a_file_says_what_python_says(tmp_path):
     )
     assert toml_file.load(path).describe() == in_python.describe() | {"name": "projected_2029"}
     assert in_python.points == 6 * 2 * 2 * 4
+
+
+def test_mask_technologies_are_an_axis():
+    """Each is a structure of its own; what else is set or varied comes after it, and light last."""
+    sweep = product_sweep(
+        dimensions=(
+            sweeps.listed("mask.technology", ["nematic_lc", "today.dmd"]),
+            sweeps.listed("mask.extinction_ratio", [100, 500]),
+        ),
+        fixed={"light.effective_bits": 6.0},
+    )
+    assert sweep.points == 4 and sweep.static_axes == ["mask.technology"]
+    for group, (technology, scenario) in zip(
+        sweep.groups, (("nematic_lc", "projected_2029"), ("dmd", "today")), strict=True
+    ):
+        assert group.core == optics.with_mask(CORE, technology, scenario)
+        varied = fields.with_values(group.core, {name: values[0] for name, values in group.values.items()})
+        assert float(varied.mask.extinction_ratio) == 100
+        assert float(varied.source.power) == pytest.approx(
+            float(optics.with_effective_bits(group.core, 6.0).source.power), rel=1e-5
+        )
+
+
+def test_a_mask_technology_may_be_of_one_core_of_a_design():
+    design = optics.CoresBySite(CORE, {"head": CORE.replace({"adc.enob": 6.0})})
+    found = fields.with_choices(design, {"default.mask.technology": "dmd", "rules.0.core.encoding.inputs": "slots"})
+    assert [core.encoding.weight_slices for core in found.by_name.values()] == [8, 1]
+    assert [core.encoding.inputs for core in found.by_name.values()] == ["rails", "slots"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("dmdd", r"no mask technology 'dmdd'; did you mean 'dmd'\?"),
+        ("physical_limit.dmd", "is not offered in physical_limit"),
+        (8, "mask.technology = 8 must be the name of a technology"),
+    ],
+)
+def test_a_mask_technology_that_is_none_is_refused(value, said):
+    with pytest.raises(ValueError, match=said):
+        product_sweep(dimensions=(sweeps.listed("mask.technology", [value]),))
