@@ -84,6 +84,7 @@ MAY_IMPORT = {
         "experiments.training",
     ),
     "experiments.width": (*PRODUCT, *EVALUATION),
+    "experiments.scaling": (*PRODUCT, "models.tokenizers", *EVALUATION, "experiments.training.run"),
     "experiments.bench": (*PRODUCT, *COMMON),
     "experiments.serving.model": (*ELECTRONICS, "models"),
     "experiments.serving.validate": (*ELECTRONICS, "models", *COMMON, "experiments.serving.model"),
