@@ -1,4 +1,4 @@
-"""Figure of the scaling: KL against light for each model, the law in the size, and all predictions against measurement."""
+"""Figure of the scaling: KL against light for each model, the law that decides, and every law against measurement."""
 
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from experiments.scaling.laws import DECIDES, QUANTITIES, at_level, by_size, law
 from experiments.scaling.records import ModelRow, ScalingSummary
 
 MARKERS = "osD^vP*X"
+LEAST = 1e-3
+"""Of predicted over measured, below which an interval leaves the panel; its inverse above."""
 COLOURS = {"predicts": style.GREEN, "too wide": style.GREY, "misses": style.VERMILION}
 
 
@@ -18,7 +20,6 @@ def draw(summary: ScalingSummary, out: Path) -> None:
     """Write scaling as PNG and PDF."""
     with style.style():
         figure, panels = style.plt.subplots(1, 3, figsize=(12.6, 4.2), width_ratios=(1.1, 1.1, 1.0))
-        figure.subplots_adjust(wspace=0.3, right=0.99, left=0.05, top=0.84, bottom=0.27)
         _light(panels[0], summary)
         _law(panels[1], summary)
         _predictions(panels[2], summary)
@@ -26,6 +27,12 @@ def draw(summary: ScalingSummary, out: Path) -> None:
             figure,
             f"Tiny models against {tested(summary['rows'])['name']} on {summary['core']}, {summary['text']}",
         )
+        handles, names = panels[0].get_legend_handles_labels()
+        more, verdicts = panels[2].get_legend_handles_labels()
+        below = {"loc": "upper left", "frameon": False, "fontsize": style.SMALL}
+        figure.legend(handles, names, bbox_to_anchor=(0.0, 0.02), ncols=len(names), **below)
+        figure.legend(more, verdicts, bbox_to_anchor=(0.72, 0.02), ncols=len(verdicts), **below)
+        figure.tight_layout(rect=(0, 0, 1, 0.98))
         style.save(figure, out, "scaling")
 
 
@@ -55,7 +62,6 @@ def _light(axes: Axes, summary: ScalingSummary) -> None:
     style.plain_log(axes.xaxis, axes.get_xlim())
     style.plain_log(axes.yaxis, axes.get_ylim())
     axes.set_title("a  Loss against light")
-    labels.legend_below(axes, height=-0.2, ncols=3)
 
 
 def _colour(number: int, row: ModelRow) -> str:
@@ -80,9 +86,9 @@ def _law(axes: Axes, summary: ScalingSummary) -> None:
         axes.errorbar(row["parameters"], value, yerr=error, fmt="o", ms=4, color=colour, elinewidth=0.8)
     axes.set_xlim(along[0], along[-1])
     # The interval may span many decades where the law fails, and the models would be one dot.
-    low = max(min(p.low for p in found), min(values) / 20)
-    high = min(max(p.high for p in found), max(values) * 20)
-    axes.set_ylim(low / 1.2, high * 1.2)
+    low = max(min(p.low for p in found), min(values) / 10)
+    high = min(max(p.high for p in found), max(values) * 10)
+    axes.set_ylim(min(low / 1.2, min(values) / 1.6), max(high * 1.2, max(values) * 1.6))
     style.plain_log(axes.yaxis, axes.get_ylim())
     for row, value in zip(rows, values, strict=True):
         if row["group"] != "tiny":
@@ -103,16 +109,24 @@ def _law(axes: Axes, summary: ScalingSummary) -> None:
 def _predictions(axes: Axes, summary: ScalingSummary) -> None:
     """Draw the interval of each law over the measurement, a row for each quantity and set of sizes."""
     fits = summary["fits"]
-    axes.set(xscale="log", xlabel="predicted over measured")
-    for height, fit in enumerate(fits):
-        low, middle, high = (fit[end] / fit["measured"] for end in ("low", "predicted", "high"))
-        axes.plot([low, high], [-height, -height], color=COLOURS[fit["verdict"]], lw=2)
-        axes.plot(middle, -height, "o", ms=4, color=COLOURS[fit["verdict"]])
+    axes.set(xscale="log", xlabel="predicted over measured, with its 95 % interval")
+    ends = [[fit[end] / fit["measured"] for end in ("low", "predicted", "high")] for fit in fits]
+    limits = max(min(map(min, ends)) / 1.5, LEAST), min(max(map(max, ends)) * 1.5, 1 / LEAST)
+    axes.set_xlim(min(limits[0], 0.5), max(limits[1], 2))
+    for height, (fit, (low, middle, high)) in enumerate(zip(fits, ends, strict=True)):
+        colour = COLOURS[fit["verdict"]]
+        within = np.clip([low, high], *axes.get_xlim())
+        axes.plot(within, [-height, -height], color=colour, lw=2)
+        axes.plot(np.clip(middle, *axes.get_xlim()), -height, "o", ms=4, color=colour)
+        for end, marker, beyond in ((within[0], "<", low < within[0]), (within[1], ">", high > within[1])):
+            if beyond:
+                axes.plot(end, -height, marker, ms=5, color=colour, clip_on=False)
     axes.axvline(1, color="black", lw=0.8)
     axes.set_yticks([-height for height in range(len(fits))])
     axes.set_yticklabels([f"{_short(fit['quantity'])}: {' and '.join(fit['sizes'])}" for fit in fits], fontsize=6.5)
-    axes.set_ylim(0.8 - len(fits) - 0.4, 0.6)
-    axes.set_xlim(1e-2, 1e2)
+    axes.set_ylim(0.4 - len(fits), 0.6)
+    for verdict in dict.fromkeys(fit["verdict"] for fit in fits):
+        axes.plot([], [], color=COLOURS[verdict], lw=2, label=verdict)
     style.plain_log(axes.xaxis, axes.get_xlim())
     axes.set_title("c  Every law")
 

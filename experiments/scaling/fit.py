@@ -1,4 +1,4 @@
-"""Power laws of the loss in the size of a model, what they predict of a larger one, and whether that may be believed."""
+"""Power laws in the size of a model, what they predict of a larger one, and whether that may be believed."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple

@@ -1,4 +1,4 @@
-"""The laws that are fitted to the tiny models, their test on a larger one, and what may be said of still larger ones."""
+"""The laws that are fitted to the tiny models, their test on a larger one, and what they say of still larger ones."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -30,8 +30,8 @@ DECIDES = (next(iter(QUANTITIES)), SIZES[0])
 def fits(rows: Sequence[ModelRow], reference: float) -> list[FitRecord]:
     """Return all laws with their tests, that of `DECIDES` first.
 
-    A law is fitted to the geometric means over the seeds of each size, since what it leaves of the scatter between sizes
-    is larger than that between seeds. A law of more unknowns than the sizes fix is left out.
+    A law is fitted to the geometric means over the seeds of each size: models of one size share what the law leaves of
+    the scatter between sizes. A law of more unknowns than the sizes fix with an error is left out.
 
     Args:
         rows: of the tiny models and of the tested one.
@@ -141,8 +141,9 @@ def statement(
     apart = large["parameters"] / max(row["parameters"] for row in rows if row["group"] == "tiny")
     compared = (
         f"At {reference:,.0f} photons per MAC the tiny models' law in the number of parameters predicts a KL of "
-        f"{first['predicted']:.3g} ({first['low']:.3g} to {first['high']:.3g} at {CONFIDENCE:.0%}) for {large['name']}, "
-        f"{apart:,.0f} times the largest of them; measured {first['measured']:.3g}, {first['ratio']:.3g} times that. "
+        f"{first['predicted']:.3g} ({first['low']:.3g} to {first['high']:.3g} at {CONFIDENCE:.0%}) for "
+        f"{large['name']}, {apart:,.0f} times the largest of them; measured {first['measured']:.3g}, "
+        f"{first['ratio']:.3g} times that. "
     )
     if first["verdict"] == "misses":
         return (

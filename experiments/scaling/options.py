@@ -27,11 +27,11 @@ class ScalingOptions(TextOptions):
     """Preset or device."""
     core: Path | None = None
     """A core of your own, a .toml or .json file, instead of the preset."""
-    photons: tuple[float, ...] = (3_000.0, 10_000.0, 30_000.0, 100_000.0)
+    photons: tuple[float, ...] = (3_000.0, 10_000.0, 30_000.0)
     """Light levels, photons that the sources launch per MAC at the mean drive of each model."""
     reference: float = 10_000.0
     """The light level at which models are compared; one of `photons`."""
-    sizes: tuple[str, ...] = ("32x2", "64x2", "48x6", "128x4", "192x4")
+    sizes: tuple[str, ...] = ("32x2", "64x2", "48x6", "96x4", "128x4")
     """Sizes of the tiny models, WIDTHxLAYERS."""
     seeds: tuple[int, ...] = (0, 1)
     """Seeds of their training, a model of each size for each."""

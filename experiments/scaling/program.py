@@ -1,8 +1,8 @@
 """`otc scaling`: whether the loss of tiny models on light tells that of a larger one.
 
-Language models of several sizes are trained here, each to the same loss on text held out. Each runs on the core with all
-imperfections at several light levels, as does a larger model that others trained. Laws in the size are fitted to the
-tiny models alone, and tested on the larger one. Where the law chosen beforehand fails, no extrapolation is offered.
+Language models of several sizes are trained here, each to the same loss on text held out. Each runs on the core with
+all imperfections at several light levels, as does a larger model that others trained. Laws in the size are fitted to
+the tiny models alone and tested on the larger one. Where the law chosen beforehand fails, no extrapolation is offered.
 """
 
 from collections.abc import Iterator

@@ -33,8 +33,8 @@ class ModelRow(TypedDict):
 
     group: "tiny" for those that the laws are fitted to, "tested" for the one that they are tested on, "other".
     parameters: the embedding among them, once. digital_nll: [nats/token]. exponent: d ln KL / d ln noise over the light
-    levels. own: at the core's own source power; points: at the given photons per MAC. training: None for a model that
-    was not trained here.
+    levels, None for one. own: at the core's own source power; points: at the given photons per MAC. training: None for
+    a model that was not trained here.
     """
 
     name: str
@@ -46,7 +46,7 @@ class ModelRow(TypedDict):
     digital_nll: float
     bytes_per_token: float
     mean_drive: float
-    exponent: float
+    exponent: float | None
     sites: dict[str, SiteRecord]
     own: PointRecord
     points: list[PointRecord]
@@ -57,8 +57,9 @@ class ModelRow(TypedDict):
 class FitRecord(TypedDict):
     """A law that is fitted to the tiny models, and what it says of the one that it is tested on.
 
-    quantity: what is fitted; sizes: against what; exponents and their standard errors, in that order; residual: standard
-    deviation of its logarithm about the law; low, high: interval of the prediction; ratio: measured over predicted.
+    quantity: what is fitted; sizes: against what; exponents, stderrs: by size, with their standard errors; residual:
+    standard deviation of its logarithm about the law; low, high: interval of the prediction; ratio: measured over
+    predicted.
     """
 
     quantity: str
@@ -87,8 +88,9 @@ class ExtrapolationRecord(TypedDict):
 class ScalingSummary(TextDescription):
     """The content of summary.json.
 
-    reference: photons per MAC at which the laws are fitted; the first of `fits` decides. seed_spread: standard deviation
-    of ln KL there over seeds of one size. statement: what follows. extrapolations: empty where none is offered.
+    reference: photons per MAC at which the laws are fitted; the first of `fits` decides. seed_spread: standard
+    deviation of ln KL there over seeds of one size. statement: what follows. extrapolations: empty where none is
+    offered.
     """
 
     core: str

@@ -15,8 +15,8 @@ def print_report(summary: ScalingSummary, out: Path) -> None:
     """Print losses, what the light sees, laws and the statement."""
     rows = summary["rows"]
     print(
-        f"\nOn {summary['core']}, {summary['text']}, windows of {summary['window_tokens']} tokens; tiny models of bytes, "
-        f"trained on {summary['trained_on']} to {summary['target_loss']:g} nats per byte"
+        f"\nOn {summary['core']}, {summary['text']}, windows of {summary['window_tokens']} tokens; tiny models of "
+        f"bytes trained on {summary['trained_on']} to {summary['target_loss']:g} nats per byte"
     )
     levels = [f"KL at {level:,.0f}" for level in summary["photons"]]
     header = (
@@ -68,7 +68,7 @@ def _cells(row: ModelRow, reference: float) -> tuple[str, ...]:
         with_error(row["own"]["kl"], row["own"]["kl_stderr"]),
         f"{row['mean_drive']:.3f}",
         snr_db(row, reference),
-        f"{row['exponent']:.2f}",
+        "-" if row["exponent"] is None else f"{row['exponent']:.2f}",
     )
 
 

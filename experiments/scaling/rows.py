@@ -122,10 +122,10 @@ def bytes_per_token(tokenizer: models.Tokenizer, windows: np.ndarray) -> float:
     return sum(len(tokenizer.decode(window).encode()) for window in windows) / windows.size
 
 
-def exponent(noise: Sequence[float], kl: Sequence[float]) -> float:
-    """Return d ln KL / d ln noise by least squares; NaN-free: 0 for fewer than two levels of noise."""
+def exponent(noise: Sequence[float], kl: Sequence[float]) -> float | None:
+    """Return d ln KL / d ln noise by least squares; None for fewer than two levels above 0."""
     if len(set(noise)) < 2 or min(noise) <= 0 or min(kl) <= 0:
-        return 0.0
+        return None
     return float(np.polyfit(np.log(noise), np.log(kl), 1)[0])
 
 
