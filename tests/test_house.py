@@ -80,6 +80,7 @@ MAY_IMPORT = {
         *COMMON,
         "experiments.adapt",
         "experiments.headline",
+        "experiments.scaling",
         "experiments.target",
         "experiments.training",
     ),

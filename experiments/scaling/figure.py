@@ -109,7 +109,7 @@ def _law(axes: Axes, summary: ScalingSummary) -> None:
 def _predictions(axes: Axes, summary: ScalingSummary) -> None:
     """Draw the interval of each law over the measurement, a row for each quantity and set of sizes."""
     fits = summary["fits"]
-    axes.set(xscale="log", xlabel="predicted over measured, with its 95 % interval")
+    axes.set(xscale="log", xlabel="predicted over measured")
     ends = [[fit[end] / fit["measured"] for end in ("low", "predicted", "high")] for fit in fits]
     limits = max(min(map(min, ends)) / 1.5, LEAST), min(max(map(max, ends)) * 1.5, 1 / LEAST)
     axes.set_xlim(min(limits[0], 0.5), max(limits[1], 2))
