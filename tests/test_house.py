@@ -80,7 +80,6 @@ MAY_IMPORT = {
         *COMMON,
         "experiments.adapt",
         "experiments.headline",
-        "experiments.scaling",
         "experiments.target",
         "experiments.training",
     ),

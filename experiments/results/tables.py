@@ -7,8 +7,6 @@ from experiments.adapt.compare import own_light
 from experiments.adapt.methods import NONE
 from experiments.adapt.records import CRITERIA, AdaptSummary, Comparison, MethodRow
 from experiments.headline.records import HeadlineRow, HeadlineSummary
-from experiments.scaling import report as scaling_report
-from experiments.scaling.records import FitRecord, ModelRow, ScalingSummary
 from experiments.target.records import ScenarioVerdict, TargetSummary
 from experiments.training.records import Recovery, TrainSummary
 from experiments.training.report import NAMES, with_error
@@ -96,36 +94,6 @@ def _gone(found: Comparison) -> str:
     return f"{100 * found['recovered']:.0f} %" + ("" if error is None else f" ± {100 * error:.0f}")
 
 
-def scaling(summary: ScalingSummary) -> Rows:
-    """Return what each model loses, a row per model."""
-    levels = [f"KL at {level:,.0f}" for level in summary["photons"]]
-    header = ["", "parameters", "width", "layers", "NLL", *levels, "at the core's own power", "mean drive", "SNR [dB]"]
-    return [header, *(_scaling_row(row, summary["reference"]) for row in summary["rows"])]
-
-
-def _scaling_row(row: ModelRow, reference: float) -> list[str]:
-    points = (*row["points"], row["own"])
-    losses = [scaling_report.with_error(point["kl"], point["kl_stderr"]) for point in points]
-    sizes = [f"{row['parameters']:,}", str(row["width"]), str(row["layers"]), f"{row['digital_nll']:.2f}"]
-    return [row["name"], *sizes, *losses, f"{row['mean_drive']:.3f}", scaling_report.snr_db(row, reference)]
-
-
-def scaling_laws(summary: ScalingSummary) -> Rows:
-    """Return the laws of the tiny models and their test, a row per law."""
-    return [["", "in", "exponents", "predicted", "95 %", "measured", ""], *map(_law_row, summary["fits"])]
-
-
-def _law_row(fit: FitRecord) -> list[str]:
-    interval = f"{_three(fit['low'])} to {_three(fit['high'])}"
-    stated = [
-        scaling_report.exponents(fit).replace("+", ""),
-        _three(fit["predicted"]),
-        interval,
-        _three(fit["measured"]),
-    ]
-    return [fit["quantity"], " and ".join(fit["sizes"]), *stated, fit["verdict"]]
-
-
 def train_digits(summary: TrainSummary) -> Rows:
     """Return what training recovers, a row per light level and method."""
     header = ["photons per MAC", "method", "KL [nats/image]", "recovered", "on its own noise", "launched after"]
@@ -176,8 +144,6 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "headline": headline,
     "target": target,
     "adapt": adapt,
-    "scaling": scaling,
-    "scaling_laws": scaling_laws,
     "train_digits": train_digits,
     "train_codesign": train_codesign,
 }
