@@ -1,6 +1,7 @@
 """Tiny models that are trained here, the row of a model on a core, and `otc scaling` from options to figure."""
 
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -108,8 +109,8 @@ def test_row_states_light_loss_and_what_the_light_sees(tmp_path, levels):
 
 
 def test_noise_is_the_mean_of_error_over_signal_in_linear_units():
-    figures = {"snr_db": [10.0, None]}
-    assert rows.mean_noise({"a": figures, "b": {"snr_db": [20.0]}}) == pytest.approx((0.1 + 0 + 0.01) / 3)
+    figures: Any = {"a": {"snr_db": [10.0, None]}, "b": {"snr_db": [20.0]}}
+    assert rows.mean_noise(figures) == pytest.approx((0.1 + 0 + 0.01) / 3)
 
 
 @pytest.fixture
