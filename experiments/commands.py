@@ -20,6 +20,7 @@ from experiments.generate import program as generate
 from experiments.headline import program as headline
 from experiments.programs import ablation, bill, embed, gain, prefill, random_checkpoint
 from experiments.results import program as results
+from experiments.scaling import program as scaling
 from experiments.serving import program as serve
 from experiments.serving.validate import program as accelerators
 from experiments.sweeps import program as sweep
@@ -55,6 +56,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "gain": _with_options(gain.main),
     "prefill": _with_options(prefill.main),
     "random-checkpoint": _with_options(random_checkpoint.main),
+    "scaling": _with_options(scaling.main),
     "target": _with_options(target.main),
     "train": _with_options(train.main),
     "verdict": _with_options(verdict.main),

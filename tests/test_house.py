@@ -103,6 +103,7 @@ MAY_IMPORT = {
         "experiments.serving.model",
     ),
     "experiments.width": (*PRODUCT, *EVALUATION),
+    "experiments.scaling": (*PRODUCT, "models.tokenizers", *EVALUATION, "experiments.training.run"),
     "experiments.bench": (*PRODUCT, *COMMON),
     "experiments.serving.model": (*ELECTRONICS, "models"),
     "experiments.serving.validate": (*ELECTRONICS, "models", *COMMON, "experiments.serving.model"),
