@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import models
+import optics
 from experiments.adapt.methods import parsed
 from experiments.adapt.options import AdaptOptions
 from experiments.common.options import check_integer
@@ -38,7 +39,8 @@ class VerdictOptions(TextOptions):
     attention: tuple[Place, ...] = PLACES
     """Where attention runs, chosen from digital, light and mixed (digital in the first half of the layers)."""
     masks: tuple[str, ...] = ("",)
-    """Technologies of the mask that are chosen from; "" for the numbers of the scenario."""
+    """Technologies of the mask that are chosen from, see `optics.MASK_TECHNOLOGIES`; "" for the numbers of the
+    scenario. The best design of projected_2029 is judged with the mask of each analogue technology too."""
     evaluations: int = 40
     """Losses that a search measures, for each scenario and model."""
     search_seed: int = 0
@@ -70,7 +72,7 @@ class VerdictOptions(TextOptions):
     def check(self) -> None:
         """Raise ValueError for an option out of range; the message names it and the range."""
         super().check()
-        for name in ("scenarios", "limits", "sizes", "accumulate", "attention"):
+        for name in ("scenarios", "limits", "sizes", "accumulate", "attention", "masks"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty; at least one is needed")
         for scenario in self.scenarios:
@@ -90,6 +92,9 @@ class VerdictOptions(TextOptions):
         check_integer("keys", self.keys, 1)
         check_integer("sinks", self.sinks, 1, self.window_tokens - 1)
         check_integer("search_steps", self.search_steps, 2)
+        for mask in filter(None, self.masks):
+            for scenario in self.scenarios:
+                optics.mask_constants(mask, scenario)
         for name in ("draws", "sobol_draws"):
             value = getattr(self, name)
             if value < 2 or value & (value - 1):

@@ -103,6 +103,7 @@ class _Verdict:
             "digital_w8a8": {"kl": float(w8a8.kl.mean()), "delta_nll": float(w8a8.delta_nll.mean())},
             "scenarios": scenarios,
             "waterfall": [{"step": step, "design": judges[ON].final(each)} for step, each in steps],
+            "masks": self._masks(judges[ON]) if ON in judges else [],
             "comparison": self._comparison(judges),
             "digital": self._digital(),
             "changes": list(options.set),
@@ -221,6 +222,18 @@ class _Verdict:
         variant = dataclasses.replace(step.variant, name=f"{name}, equal light") if plain else step.variant
         (measured,) = judge.add(variant, [step.design])
         return measured
+
+    def _masks(self, judge: Judge) -> list[DesignRecord]:
+        """The best design, and the same with the mask of each technology whose pixels are not binary."""
+        if not judge.chosen():
+            return []
+        best = next(iter(judge.chosen().values()))
+        variant = self.variants[best.variant]
+        analogue = [name for name in optics.MASK_TECHNOLOGIES if not optics.mask_structure(name)]
+        designs = [
+            best.design._replace(structure=dataclasses.replace(best.design.structure, mask=name)) for name in analogue
+        ]
+        return [judge.final(each) for each in (best, *judge.add(variant, designs))]
 
     def _comparison(self, judges: Mapping[str, Judge]) -> list[ComparisonRecord]:
         """Searches of the best prepared model beside random ones of equal cost."""

@@ -129,6 +129,7 @@ class VerdictSummary(TextDescription):
     digital_w8a8: dict[str, float]
     scenarios: dict[str, ScenarioRecord]
     waterfall: list[StepRecord]
+    masks: list[DesignRecord]
     comparison: list[ComparisonRecord]
     digital: list[Comparison]
     changes: list[str]

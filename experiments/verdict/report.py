@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import optics
 from experiments.common import reporting
 from experiments.comparison.records import Basis, Comparison, Place
 from experiments.verdict.records import DesignRecord, JudgedRecord, ScenarioRecord, VerdictSummary
@@ -31,6 +32,9 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
     if summary["waterfall"]:
         print("\nFrom the first verdict to the best design, projected 2029:")
         print(reporting.table(step_rows(summary)))
+    if summary["masks"]:
+        print("\nThe best design of projected 2029 with the mask of each technology:")
+        print(reporting.table(mask_rows(summary)))
     print("\nLike beside like: peak and achieved, at the plug and at the facility:")
     print(reporting.table(like_rows(summary)))
     for each in summary["comparison"]:
@@ -107,6 +111,17 @@ def _like_cells(found: Comparison) -> list[str]:
         spread = "" if watts["low"] == watts["high"] else f" ({watts['low'] / 1e3:.3g} to {watts['high'] / 1e3:,.3g})"
         cells.append(f"{watts['nominal'] / 1e3:.3g}{spread}")
     return cells
+
+
+def mask_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
+    """Return the table of the best design with the mask of each technology."""
+    rows: list[tuple[str, ...]] = [("mask", "kW", "loss over W8A8", "KL", "what it is")]
+    for design in summary["masks"]:
+        about = optics.MASK_TECHNOLOGIES[design["mask"]] if design["mask"] else "the scenario's own numbers"
+        rows.append(
+            (design["mask"] or "assumed", f"{design['watts'] / 1e3:.3g}", _loss(design), f"{design['kl']:.3f}", about)
+        )
+    return rows
 
 
 def step_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:

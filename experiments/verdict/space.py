@@ -112,9 +112,9 @@ class Space:
     changes: tuple[str, ...] = ()
 
     def constants(self, structure: Structure) -> dict[str, Constant]:
-        """The constants of a structure, by field, with their ranges."""
-        found = dict(optics.constants_of(self.scenario))
-        return overrides.with_overrides(found, self.changes, self.scenario)
+        """The constants of a structure, by field, with their ranges; those of a mask technology in place of its own."""
+        mask = optics.mask_constants(structure.mask, self.scenario) if structure.mask else {}
+        return overrides.with_overrides({**optics.constants_of(self.scenario), **mask}, self.changes, self.scenario)
 
     @cached_property
     def _bases(self) -> dict[Structure, optics.TensorCore]:
@@ -123,8 +123,12 @@ class Space:
     def base(self, structure: Structure) -> optics.TensorCore:
         """The core of a structure as the scenario sets its numbers."""
         if structure not in self._bases:
-            constants = self.constants(structure)
-            core = optics.from_constants(constants, rows=structure.rows, columns=structure.columns)
+            core = optics.from_constants(
+                self.constants(structure),
+                rows=structure.rows,
+                columns=structure.columns,
+                structure=optics.mask_structure(structure.mask) if structure.mask else None,
+            )
             self._bases[structure] = core.replace({"accumulate": structure.accumulate})
         return self._bases[structure]
 
