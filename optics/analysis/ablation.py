@@ -16,7 +16,7 @@ from optics.core.tensor_core import TensorCore
 
 Groups = Mapping[str, Sequence[str]]
 
-# What a calibration measures together cannot be told apart once it is corrected; mask_mismatch joins them where pixels are.
+# What a calibration measures together cannot be told apart once it is corrected; with pixels mask_mismatch is of them.
 CORRECTED: tuple[str, ...] = (
     "source_mismatch",
     "vignetting",

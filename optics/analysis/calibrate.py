@@ -10,6 +10,7 @@ from electronics.part import Number, nearest
 from optics.analysis.device_fit import DeviceModel, fit_device, fit_pixels
 from optics.analysis.probes import (
     KINDS,
+    PIXEL_MASKS,
     check_hadamard,
     probe,
     probe_pixels,
@@ -116,12 +117,13 @@ def calibrate(
     with the root of the inputs that are on, so that its noise is averaged no better than shot noise.
     docs/guide/calibrate.md has measurements.
 
-    With `pixel_averages` the same probes are then sent that often through a mask of clear pixels on random rails, and
-    through the one with the rails swapped: 8 rows or 8 N vectors each time. What each pixel shows, relative to its row
-    and column, divides the weights that it is given, before they are rounded (`Correction.pixel_gain`). Where a column's
-    largest weight falls on a weak pixel, its full scale and its light give way, so that nothing is clipped. Gains below
-    1 / 2 are undone as 1 / 2. Noise of standard deviation s per probe, relative to a full product, leaves
-    s / sqrt(2 pixel_averages) in each pixel for single inputs. Pixels that differ by less are better left as they are.
+    With `pixel_averages` the same probes are then sent that often through two masks of clear pixels on random rails,
+    and through both with the rails swapped: 16 rows or 16 N vectors each time. What each pixel shows, relative to its
+    row and column, divides the weights that it is given, before they are rounded (`Correction.pixel_gain`). Where the
+    largest weight of a column falls on a weak pixel, full scale of the column represents more and its light falls, so
+    that nothing is clipped. Gains below 1 / 2 are undone as 1 / 2. Noise of standard deviation s per probe, relative to
+    a full product, leaves s / sqrt(4 pixel_averages) in each pixel for single inputs; pixels that differ by less are
+    better left as they are.
 
     In a design each distinct core is a device of its own, and is calibrated by itself. Rules whose cores are equal in
     every number share one device and its correction.
@@ -198,9 +200,11 @@ def calibrate_device(
     seconds, joules = cost_of_vectors(core, vectors)
     if pixel_averages:
         core = _with_pixels_corrected(core, state, jax.random.fold_in(keys[-1], 1), probes, pixel_averages)
-        through_either = vectors_of_pixels(probes, core.rows, pixel_averages)
-        spent, taken = cost_of_vectors(core, through_either)
-        vectors, seconds, joules = vectors + 2 * through_either, seconds + 2 * spent, joules + 2 * taken
+        of_mask = vectors_of_pixels(probes, core.rows, pixel_averages)
+        spent, taken = cost_of_vectors(core, of_mask)
+        vectors, seconds, joules = (
+            total + PIXEL_MASKS * of_one for total, of_one in ((vectors, of_mask), (seconds, spent), (joules, taken))
+        )
     after = float(judge(core, state, test_key, averages=averages))
     return Calibration(core, before, after, vectors, seconds, joules)
 
@@ -215,8 +219,8 @@ def _with_pixels_corrected(
     """
     core = _seen_through(core, probes).replace({"correction.pixel_gain": 1.0})
     look = jax.jit(probe_pixels, static_argnames=("kind", "averages"))
-    signs, seen = (np.asarray(array, np.float64) for array in look(core, state, key, kind=probes, averages=averages))
-    model, gains = fit_pixels(signs, seen)
+    masks, seen = (np.asarray(array, np.float64) for array in look(core, state, key, kind=probes, averages=averages))
+    model, gains = fit_pixels(masks, seen)
     improved = _improved(core, model, np.zeros(core.columns), jnp.asarray(1 / gains, jnp.float32))
     return core.replace({"correction": improved})
 

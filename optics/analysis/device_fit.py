@@ -9,7 +9,7 @@ WEAKEST = 0.5
 undo less could cost the column more than half of its light and levels."""
 STRONGEST = 100.0
 _TURNS = 20
-# An input of less light than this share of the median's shows nothing of its pixels.
+# A pixel of less light than this share of the median's, for its row and column, shows nothing of its own gain.
 _DARK = 1e-2
 
 
@@ -22,12 +22,6 @@ class DeviceModel(NamedTuple):
     inputs: tuple[float, float]
     outputs: tuple[float, float]
 
-    def predicted(self, weights: np.ndarray) -> np.ndarray:
-        """A mask [rows, columns] as seen from either rail, [2, rows, columns], if all pixels were alike."""
-        (to_earlier_row, to_later_row), (from_later, from_earlier) = self.inputs, self.outputs
-        leaks = [to_earlier_row, to_later_row, from_earlier, from_later]
-        return self.rows[:, :, None] * self.columns * (weights + np.tensordot(leaks, _from_neighbours(weights), 1))
-
 
 def fit_device(weights: np.ndarray, seen: np.ndarray) -> DeviceModel:
     """Least squares, in turn for the gains of rows, of columns and the crosstalk, of what single inputs showed.
@@ -38,7 +32,7 @@ def fit_device(weights: np.ndarray, seen: np.ndarray) -> DeviceModel:
         weights: of the mask, [rows, columns].
         seen: its rows as seen from either rail, [2, rows, columns].
     """
-    terms = _from_neighbours(weights)
+    terms = _neighbours(weights) - weights
     shown, columns, leaks = seen.mean(axis=0), np.ones(weights.shape[1]), np.zeros(4)
     for _ in range(_TURNS):
         predicted = weights + np.tensordot(leaks, terms, 1)
@@ -52,33 +46,46 @@ def fit_device(weights: np.ndarray, seen: np.ndarray) -> DeviceModel:
     return DeviceModel(rows, columns, (to_earlier_row, to_later_row), (from_later, from_earlier))
 
 
-def fit_pixels(signs: np.ndarray, seen: np.ndarray) -> tuple[DeviceModel, np.ndarray]:
+def fit_pixels(masks: np.ndarray, seen: np.ndarray) -> tuple[DeviceModel, np.ndarray]:
     """The device, and the gain of each pixel relative to its row and column, between `WEAKEST` and `STRONGEST`.
 
-    The model is fitted to the mean of both pixels of a weight, so that one model holds for both. The gain of a pixel is
-    that which makes it what was seen, by least squares over the two rails of its input.
+    seen = row gain x column gain x (t + sum over neighbours of share x neighbour's t), with t the gain of the pixel
+    that is clear, and of its rail's sign. Least squares, in turn for each factor. Several masks tell crosstalk, which
+    depends on the neighbours' signs, from the gains of the pixels. What a channel loses by crosstalk is part of the
+    gain in the fit, or the two would converge slowly, and of the shares in the model that is returned.
 
     Args:
-        signs: of the first mask of clear pixels, [rows, columns]; the second has the opposite ones.
-        seen: both masks as seen from either rail, [2, 2, rows, columns].
+        masks: signs of masks of clear pixels, [masks, rows, columns]; each pixel is clear in half of them.
+        seen: the masks as seen from either rail of the inputs, [masks, 2, rows, columns].
 
     Returns:
         The model, and gains of the pixels of the plus and of the minus rail, [2, rows, columns].
     """
-    model = fit_device(signs, (seen[0] - seen[1]) / 2)
-    expected = model.predicted(signs)
-    power = np.sum(expected**2, axis=0)
-    is_lit = power > _DARK**2 * np.median(power)
-    first, second = (
-        np.where(is_lit, np.sum(one * expected, axis=0) / np.where(is_lit, power, 1.0), 1.0)
-        for one in (seen[0], -seen[1])
-    )
-    gains = np.stack([np.where(signs > 0, first, second), np.where(signs > 0, second, first)])
+    mean, is_plus = seen.mean(axis=1), masks > 0
+    gains, columns, leaks = np.ones((2, *masks.shape[1:])), np.ones(masks.shape[2]), np.zeros(4)
+    for _ in range(_TURNS):
+        shown = np.where(is_plus, gains[0], -gains[1])
+        terms = np.stack([_neighbours(mask) for mask in shown], axis=1)
+        mixed = shown + np.tensordot(leaks, terms, 1)
+        by_column = (mixed * columns)[:, None]
+        rows = np.sum(seen * by_column, axis=(0, 3)) / np.sum(by_column**2, axis=(0, 3))
+        by_row = mixed * rows.mean(axis=0)[:, None]
+        columns = np.sum(mean * by_row, axis=(0, 1)) / np.sum(by_row**2, axis=(0, 1))
+        gain = rows.mean(axis=0)[:, None] * columns
+        known, unknown = (terms * gain).reshape(4, -1), (mean - shown * gain).ravel()
+        leaks = np.linalg.solve(known @ known.T, known @ unknown)
+        is_lit = gain > _DARK * np.median(gain)
+        signed = (mean / np.where(is_lit, gain, 1.0) - np.tensordot(leaks, terms, 1)) * masks
+        for rail, of_rail in enumerate((is_plus, ~is_plus)):
+            found = np.sum(signed * of_rail, axis=0) / np.sum(of_rail, axis=0)
+            gains[rail] = np.where(is_lit, found, 1.0)
+    kept = 1 / (1 + np.sum(leaks))
+    to_earlier_row, to_later_row, from_earlier, from_later = leaks * kept
+    model = DeviceModel(rows / kept, columns, (to_earlier_row, to_later_row), (from_later, from_earlier))
     return model, np.clip(gains, WEAKEST, STRONGEST)
 
 
-def _from_neighbours(weights: np.ndarray) -> np.ndarray:
-    """Each neighbour's weights less one's own, of the rows before and after and of the columns, [4, rows, columns]."""
+def _neighbours(weights: np.ndarray) -> np.ndarray:
+    """The weights of the rows before and after and of the columns before and after, [4, rows, columns]."""
     padded = np.pad(weights, 1)
-    around = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
-    return np.stack([neighbour - weights for neighbour in around])
+    return np.stack([padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]])

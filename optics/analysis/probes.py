@@ -10,6 +10,8 @@ from optics.components.drift import DriftState
 from optics.core.tensor_core import RealizedCore, TensorCore
 
 KINDS = ("single", "hadamard")
+PIXEL_MASKS = 4
+"""Masks of clear pixels: two of random signs, and both with the other signs, so that each pixel is clear in two."""
 FEWEST_ROWS = 3
 """Fewest rows of Hadamard patterns. With fewer, one has no input on, and its codes are 0 whatever the light is."""
 # Mean square of the magnitudes of the random mask, uniform from 0.3 to 1.
@@ -37,7 +39,7 @@ def vectors_of_round(kind: str, rows: int, averages: int) -> int:
 
 
 def vectors_of_pixels(kind: str, rows: int, averages: int) -> int:
-    """Vectors that probe the pixels through one of two masks: patterns of either sign with darkness in between."""
+    """Vectors that probe the pixels through one of `PIXEL_MASKS`: patterns of either sign with darkness in between."""
     return averages * 4 * (rows if kind == "single" else hadamard_order(rows))
 
 
@@ -119,17 +121,21 @@ def probe(core: TensorCore, state: DriftState | None, key: jax.Array, kind: str,
 def probe_pixels(
     core: TensorCore, state: DriftState | None, key: jax.Array, kind: str, averages: int
 ) -> tuple[jax.Array, jax.Array]:
-    """One look at every pixel, clear: (signs [rows, columns], rows as seen from either rail [2, 2, rows, columns]).
+    """Looks at every pixel, clear: (masks [masks, rows, columns], as seen from either rail [masks, 2, rows, columns]).
 
-    The first mask has clear pixels on rails of random signs, the second on the other rails. Weights of full scale have
-    no error of rounding, and in sums of random signs no column is larger than another. Arguments as of `probe`; the
-    offsets of the receivers are those of the correction so far.
+    Weights of full scale have no error of rounding, and of random signs no column's sums are larger than another's.
+    Arguments as of `probe`; the offsets of the receivers are those of the correction so far.
     """
-    sign_key, first_key, second_key = jax.random.split(key, 3)
-    signs = jnp.where(jax.random.bernoulli(sign_key, 0.5, (core.rows, core.columns)), 1.0, -1.0)
+    sign_key, seen_key = jax.random.split(key)
     look = seen_by_single if kind == "single" else seen_by_patterns
-    masks = ((signs, first_key), (-signs, second_key))
-    return signs, jnp.stack([look(core, state, mask, mask_key, averages) for mask, mask_key in masks])
+    shape = (PIXEL_MASKS // 2, core.rows, core.columns)
+    signs = jnp.where(jax.random.bernoulli(sign_key, 0.5, shape), 1.0, -1.0)
+    masks = jnp.concatenate([signs, -signs])
+
+    def through(mask_and_key):
+        return look(core, state, *mask_and_key, averages)
+
+    return masks, jax.lax.map(through, (masks, jax.random.split(seen_key, PIXEL_MASKS)))
 
 
 def seen_by_single(

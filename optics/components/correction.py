@@ -74,7 +74,9 @@ class Correction(Part):
             return None
         height, width = weights.shape[-2:]
         gain = 1 + share * (jnp.asarray(self.pixel_gain)[:, :height, :width] - 1)
-        return choose(weights < 0, gain[1], gain[0]) if pixels == 2 else gain[0]
+        gain = 1 + share * (jnp.asarray(self.pixel_gain)[:, :height, :width] - 1)
+        plus, minus = gain.reshape(2, *(1,) * (weights.ndim - 2), height, width)
+        return choose(weights < 0, minus, plus) if pixels == 2 else plus
 
     def undo_receiver_errors(self, codes: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
         """Converted outputs [vectors, columns] -> outputs without offset and gain error of the receivers.
