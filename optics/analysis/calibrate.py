@@ -202,9 +202,8 @@ def calibrate_device(
         core = _with_pixels_corrected(core, state, jax.random.fold_in(keys[-1], 1), probes, pixel_averages)
         of_mask = vectors_of_pixels(probes, core.rows, pixel_averages)
         spent, taken = cost_of_vectors(core, of_mask)
-        vectors, seconds, joules = (
-            total + PIXEL_MASKS * of_one for total, of_one in ((vectors, of_mask), (seconds, spent), (joules, taken))
-        )
+        vectors += PIXEL_MASKS * of_mask
+        seconds, joules = seconds + PIXEL_MASKS * spent, joules + PIXEL_MASKS * taken
     after = float(judge(core, state, test_key, averages=averages))
     return Calibration(core, before, after, vectors, seconds, joules)
 

@@ -81,7 +81,7 @@ def fit_pixels(masks: np.ndarray, seen: np.ndarray) -> tuple[DeviceModel, np.nda
             gains[rail] = np.where(is_lit, found, 1.0)
     kept = 1 / (1 + np.sum(leaks))
     to_earlier_row, to_later_row, from_earlier, from_later = leaks * kept
-    model = DeviceModel(rows / kept, columns, (to_earlier_row, to_later_row), (from_later, from_earlier))
+    model = DeviceModel(np.asarray(rows / kept), columns, (to_earlier_row, to_later_row), (from_later, from_earlier))
     return model, np.clip(gains, WEAKEST, STRONGEST)
 
 

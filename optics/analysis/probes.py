@@ -133,7 +133,8 @@ def probe_pixels(
     masks = jnp.concatenate([signs, -signs])
 
     def through(mask_and_key):
-        return look(core, state, *mask_and_key, averages)
+        mask, mask_key = mask_and_key
+        return look(core, state, mask, mask_key, averages)
 
     return masks, jax.lax.map(through, (masks, jax.random.split(seen_key, PIXEL_MASKS)))
 

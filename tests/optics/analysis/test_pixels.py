@@ -101,9 +101,11 @@ def test_correction_makes_a_device_of_equal_pixels_of_any_encoding(changes):
     w[0], w[ROWS] = -1.0, -1.0
     if core.encoding.weights == "unsigned":
         w = np.abs(w)
-    before, after = (np.asarray(each.matmul(x, w, key=KEY)) - x @ w for each in (core, undone(core)))
+    before, after = (
+        np.asarray(each.matmul(jnp.asarray(x), jnp.asarray(w), key=KEY)) - x @ w for each in (core, undone(core))
+    )
     assert np.std(before) > 0.05
-    np.testing.assert_allclose(after, 0, atol=2e-5 * np.std(x @ w) * 40)
+    np.testing.assert_allclose(after, 0, atol=float(8e-4 * np.std(x @ w)))
 
 
 def test_without_a_correction_the_program_and_the_last_bit_are_as_they_were():
@@ -178,7 +180,9 @@ def test_gradient_passes_the_correction_in_weights_and_gains():
     x, w, step = (draw.normal(size=shape) for shape in ((6, ROWS), (ROWS, COLUMNS), (2, ROWS, COLUMNS)))
 
     def loss(w, gain):
-        return jnp.sum(core.replace({"correction.pixel_gain": gain}).matmul(x.astype(np.float32), w, key=KEY) ** 2)
+        return jnp.sum(
+            core.replace({"correction.pixel_gain": gain}).matmul(jnp.asarray(x, jnp.float32), w, key=KEY) ** 2
+        )
 
     run = jax.jit(jax.value_and_grad(loss, (0, 1)))
     at = jnp.asarray(w, jnp.float32), core.correction.pixel_gain
