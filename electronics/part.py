@@ -34,6 +34,7 @@ def number(
     most: float | None = None,
     below: float | None = None,
     plausible: tuple[float | None, float | None] | None = None,
+    default: Any = dataclasses.MISSING,
 ) -> Any:
     """Declare an array leaf in `unit`.
 
@@ -47,9 +48,10 @@ def number(
         most: highest value allowed.
         below: bound that values must stay under.
         plausible: range of a real machine, with a margin.
+        default: value where none is given, for a field that older files lack.
     """
     bounds = {"least": least, "above": above, "most": most, "below": below}
-    return dataclasses.field(metadata={"unit": unit, "bounds": bounds, "plausible": plausible})
+    return dataclasses.field(default=default, metadata={"unit": unit, "bounds": bounds, "plausible": plausible})
 
 
 def static(default: Any = dataclasses.MISSING) -> Any:

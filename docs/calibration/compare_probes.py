@@ -2,6 +2,7 @@
 
 python docs/calibration/compare_probes.py noise 64 256       # variances of what probes show, by size of the core
 python docs/calibration/compare_probes.py residual 64        # what a calibration leaves, by number of vectors
+python docs/calibration/compare_probes.py pixels 64          # what it leaves where single pixels are corrected
 """
 
 import sys
@@ -15,7 +16,8 @@ from optics.analysis import probes
 PRESETS = (optics.today, optics.projected_2029, optics.physical_limit)
 NOISE = ("dac_noise", "rin", "shot", "thermal", "jitter", "adc_noise")
 DRAWS = 3
-# A device before its first calibration; pixels, blur and drift are left out, which no correction has a number for.
+# A device before its first calibration; blur and drift are left out, which no correction has a number for, and pixels,
+# which have a table of their own.
 RAW = {
     "device": 7,
     "drift.age": 0.0,
@@ -29,6 +31,9 @@ RAW = {
     "mask.mismatch": 0.0,
     "mask.blur": 0.0,
 }
+
+
+judge = jax.jit(probes.residual, static_argnames="averages")
 
 
 def compare_noise(size: int) -> None:
@@ -50,14 +55,28 @@ def compare_noise(size: int) -> None:
             print(f"{size} x {size}, order {order}, adc.span {span:5} {preset.__name__:15} {ratio:.2f}", flush=True)
 
 
+def quiet(core: optics.TensorCore) -> float:
+    """The error of products of a core without noise."""
+    silent = core.replace({f"effects.{name}": 0.0 for name in NOISE})
+    return float(judge(silent, None, jax.random.key(99), averages=1))
+
+
+def compare_pixels(size: int) -> None:
+    """Print the error of products without noise by the spread of the pixels and by the probes of each."""
+    for spread in (0.005, 0.02, 0.25):
+        core = optics.projected_2029(rows=size, columns=size).replace(RAW | {"mask.mismatch": spread})
+        print(f"projected_2029, {size} x {size}, mask.mismatch {spread}, before: {quiet(core):.4f}")
+        for averages in (0, 16, 256):
+            found = optics.calibrate(core, key=jax.random.key(0), rounds=2, averages=16, pixel_averages=averages)
+            print(
+                f"pixel_averages {averages:3}: {quiet(found.core):.4f}, {found.vectors:6} vectors, "
+                f"{1e6 * found.joules:.3g} uJ, {1e6 * found.seconds:.3g} us",
+                flush=True,
+            )
+
+
 def compare_residuals(size: int) -> None:
     """Print the error of products without noise after two rounds, and the joules at the light of the probes."""
-    judge = jax.jit(probes.residual, static_argnames="averages")
-
-    def quiet(core: optics.TensorCore) -> float:
-        silent = core.replace({f"effects.{name}": 0.0 for name in NOISE})
-        return float(judge(silent, None, jax.random.key(99), averages=1))
-
     for preset in PRESETS[:2]:
         core = preset(rows=size, columns=size).replace(RAW)
         print(f"{preset.__name__}, {size} x {size}, before: {quiet(core):.4f}")
@@ -78,4 +97,4 @@ def compare_residuals(size: int) -> None:
 
 if __name__ == "__main__":
     for given in sys.argv[2:]:
-        {"noise": compare_noise, "residual": compare_residuals}[sys.argv[1]](int(given))
+        {"noise": compare_noise, "residual": compare_residuals, "pixels": compare_pixels}[sys.argv[1]](int(given))

@@ -16,7 +16,7 @@ from optics.core.tensor_core import TensorCore
 
 Groups = Mapping[str, Sequence[str]]
 
-# What a calibration measures together cannot be told apart once it is corrected.
+# What a calibration measures together cannot be told apart once it is corrected; with pixels mask_mismatch is of them.
 CORRECTED: tuple[str, ...] = (
     "source_mismatch",
     "vignetting",
@@ -56,11 +56,12 @@ def groups(core: Machine, by_core: bool = False) -> dict[str, tuple[str, ...]]:
     "rules.0.core.shot", and all effects of each core together, as "rules.0.core".
     """
     cores = cores_by_name(core)
-    found = _sets(any(map(_is_corrected, cores.values())))
+    found = _sets(_corrected_effects(*cores.values()))
     if by_core:
         for name, each in cores.items():
             own = {
-                f"{name}.{field}": tuple(f"{name}.{e}" for e in of) for field, of in _sets(_is_corrected(each)).items()
+                f"{name}.{field}": tuple(f"{name}.{e}" for e in of)
+                for field, of in _sets(_corrected_effects(each)).items()
             }
             found |= {name: tuple(effect for effects in own.values() for effect in effects)} | own
     return found
@@ -107,12 +108,20 @@ def _is_corrected(core: TensorCore) -> bool:
     return any(np.any(a != b) for a, b in zip(jax.tree.leaves(core.correction), none, strict=True))
 
 
-def _sets(corrected: bool) -> dict[str, tuple[str, ...]]:
+def _corrected_effects(*cores: TensorCore) -> tuple[str, ...]:
+    """The effects that are corrected in any of the cores, and the correction itself."""
+    if not any(map(_is_corrected, cores)):
+        return ()
+    of_pixels = any(np.ndim(core.correction.pixel_gain) for core in cores)
+    return (*CORRECTED, "mask_mismatch") if of_pixels else CORRECTED
+
+
+def _sets(corrected: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     names = [field.name for field in dataclasses.fields(Effects)]
     if not corrected:
         return {name: (name,) for name in names if name != "correction"}
-    found: dict[str, tuple[str, ...]] = {name: (name,) for name in names if name not in CORRECTED}
-    return found | {"calibrated residual": CORRECTED}
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name in names if name not in corrected}
+    return found | {"calibrated residual": corrected}
 
 
 def _shares(core: Machine, effects: Sequence[str]) -> dict[str, Any]:

@@ -3,10 +3,21 @@
 from typing import NamedTuple, overload
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from electronics.part import nearest
-from optics.analysis.probes import KINDS, check_hadamard, probe, residual, vectors_of_round
+from electronics.part import Number, nearest
+from optics.analysis.device_fit import DeviceModel, fit_device, fit_pixels
+from optics.analysis.probes import (
+    KINDS,
+    PIXEL_MASKS,
+    check_hadamard,
+    probe,
+    probe_pixels,
+    residual,
+    vectors_of_pixels,
+    vectors_of_round,
+)
 from optics.components.correction import Correction
 from optics.components.drift import DriftState
 from optics.core import cost
@@ -15,7 +26,6 @@ from optics.core.tensor_core import TensorCore
 
 MOST_ROUNDS = 1000
 MOST_AVERAGES = 2**20
-_TURNS = 20
 
 
 class Calibration(NamedTuple):
@@ -31,16 +41,6 @@ class Calibration(NamedTuple):
     vectors: int
     seconds: float
     joules: float
-
-
-class _Model(NamedTuple):
-    """A device as the fit sees it: gains of rows [2, rows] by rail and of columns [columns], and the crosstalk of
-    inputs and outputs, each to the earlier and to the later neighbour."""
-
-    rows: np.ndarray
-    columns: np.ndarray
-    inputs: tuple[float, float]
-    outputs: tuple[float, float]
 
 
 class DesignCalibration(NamedTuple):
@@ -71,18 +71,36 @@ class DesignCalibration(NamedTuple):
 
 @overload
 def calibrate(
-    core: TensorCore, *, key: jax.Array, rounds: int = 3, averages: int = 16, probes: str = "single"
+    core: TensorCore,
+    *,
+    key: jax.Array,
+    rounds: int = 3,
+    averages: int = 16,
+    probes: str = "single",
+    pixel_averages: int = 0,
 ) -> Calibration: ...
 
 
 @overload
 def calibrate(
-    core: CoresBySite, *, key: jax.Array, rounds: int = 3, averages: int = 16, probes: str = "single"
+    core: CoresBySite,
+    *,
+    key: jax.Array,
+    rounds: int = 3,
+    averages: int = 16,
+    probes: str = "single",
+    pixel_averages: int = 0,
 ) -> DesignCalibration: ...
 
 
 def calibrate(
-    core: TensorCore | CoresBySite, *, key: jax.Array, rounds: int = 3, averages: int = 16, probes: str = "single"
+    core: TensorCore | CoresBySite,
+    *,
+    key: jax.Array,
+    rounds: int = 3,
+    averages: int = 16,
+    probes: str = "single",
+    pixel_averages: int = 0,
 ) -> Calibration | DesignCalibration:
     """Measures gains of sources and outputs, offsets and crosstalk of the emulated device, and corrects them.
 
@@ -99,22 +117,32 @@ def calibrate(
     with the root of the inputs that are on, so that its noise is averaged no better than shot noise.
     docs/guide/calibrate.md has measurements.
 
+    With `pixel_averages` the same probes are then sent that often through two masks of clear pixels on random rails,
+    and through both with the rails swapped: 16 rows or 16 N vectors each time. What each pixel shows, relative to its
+    row and column, divides the weights that it is given, before they are rounded (`Correction.pixel_gain`). Where the
+    largest weight of a column falls on a weak pixel, full scale of the column represents more and its light falls, so
+    that nothing is clipped. Gains below 1 / 2 are undone as 1 / 2. Noise of standard deviation s per probe, relative to
+    a full product, leaves s / sqrt(4 pixel_averages) in each pixel for single inputs; pixels that differ by less are
+    better left as they are.
+
     In a design each distinct core is a device of its own, and is calibrated by itself. Rules whose cores are equal in
     every number share one device and its correction.
 
     Under jax_enable_x64 it is the same calibration, in float32. Raises ValueError for an encoding other than two rails
-    or two slots of one slice, whose single inputs can be seen, for `rounds` and `averages` out of bounds, for other
-    `probes`, and for Hadamard probes whose sums do not fit into the receivers' ranges.
+    or two slots of one slice, whose single inputs can be seen, for `rounds`, `averages` and `pixel_averages` out of
+    bounds, for other `probes`, and for Hadamard probes whose sums do not fit into the receivers' ranges.
     """
-    check_calibration(core, rounds, averages, probes)
+    check_calibration(core, rounds, averages, probes, pixel_averages)
     # The emulation is one of float32; under jax_enable_x64 its constants would turn sums into float64.
     with jax.enable_x64(False):
         if isinstance(core, CoresBySite):
-            return _calibrated_design(core, key, rounds, averages, probes)
-        return calibrate_device(core, None, key, rounds, averages, probes)
+            return _calibrated_design(core, key, rounds, averages, probes, pixel_averages)
+        return calibrate_device(core, None, key, rounds, averages, probes, pixel_averages)
 
 
-def check_calibration(core: TensorCore | CoresBySite, rounds: int, averages: int, probes: str) -> None:
+def check_calibration(
+    core: TensorCore | CoresBySite, rounds: int, averages: int, probes: str, pixel_averages: int = 0
+) -> None:
     """Raise ValueError for what `calibrate` refuses."""
     if probes not in KINDS:
         raise ValueError(f"probes = {probes!r} is none of: {', '.join(KINDS)}{nearest(str(probes), list(KINDS))}")
@@ -126,20 +154,24 @@ def check_calibration(core: TensorCore | CoresBySite, rounds: int, averages: int
                 f"calibrate needs inputs on rails or in slots, weights on rails, and one slice of each{of_core}"
             )
         if probes == "hadamard":
-            check_hadamard(each, name)
-    for name, value, most in (("rounds", rounds, MOST_ROUNDS), ("averages", averages, MOST_AVERAGES)):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise ValueError(f"{name} = {value} must be a whole number, at least 1 and at most {most}")
+            check_hadamard(each, name, pixel_averages > 0)
+    for name, value, least, most in (
+        ("rounds", rounds, 1, MOST_ROUNDS),
+        ("averages", averages, 1, MOST_AVERAGES),
+        ("pixel_averages", pixel_averages, 0, MOST_AVERAGES),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ValueError(f"{name} = {value} must be a whole number, at least {least} and at most {most}")
 
 
 def _calibrated_design(
-    design: CoresBySite, key: jax.Array, rounds: int, averages: int, probes: str
+    design: CoresBySite, key: jax.Array, rounds: int, averages: int, probes: str, pixel_averages: int
 ) -> DesignCalibration:
     devices: dict[TensorCore, str] = {}
     for name, core in design.by_name.items():
         devices.setdefault(core, name)
     found = {
-        name: calibrate_device(core, None, jax.random.fold_in(key, number), rounds, averages, probes)
+        name: calibrate_device(core, None, jax.random.fold_in(key, number), rounds, averages, probes, pixel_averages)
         for number, (core, name) in enumerate(devices.items())
     }
     corrected = {name: found[devices[core]].core for name, core in design.by_name.items()}
@@ -147,7 +179,13 @@ def _calibrated_design(
 
 
 def calibrate_device(
-    core: TensorCore, state: DriftState | None, key: jax.Array, rounds: int, averages: int, probes: str
+    core: TensorCore,
+    state: DriftState | None,
+    key: jax.Array,
+    rounds: int,
+    averages: int,
+    probes: str,
+    pixel_averages: int = 0,
 ) -> Calibration:
     """As `calibrate`, of one device whose gains have drifted by `state`, or by `core.drift` if it is None."""
     look, judge = jax.jit(probe, static_argnames=("kind", "averages")), jax.jit(residual, static_argnames="averages")
@@ -157,10 +195,33 @@ def calibrate_device(
         core = _seen_through(core, probes)
         seen = look(core, state, round_key, kind=probes, averages=averages)
         weights, transfer, offsets = (np.asarray(array, np.float64) for array in seen)
-        core = core.replace({"correction": _improved(core, _fit(weights, transfer), offsets)})
+        core = core.replace({"correction": _improved(core, fit_device(weights, transfer), offsets)})
     vectors = rounds * vectors_of_round(probes, core.rows, averages)
+    seconds, joules = cost_of_vectors(core, vectors)
+    if pixel_averages:
+        core = _with_pixels_corrected(core, state, jax.random.fold_in(keys[-1], 1), probes, pixel_averages)
+        of_mask = vectors_of_pixels(probes, core.rows, pixel_averages)
+        spent, taken = cost_of_vectors(core, of_mask)
+        vectors += PIXEL_MASKS * of_mask
+        seconds, joules = seconds + PIXEL_MASKS * spent, joules + PIXEL_MASKS * taken
     after = float(judge(core, state, test_key, averages=averages))
-    return Calibration(core, before, after, vectors, *cost_of_vectors(core, vectors))
+    return Calibration(core, before, after, vectors, seconds, joules)
+
+
+def _with_pixels_corrected(
+    core: TensorCore, state: DriftState | None, key: jax.Array, probes: str, averages: int
+) -> TensorCore:
+    """The core with the gain of each pixel measured and corrected, and once more those of rows and columns.
+
+    What rows and columns share belongs to the drive and the codes; pixels hold the rest. Codes beyond full scale cannot
+    be written, so pixels are probed without the correction that they have.
+    """
+    core = _seen_through(core, probes).replace({"correction.pixel_gain": 1.0})
+    look = jax.jit(probe_pixels, static_argnames=("kind", "averages"))
+    masks, seen = (np.asarray(array, np.float64) for array in look(core, state, key, kind=probes, averages=averages))
+    model, gains = fit_pixels(masks, seen)
+    improved = _improved(core, model, np.zeros(core.columns), jnp.asarray(1 / gains, jnp.float32))
+    return core.replace({"correction": improved})
 
 
 def cost_of_vectors(core: TensorCore, vectors: int) -> tuple[float, float]:
@@ -180,29 +241,10 @@ def _seen_through(core: TensorCore, probes: str) -> TensorCore:
     return core.replace({"correction.input_crosstalk_earlier": 0.0, "correction.input_crosstalk_later": 0.0})
 
 
-def _fit(weights: np.ndarray, seen: np.ndarray) -> _Model:
-    """Least squares, in turn for the gains of rows, of columns and the crosstalk, of what single inputs showed.
-
-    seen = row gain x column gain x (weights + sum over neighbours of share x (neighbour's weights - weights)).
-    """
-    padded = np.pad(weights, 1)
-    around = [padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]]
-    terms = np.stack([neighbour - weights for neighbour in around])
-    shown, columns, leaks = seen.mean(axis=0), np.ones(weights.shape[1]), np.zeros(4)
-    for _ in range(_TURNS):
-        predicted = weights + np.tensordot(leaks, terms, 1)
-        rows = np.sum(seen * (predicted * columns), axis=2) / np.sum((predicted * columns) ** 2, axis=1)
-        both = predicted * rows.mean(axis=0)[:, None]
-        columns = np.sum(shown * both, axis=0) / np.sum(both**2, axis=0)
-        gain = rows.mean(axis=0)[:, None] * columns
-        leaks = np.linalg.lstsq((terms * gain).reshape(4, -1).T, (shown - weights * gain).ravel(), rcond=None)[0]
-    # An input shows the weights of the rows that it leaks to; an output shows those of the columns it is leaked from.
-    to_earlier_row, to_later_row, from_earlier, from_later = leaks
-    return _Model(rows, columns, (to_earlier_row, to_later_row), (from_later, from_earlier))
-
-
-def _improved(core: TensorCore, model: _Model, offsets: np.ndarray) -> Correction:
-    """The correction so far, and on top of it what was found through it.
+def _improved(
+    core: TensorCore, model: DeviceModel, offsets: np.ndarray, pixel_gain: Number | None = None
+) -> Correction:
+    """The correction so far, and on top of it what was found through it; `pixel_gain` takes the place of the old one.
 
     Drives can only be turned down: rows are levelled to the weakest, or to half of the median where one is dead, and
     the outputs turned up for it.
@@ -223,4 +265,5 @@ def _improved(core: TensorCore, model: _Model, offsets: np.ndarray) -> Correctio
         output_offset=np.asarray(old.output_offset, np.float64) + offsets,
         output_crosstalk_earlier=float(old.output_crosstalk_earlier) + model.outputs[0],
         output_crosstalk_later=float(old.output_crosstalk_later) + model.outputs[1],
+        pixel_gain=old.pixel_gain if pixel_gain is None else pixel_gain,
     )

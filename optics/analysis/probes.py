@@ -10,6 +10,8 @@ from optics.components.drift import DriftState
 from optics.core.tensor_core import RealizedCore, TensorCore
 
 KINDS = ("single", "hadamard")
+PIXEL_MASKS = 4
+"""Masks of clear pixels: two of random signs, and both with the other signs, so that each pixel is clear in two."""
 FEWEST_ROWS = 3
 """Fewest rows of Hadamard patterns. With fewer, one has no input on, and its codes are 0 whatever the light is."""
 # Mean square of the magnitudes of the random mask, uniform from 0.3 to 1.
@@ -36,6 +38,11 @@ def vectors_of_round(kind: str, rows: int, averages: int) -> int:
     return averages * (4 * patterns + rows)
 
 
+def vectors_of_pixels(kind: str, rows: int, averages: int) -> int:
+    """Vectors that probe the pixels through one of `PIXEL_MASKS`: patterns of either sign with darkness in between."""
+    return averages * 4 * (rows if kind == "single" else hadamard_order(rows))
+
+
 def hadamard_order(rows: int) -> int:
     """Smallest order q + 1 > rows of a Hadamard matrix of Paley's first kind, q a prime with q mod 4 = 3."""
     prime = rows + (3 - rows) % 4
@@ -59,19 +66,23 @@ def hadamard(order: int) -> np.ndarray:
     return matrix
 
 
-def check_hadamard(core: TensorCore, name: str) -> None:
-    """Raise ValueError where sums of half of the rows do not fit: the ADC and the amplifier would clip them."""
+def check_hadamard(core: TensorCore, name: str, pixels: bool = False) -> None:
+    """Raise ValueError where sums of half of the rows do not fit: the ADC and the amplifier would clip them.
+
+    With `pixels` the sums are also those through masks of clear pixels.
+    """
     of_core = f" of {name}" if name else ""
     if core.rows < FEWEST_ROWS:
         raise ValueError(
             f"probes = 'hadamard' needs at least {FEWEST_ROWS} rows, and rows{of_core} = {core.rows}; use 'single'"
         )
-    peak = _FITTING * (core.rows * _SQUARE) ** 0.5
+    square = 1.0 if pixels else _SQUARE
+    peak = _FITTING * (core.rows * square) ** 0.5
     adc = core.adc
     ranges = {
         "the ADC's full scale": core.rows / float(adc.gain)
         if adc.span == "rows"
-        else float(adc.full_scale((core.rows * _SQUARE) ** 0.5)),
+        else float(adc.full_scale((core.rows * square) ** 0.5)),
         "the amplifier's full well": float(core.tia.largest_current(core.clock)) / float(core.unit_current),
     }
     acts = (float(core.effects.adc_clipping), float(core.effects.saturation))
@@ -105,6 +116,27 @@ def probe(core: TensorCore, state: DriftState | None, key: jax.Array, kind: str,
     offsets = _offsets(core, state, dark_key, averages)
     level = core.replace({"correction.output_offset": core.correction.output_offset + offsets})
     return Seen(weights, seen_by_patterns(level, state, weights, seen_key, averages), offsets)
+
+
+def probe_pixels(
+    core: TensorCore, state: DriftState | None, key: jax.Array, kind: str, averages: int
+) -> tuple[jax.Array, jax.Array]:
+    """Looks at every pixel, clear: (masks [masks, rows, columns], as seen from either rail [masks, 2, rows, columns]).
+
+    Weights of full scale have no error of rounding, and of random signs no column's sums are larger than another's.
+    Arguments as of `probe`; the offsets of the receivers are those of the correction so far.
+    """
+    sign_key, seen_key = jax.random.split(key)
+    look = seen_by_single if kind == "single" else seen_by_patterns
+    shape = (PIXEL_MASKS // 2, core.rows, core.columns)
+    signs = jnp.where(jax.random.bernoulli(sign_key, 0.5, shape), 1.0, -1.0)
+    masks = jnp.concatenate([signs, -signs])
+
+    def through(mask_and_key):
+        mask, mask_key = mask_and_key
+        return look(core, state, mask, mask_key, averages)
+
+    return masks, jax.lax.map(through, (masks, jax.random.split(seen_key, PIXEL_MASKS)))
 
 
 def seen_by_single(

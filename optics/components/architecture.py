@@ -140,11 +140,22 @@ def _check_combination(core: Architecture) -> None:
             f"{LEAST_ELECTRONS:g} electrons of a full product in a symbol, after the losses of space and mask and the "
             f"fan-out over {core.columns} columns"
         )
-    sizes = {"input_gain": (2, core.rows), "output_gain": (core.columns,), "output_offset": (core.columns,)}
+    sizes = {
+        "input_gain": (2, core.rows),
+        "output_gain": (core.columns,),
+        "output_offset": (core.columns,),
+        "pixel_gain": (2, core.rows, core.columns),
+    }
     for name, shape in sizes.items():
         found = np.shape(getattr(core.correction, name))
         if found and found[-len(shape) :] != shape:
             raise ValueError(f"correction.{name} has shape {found}; this core needs a number or {shape}")
+    pixels = core.correction.pixel_gain
+    if not np.ndim(pixels) and checks.anywhere(pixels, lambda gain: gain != 1):
+        raise ValueError(
+            f"correction.pixel_gain = {pixels} must be 1, for none, or one number per pixel, {sizes['pixel_gain']}: "
+            "input_gain and output_gain hold what all pixels of a row or of a column share"
+        )
 
 
 def _light_numbers(core: Architecture) -> tuple[Any, ...]:

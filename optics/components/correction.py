@@ -1,4 +1,4 @@
-"""Digital correction of calibrated errors: of the drive before the DACs and of the codes after the ADCs."""
+"""Digital correction of calibrated errors: of drives before the DACs, of weights, and of codes after the ADCs."""
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,8 @@ class Correction(Part):
         input_gain: factor on the drive, a number or [2, rows] for the sources of the two rails.
         input_crosstalk_earlier, input_crosstalk_later, output_crosstalk_earlier, output_crosstalk_later: measured
             shares of a channel's light that reach the earlier and the later neighbour.
+        pixel_gain: factor on the code of each pixel before it is rounded and written to the mask, [2, rows, columns]
+            for the pixels of the two rails of a weight, or 1 for none.
         output_gain: factor on the codes, a number or [columns].
         output_offset: subtracted from the codes, as a fraction of the ADC's full scale, a number or [columns].
     """
@@ -30,6 +32,7 @@ class Correction(Part):
     output_offset: Number = number("1", least=-1, most=1)
     output_crosstalk_earlier: Number = number("1", least=-0.4, most=0.4)
     output_crosstalk_later: Number = number("1", least=-0.4, most=0.4)
+    pixel_gain: Number = number("1", least=0.01, most=100, default=1.0)
 
     @classmethod
     def none(cls) -> "Correction":
@@ -56,6 +59,24 @@ class Correction(Part):
             return gain
         plus, minus = (rail.reshape((1,) * (code.ndim - 1) + (-1,)) for rail in gain[:, : code.shape[-1]])
         return choose(code < 0, minus, plus)
+
+    def weight_gain(self, weights: jax.Array, share: Number, pixels: int) -> jax.Array | None:
+        """Factor on each weight [..., height, width] of a tile, by its sign where either rail has a pixel of its own.
+
+        None where pixels have no factors. The shape says so, so that a load then has no operation for them.
+
+        Args:
+            weights: of any scale.
+            share: share of the correction that is applied.
+            pixels: of a weight, 1 or 2.
+        """
+        if jnp.ndim(self.pixel_gain) == 0:
+            return None
+        height, width = weights.shape[-2:]
+        gain = 1 + share * (jnp.asarray(self.pixel_gain)[:, :height, :width] - 1)
+        gain = 1 + share * (jnp.asarray(self.pixel_gain)[:, :height, :width] - 1)
+        plus, minus = gain.reshape(2, *(1,) * (weights.ndim - 2), height, width)
+        return choose(weights < 0, minus, plus) if pixels == 2 else plus
 
     def undo_receiver_errors(self, codes: jax.Array, full_scale: jax.Array, share: Number) -> jax.Array:
         """Converted outputs [vectors, columns] -> outputs without offset and gain error of the receivers.

@@ -72,7 +72,9 @@ def _load(
     w = encoding.representable_weights(w)
     tiles = tiles or tiling.fit(rows, columns, core.rows, core.columns, core.accumulate)
     ws = tiling.cut_weights(w, tiles)
-    in_tile = largest(ws, 2)
+    gain = core.correction.weight_gain(ws, core.effects.correction, encoding.pixels)
+    # A weak pixel shows a column's largest weight where a clear one represents more than that.
+    in_tile = largest(ws if gain is None else ws * at_least(gain, 1.0), 2)
     in_column = jnp.broadcast_to(jnp.max(in_tile, axis=1, keepdims=True), in_tile.shape)
     unit = scale = scale_or_one(in_column if encoding.scales == "vector" else in_tile)
     if share is not None:
@@ -83,8 +85,19 @@ def _load(
     if share is not None:
         ws = within(ws, -scale, scale)
     factor, part = encoding.weight_part(ws, scale, tiling.active_rows(rows, tiles)[None, :, :, None])
+    if gain is not None:
+        part = part * gain
+        # Of others the scale holds all, and at its bound the gradient of the largest would be lost.
+        if share is not None or encoding.weights == "offset":
+            part = within(part, -scale, scale)
     slices = bit_slices(factor, part, scale, encoding.weight_slices, core.mask.bits, core.effects.weight_rounding)
-    codes = [WeightCodes(one.code, scale, is_nonzero(in_column), one.exact) for one in slices]
+    shown = slices
+    if gain is not None:
+        shown = [one._replace(code=one.code / gain, exact=one.exact / gain) for one in slices]
+    codes = [
+        WeightCodes(one.code, scale, is_nonzero(in_column), intended.exact)
+        for one, intended in zip(slices, shown, strict=True)
+    ]
     planes = tiling.each(
         lambda tile: make_plane(core, variation, tile, keep_exact),
         jax.tree.map(lambda *by_slice: jnp.stack(by_slice), *codes),
@@ -93,7 +106,7 @@ def _load(
     return Weights(
         planes=planes._replace(scale=jnp.broadcast_to(unit, planes.scale.shape)),
         factors=jnp.stack([jnp.asarray(one.factor, jnp.float32) for one in slices]),
-        sums=jnp.sum(recombined(slices), axis=2, keepdims=True),
+        sums=jnp.sum(recombined(shown), axis=2, keepdims=True),
         nonzero=is_nonzero(largest(w, 0)),
     )
 

@@ -21,8 +21,8 @@ from optics.components.correction import Correction
 from optics.components.modulation import TRANSFERS, Transfer
 from optics.core.tensor_core import TensorCore
 
-LISTS = ("correction.input_gain", "correction.output_gain", "correction.output_offset")
-"""Fields that may be lists in a file: what a calibration measured, row by row or column by column."""
+LISTS = ("correction.input_gain", "correction.output_gain", "correction.output_offset", "correction.pixel_gain")
+"""Fields that may be lists in a file: what a calibration measured, by row, by column or by pixel."""
 
 
 def to_dict(part: Part) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def _part_or_value(field: dataclasses.Field, value: Any, path: str) -> Any:
 
 
 def _number(field: dataclasses.Field, value: Any, path: str) -> Any:
-    """A number, or a list of them where a calibration measured one for each row or column."""
+    """A number, or a list of them where a calibration measured one for each row, column or pixel."""
     name, unit = path + field.name, field.metadata["unit"]
     if isinstance(value, list) and name in LISTS:
         return value
