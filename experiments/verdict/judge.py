@@ -21,11 +21,12 @@ from experiments.verdict.space import FIRST, Design, Structure, shares_of, turne
 from experiments.verdict.variants import AS_IT_IS, Variant
 from optics.energy.light_budget import photons_per_mac
 
-MOST_ON_FRONT = 7
+MOST_ON_FRONT = 6
 """Designs of a front that are run on held-out text."""
 LIGHT_STEP = 0.25
 """Effective bits by which the light of a design is turned towards a limit."""
-MOST_STEPS = 6
+MOST_STEPS = 4
+"""Such steps for each limit and model."""
 
 
 class Judge:

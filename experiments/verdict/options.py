@@ -41,7 +41,7 @@ class VerdictOptions(TextOptions):
     masks: tuple[str, ...] = ("",)
     """Technologies of the mask that are chosen from, see `optics.MASK_TECHNOLOGIES`; "" for the numbers of the
     scenario. The best design of projected_2029 is judged with the mask of each analogue technology too."""
-    evaluations: int = 40
+    evaluations: int = 28
     """Losses that a search measures, for each scenario and model."""
     search_seed: int = 0
     """Seed of the searches."""
