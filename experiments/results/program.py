@@ -67,8 +67,9 @@ def main(options: ResultsOptions) -> dict[str, Made]:
     made: dict[str, Made] = {}
     failed: list[str] = []
     for number, entry in enumerate(entries):
-        print(f"\n[{number + 1} of {len(entries)}] {entry.name}: otc {' '.join(entry.command)}", flush=True)
+        print(f"\n[{number + 1} of {len(entries)}] {entry.name}: ", end="")
         folder = options.out / "quick" / entry.name if options.quick else options.out / entry.name
+        print(f"otc {' '.join(stated_command(entry, folder))}", flush=True)
         known = None if options.again else _finished(entry, folder, options.quick)
         if known is not None:
             print(f"finished on {known['date']} at revision {known['revision']}")

@@ -120,7 +120,7 @@ class Judge:
     def w8a8(self) -> Measured:
         """The digital model in 8-bit integers."""
         exact, integers = self.digital
-        return Measured.of(Design(FIRST, {}), "W8A8", integers, exact, self.losses.windows.keys)
+        return Measured.of(Design(FIRST, {}), "W8A8", "W8A8", integers, exact, self.losses.windows.keys)
 
     def over_digital(self) -> OverDigital:
         """What places losses, by all designs measured so far."""
@@ -213,7 +213,7 @@ class Judge:
         A model of narrower layers then takes as many tiles to a sum as a large one does on the core itself.
         """
         found = self.losses.of({"tiled": design}, variant, scale=small)["tiled"]
-        return Measured.of(design, variant.name, found, self.digital[0], self.losses.windows.keys)
+        return Measured.of(design, variant.name, variant.model, found, self.digital[0], self.losses.windows.keys)
 
     def _design(self, number: int, shares: np.ndarray) -> Design:
         return Design(self.structures[number], {name: float(value) for name, value in turned(shares).items()})

@@ -90,18 +90,21 @@ def scaled(core: optics.TensorCore, scale: float) -> optics.TensorCore:
 
 
 class Measured(NamedTuple):
-    """A measured design: losses by window [windows], draws of the noise averaged."""
+    """A measured design: losses by window [windows], draws of the noise averaged; `model` of the variant."""
 
     design: Design
     variant: str
+    model: str
     delta_nll: np.ndarray
     kl: np.ndarray
 
     @classmethod
-    def of(cls, design: Design, variant: str, found: Evaluation, exact: Evaluation, keys: int) -> "Measured":
+    def of(
+        cls, design: Design, variant: str, model: str, found: Evaluation, exact: Evaluation, keys: int
+    ) -> "Measured":
         """Return that of an evaluation."""
         delta, kl = (values.reshape(keys, -1).mean(axis=0) for values in losses_by_window(found, exact))
-        return cls(design, variant, delta, kl)
+        return cls(design, variant, model, delta, kl)
 
 
 class Excess(NamedTuple):
@@ -142,16 +145,16 @@ class OverDigital:
         return Excess(float(values[0]), float(np.std(values[1:])), float(np.mean(direct)), error)
 
     def _placed(self, at: Measured, rows: np.ndarray) -> float:
-        slope, offset = self._line(at.variant, rows)
+        slope, offset = self._line(at.model, rows)
         base = self._line(self.as_it_is, rows)[0]
         return offset + slope * float(np.mean(at.kl[rows])) - base * float(np.mean(self.w8a8.kl[rows]))
 
-    def _line(self, variant: str, rows: np.ndarray) -> tuple[float, float]:
+    def _line(self, model: str, rows: np.ndarray) -> tuple[float, float]:
         """Slope and offset of the line of a model."""
-        of_model = [each for each in self.measured if each.variant == variant]
+        of_model = [each for each in self.measured if each.model == model]
         kl = np.array([np.mean(each.kl[rows]) for each in of_model])
         delta = np.array([np.mean(each.delta_nll[rows]) for each in of_model])
-        if variant == self.as_it_is:
+        if model == self.as_it_is:
             return float(np.sum(kl * delta) / np.sum(kl**2)), 0.0
         if len(of_model) < LEAST_DESIGNS:
             slope = self._line(self.as_it_is, rows)[0]

@@ -216,11 +216,7 @@ class _Verdict:
         return [(step.name, self._step(judge, step)) for step in steps]
 
     def _step(self, judge: Judge, step: Step) -> Measured:
-        # A step with less light set than its model has is a model of its own.
-        plain = not step.variant.setting.light and bool(self.variants[step.variant.name].setting.light)
-        name = step.variant.name
-        variant = dataclasses.replace(step.variant, name=f"{name}, equal light") if plain else step.variant
-        (measured,) = judge.add(variant, [step.design])
+        (measured,) = judge.add(step.variant, [step.design])
         return measured
 
     def _masks(self, judge: Judge) -> list[DesignRecord]:

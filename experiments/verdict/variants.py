@@ -31,6 +31,7 @@ class Variant:
         drives: mean drives of the model by kind of site, measured on the core of the scenario.
         steps: what was done to the model and the core.
         longest_sum: terms of the longest sum of the model.
+        model: the name of the model, which variants that only set the core otherwise share.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Variant:
     drives: Drives
     steps: tuple[str, ...]
     longest_sum: int
+    model: str
 
     @property
     def rotation(self) -> Rotation | None:
@@ -46,8 +48,9 @@ class Variant:
         return rotation_of(self.checkpoint)
 
     def with_equal_light(self) -> "Variant":
-        """The model on a core with one light for all sites."""
-        return dataclasses.replace(self, setting=dataclasses.replace(self.setting, light={}, gain={}))
+        """The model on a core with one light for all sites, under a name of its own."""
+        setting = dataclasses.replace(self.setting, light={}, gain={})
+        return dataclasses.replace(self, name=f"{self.name}, equal light", setting=setting)
 
     @property
     def billed(self) -> Setting:
@@ -103,4 +106,6 @@ class Variants:
         observed = self.evaluator.measure(checkpoint, self.windows, [case], f"drives of {name}", keep_bar=False)[name]
         sites = self.adapting.sites(checkpoint)
         setting = dataclasses.replace(setting, kinds=kinds(sites))
-        return Variant(name, checkpoint, setting, Drives.of(observed, sites), steps, max(site.rows for site in sites))
+        return Variant(
+            name, checkpoint, setting, Drives.of(observed, sites), steps, max(site.rows for site in sites), name
+        )

@@ -18,7 +18,7 @@ def measured(variant, kl, slope, offset, draws, noise=0.02):
     """Windows of mean KL whose delta NLL lies on a line, with noise."""
     by_window = kl * (1 + 0.1 * draws.normal(size=WINDOWS))
     delta = offset + slope * by_window + noise * draws.normal(size=WINDOWS)
-    return Measured(Design(FIRST, {}), variant, delta, by_window)
+    return Measured(Design(FIRST, {}), variant, variant, delta, by_window)
 
 
 # Standard error of an excess is about 0.02 / sqrt(64 x 8 designs) = 0.001; the bound of 0.01 is far outside it.

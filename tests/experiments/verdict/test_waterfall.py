@@ -23,7 +23,7 @@ class Shapes:
 def variant(name, light=None):
     setting = Setting(sinks=2 if light else 0, light=light or {}, kinds=KINDS)
     drives = Drives(dict.fromkeys(KINDS, 0.063), dict.fromkeys(KINDS, 1.0), 0.063)
-    return Variant(name, Shapes, setting, drives, (), 1536)  # pyright: ignore
+    return Variant(name, Shapes, setting, drives, (), 1536, name)  # pyright: ignore
 
 
 def test_steps_change_one_choice_at_a_time():
@@ -42,6 +42,7 @@ def test_steps_change_one_choice_at_a_time():
     ]
     assert steps[0].design == Design(FIRST, SPACE.scenario_knobs(FIRST))
     assert not steps[4].variant.setting.light and steps[5].variant.setting.light
+    assert [step.variant.model for step in steps[4:6]] == ["prepared", "prepared"]
     assert steps[-1].design.knobs["light_bits"] == 8.0
 
 
