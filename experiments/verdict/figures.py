@@ -115,7 +115,7 @@ def _steps(summary: VerdictSummary, out: Path) -> None:
     watts.set_yticks(places, [each["step"] for each in steps])
     designs = [each["design"] for each in steps]
     loss.errorbar(
-        [each["excess"] for each in designs], places, xerr=[each["excess_stderr"] for each in designs], fmt="o",
+        [each["excess"] for each in designs], places, xerr=[each["excess_stderr"] or 0.0 for each in designs], fmt="o",
         color=style.BLUE, ms=4.5, lw=1,
     )  # fmt: skip
     for limit in summary["limits"]:

@@ -7,7 +7,6 @@ from functools import cached_property, partial
 import numpy as np
 from tqdm import tqdm
 
-import optics
 from experiments.common.result_cache import ResultCache
 from experiments.evaluation.measure import describe_core
 from experiments.evaluation.records import Evaluation
@@ -17,9 +16,8 @@ from experiments.verdict.options import VerdictOptions
 from experiments.verdict.prices import Prices
 from experiments.verdict.records import BestRecord, DesignRecord, design_record
 from experiments.verdict.search import Problem, Trial
-from experiments.verdict.space import FIRST, Design, Structure, shares_of, turned
+from experiments.verdict.space import FIRST, KNOBS, Design, Structure, shares_of, turned
 from experiments.verdict.variants import AS_IT_IS, Variant
-from optics.energy.light_budget import photons_per_mac
 
 MOST_ON_FRONT = 6
 """Designs of a front that are run on held-out text."""
@@ -58,7 +56,9 @@ class Judge:
         self.prices, self.searched_prices, self.cache = prices, searched_prices, cache
         self.measured: list[Measured] = []
         self.variants: dict[str, Variant] = {}
+        self.exact: dict[str, Measured] = {}
         self.names_searched: list[str] = []
+        self._watts: dict[tuple[str, tuple[float, ...], str], float] = {}
 
     def problem(self, variant: Variant) -> Problem:
         """What is searched with a model."""
@@ -85,7 +85,8 @@ class Judge:
         # What a search measures is kept by the evaluator; this keeps its path.
         description = [
             [self.scenario, random, seed, self.options.evaluations, [str(each) for each in self.structures]],
-            [variant.checkpoint.sha256, repr(variant.setting), variant.drives.by_kind, self.options.shapes],
+            [variant.checkpoint.sha256, self.losses.evaluator.reference.sha256, repr(variant.setting)],
+            [variant.drives.by_kind, variant.drives.mean, repr(variant.rotation), self.options.shapes],
             [describe_core(self.searched_prices.space.base(each), price=True) for each in self.structures],
             [hashlib.sha256(self.search_losses.windows.tokens.tobytes()).hexdigest(), self.options.seed],
         ]
@@ -101,11 +102,18 @@ class Judge:
     def add(self, variant: Variant, designs: Iterable[Design]) -> list[Measured]:
         """Measure designs on held-out text and keep them."""
         self.variants.setdefault(variant.name, variant)
+        if variant.model not in self.exact:
+            model = Measured.of(
+                Design(FIRST, {}), variant.name, variant.model, self.losses.exact(variant), self.digital[0],
+                self.losses.windows.keys,
+            )  # fmt: skip
+            self.exact[variant.model] = model
         named = {f"{number}": design for number, design in enumerate(designs)}
         found, digital = self.losses.of(named, variant), self.digital
         keys = self.losses.windows.keys
         new = [
-            Measured.of(named[name], variant.name, evaluation, digital[0], keys) for name, evaluation in found.items()
+            Measured.of(named[name], variant.name, variant.model, evaluation, digital[0], keys)
+            for name, evaluation in found.items()
         ]
         self.measured += new
         return new
@@ -124,7 +132,7 @@ class Judge:
 
     def over_digital(self) -> OverDigital:
         """What places losses, by all designs measured so far."""
-        return OverDigital(self.measured, AS_IT_IS, self.w8a8, self.options.seed)
+        return OverDigital(self.measured, self.exact, AS_IT_IS, self.w8a8, self.options.seed)
 
     def front(self, variant: Variant, trials: Sequence[Trial]) -> list[Design]:
         """The designs of a search that no other beats, at the prices as they are changed; at most `MOST_ON_FRONT`."""
@@ -137,8 +145,11 @@ class Judge:
         return [self._design(best[place].structure, np.array(best[place].knobs)) for place in kept]
 
     def price(self, design: Design, variant: Variant) -> float:
-        """Watts of a design at 1 exaOPS."""
-        return float(self.prices.watts(design.structure, shares_of(design.knobs)[None], variant)[0])
+        """Watts of a design at 1 exaOPS; its own core chooses the operands of attention on masks."""
+        key = str(design.structure), tuple(design.knobs.values()), variant.name
+        if key not in self._watts:
+            self._watts[key] = float(self.prices.bill(*design, variant).watts_at())
+        return self._watts[key]
 
     def turn_to(self, limit: float) -> None:
         """Turn the light of the cheapest design of each model within a limit down as far as the limit goes.
@@ -202,10 +213,9 @@ class Judge:
         """The record of a measured design."""
         variant = self.variants[measured.variant]
         core = self.prices.space.core(measured.design.structure, measured.design.knobs)
-        lit = core.replace({"source.mean_drive": variant.drives.mean})
-        assert isinstance(lit, optics.TensorCore)
+        photons = variant.drives.photons_per_mac(core, variant.setting)
         watts = self.price(measured.design, variant)
-        return design_record(measured.design, measured, place.excess(measured), watts, float(photons_per_mac(lit)))
+        return design_record(measured.design, measured, place.excess(measured), watts, photons)
 
     def tiled(self, design: Design, variant: Variant, small: float) -> Measured:
         """Measure a design on cores that are smaller by a factor, with the same light for each pixel.
@@ -214,6 +224,18 @@ class Judge:
         """
         found = self.losses.of({"tiled": design}, variant, scale=small)["tiled"]
         return Measured.of(design, variant.name, variant.model, found, self.digital[0], self.losses.windows.keys)
+
+    def confirmed(self, design: Design, variant: Variant, losses: Losses) -> Measured:
+        """Measure a design on windows, noise and a device that neither its choice nor its light has seen.
+
+        Args:
+            design: the design.
+            variant: the model.
+            losses: on those windows and that device.
+        """
+        found = losses.of({"confirmed": design}, variant)["confirmed"]
+        exact = losses.digital()["digital_fp32"]
+        return Measured.of(design, variant.name, variant.model, found, exact, losses.windows.keys)
 
     def _design(self, number: int, shares: np.ndarray) -> Design:
         return Design(self.structures[number], {name: float(value) for name, value in turned(shares).items()})
@@ -225,7 +247,7 @@ class Judge:
     @staticmethod
     def _with_light(design: Design, change: float) -> Design | None:
         bits = design.knobs["light_bits"] + change
-        low, high, _ = search.KNOBS["light_bits"]
+        low, high, _ = KNOBS["light_bits"]
         return design._replace(knobs={**design.knobs, "light_bits": bits}) if low <= bits <= high else None
 
     def _is_measured(self, design: Design, variant: Variant) -> bool:

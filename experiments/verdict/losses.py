@@ -1,21 +1,24 @@
 """Losses of designs on a language model, and what a loss over 8-bit digital follows from them."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 import optics
+from experiments.common.workload import Attention
 from experiments.evaluation.measure import Evaluator
 from experiments.evaluation.paired import digital_cases, losses_by_window
 from experiments.evaluation.records import Evaluation, EvaluationCase
-from experiments.verdict.space import Design, Space, attention_of
+from experiments.verdict.space import Design, Space, Structure
 from experiments.verdict.variants import Variant
 
 RESAMPLES = 400
-LEAST_DESIGNS = 4
-"""Of a prepared or trained model, for a line of its own; with fewer it has the slope of the model as it is."""
+MOST_KL = 0.4
+"""KL [nats per token] up to which designs count for the line of a model: beyond, delta NLL rises faster than KL."""
+LEAST_DESIGNS = 2
+"""So many for a slope of a model's own; with fewer it has that of the model as it is."""
 
 
 class Windows(NamedTuple):
@@ -35,13 +38,22 @@ class Losses:
 
     Args:
         space: of the scenario.
+        attention: where attention runs in the designs of a structure.
         evaluator: what runs the models.
         windows: that are scored.
         device: serial number of the device.
     """
 
-    def __init__(self, space: Space, evaluator: Evaluator, windows: Windows, device: int = 0):
-        self.space, self.evaluator, self.windows, self.device = space, evaluator, windows, device
+    def __init__(
+        self,
+        space: Space,
+        attention: Callable[[Structure], Attention],
+        evaluator: Evaluator,
+        windows: Windows,
+        device: int = 0,
+    ):
+        self.space, self.attention, self.evaluator = space, attention, evaluator
+        self.windows, self.device = windows, device
 
     def of(self, designs: Mapping[str, Design], variant: Variant, scale: float = 1.0) -> dict[str, Evaluation]:
         """Return the evaluations of designs by name.
@@ -66,6 +78,12 @@ class Losses:
         cases = digital_cases(len(tokens))
         return self.evaluator.measure(self.evaluator.reference, tokens, cases, "digital", keep_bar=False)
 
+    def exact(self, variant: Variant) -> Evaluation:
+        """Return the evaluation of a model in float32: a model that was trained differs from the one as it is."""
+        tokens = self.windows.repeated
+        case = EvaluationCase(name="exact", core=None, windows=len(tokens))
+        return self.evaluator.measure(variant.checkpoint, tokens, [case], variant.name, keep_bar=False)["exact"]
+
     def _case(self, name: str, design: Design, variant: Variant, windows: int, scale: float) -> EvaluationCase:
         layers: int = variant.checkpoint.config.layers
         core = scaled(self.space.core(design.structure, design.knobs), scale)
@@ -76,17 +94,32 @@ class Losses:
             name=name,
             core=machine.replace({"device": self.device}),
             windows=windows,
-            attention=attention_of(design.structure),
+            attention=self.attention(design.structure),
             chosen_by=self.space.base(design.structure),
         )
 
 
 def scaled(core: optics.TensorCore, scale: float) -> optics.TensorCore:
-    """Return a core of so many times the rows and columns, with the same light on each pixel."""
+    """Return a core of so many times the rows and columns, whose sums have the same ratios of signal and noise.
+
+    Each pixel has the same light. Shot noise of a sum has a variance in proportion to its terms, so the variance of the
+    amplifier's noise is made smaller by the factor, as are its capacitance and full well.
+    """
     if scale == 1.0:
         return core
     rows, columns = (max(1, round(scale * size)) for size in (core.rows, core.columns))
-    return core.replace({"rows": rows, "columns": columns, "source.power": core.source.power * columns / core.columns})
+    share = rows / core.rows
+    return core.replace(
+        {
+            "rows": rows,
+            "columns": columns,
+            "source.power": core.source.power * columns / core.columns,
+            "tia.noise_density": core.tia.noise_density * share**0.5,
+            "tia.feedback_conductance": core.tia.feedback_conductance * share,
+            "tia.integration_capacitance": core.tia.integration_capacitance * share,
+            "tia.full_well": core.tia.full_well * share,
+        }
+    )
 
 
 class Measured(NamedTuple):
@@ -108,56 +141,75 @@ class Measured(NamedTuple):
 
 
 class Excess(NamedTuple):
-    """Loss over 8-bit digital [nats per token], its standard error over windows, and as measured without a line."""
+    """Loss over 8-bit digital [nats per token], its standard error over windows, and as measured without a line.
+
+    Errors are None for one window; what is measured without a line is None on other windows than those of the lines.
+    """
 
     value: float
-    stderr: float
-    measured: float
+    stderr: float | None
+    measured: float | None
     measured_stderr: float | None
 
 
 class OverDigital:
     """Places the loss of designs over that of 8-bit digital by their KL.
 
-    Delta NLL moves with KL along a line and is far noisier. So the line of each model, NLL - NLL_fp32 = a + b KL, is
-    fitted over all designs that were measured with it, and a design's loss is that of the line at its KL. That of 8-bit
-    digital is placed by the line of the model as it is, through the origin. Errors are those of a bootstrap over
-    windows of text, in which lines are fitted anew.
+    Delta NLL rises with KL along a line and is far noisier. The line of each model starts at the model itself in
+    float32, (KL_0, D_0), which is (0, 0) unless it was trained, and has the slope sum(D - D_0) / sum(KL - KL_0) over
+    its designs of a KL up to `MOST_KL`. A design's loss is that of the line at its KL, and 8-bit digital, of the model
+    as it is, lies on the line of that model. Errors are those of a bootstrap over windows of text, in which lines are
+    fitted anew, times sqrt(n / (n - 1)) for n windows.
 
     Args:
         measured: all designs, those with the model as it is among them.
-        as_it_is: the name of that model.
-        w8a8: of the digital model in 8-bit integers.
+        exact: each model in float32, by its name.
+        as_it_is: the name of the model as it is.
+        w8a8: that model in 8-bit integers.
         seed: of the bootstrap.
     """
 
-    def __init__(self, measured: Sequence[Measured], as_it_is: str, w8a8: Measured, seed: int):
-        self.measured, self.as_it_is, self.w8a8 = list(measured), as_it_is, w8a8
+    def __init__(
+        self,
+        measured: Sequence[Measured],
+        exact: Mapping[str, Measured],
+        as_it_is: str,
+        w8a8: Measured,
+        seed: int,
+    ):
+        self.measured, self.exact, self.as_it_is, self.w8a8 = list(measured), dict(exact), as_it_is, w8a8
         count = len(w8a8.kl)
         draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
         self.samples = np.concatenate([np.arange(count)[None], draws])
 
     def excess(self, at: Measured) -> Excess:
-        """Return the loss of a measured design over 8-bit digital."""
-        values = np.array([self._placed(at, rows) for rows in self.samples])
-        direct = at.delta_nll - self.w8a8.delta_nll
-        error = float(np.std(direct, ddof=1) / np.sqrt(len(direct))) if len(direct) > 1 else None
-        return Excess(float(values[0]), float(np.std(values[1:])), float(np.mean(direct)), error)
+        """Return the loss of a measured design over 8-bit digital; it need not be on the windows of the lines."""
+        count, own = len(at.kl), len(self.w8a8.kl)
+        values = np.array([self._placed(at, rows, rows if count == own else np.arange(count)) for rows in self.samples])
+        direct = at.delta_nll - self.w8a8.delta_nll if count == own else None
+        single = own < 2 or count < 2
+        spread = None if single else float(np.std(values[1:])) * (own / (own - 1)) ** 0.5
+        return Excess(
+            float(values[0]),
+            spread,
+            None if direct is None else float(np.mean(direct)),
+            None if direct is None or single else float(np.std(direct, ddof=1) / np.sqrt(count)),
+        )
 
-    def _placed(self, at: Measured, rows: np.ndarray) -> float:
-        slope, offset = self._line(at.model, rows)
-        base = self._line(self.as_it_is, rows)[0]
-        return offset + slope * float(np.mean(at.kl[rows])) - base * float(np.mean(self.w8a8.kl[rows]))
+    def _placed(self, at: Measured, rows: np.ndarray, own_rows: np.ndarray) -> float:
+        base = self._slope(self.as_it_is, rows)
+        start = self.exact[at.model]
+        kl, delta = float(np.mean(start.kl[rows])), float(np.mean(start.delta_nll[rows]))
+        placed = delta + self._slope(at.model, rows) * (float(np.mean(at.kl[own_rows])) - kl)
+        return placed - base * float(np.mean(self.w8a8.kl[rows]))
 
-    def _line(self, model: str, rows: np.ndarray) -> tuple[float, float]:
-        """Slope and offset of the line of a model."""
-        of_model = [each for each in self.measured if each.model == model]
-        kl = np.array([np.mean(each.kl[rows]) for each in of_model])
-        delta = np.array([np.mean(each.delta_nll[rows]) for each in of_model])
-        if model == self.as_it_is:
-            return float(np.sum(kl * delta) / np.sum(kl**2)), 0.0
-        if len(of_model) < LEAST_DESIGNS:
-            slope = self._line(self.as_it_is, rows)[0]
-            return slope, float(np.mean(delta - slope * kl))
-        slope, offset = np.polyfit(kl, delta, 1)
-        return float(slope), float(offset)
+    def _slope(self, model: str, rows: np.ndarray) -> float:
+        own = [each for each in self.measured if each.model == model]
+        near = [each for each in own if float(np.mean(each.kl)) <= MOST_KL]
+        if len(near) < LEAST_DESIGNS and model != self.as_it_is:
+            return self._slope(self.as_it_is, rows)
+        start = self.exact[model]
+        chosen = near if len(near) >= LEAST_DESIGNS else own
+        kl = sum(float(np.mean(each.kl[rows] - start.kl[rows])) for each in chosen)
+        delta = sum(float(np.mean(each.delta_nll[rows] - start.delta_nll[rows])) for each in chosen)
+        return delta / kl

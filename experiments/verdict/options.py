@@ -3,14 +3,18 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 import models
 import optics
 from experiments.adapt.methods import parsed
 from experiments.adapt.options import AdaptOptions
+from experiments.common.candidates import DRIVE
 from experiments.common.options import check_integer
+from experiments.common.overrides import DESIGN, OWN
 from experiments.common.text_options import TextOptions, check_context
 from experiments.common.workload import shapes_named
-from experiments.verdict.space import PLACES, Place
+from experiments.verdict.space import FIRST, ON, PLACES, TURNED, Place, Space
 from optics.presets.scenario import SCENARIOS
 
 
@@ -19,7 +23,7 @@ class VerdictOptions(TextOptions):
     """The best machine for 1 exaOPS that the parts of a year allow, on a model prepared for it."""
 
     windows: int = 4
-    """Windows of the text on which designs are judged."""
+    """Windows of the text on which designs are judged; the best are confirmed on as many that follow."""
     window_tokens: int = 256
     """Tokens in a window."""
     scenarios: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
@@ -41,10 +45,12 @@ class VerdictOptions(TextOptions):
     masks: tuple[str, ...] = ("",)
     """Technologies of the mask that are chosen from, see `optics.MASK_TECHNOLOGIES`; "" for the numbers of the
     scenario. The best design of projected_2029 is judged with the mask of each analogue technology too."""
-    evaluations: int = 28
+    evaluations: int = 24
     """Losses that a search measures, for each scenario and model."""
     search_seed: int = 0
     """Seed of the searches."""
+    confirming_device: int = 1
+    """Serial number of the device on which the best designs are confirmed; all else is of device 0."""
     compare: int = 0
     """Seeds on which the search is compared with a random one of equal cost, on projected_2029; 0 for none."""
     set: tuple[str, ...] = ()
@@ -87,6 +93,11 @@ class VerdictOptions(TextOptions):
         for place in self.attention:
             if place not in PLACES:
                 raise ValueError(f"attention = {place} must be among {', '.join(PLACES)}")
+        for scenario in self.scenarios:
+            self._check_changes(scenario)
+        if self.compare and ON not in self.scenarios:
+            raise ValueError(f"compare = {self.compare} needs {ON} among the scenarios")
+        check_integer("confirming_device", self.confirming_device, 0, 2**24 - 1)
         check_integer("evaluations", self.evaluations, 8, 10_000)
         check_integer("compare", self.compare, 0, 100)
         check_integer("keys", self.keys, 1)
@@ -106,6 +117,21 @@ class VerdictOptions(TextOptions):
         if self.trained is not None:
             check_context(self.trained, "window_tokens", self.window_tokens)
 
+    def _check_changes(self, scenario: str) -> None:
+        """Raise ValueError for a change of a constant that there is not, and of one that a design sets itself."""
+        changed = Space(scenario, self.set).constants(FIRST)
+        for field, constant in optics.constants_of(scenario).items():
+            if changed[field] != constant and field in (*TURNED, DRIVE):
+                raise ValueError(f"--set {field}: it is searched or measured, see the options of otc verdict")
+        for text in self.set:
+            owner = text.partition(".")[0]
+            if owner in (OWN, DESIGN) or (owner in optics.PRESETS and owner not in self.scenarios):
+                raise ValueError(f"--set {text}: {owner} is not judged; judged are {', '.join(self.scenarios)}")
+
+    def load_twice(self) -> tuple[models.Checkpoint, np.ndarray]:
+        """Return (the model, token ids of twice the windows): those that are judged, and those that confirm."""
+        return dataclasses.replace(self, windows=2 * self.windows).load()
+
     @property
     def adapt(self) -> AdaptOptions:
         """The options of the preparation."""
@@ -118,7 +144,7 @@ class VerdictOptions(TextOptions):
             seed=self.seed,
             methods=(self.prepared,),
             trained=() if self.trained is None else (self.trained,),
-            trained_method=self.trained_method,
+            trained_method="none" if self.trained is None else self.trained_method,
             sinks=self.sinks,
             search_steps=self.search_steps,
             calibrate_on=self.calibrate_on,

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import optics
-from experiments.adapt.bills import Bills
+from experiments.adapt.bills import PROMPT, Bills
 from experiments.common.verdict import Candidate
-from experiments.common.workload import Workload, shapes_named
-from experiments.verdict.space import TURNED, Design, Space, Structure, attention_of, turned
+from experiments.common.workload import Attention, Workload, shapes_named
+from experiments.verdict.space import TURNED, Design, Space, Structure, turned
 from experiments.verdict.variants import Variant
 from optics.core.by_site import Machine
 
@@ -32,25 +32,61 @@ class Prices:
 
     def bills(self, structure: Structure) -> Bills:
         """What prices designs of a structure."""
-        return Bills(self.shapes, attention_of(structure), self.measured_on)
+        return Bills(self.shapes, self.attention(structure), self.measured_on)
+
+    def attention(self, structure: Structure) -> Attention:
+        """Where attention runs, in the bill and in the loss, with the operand on the mask named.
+
+        It is the operand that costs less on the core of the scenario, for the model that is billed; where it is not the
+        same for scores and values, each bill and each run chooses by itself.
+        """
+        if structure.attention == "digital":
+            return "digital"
+        if structure not in self._attention:
+            config = shapes_named(self.shapes)
+            work = Workload(config=config, context=min(PROMPT, config.context), attention="light")
+            sides = set(work.operands_on_mask(self.space.base(structure)).values())
+            named: dict[str, Attention] = {"left": "light-left", "right": "light-right"}
+            self._attention[structure] = named[sides.pop()] if len(sides) == 1 else "light"
+        return self._attention[structure]
+
+    @cached_property
+    def _attention(self) -> dict[Structure, Attention]:
+        return {}
 
     def machine(self, structure: Structure, knobs: Any, variant: Variant) -> Machine:
         """The machine that is billed; "mixed" attention is so for the layers of the model that is billed."""
         return self.space.machine(structure, knobs, variant.setting, self.layers)
 
-    def bill(self, structure: Structure, knobs: Any, variant: Variant) -> optics.Bill:
-        """The bill of a design; the core of its scenario chooses the operands of attention on masks."""
+    def bill(self, structure: Structure, knobs: Any, variant: Variant, chosen_by: Machine | None = None) -> optics.Bill:
+        """The bill of a design.
+
+        Args:
+            structure: of the design.
+            knobs: by name.
+            variant: the model.
+            chosen_by: what chooses the operands of attention on masks; the machine of the design unless given.
+        """
         machine = self.machine(structure, knobs, variant)
-        chosen_by = self.space.base(structure)
         return self.bills(structure).price(machine, variant.drives, variant.rotation, chosen_by)
 
     def watts(self, structure: Structure, shares: np.ndarray, variant: Variant) -> np.ndarray:
-        """Watts of designs of one structure at shares [designs, knobs] of the ranges of their knobs."""
+        """Watts of many designs of one structure, for a search.
+
+        The core of the scenario chooses the operands of attention on masks for all of them.
+
+        Args:
+            structure: of the designs.
+            shares: of the ranges of their knobs [designs, knobs].
+            variant: the model.
+        """
         # The numbers of the core are made outside the trace.
-        self.space.base(structure)
+        base = self.space.base(structure)
         key = structure, variant.name
         if key not in self._compiled:
-            self._compiled[key] = jax.jit(jax.vmap(lambda at: self.bill(structure, turned(at), variant).watts_at()))
+            self._compiled[key] = jax.jit(
+                jax.vmap(lambda at: self.bill(structure, turned(at), variant, base).watts_at())
+            )
         # One size compiles one program.
         count = len(shares)
         padded = np.concatenate([shares, np.repeat(shares[:1], -count % _CHUNK, axis=0)]).astype(np.float32)

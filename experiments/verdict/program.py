@@ -31,14 +31,12 @@ from experiments.verdict.records import (
     VerdictSummary,
 )
 from experiments.verdict.search import Trial, best_merit
-from experiments.verdict.space import Design, Space, structures
-from experiments.verdict.variants import Variant, Variants
+from experiments.verdict.space import ON, Design, Space, structures
+from experiments.verdict.variants import AS_IT_IS, Variant, Variants
 from experiments.verdict.waterfall import Step, steps_to
 from models.equivalent.changes import check_decoder
 
 PREPARED, TRAINED = "prepared", "trained"
-ON = "projected_2029"
-"""The scenario of the waterfall, of the comparison with a random search, and for whose core models are prepared."""
 DIGITAL = ("b200", "rubin")
 """Digital machines beside the designs, of today and of the years of the projection."""
 PAIRED = 8
@@ -48,7 +46,7 @@ PAIRED = 8
 def main(options: VerdictOptions) -> VerdictSummary:
     """Search, judge, print the verdict, write summary.json, figures and designs, and return the summary."""
     options.check()
-    checkpoint, windows = options.load()
+    checkpoint, windows = options.load_twice()
     check_decoder(checkpoint)
     text = models.load_text(options.calibrate_on)
     calibrating = models.windows(checkpoint.tokenizer.encode(text), 1, options.window_tokens)
@@ -75,9 +73,12 @@ class _Verdict:
         cache: ResultCache,
     ):
         self.options, self.evaluator, self.cache = options, evaluator, cache
-        self.held_out, self.calibrating = Windows(windows, options.keys), Windows(calibrating)
+        held_out = windows[: options.windows]
+        self.held_out, self.calibrating = Windows(held_out, options.keys), Windows(calibrating)
+        self.confirming = Windows(windows[options.windows :], options.keys)
         self.structures = structures(options.sizes, options.accumulate, options.attention, options.masks)
-        maker = Variants(options.adapt, Space(ON), checkpoint, windows, evaluator)
+        prepared_at = Space(ON, options.set if options.again else ())
+        maker = Variants(options.adapt, prepared_at, checkpoint, held_out, evaluator)
         found = [maker.as_it_is()]
         if options.prepared != "none":
             found.append(maker.prepared(PREPARED, options.prepared))
@@ -93,20 +94,27 @@ class _Verdict:
         steps = self._steps(judges[ON]) if ON in judges else []
         scenarios = {name: self._scenario(judge, trials[name]) for name, judge in judges.items()}
         first = next(iter(judges.values()))
-        w8a8 = first.w8a8
+        w8a8 = first.place.excess(first.exact[AS_IT_IS])
         return {
             **options.described(),
             "keys": options.keys,
             "shapes": options.shapes,
             "target_watts": verdict.TARGET_WATTS,
             "limits": list(options.limits),
-            "digital_w8a8": {"kl": float(w8a8.kl.mean()), "delta_nll": float(w8a8.delta_nll.mean())},
+            # The loss of the model in float32 over it, with the sign turned.
+            "digital_w8a8": {
+                "kl": float(first.w8a8.kl.mean()),
+                "delta_nll": float(first.w8a8.delta_nll.mean()),
+                "placed": -w8a8.value,
+                "placed_stderr": w8a8.stderr,
+            },
             "scenarios": scenarios,
             "waterfall": [{"step": step, "design": judges[ON].final(each)} for step, each in steps],
             "masks": self._masks(judges[ON]) if ON in judges else [],
             "comparison": self._comparison(judges),
             "digital": self._digital(),
             "changes": list(options.set),
+            "searched_again": options.again,
             "search": {
                 "text": options.calibrate_on,
                 "evaluations": options.evaluations,
@@ -121,14 +129,16 @@ class _Verdict:
         changed = Space(scenario, options.set)
         searched = changed if options.again else Space(scenario)
         measured_on = f"{options.model_name}, first window of {options.text}"
+        prices = Prices(changed, options.shapes, measured_on)
+        searched_prices = Prices(searched, options.shapes, measured_on)
         return Judge(
             options,
             scenario,
             self.structures,
-            Losses(searched, self.evaluator, self.calibrating),
-            Losses(changed, self.evaluator, self.held_out),
-            Prices(changed, options.shapes, measured_on),
-            Prices(searched, options.shapes, measured_on),
+            Losses(searched, searched_prices.attention, self.evaluator, self.calibrating),
+            Losses(changed, prices.attention, self.evaluator, self.held_out),
+            prices,
+            searched_prices,
             self.cache,
         )
 
@@ -157,20 +167,32 @@ class _Verdict:
         options, design, variant = self.options, measured.design, self.variants[measured.variant]
         candidate, workload = judge.prices.candidate(design, variant), judge.prices.workload(design, variant)
         energy = verdict.energy(candidate, workload, options.draws, options.sobol_draws, options.seed)
+        bills = judge.prices.bills(design.structure)
+        energy["bill_rests_on"] = bills.statements(candidate.priced(workload, candidate.core))
+        record = judge.final(measured)
         over = optics.Uncertainty(
             lambda core: candidate.priced(workload, candidate.with_source_power(core)).watts_at(),
             candidate.core,
             optics.spreads(candidate.constants),
         )
         pairs = over.break_even_pairs(verdict.TARGET_WATTS, list(energy["tornado"])[:PAIRED])
+        found = achieved(self._billed(judge, design, variant), workload, name=judge.scenario)
+        found["delta_nll"] = record["delta_nll"]
+        found["accuracy"] = f"{record['delta_nll']:+.3f} nats/token on {options.model_name}, {variant.name}"
+        other = Losses(
+            judge.prices.space, judge.prices.attention, self.evaluator, self.confirming, options.confirming_device
+        )
         return {
             "limit": limit,
-            "design": judge.final(measured),
+            "design": record,
             "energy": energy,
             "pairs": [pair._asdict() for pair in pairs],  # pyright: ignore
             "file": self._save(judge, limit, design, variant),
+            "place": judge.prices.attention(design.structure),
+            "model": self._model(variant),
+            "confirmed": judge.final(judge.confirmed(design, variant, other)),
             "tiled": self._tiled(judge, measured),
-            "achieved": achieved(self._billed(judge, design, variant), workload, name=judge.scenario),
+            "achieved": found,
         }
 
     def _save(self, judge: Judge, limit: float, design: Design, variant: Variant) -> str:
@@ -181,6 +203,16 @@ class _Verdict:
         name = f"{judge.scenario}-{limit:g}.toml"
         optics.save_by_site(machine, folder / name)
         return f"designs/{name}"
+
+    def _model(self, variant: Variant) -> str:
+        """The folder of a model that is not the one of the run, written where the run made it; else empty."""
+        if variant.model == TRAINED:
+            return str(self.options.trained)
+        if variant.model == AS_IT_IS:
+            return ""
+        folder = self.options.out / "models" / variant.model
+        models.save(variant.checkpoint, folder, overwrite=True)
+        return f"models/{variant.model}"
 
     def _billed(self, judge: Judge, design: Design, variant: Variant) -> optics.CoresBySite:
         """The machine of a design, billed for the drives of its model."""
@@ -233,7 +265,7 @@ class _Verdict:
 
     def _comparison(self, judges: Mapping[str, Judge]) -> list[ComparisonRecord]:
         """Searches of the best prepared model beside random ones of equal cost."""
-        if ON not in judges:
+        if not self.options.compare:
             return []
         judge, variant = judges[ON], list(self.variants.values())[-1]
         return [

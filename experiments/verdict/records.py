@@ -33,8 +33,8 @@ class DesignRecord(TypedDict):
     kl: float
     delta_nll: float
     excess: float
-    excess_stderr: float
-    measured_excess: float
+    excess_stderr: float | None
+    measured_excess: float | None
     measured_excess_stderr: float | None
 
 
@@ -79,8 +79,11 @@ class BestRecord(TypedDict):
 class JudgedRecord(TypedDict):
     """The best design of all models within a limit.
 
-    file: of the design, which other programs take as --cores. tiled: its loss with as many row tiles to a sum as the
-    model that is billed has, on smaller cores with the same light for each pixel; None for a model as wide as that.
+    file, place, model: of the design, for other programs: `--cores FILE --attention PLACE --model MODEL`; an empty
+        model is that of the run. A design of "mixed" attention names layers of the model that is billed.
+    confirmed: its loss on other windows, under other noise and on another device, placed by the same lines.
+    tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have
+        the same ratios of signal and noise; None for a model as wide as that.
     achieved: at peak and as it is run, at the plug and at the facility, see `otc compare`.
     """
 
@@ -89,6 +92,9 @@ class JudgedRecord(TypedDict):
     energy: EnergyVerdict
     pairs: list[PairRecord]
     file: str
+    place: str
+    model: str
+    confirmed: DesignRecord
     tiled: DesignRecord | None
     achieved: Comparison
 
@@ -126,13 +132,14 @@ class VerdictSummary(TextDescription):
     shapes: str
     target_watts: float
     limits: list[float]
-    digital_w8a8: dict[str, float]
+    digital_w8a8: dict[str, float | None]
     scenarios: dict[str, ScenarioRecord]
     waterfall: list[StepRecord]
     masks: list[DesignRecord]
     comparison: list[ComparisonRecord]
     digital: list[Comparison]
     changes: list[str]
+    searched_again: bool
     search: dict[str, str | int | float]
     versions: dict[str, str]
     model_trained: NotRequired[str]

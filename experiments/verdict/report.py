@@ -20,7 +20,13 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
         f"scenario measured on {summary['search']['text']}"
     )
     if summary["changes"]:
-        print(f"Changed: {', '.join(summary['changes'])}; designs as searched at the constants before.")
+        searched = "searched anew" if summary["searched_again"] else "as searched at the constants before"
+        print(f"Changed: {', '.join(summary['changes'])}; designs {searched}.")
+    w8a8 = summary["digital_w8a8"]
+    print(
+        f"Digital W8A8 of the model as it is loses {_with_error(w8a8['placed'], w8a8['placed_stderr'])} nats over "
+        f"float32 by its KL of {w8a8['kl']:.3f}, {w8a8['delta_nll']:+.3f} as measured."
+    )
     print("\nkW of the cheapest design within a loss over 8-bit digital:")
     print(reporting.table(best_rows(summary)))
     print("\nThe best designs:")
@@ -33,7 +39,7 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
         print("\nFrom the first verdict to the best design, projected 2029:")
         print(reporting.table(step_rows(summary)))
     if summary["masks"]:
-        print("\nThe best design of projected 2029 with the mask of each technology:")
+        print("\nThe first of the best designs of projected 2029 with the mask of each technology:")
         print(reporting.table(mask_rows(summary)))
     print("\nLike beside like: peak and achieved, at the plug and at the facility:")
     print(reporting.table(like_rows(summary)))
@@ -43,10 +49,10 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
             f"ln W + KL / s {each['search']:.3f} against {each['random']:.3f}."
         )
     print("\nVerdict: " + " ".join(sentences(summary)))
-    print(
-        f"Written: {out}/summary.json, designs/*.toml, verdict_front.png/.pdf, verdict_steps.png/.pdf, "
-        "waterfall.png/.pdf"
-    )
+    steps = ", verdict_steps.png/.pdf" if summary["waterfall"] else ""
+    judged = any(record["judged"] for record in summary["scenarios"].values())
+    bills = ", waterfall.png/.pdf, designs/*.toml" if judged else ""
+    print(f"Written: {out}/summary.json, verdict_front.png/.pdf{steps}{bills}")
 
 
 def best_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
@@ -62,8 +68,8 @@ def best_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
 
 def design_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     """Return the table of the best designs."""
-    head = ("", "kW", "5 to 95 %", "closes", "loss over W8A8", "KL", "model", "structure", "light b", "ENOB", "DAC",
-            "GHz", "loading")  # fmt: skip
+    head = ("", "kW", "5 to 95 %", "closes", "loss over W8A8", "as measured", "confirmed", "tiled", "KL", "model",
+            "structure", "light b", "ENOB", "DAC", "GHz", "loading")  # fmt: skip
     rows: list[tuple[str, ...]] = [head]
     for scenario, record in summary["scenarios"].items():
         for judged in record["judged"]:
@@ -75,6 +81,9 @@ def design_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
                     f"{watts['p05'] / 1e3:.3g} to {watts['p95'] / 1e3:,.3g}",
                     f"{judged['energy']['probability_of_closing']:.0%}",
                     _loss(design),
+                    _with_error(design["measured_excess"], design["measured_excess_stderr"]),
+                    _loss(judged["confirmed"]),
+                    "" if judged["tiled"] is None else _loss(judged["tiled"]),
                     f"{design['kl']:.3f}",
                     design["variant"],
                     design["structure"],
@@ -157,8 +166,9 @@ def _on_scenario(name: str, record: ScenarioRecord, summary: VerdictSummary) -> 
         )
         if not closes:
             text += "; " + _what_would_close(energy["break_even"], judged)
+        text += f"; on other windows and another device the loss is {_loss(judged['confirmed'])}"
         if judged["tiled"] is not None:
-            text += f"; with as many tiles to a sum as {summary['shapes']} the loss is {_loss(judged['tiled'])}"
+            text += f", with as many tiles to a sum as {summary['shapes']} {_loss(judged['tiled'])}"
         texts.append(f"{text}, on the model {design['variant']}.")
     return " ".join(texts)
 
@@ -173,7 +183,7 @@ def _what_would_close(break_even: Mapping[str, float], judged: JudgedRecord) -> 
             f"no single constant closes it; {pair['first']} at {pair['first_value']:.3g} with {pair['second']} at "
             f"{pair['second_value']:.3g} would"
         )
-    return "no constant and no pair of them closes it"
+    return "no single constant closes it, and no pair of those with the widest swings"
 
 
 def _deciding(judged: JudgedRecord) -> Sequence[tuple[str, ...]]:
@@ -203,4 +213,10 @@ def _watts(design: DesignRecord | None) -> str:
 
 
 def _loss(design: DesignRecord) -> str:
-    return f"{design['excess']:+.3f} ± {design['excess_stderr']:.3f}"
+    return _with_error(design["excess"], design["excess_stderr"])
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:+.3f}" + ("" if error is None else f" ± {error:.3f}")

@@ -12,13 +12,14 @@ import optics
 from electronics import Constant
 from experiments.adapt.setting import Setting
 from experiments.common import overrides
-from experiments.common.workload import Attention
 from optics.analysis.axis import between
 from optics.analysis.inverse import Knob
 from optics.core.by_site import Machine
 from optics.core.site_rule import SiteRule
 
 Place = Literal["digital", "mixed", "light"]
+ON = "projected_2029"
+"""The scenario of the waterfall, of the comparison with a random search, and for whose core models are prepared."""
 PLACES: tuple[Place, ...] = get_args(Place)
 """Where attention runs: "mixed" is digital in the first half of the layers and on light in the others."""
 ACTIVATIONS = "*activations*"
@@ -177,8 +178,3 @@ class Space:
         first_half = SiteRule(ACTIVATIONS, optics.DIGITAL, steps=tuple(range(layers // 2)))
         rules = machine.rules if isinstance(machine, optics.CoresBySite) else ()
         return optics.CoresBySite(core, [*rules, first_half])
-
-
-def attention_of(structure: Structure) -> Attention:
-    """Return where the attention of the work runs; what "mixed" leaves digital is a rule of the machine."""
-    return "digital" if structure.attention == "digital" else "light"

@@ -51,9 +51,8 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
         assert design["watts"] == min(each["design"]["watts"] for each in others)
         # The file of the design, priced by itself, costs the same.
         machine = load_machine("", None, given.out / judged["file"])
-        attention = "digital" if design["attention"] == "digital" else "light"
         config = shapes_named(SHAPES)
-        work = Workload(config=config, context=config.context, attention=attention)
+        work = Workload(config=config, context=config.context, attention=judged["place"])
         assert float(work.price(machine).watts_at()) == pytest.approx(design["watts"], rel=1e-5)
         assert judged["energy"]["watts_at_exaops"]["nominal"] == pytest.approx(design["watts"], rel=1e-5)
 
@@ -95,6 +94,13 @@ def _key(design):
         ({"attention": ("lght",)}, "attention = lght must be among digital, mixed, light"),
         ({"prepared": "fold+rescle"}, "no step 'rescle'; did you mean 'rescale'"),
         ({"draws": 1000}, "draws = 1000 must be a power of two"),
+        ({"set": ("digital.mac_enrgy=1",)}, "no constant 'digital.mac_enrgy'; did you mean 'digital.mac_energy'"),
+        ({"set": ("clock=2e9",)}, "--set clock: it is searched or measured"),
+        ({"set": ("source.mean_drive=0.2",)}, "--set source.mean_drive: it is searched or measured"),
+        ({"set": ("today.tia.power=1e-3",)}, "today is not judged; judged are projected_2029"),
+        ({"set": ("core.tia.power=1e-3",)}, "core is not judged"),
+        ({"scenarios": ("today",), "compare": 1}, "compare = 1 needs projected_2029 among the scenarios"),
+        ({"masks": ("dmdd",)}, "'dmdd'; did you mean 'dmd'"),
     ],
 )
 def test_options_out_of_range_are_refused(options, changes, message):
