@@ -39,6 +39,7 @@ from models.equivalent.changes import check_decoder
 PREPARED, TRAINED = "prepared", "trained"
 DIGITAL = ("b200", "rubin")
 """Digital machines beside the designs, of today and of the years of the projection."""
+SLICES = "encoding.weight_slices"
 PAIRED = 8
 """Constants of the largest swings that are paired."""
 
@@ -257,7 +258,7 @@ class _Verdict:
             return []
         best = next(iter(judge.chosen().values()))
         variant = self.variants[best.variant]
-        analogue = [name for name in optics.MASK_TECHNOLOGIES if not optics.mask_structure(name)]
+        analogue = [name for name in optics.MASK_TECHNOLOGIES if optics.mask_structure(name)[SLICES] == 1]
         designs = [
             best.design._replace(structure=dataclasses.replace(best.design.structure, mask=name)) for name in analogue
         ]
