@@ -33,6 +33,7 @@ class Judge:
     Args:
         options: of the program.
         scenario: whose parts are put together.
+        structures: that designs are chosen from.
         search_losses: measures losses on the text that calibrates, at the constants as they are searched.
         losses: measures losses on held-out text, at the constants as they are changed.
         prices: at the constants as they are changed.
@@ -161,7 +162,7 @@ class Judge:
             for _ in range(MOST_STEPS):
                 place = self.over_digital()
                 best = self._cheapest(variant, limit, place)
-                start = best or min(self._own(variant), key=lambda each: place.excess(each).value)
+                start = best or min(self._own(variant), key=place.value)
                 change = LIGHT_STEP if best is None else -LIGHT_STEP
                 design = self._with_light(start.design, change)
                 if design is None or self._is_measured(design, variant):
@@ -194,7 +195,11 @@ class Judge:
 
     def final(self, measured: Measured) -> DesignRecord:
         """The record of a measured design, by the lines as they are settled."""
-        return self.record(measured, self.place)
+        variant = self.variants[measured.variant]
+        core = self.prices.space.core(*measured.design)
+        photons = variant.drives.photons_per_mac(core, variant.setting)
+        watts = self.price(measured.design, variant)
+        return design_record(measured.design, measured, self.place.excess(measured), watts, photons)
 
     @property
     def searched_variants(self) -> list[Variant]:
@@ -206,16 +211,8 @@ class Judge:
 
     def _cheapest(self, variant: Variant, limit: float, place: OverDigital) -> Measured | None:
         own = [each for each in place.measured if each.variant == variant.name]
-        good = [each for each in own if place.excess(each).value <= limit]
+        good = [each for each in own if place.value(each) <= limit]
         return min(good, key=lambda each: self.price(each.design, variant)) if good else None
-
-    def record(self, measured: Measured, place: OverDigital) -> DesignRecord:
-        """The record of a measured design."""
-        variant = self.variants[measured.variant]
-        core = self.prices.space.core(measured.design.structure, measured.design.knobs)
-        photons = variant.drives.photons_per_mac(core, variant.setting)
-        watts = self.price(measured.design, variant)
-        return design_record(measured.design, measured, place.excess(measured), watts, photons)
 
     def tiled(self, design: Design, variant: Variant, small: float) -> Measured:
         """Measure a design on cores that are smaller by a factor, with the same light for each pixel.

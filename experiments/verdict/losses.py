@@ -185,7 +185,7 @@ class OverDigital:
     def excess(self, at: Measured) -> Excess:
         """Return the loss of a measured design over 8-bit digital; it need not be on the windows of the lines."""
         count, own = len(at.kl), len(self.w8a8.kl)
-        values = np.array([self._placed(at, rows, rows if count == own else np.arange(count)) for rows in self.samples])
+        values = np.array([self._placed(at, rows) for rows in self.samples])
         direct = at.delta_nll - self.w8a8.delta_nll if count == own else None
         single = own < 2 or count < 2
         spread = None if single else float(np.std(values[1:])) * (own / (own - 1)) ** 0.5
@@ -196,7 +196,12 @@ class OverDigital:
             None if direct is None or single else float(np.std(direct, ddof=1) / np.sqrt(count)),
         )
 
-    def _placed(self, at: Measured, rows: np.ndarray, own_rows: np.ndarray) -> float:
+    def value(self, at: Measured) -> float:
+        """Return that loss alone, without the bootstrap of its error."""
+        return self._placed(at, self.samples[0])
+
+    def _placed(self, at: Measured, rows: np.ndarray) -> float:
+        own_rows = rows if len(at.kl) == len(self.w8a8.kl) else np.arange(len(at.kl))
         base = self._slope(self.as_it_is, rows)
         start = self.exact[at.model]
         kl, delta = float(np.mean(start.kl[rows])), float(np.mean(start.delta_nll[rows]))

@@ -33,7 +33,7 @@ from experiments.verdict.records import (
 from experiments.verdict.search import Trial, best_merit
 from experiments.verdict.space import ON, Design, Space, structures
 from experiments.verdict.variants import AS_IT_IS, Variant, Variants
-from experiments.verdict.waterfall import Step, steps_to
+from experiments.verdict.waterfall import steps_to
 from models.equivalent.changes import check_decoder
 
 PREPARED, TRAINED = "prepared", "trained"
@@ -116,6 +116,7 @@ class _Verdict:
             "digital": self._digital(),
             "changes": list(options.set),
             "searched_again": options.again,
+            "confirming_device": options.confirming_device,
             "search": {
                 "text": options.calibrate_on,
                 "evaluations": options.evaluations,
@@ -246,11 +247,7 @@ class _Verdict:
         """Measure the steps from the first verdict to the best designs."""
         best = [(limit, each.variant, each.design) for limit, each in sorted(judge.chosen().items(), reverse=True)]
         steps = steps_to(judge.prices.space, self.variants, best)
-        return [(step.name, self._step(judge, step)) for step in steps]
-
-    def _step(self, judge: Judge, step: Step) -> Measured:
-        (measured,) = judge.add(step.variant, [step.design])
-        return measured
+        return [(step.name, judge.add(step.variant, [step.design])[0]) for step in steps]
 
     def _masks(self, judge: Judge) -> list[DesignRecord]:
         """The best design, and the same with the mask of each technology whose pixels are not binary."""

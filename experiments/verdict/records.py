@@ -81,7 +81,7 @@ class JudgedRecord(TypedDict):
 
     file, place, model: of the design, for other programs: `--cores FILE --attention PLACE --model MODEL`; an empty
         model is that of the run. A design of "mixed" attention names layers of the model that is billed.
-    confirmed: its loss on other windows, under other noise and on another device, placed by the same lines.
+    confirmed: its loss on other windows, under other noise and on the confirming device, placed by the same lines.
     tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have
         the same ratios of signal and noise; None for a model as wide as that.
     achieved: at peak and as it is run, at the plug and at the facility, see `otc compare`.
@@ -140,6 +140,7 @@ class VerdictSummary(TextDescription):
     digital: list[Comparison]
     changes: list[str]
     searched_again: bool
+    confirming_device: int
     search: dict[str, str | int | float]
     versions: dict[str, str]
     model_trained: NotRequired[str]

@@ -166,7 +166,7 @@ def _on_scenario(name: str, record: ScenarioRecord, summary: VerdictSummary) -> 
         )
         if not closes:
             text += "; " + _what_would_close(energy["break_even"], judged)
-        text += f"; on other windows and another device the loss is {_loss(judged['confirmed'])}"
+        text += f"; on other windows and device {summary['confirming_device']} the loss is {_loss(judged['confirmed'])}"
         if judged["tiled"] is not None:
             text += f", with as many tiles to a sum as {summary['shapes']} {_loss(judged['tiled'])}"
         texts.append(f"{text}, on the model {design['variant']}.")
