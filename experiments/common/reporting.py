@@ -7,6 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from experiments.common.verdict import EnergyVerdict
+
 
 def write(summary: Mapping[str, Any], out: Path) -> None:
     """Write summary.json atomically."""
@@ -32,6 +34,23 @@ def table(rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     ]
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def deciding(verdict: EnergyVerdict, count: int) -> str:
+    """Return a table of the constants that decide the watts of a verdict, `count` at most, by Sobol total index."""
+    rows = [("", "S_T", "kW low", "kW high", "nominal (range)", "known how")]
+    for field, index in list(verdict["sobol"].items())[:count]:
+        swing, known = verdict["tornado"][field], verdict["constants"][field]
+        unit = "" if known["unit"] == "1" else f" {known['unit']}"
+        span = f"{known['value']:.3g} ({known['low']:.3g} to {known['high']:.3g}){unit}"
+        ends = kilowatts(swing["low"]), kilowatts(swing["high"])
+        rows.append((field, f"{index['total']:.2f}", *ends, span, known["mark"]))
+    return table(rows)
+
+
+def kilowatts(watts: float) -> str:
+    """Kilowatts to three digits, without an exponent."""
+    return f"{watts / 1e3:,.0f}" if watts >= 1e6 else f"{watts / 1e3:.3g}"
 
 
 def versions() -> dict[str, str]:

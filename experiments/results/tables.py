@@ -8,7 +8,7 @@ from experiments.adapt.methods import NONE
 from experiments.adapt.records import CRITERIA, AdaptSummary, Comparison, MethodRow
 from experiments.comparison.achieved import tops_per_watt
 from experiments.comparison.records import BASES, PLACES, CompareSummary
-from experiments.comparison.report import kilowatts
+from experiments.comparison.report import kilowatts, three
 from experiments.headline.records import HeadlineRow, HeadlineSummary
 from experiments.target.records import ScenarioVerdict, TargetSummary
 from experiments.training.records import Recovery, TrainSummary
@@ -36,16 +36,16 @@ def _headline_row(row: HeadlineRow) -> list[str]:
     loss = with_error(row["delta_nll"], row["delta_nll_stderr"], ".3f")
     accuracy = ["0", "1", "0"] if exact else [loss, f"{row['top1_agreement']:.3f}", f"{row['kl']:.3f}"]
     snr, enob = row.get("snr_db"), row.get("enob_full_scale")
-    on_core = _three(row["energy_per_mac_on_core_j"] * 1e15) if row["optical"] is True else ""
+    on_core = three(row["energy_per_mac_on_core_j"] * 1e15) if row["optical"] is True else ""
     return [
         _spaced(row["name"]),
         f"{row['perplexity']:.4f}" if exact else f"{row['perplexity']:.2f}",
         *accuracy,
         "" if snr is None else f"{snr:.1f}",
         "" if enob is None else f"{enob:.1f}",
-        _three(row["energy_per_mac_j"] * 1e15) + PRICED_AS.get(row["name"], ""),
+        three(row["energy_per_mac_j"] * 1e15) + PRICED_AS.get(row["name"], ""),
         on_core,
-        _three(row["watts_at_exaops"] / 1e3),
+        three(row["watts_at_exaops"] / 1e3),
     ]
 
 
@@ -62,11 +62,11 @@ def _target_row(name: str, scenario: ScenarioVerdict) -> list[str]:
     watts = scenario["watts_at_exaops"]
     return [
         _spaced(name),
-        _three(watts["nominal"] / 1e3),
-        f"{_three(watts['p05'] / 1e3)} to {_three(watts['p95'] / 1e3)}",
+        three(watts["nominal"] / 1e3),
+        f"{three(watts['p05'] / 1e3)} to {three(watts['p95'] / 1e3)}",
         f"{100 * scenario['probability_of_closing']:.1f}".removesuffix(".0") + " %",
-        _three(scenario["fj_per_mac"]),
-        _three(scenario["fj_per_mac_on_core"]),
+        three(scenario["fj_per_mac"]),
+        three(scenario["fj_per_mac_on_core"]),
         with_error(scenario["delta_nll"], scenario["delta_nll_stderr"], ".3f"),
         f"{scenario['kl']:.3f}",
         f"{scenario['system']['cores']:.0f}",
@@ -89,9 +89,9 @@ def _adapt_row(row: MethodRow) -> list[str]:
         with_error(own["kl"], own["kl_stderr"], ".3f"),
         f"{row['mean_drive']:.3f}",
         f"{own['photons_per_mac']:,.0f}",
-        _three(own["watts_at_exaops"] / 1e3),
+        three(own["watts_at_exaops"] / 1e3),
         *("" if plain else _gone(compared[criterion]) for criterion in CRITERIA),
-        "beyond" if watts is None else _three(watts / 1e3),
+        "beyond" if watts is None else three(watts / 1e3),
     ]
 
 
@@ -127,7 +127,7 @@ def train_codesign(summary: TrainSummary) -> Rows:
 
 def _codesign_row(row: Recovery) -> list[str]:
     loss = _to_error(row["loss"], row["loss_stderr"])
-    return [f"`{row['core']}`", NAMES[row["method"]], loss, _three(row["watts"] / 1e3)]
+    return [f"`{row['core']}`", NAMES[row["method"]], loss, three(row["watts"] / 1e3)]
 
 
 def workloads(summary: WorkloadsSummary) -> Rows:
@@ -141,14 +141,14 @@ def _workload_row(row: WorkloadRow) -> list[str]:
     bill, server = row["bill"], row["served"]
     return [
         row["title"],
-        _three(bill["joules"]["nominal"] * 1e3),
-        _three(bill["fj_per_mac"]),
-        _three(bill["watts_at_exaops"] / 1e3),
+        three(bill["joules"]["nominal"] * 1e3),
+        three(bill["fj_per_mac"]),
+        three(bill["watts_at_exaops"] / 1e3),
         f"{bill['light_share']:.0%}",
         vectors(row),
         f"{bill['utilisation']:.1%}",
         f"{bill['dominant']} {bill['dominant_share']:.0%}",
-        *(("", "") if server is None else (_three(server["joules"]["nominal"] * 1e3), f"{server['idle_share']:.0%}")),
+        *(("", "") if server is None else (three(server["joules"]["nominal"] * 1e3), f"{server['idle_share']:.0%}")),
         *map(_against, row["against"].values()),
     ]
 
@@ -182,16 +182,11 @@ def compare(summary: CompareSummary) -> Rows:
                 row["format"],
                 *(kilowatts(watts[basis][place]) for place in PLACES for basis in BASES),
                 f"{100 * row['utilisation']['nominal']:.0f} %",
-                _three(tops_per_watt(watts["achieved"]["facility"])["nominal"]),
+                three(tops_per_watt(watts["achieved"]["facility"])["nominal"]),
                 "" if row["delta_nll"] is None else f"{row['delta_nll']:.3f}",
             ]
         )
     return rows
-
-
-def _three(value: float) -> str:
-    """A number to three digits, those before the point all stated."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")
 
 
 def _spaced(name: str) -> str:

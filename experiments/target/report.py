@@ -5,6 +5,7 @@ from pathlib import Path
 
 from experiments.common import reporting
 from experiments.common.candidates import mask_in_words
+from experiments.common.reporting import kilowatts
 from experiments.common.verdict import SystemSize
 from experiments.target.records import (
     AccuracyMap,
@@ -12,7 +13,7 @@ from experiments.target.records import (
     ScenarioVerdict,
     TargetSummary,
 )
-from experiments.target.sentences import kilowatts, measured, percent, sentences, with_error
+from experiments.target.sentences import measured, percent, sentences, with_error
 
 
 def print_report(summary: TargetSummary, out: Path) -> None:
@@ -42,7 +43,7 @@ def print_report(summary: TargetSummary, out: Path) -> None:
     print(reporting.table(_reload_rows(scenarios)))
     for name, scenario in scenarios.items():
         print(f"\nWhat decides {name}, Sobol total index of ln(watts), and kW at the ends of its range alone:")
-        print(reporting.table([("", "S_T", "kW low", "kW high", "nominal (range)", "known how"), *_deciding(scenario)]))
+        print(reporting.deciding(scenario, DECIDING))
     print(
         "\nThe published budget of such a machine, at its own mean drive of 0.2, fJ/MAC, and what its omitted costs "
         "add, one upon the other:"
@@ -59,6 +60,7 @@ def print_report(summary: TargetSummary, out: Path) -> None:
     print(f"Written: {out}/summary.json, " + ", ".join(f"{name}.png/.pdf" for name in drawn))
 
 
+DECIDING = 6
 _HEADER = (
     "",
     "kW",
@@ -137,18 +139,6 @@ def _reload_rows(scenarios: Mapping[str, ScenarioVerdict]) -> list[tuple[str, ..
                 ),
             )
         )
-    return rows
-
-
-def _deciding(scenario: ScenarioVerdict, count: int = 6) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = []
-    for field, index in list(scenario["sobol"].items())[:count]:
-        swing = scenario["tornado"][field]
-        known = scenario["constants"][field]
-        unit = "" if known["unit"] == "1" else f" {known['unit']}"
-        span = f"{known['value']:.3g} ({known['low']:.3g} to {known['high']:.3g}){unit}"
-        ends = kilowatts(swing["low"]), kilowatts(swing["high"])
-        rows.append((field, f"{index['total']:.2f}", *ends, span, known["mark"]))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from experiments.common.reporting import kilowatts
 from experiments.evaluation.paired import PairedLoss
 from experiments.plotting import waterfall
 from experiments.target.records import (
@@ -103,11 +104,6 @@ def _on_descent(descent: Descent) -> str:
         f"{best['on_fresh_noise']['merit']:.3f} ± {best['on_fresh_noise']['merit_stderr']:.3f} against "
         f"{top['on_fresh_noise']['merit']:.3f} ± {top['on_fresh_noise']['merit_stderr']:.3f}."
     )
-
-
-def kilowatts(watts: float) -> str:
-    """Kilowatts to three digits, without an exponent."""
-    return f"{watts / 1e3:,.0f}" if watts >= 1e6 else f"{watts / 1e3:.3g}"
 
 
 def percent(share: float) -> str:

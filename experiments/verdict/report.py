@@ -1,11 +1,12 @@
 """Report of the verdict on the terminal: tables, and sentences made from the computed numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import optics
 from experiments.common import reporting
-from experiments.comparison.records import Basis, Comparison, Place
+from experiments.comparison.records import BASES, PLACES, Comparison
+from experiments.comparison.report import kilowatts, three
 from experiments.verdict.records import DesignRecord, JudgedRecord, ScenarioRecord, VerdictSummary
 
 DECIDING = 5
@@ -34,7 +35,7 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
     for scenario, record in summary["scenarios"].items():
         for judged in record["judged"][:1]:
             print(f"\nWhat decides {scenario} within {judged['limit']:g} nats, Sobol total index of ln(watts):")
-            print(reporting.table(_deciding(judged)))
+            print(reporting.deciding(judged["energy"], DECIDING))
     if summary["waterfall"]:
         print("\nFrom the first verdict to the best design, projected 2029:")
         print(reporting.table(step_rows(summary)))
@@ -78,7 +79,7 @@ def design_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
                 (
                     f"{_plain(scenario)}, {judged['limit']:g} nats",
                     f"{watts['nominal'] / 1e3:.3g}",
-                    f"{watts['p05'] / 1e3:.3g} to {watts['p95'] / 1e3:,.3g}",
+                    f"{three(watts['p05'] / 1e3)} to {three(watts['p95'] / 1e3)}",
                     f"{judged['energy']['probability_of_closing']:.0%}",
                     _loss(design),
                     _with_error(design["measured_excess"], design["measured_excess_stderr"]),
@@ -97,7 +98,7 @@ def design_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
 
 def like_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     """Return the table of peak beside achieved, at the plug and at the facility: best designs and digital machines."""
-    rows: list[tuple[str, ...]] = [("kW at 1 exaOPS", *(f"{basis}, {place}" for basis, place in _LIKE))]
+    rows: list[tuple[str, ...]] = [("kW at 1 exaOPS", *(f"{basis}, {place}" for place in PLACES for basis in BASES))]
     for scenario, record in summary["scenarios"].items():
         for judged in record["judged"]:
             rows.append((f"{_plain(scenario)}, {judged['limit']:g} nats", *_like_cells(judged["achieved"])))
@@ -105,21 +106,9 @@ def like_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     return rows
 
 
-_LIKE: tuple[tuple[Basis, Place], ...] = (
-    ("peak", "plug"),
-    ("achieved", "plug"),
-    ("peak", "facility"),
-    ("achieved", "facility"),
-)
-
-
 def _like_cells(found: Comparison) -> list[str]:
-    cells = []
-    for basis, place in _LIKE:
-        watts = found["watts_at_exaops"][basis][place]
-        spread = "" if watts["low"] == watts["high"] else f" ({watts['low'] / 1e3:.3g} to {watts['high'] / 1e3:,.3g})"
-        cells.append(f"{watts['nominal'] / 1e3:.3g}{spread}")
-    return cells
+    watts = found["watts_at_exaops"]
+    return [kilowatts(watts[basis][place]) for place in PLACES for basis in BASES]
 
 
 def mask_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
@@ -161,7 +150,7 @@ def _on_scenario(name: str, record: ScenarioRecord, summary: VerdictSummary) -> 
         closes = watts["nominal"] <= target
         text = (
             f"{_plain(name)} within {judged['limit']:g} nats: {watts['nominal'] / 1e3:.3g} kW (5 to 95 %: "
-            f"{watts['p05'] / 1e3:.3g} to {watts['p95'] / 1e3:,.3g}), which {'meets' if closes else 'misses'} "
+            f"{three(watts['p05'] / 1e3)} to {three(watts['p95'] / 1e3)}), which {'meets' if closes else 'misses'} "
             f"{target / 1e3:g} kW and meets it in {energy['probability_of_closing']:.0%} of the draws"
         )
         if not closes:
@@ -184,24 +173,6 @@ def _what_would_close(break_even: Mapping[str, float], judged: JudgedRecord) -> 
             f"{pair['second_value']:.3g} would"
         )
     return "no single constant closes it, and no pair of those with the widest swings"
-
-
-def _deciding(judged: JudgedRecord) -> Sequence[tuple[str, ...]]:
-    energy = judged["energy"]
-    rows: list[tuple[str, ...]] = [("", "S_T", "kW low", "kW high", "nominal (range)", "known how")]
-    for field, index in list(energy["sobol"].items())[:DECIDING]:
-        swing, known = energy["tornado"][field], energy["constants"][field]
-        rows.append(
-            (
-                field,
-                f"{index['total']:.2f}",
-                f"{swing['low'] / 1e3:.3g}",
-                f"{swing['high'] / 1e3:.3g}",
-                f"{known['value']:.3g} ({known['low']:.3g} to {known['high']:.3g})",
-                known["mark"],
-            )
-        )
-    return rows
 
 
 def _plain(scenario: str) -> str:
