@@ -181,11 +181,13 @@ class OverDigital:
         count = len(w8a8.kl)
         draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
         self.samples = np.concatenate([np.arange(count)[None], draws])
+        of_base = self._slopes(as_it_is)
+        self.slopes = {model: of_base if model == as_it_is else self._slopes(model, of_base) for model in exact}
 
     def excess(self, at: Measured) -> Excess:
         """Return the loss of a measured design over 8-bit digital; it need not be on the windows of the lines."""
         count, own = len(at.kl), len(self.w8a8.kl)
-        values = np.array([self._placed(at, rows) for rows in self.samples])
+        values = self._placed(at)
         direct = at.delta_nll - self.w8a8.delta_nll if count == own else None
         single = own < 2 or count < 2
         spread = None if single else float(np.std(values[1:])) * (own / (own - 1)) ** 0.5
@@ -198,23 +200,26 @@ class OverDigital:
 
     def value(self, at: Measured) -> float:
         """Return that loss alone, without the bootstrap of its error."""
-        return self._placed(at, self.samples[0])
+        return float(self._placed(at)[0])
 
-    def _placed(self, at: Measured, rows: np.ndarray) -> float:
-        own_rows = rows if len(at.kl) == len(self.w8a8.kl) else np.arange(len(at.kl))
-        base = self._slope(self.as_it_is, rows)
+    def _placed(self, at: Measured) -> np.ndarray:
+        """Return that loss as measured, and in each sample of the bootstrap, [samples]."""
         start = self.exact[at.model]
-        kl, delta = float(np.mean(start.kl[rows])), float(np.mean(start.delta_nll[rows]))
-        placed = delta + self._slope(at.model, rows) * (float(np.mean(at.kl[own_rows])) - kl)
-        return placed - base * float(np.mean(self.w8a8.kl[rows]))
+        kl = self._means(at.kl) if len(at.kl) == len(self.w8a8.kl) else np.mean(at.kl)
+        placed = self._means(start.delta_nll) + self.slopes[at.model] * (kl - self._means(start.kl))
+        return placed - self.slopes[self.as_it_is] * self._means(self.w8a8.kl)
 
-    def _slope(self, model: str, rows: np.ndarray) -> float:
+    def _slopes(self, model: str, otherwise: np.ndarray | None = None) -> np.ndarray:
+        """Return the slope of a model's line in each sample; `otherwise` where too few of its designs have one."""
         own = [each for each in self.measured if each.model == model]
         near = [each for each in own if float(np.mean(each.kl)) <= MOST_KL]
-        if len(near) < LEAST_DESIGNS and model != self.as_it_is:
-            return self._slope(self.as_it_is, rows)
+        if len(near) < LEAST_DESIGNS and otherwise is not None:
+            return otherwise
         start = self.exact[model]
         chosen = near if len(near) >= LEAST_DESIGNS else own
-        kl = sum(float(np.mean(each.kl[rows] - start.kl[rows])) for each in chosen)
-        delta = sum(float(np.mean(each.delta_nll[rows] - start.delta_nll[rows])) for each in chosen)
-        return delta / kl
+        kl = self._means(np.sum([each.kl - start.kl for each in chosen], axis=0))
+        return self._means(np.sum([each.delta_nll - start.delta_nll for each in chosen], axis=0)) / kl
+
+    def _means(self, windows: np.ndarray) -> np.ndarray:
+        """Return the mean over the windows of each sample, [samples]."""
+        return windows[self.samples].mean(axis=1)
