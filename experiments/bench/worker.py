@@ -40,9 +40,6 @@ def measured(case: BenchCase, rounds: int, load_average: float) -> Timing:
     """Time a case on a machine of this load; ratios are those of neighbouring calls."""
     both: Pair = pair(case)
     functions = {"digital": both.digital.call, "emulated": both.emulated.call}
-    others = peers.layers(case)
-    for name, other in others.items():
-        functions |= {f"{name}, digital": other.digital, name: other.emulated}
     seconds = timed(functions, rounds)
     ratios = np.divide(seconds["emulated"], seconds["digital"])
     return {
@@ -61,16 +58,18 @@ def measured(case: BenchCase, rounds: int, load_average: float) -> Timing:
         "digital_lines": both.digital.lines,
         "emulated_lines": both.emulated.lines,
         "tokens_per_s": case.batch * case.tokens / quartiles(seconds["emulated"])[1] if case.tokens else None,
-        "peers": {name: _peer_timing(seconds[f"{name}, digital"], seconds[name]) for name in others},
+        "peers": {name: _peer_timing(layers, rounds) for name, layers in peers.layers(case).items()},
         "load_average": load_average,
     }
 
 
-def _peer_timing(digital: Sequence[float], emulated: Sequence[float]) -> PeerTiming:
-    ratios = quartiles(np.divide(emulated, digital))
+def _peer_timing(layers: peers.Layers, rounds: int) -> PeerTiming:
+    """Time a peer and its digital layer, apart from the other functions of the case, whose caches it would empty."""
+    seconds = timed(layers._asdict(), rounds)
+    ratios = quartiles(np.divide(seconds["emulated"], seconds["digital"]))
     return {
-        "digital_s": quartiles(digital)[1],
-        "emulated_s": quartiles(emulated)[1],
+        "digital_s": quartiles(seconds["digital"])[1],
+        "emulated_s": quartiles(seconds["emulated"])[1],
         "ratio": ratios[1],
         "ratio_quartiles": ratios,
     }
