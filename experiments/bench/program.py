@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from tqdm import tqdm
 
-from experiments.bench import aihwkit, figure
+from experiments.bench import figure, peers, report
 from experiments.bench.cases import FLOORS, BenchCase
 from experiments.bench.records import BenchRow, BenchSummary, MachineRecord, Timing
 from experiments.common import reporting
@@ -44,7 +44,8 @@ KEEPING_MEMORY = {
 class BenchOptions:
     """Times the emulation against the same work done digitally: products, a sweep, a convolution, a model.
 
-    Each product has two floors, lower bounds for an emulator that draws such noise and multiplies in float32.
+    Each product has two floors, lower bounds for an emulator that draws such noise and multiplies in float32. aihwkit
+    and aihwkit-lightning are timed on the products too where they are installed.
     """
 
     only: tuple[Kind, ...] = get_args(Kind)
@@ -140,12 +141,14 @@ def main(options: BenchOptions) -> BenchSummary:
         "settings": options.settings,
         "environment": _environment(options.settings),
         "versions": reporting.versions(),
-        "aihwkit": aihwkit.settings(),
+        "peers": peers.installed(),
         "rows": rows,
     }
     reporting.write(summary, options.out)
     figure.draw(summary, options.out)
-    _print_report(summary, options.out)
+    if summary["peers"]:
+        reporting.write_text(options.out / report.PAGE, report.peer_page(summary))
+    report.show(summary, options.out)
     return summary
 
 
@@ -157,6 +160,8 @@ def _rows(options: BenchOptions, threads: int, cache: ResultCache) -> list[Bench
         "rounds": options.rounds,
         "settings": options.settings,
         "platform": options.platform,
+        # A peer that is installed later is timed too.
+        "peers": peers.installed(),
     }
     described = [{"case": dataclasses.asdict(case), **common} for case in cases]
     missing = [number for number, what in enumerate(described) if cache.get(what) is None]
@@ -239,50 +244,3 @@ def machine() -> MachineRecord:
         model_names = [line for line in path.read_text().splitlines() if line.startswith("model name")]
         cpu = model_names[0].split(":", 1)[1].strip() if model_names else cpu
     return {"cpu": cpu, "cpus": os.cpu_count(), "system": platform.platform()}
-
-
-def _print_report(summary: BenchSummary, out: Path) -> None:
-    header = ["case", "threads", "digital", "emulated", "ratio", "quartiles", "memory", "load", "compile", "lines"]
-    rows = [
-        [
-            row["case"],
-            f"{row['threads']}",
-            _time(row["digital_s"]),
-            _time(row["emulated_s"]),
-            f"{row['ratio']:.2f}",
-            f"{row['ratio_quartiles'][0]:.2f}-{row['ratio_quartiles'][2]:.2f}",
-            f"{row['peak_bytes_ratio']:.2f}",
-            _load(row),
-            f"{row['digital_compile_s']:.2g} / {row['emulated_compile_s']:.2g} s",
-            f"{row['emulated_lines']:,}",
-        ]
-        for row in summary["rows"]
-    ]
-    if summary["aihwkit"] is not None:
-        header.append("aihwkit / torch")
-        for cells, row in zip(rows, summary["rows"], strict=True):
-            cells.append(f"{row['aihwkit_ratio']:.2f}" if "aihwkit_ratio" in row else "")
-    print(reporting.table([header, *rows]))
-    print(
-        f"\n{summary['preset']}, all noise and imperfections on; {summary['machine']['cpu']}; settings: "
-        f"{summary['settings']}. ratio and memory are emulated / digital float32;\n"
-        "quartiles are those of the ratio; load is what putting the weights on the mask takes, once; compile is "
-        "tracing, lowering and\ncompiling, digital / emulated; lines are those of the emulated program in StableHLO. "
-        "bfloat16: what "
-        "the emulation\nmultiplies light in, else float32. floor: a float32 product with one rounding and one sample "
-        "of noise for each number\nconverted, and nothing else; bare: and with noise that follows the light, scales "
-        "and clipping, by hand; no emulator of\nsuch noise in float32 takes less here."
-    )
-    if summary["aihwkit"] is not None:
-        print(f"aihwkit: {summary['aihwkit']}")
-    print(f"Written to {out}: summary.json, bench.png, bench.pdf")
-
-
-def _load(row: BenchRow) -> str:
-    if row["way"] in FLOORS:
-        return "none"
-    return "each call" if row["load_s"] is None else _time(row["load_s"])
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"

@@ -1,6 +1,23 @@
 """Types of the benchmark's summary, as summary.json holds it."""
 
-from typing import NotRequired, TypedDict
+from typing import TypedDict
+
+
+class PeerRecord(TypedDict):
+    """Another emulator: its version, the digital layer that it is compared with, and its settings in words."""
+
+    version: str
+    digital: str
+    settings: str
+
+
+class PeerTiming(TypedDict):
+    """Timings of another emulator and of its own digital layer [s], and their ratio in neighbouring calls."""
+
+    digital_s: float
+    emulated_s: float
+    ratio: float
+    ratio_quartiles: list[float]
 
 
 class Timing(TypedDict):
@@ -8,7 +25,8 @@ class Timing(TypedDict):
 
     Quartiles are lower quartile, median, upper quartile. `load_s` is None where weights are loaded in every call.
     `digital_compile_s` and `emulated_compile_s` take tracing, lowering and compiling together; `emulated_lines` is the
-    length of the emulated program in StableHLO. `tokens_per_s` is None where the work has no tokens.
+    length of the emulated program in StableHLO. `tokens_per_s` is None where the work has no tokens. `peers` are other
+    emulators by name. `load_average` is that of the machine [processes, over a minute] before the timing process began.
     """
 
     digital_s: float
@@ -26,8 +44,8 @@ class Timing(TypedDict):
     digital_lines: int
     emulated_lines: int
     tokens_per_s: float | None
-    aihwkit_s: NotRequired[float]
-    aihwkit_ratio: NotRequired[float]
+    peers: dict[str, PeerTiming]
+    load_average: float
 
 
 class BenchRow(Timing):
@@ -59,5 +77,5 @@ class BenchSummary(TypedDict):
     settings: str
     environment: dict[str, str]
     versions: dict[str, str]
-    aihwkit: str | None
+    peers: dict[str, PeerRecord]
     rows: list[BenchRow]

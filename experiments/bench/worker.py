@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.bench import aihwkit
+from experiments.bench import peers
 from experiments.bench.cases import BenchCase, Pair, pair
-from experiments.bench.records import Timing
+from experiments.bench.records import PeerTiming, Timing
 
 
 def timed(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
@@ -36,16 +36,13 @@ def quartiles(values: Sequence[float] | np.ndarray) -> list[float]:
     return [float(value) for value in np.quantile(values, [0.25, 0.5, 0.75])]
 
 
-def measured(case: BenchCase, rounds: int) -> Timing:
-    """Time a case; ratios are those of neighbouring calls."""
+def measured(case: BenchCase, rounds: int, load_average: float) -> Timing:
+    """Time a case on a machine of this load; ratios are those of neighbouring calls."""
     both: Pair = pair(case)
     functions = {"digital": both.digital.call, "emulated": both.emulated.call}
-    other = aihwkit.layer(case)
-    if other is not None:
-        functions |= {"torch": other.digital, "aihwkit": other.emulated}
     seconds = timed(functions, rounds)
     ratios = np.divide(seconds["emulated"], seconds["digital"])
-    row: Timing = {
+    return {
         "digital_s": quartiles(seconds["digital"])[1],
         "digital_quartiles_s": quartiles(seconds["digital"]),
         "emulated_s": quartiles(seconds["emulated"])[1],
@@ -61,20 +58,31 @@ def measured(case: BenchCase, rounds: int) -> Timing:
         "digital_lines": both.digital.lines,
         "emulated_lines": both.emulated.lines,
         "tokens_per_s": case.batch * case.tokens / quartiles(seconds["emulated"])[1] if case.tokens else None,
+        "peers": {name: _peer_timing(layers, rounds) for name, layers in peers.layers(case).items()},
+        "load_average": load_average,
     }
-    if other is not None:
-        row["aihwkit_s"] = quartiles(seconds["aihwkit"])[1]
-        row["aihwkit_ratio"] = quartiles(np.divide(seconds["aihwkit"], seconds["torch"]))[1]
-    return row
+
+
+def _peer_timing(layers: peers.Layers, rounds: int) -> PeerTiming:
+    """Time a peer and its digital layer, apart from the other functions of the case, whose caches it would empty."""
+    seconds = timed(layers._asdict(), rounds)
+    ratios = quartiles(np.divide(seconds["emulated"], seconds["digital"]))
+    return {
+        "digital_s": quartiles(seconds["digital"])[1],
+        "emulated_s": quartiles(seconds["emulated"])[1],
+        "ratio": ratios[1],
+        "ratio_quartiles": ratios,
+    }
 
 
 def main() -> None:
     """Time the cases on standard input."""
+    load_average = os.getloadavg()[0]
     request = json.loads(sys.stdin.read())
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-request["threads"] :])
     for fields, rounds in zip(request["cases"], request["rounds"], strict=True):
-        row = measured(BenchCase(**fields), rounds)
+        row = measured(BenchCase(**fields), rounds, load_average)
         jax.clear_caches()
         sys.stdout.write(json.dumps(row) + "\n")
         sys.stdout.flush()
