@@ -39,11 +39,13 @@ def _front(summary: VerdictSummary, out: Path) -> None:
         _front_panel(axes, name, record, summary, colours)
     panels[0, 0].set_ylabel("loss over 8-bit digital [nats/token]")
     style.title(figure, f"Designs on held-out text, and watts of the prefill of {summary['shapes']} at 1 exaOPS")
+    drawn = {each["attention"] for record in scenarios.values() for each in record["designs"]}
     handles = [
         *(Line2D([], [], color=colours[name], lw=1.4, label=f"model {name}") for name in names),
         *(
             Line2D([], [], color="#555555", marker=marker, ls="none", ms=4.5, label=f"attention {place}")
             for place, marker in MARKERS.items()
+            if place in drawn
         ),
         Line2D([], [], color="#222222", marker="*", ms=9, lw=0.9, label="best within a limit, 5 to 95 %"),
     ]

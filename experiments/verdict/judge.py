@@ -183,6 +183,15 @@ class Judge:
                 found[limit] = min(good, key=lambda each: self.price(each.design, self.variants[each.variant]))
         return found
 
+    def announced(self) -> dict[float, str]:
+        """The best design within each limit in words, once it is settled."""
+        chosen = self.chosen()
+        found = dict.fromkeys(self.options.limits, "none")
+        for limit, each in chosen.items():
+            watts = self.price(each.design, self.variants[each.variant])
+            found[limit] = f"{watts / 1e3:.3g} kW, model {each.variant}, {each.design.structure}"
+        return found
+
     def best(self) -> list[BestRecord]:
         """The cheapest design of each model within each limit."""
         records: list[BestRecord] = []

@@ -154,6 +154,7 @@ class _Verdict:
         for limit in self.options.limits:
             judge.turn_to(limit)
         judge.settle()
+        report.announce(judge.scenario, judge.announced())
         return trials
 
     def _scenario(self, judge: Judge, trials: list[TrialRecord]) -> ScenarioRecord:

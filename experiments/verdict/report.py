@@ -133,6 +133,12 @@ def step_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     return rows
 
 
+def announce(scenario: str, best: Mapping[float, str]) -> None:
+    """Print the best design within each limit, before its distribution over the constants and other windows."""
+    for limit, design in best.items():
+        print(f"{_plain(scenario)} within {limit:g} nats: {design}", flush=True)
+
+
 def sentences(summary: VerdictSummary) -> list[str]:
     """Return the verdict on each scenario."""
     return [_on_scenario(name, record, summary) for name, record in summary["scenarios"].items()]
@@ -151,7 +157,8 @@ def _on_scenario(name: str, record: ScenarioRecord, summary: VerdictSummary) -> 
         text = (
             f"{_plain(name)} within {judged['limit']:g} nats: {watts['nominal'] / 1e3:.3g} kW (5 to 95 %: "
             f"{three(watts['p05'] / 1e3)} to {three(watts['p95'] / 1e3)}), which {'meets' if closes else 'misses'} "
-            f"{target / 1e3:g} kW and meets it in {energy['probability_of_closing']:.0%} of the draws"
+            f"{target / 1e3:g} kW, {'as it does' if closes else 'and meets it'} in "
+            f"{energy['probability_of_closing']:.0%} of the draws"
         )
         if not closes:
             text += "; " + _what_would_close(energy["break_even"], judged)

@@ -65,7 +65,10 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     assert set(drawn) == {"verdict_front", "verdict_steps", "waterfall"}
     for figure in drawn.values():
         nothing_collides(figure)
-    assert "Verdict: projected 2029 within 0.5 nats" in capsys.readouterr().out
+    (judged,) = record["judged"]
+    early = f"{judged['design']['watts'] / 1e3:.3g} kW, model {judged['design']['variant']}, "
+    printed = capsys.readouterr().out
+    assert printed.index(f"projected 2029 within 0.5 nats: {early}") < printed.index("Verdict: projected 2029 within")
 
     # Another price of a part prices the same designs anew; no model is run for it.
     changed = verdict.main(dataclasses.replace(given, set=("overhead.host_share=0",), compare=0))
