@@ -23,7 +23,9 @@ import models
 QUICK = os.environ.get("TESTS_OPTIMISED", "") != "1"
 if QUICK:
     _FLAGS = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_FLAGS}".strip()
+    # Each once, also in a worker of pytest-xdist, which inherits them: JAX finds programs by the text of the variable.
+    _GIVEN = os.environ.get("XLA_FLAGS", "").split()
+    os.environ["XLA_FLAGS"] = " ".join(_GIVEN + [flag for flag in _FLAGS.split() if flag not in _GIVEN])
     # The variable for programs that tests start, the setting for this process.
     os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     jax.config.update("jax_disable_most_optimizations", True)
@@ -86,25 +88,41 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000, 10, 10)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _programs_of_one_module(request) -> Iterator[None]:
-    """A module's compiled programs go when it ends.
+# Each compiled program holds memory maps, of which Linux gives a process 65,530; a process without any left aborts
+# while it compiles. Modules that follow one another share their programs up to this many maps, or small ones, such as
+# those of single operations, were traced and loaded for each module: 8 % of the time of twenty modules.
+MOST_MAPS = 16_000
 
-    Each holds memory maps, of which Linux gives a process 65,530; a process without any left aborts while it compiles.
-    """
-    quick = QUICK and request.node.get_closest_marker("optimised") is None
-    jax.config.update("jax_disable_most_optimizations", quick)
+
+def memory_maps() -> int:
+    try:
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+    except OSError:  # no Linux
+        return MOST_MAPS + 1
+
+
+def compile_quickly(quick: bool) -> None:
+    """Compile with or without LLVM's optimisations, which JAX does not tell apart: what was compiled otherwise goes."""
+    if jax.config.read("jax_disable_most_optimizations") != quick:
+        jax.clear_caches()
+        jax.config.update("jax_disable_most_optimizations", quick)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_modules(request) -> Iterator[None]:
+    compile_quickly(QUICK and request.node.get_closest_marker("optimised") is None)
     yield
-    jax.clear_caches()
+    if memory_maps() > MOST_MAPS:
+        jax.clear_caches()
 
 
 @pytest.fixture
 def optimised() -> Iterator[None]:
     """The programs of this test are compiled with LLVM's optimisations, as tests of the last bit need."""
     before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", False)
+    compile_quickly(False)
     yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    compile_quickly(before)
 
 
 @pytest.fixture(scope="session")

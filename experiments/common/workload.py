@@ -93,8 +93,8 @@ class Workload:
 
     @cached_property
     def sites(self) -> tuple[optics.Site, ...]:
-        """The products of one call."""
-        return _sites_of(self)
+        """The products of one call, all digital but those with weights."""
+        return _sites_of(self._digital)
 
     def sites_on(self, core: Any, chosen_by: Machine | None = None) -> tuple[optics.Site, ...]:
         """The products of one call, with attention where it runs on a core; on a digital machine all are digital.
@@ -126,6 +126,11 @@ class Workload:
         return tuple(dataclasses.replace(self, context=length) for length in lengths)
 
     @cached_property
+    def _digital(self) -> "Workload":
+        """The same pass with digital attention: wherever attention runs, it is traced once."""
+        return dataclasses.replace(self, attention="digital")
+
+    @cached_property
     def on_core(self) -> tuple[optics.Site, ...]:
         """The products with weights, which run on the core."""
         return tuple(site for site in self.sites if site.optical)
@@ -133,7 +138,7 @@ class Workload:
     @cached_property
     def operations(self) -> dict[str, float]:
         """Operations of one call outside products, by name."""
-        return dict(_operations_of(self))
+        return dict(_operations_of(self._digital))
 
     @cached_property
     def memory_bits(self) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """What the ranges of the constants do to a figure of merit: its distribution, and which constant decides it.
 
 A figure of merit is any function of a core that gives a number, such as the watts of a bill. All cores are evaluated
-in one compiled, vmapped call.
+by one compiled, vmapped program.
 """
 
 import dataclasses
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
@@ -39,6 +38,9 @@ CHOICES = (
     "upkeep.probes",
     "drift.age",
 )
+# Cores of one call, the last of them filled up with nominal ones: to trace and compile a bill for another number of
+# cores takes longer than to run it, and a verdict asks for five numbers of cores.
+_BLOCK = 256
 _ALREADY_LOGARITHMIC = ("dB", "dB/Hz", "bit")
 
 
@@ -157,7 +159,11 @@ class Uncertainty:
 
     def at(self, values: np.ndarray) -> Any:
         """The figure of merit of cores whose numbers, in the order of `spreads`, are values [cores, numbers]."""
-        return jax.tree.map(np.asarray, self._at(jnp.asarray(values, jnp.float32)))
+        count = len(values)
+        filled = np.tile(np.float32(self.nominal()), (max(1, -(-count // _BLOCK)) * _BLOCK, 1))
+        filled[:count] = values
+        found = [self._at(block) for block in np.split(filled, len(filled) // _BLOCK)]
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *found)
 
     def draw(self, count: int, seed: int, held: Iterable[str] = ()) -> np.ndarray:
         """Values [count, numbers] on a scrambled Sobol sequence, those of `held` nominal; `count` a power of two.
@@ -193,7 +199,6 @@ class Uncertainty:
         Of the logarithm, because a few draws of watts would otherwise be all of the variance. The interval of the
         total index is a 95 % bootstrap. Saltelli et al., Comput. Phys. Commun. 181, 259 (2010).
         """
-
         if len(self.spreads) < 2:
             return dict.fromkeys(self.spreads, Sensitivity(1.0, 1.0, 1.0, 1.0))
 
@@ -227,9 +232,8 @@ class Uncertainty:
             crossings = np.flatnonzero(np.sign(merit[:-1]) != np.sign(merit[1:]))
             if len(crossings):
                 i = crossings[0]
-                found[field] = float(
-                    spread.between(share[i] + (share[i + 1] - share[i]) * merit[i] / (merit[i] - merit[i + 1]))
-                )
+                part = merit[i] / (merit[i] - merit[i + 1])
+                found[field] = float(spread.between(share[i] + (share[i + 1] - share[i]) * part))
         return found
 
     def break_even_pairs(self, target: float, fields: Sequence[str], points: int = 65) -> list[PairBreakEven]:

@@ -1,5 +1,7 @@
 """Prompts whose causal mask is too large to fold: the same counts as with the mask, and closed forms beyond it."""
 
+import dataclasses
+
 import pytest
 
 import models
@@ -12,24 +14,23 @@ from experiments.common.workload import Workload
 @pytest.mark.parametrize("name", ["llama-3.1-8b", "gpt-oss-120b", "deepseek-v3"])
 def test_long_prompts_count_what_the_mask_leaves(name, monkeypatch):
     """Under a lower bound, 4,096 tokens come from shorter prompts, and every site and count is that of the mask."""
-    direct = Workload(config=models.CONFIGS[name], context=4096)
-    sites, operations = direct.sites, direct.operations
-    monkeypatch.setattr(long_prompts, "LONGEST_MASK", 3500)
-    workloads._sites_of.cache_clear()
-    workloads._operations_of.cache_clear()
-    short = Workload(config=models.CONFIGS[name], context=4096)
-    assert [each.context for each in short._short] == [1024, 2048, 3072]
-    assert short.sites == sites
-    assert short.operations == pytest.approx(operations, rel=1e-12)
+    # On the core's own choice of the operand, and for one model on the other one.
+    places = ("light", "light-left") if name == "llama-3.1-8b" else ("light",)
     core = optics.projected_2029()
-    for attention in ("light", "light-left"):
-        on_light = Workload(config=models.CONFIGS[name], context=4096, attention=attention)
-        found = on_light.sites_on(core)
-        monkeypatch.setattr(long_prompts, "LONGEST_MASK", 8192)
+
+    def counted():
         workloads._sites_of.cache_clear()
-        assert found == Workload(config=models.CONFIGS[name], context=4096, attention=attention).sites_on(core)
-        monkeypatch.setattr(long_prompts, "LONGEST_MASK", 3500)
-        workloads._sites_of.cache_clear()
+        workloads._operations_of.cache_clear()
+        digital = Workload(config=models.CONFIGS[name], context=4096)
+        on_light = [dataclasses.replace(digital, attention=attention).sites_on(core) for attention in places]
+        return digital._short, digital.sites, on_light, digital.operations
+
+    none, *direct, operations = counted()
+    monkeypatch.setattr(long_prompts, "LONGEST_MASK", 3500)
+    short, *found, found_operations = counted()
+    assert not none and [each.context for each in short] == [1024, 2048, 3072]
+    assert found == direct
+    assert found_operations == pytest.approx(operations, rel=1e-12)
 
 
 @pytest.mark.parametrize("length", [11_586, 131_072])

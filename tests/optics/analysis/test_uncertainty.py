@@ -1,6 +1,7 @@
 """Distributions of constants and what they do to a figure of merit, against closed forms."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -201,3 +202,21 @@ def test_one_constant_or_none_is_all_there_is_to_decide(fields):
     assert over.at(over.draw(4, seed=0)).shape == (4,)
     assert {field: index.total for field, index in over.sobol(8, seed=0).items()} == dict.fromkeys(fields, 1.0)
     assert list(over.tornado()) == fields
+
+
+@pytest.mark.parametrize("count", [0, 1, 256, 257])
+def test_any_number_of_cores_is_evaluated_in_full_blocks(count):
+    """Of a closed form, each number of each core, and by one program."""
+    shapes = []
+
+    def merit(core):
+        shapes.append(jnp.shape(core.digital.add_energy))
+        return {"sum": core.digital.add_energy + 2 * core.digital.rescale_energy}
+
+    values = np.random.default_rng(0).uniform(1, 2, (count, 2)).astype(np.float32)
+    over = optics.Uncertainty(merit, optics.today(), SPREADS)
+    found = over.at(values)["sum"]
+    assert found.shape == (count,)
+    np.testing.assert_allclose(found, values @ [1, 2], rtol=1e-6)
+    over.at(values[: count // 2])
+    assert shapes == [()]
