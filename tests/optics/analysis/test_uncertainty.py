@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import optics
 from electronics import Constant
@@ -142,6 +143,12 @@ def test_sobol_indices_of_a_product_are_shares_of_variance():
     assert list(found)[-1] == "digital.mac_energy"
     index = found["digital.sram_energy"]
     assert index.total_low < index.total < index.total_high
+    assert over.sobol(2048, seed=0) == found  # the bootstrap has a seed too
+    by_scipy = stats.sobol_indices(
+        func=lambda values: np.log(over.at(values.T)), n=2048, dists=list(over.spreads.values()), rng=0
+    )
+    for field, first, total in zip(over.spreads, by_scipy.first_order, by_scipy.total_order, strict=True):
+        assert (found[field].first, found[field].total) == pytest.approx((first, total), abs=1e-5)
 
 
 def test_break_even_is_where_a_line_meets_the_target():
