@@ -16,6 +16,7 @@ from scipy import stats
 from electronics import Constant
 from electronics.part import nearest
 from optics.analysis.axis import between
+from optics.analysis.sobol import sobol_indices
 from optics.core.by_site import Machine
 from optics.core.tensor_core import TensorCore
 
@@ -196,34 +197,15 @@ class Uncertainty:
         """Sobol indices of the logarithm of the figure of merit, largest total first; count x (numbers + 2) cores.
 
         Of the logarithm, because a few draws of watts would otherwise be all of the variance. The interval of the
-        total index is a 95 % percentile bootstrap of 99 resamples. Saltelli et al., Comput. Phys. Commun. 181, 259
-        (2010).
+        total index is a 95 % bootstrap. Saltelli et al., Comput. Phys. Commun. 181, 259 (2010).
         """
         if len(self.spreads) < 2:
             return dict.fromkeys(self.spreads, Sensitivity(1.0, 1.0, 1.0, 1.0))
-        # The two matrices of the reference, each column of the one in the other; evaluated here and not by SciPy, whose
-        # bootstrap takes no seed.
-        kinds = len(self.spreads)
-        points = stats.qmc.Sobol(2 * kinds, rng=seed, bits=64).random(count).reshape(count, 2, kinds)
-        first, second = (
-            np.stack([spread.ppf(half[:, i]) for i, spread in enumerate(self.spreads.values())], axis=1)
-            for half in (points[:, 0], points[:, 1])
-        )
-        mixed = np.tile(first, (kinds, 1, 1))
-        mixed[np.arange(kinds), :, np.arange(kinds)] = second.T
-        at = {
-            "f_A": np.log(self._numbers(first))[None],
-            "f_B": np.log(self._numbers(second))[None],
-            "f_AB": np.log(self._numbers(mixed.reshape(-1, kinds))).reshape(kinds, 1, count),
-        }
-        found = stats.sobol_indices(func=at, n=count)
-        drawn = np.random.default_rng(seed).integers(count, size=(99, count))
-        resampled = [
-            stats.sobol_indices(func={name: merits[..., rows] for name, merits in at.items()}, n=count).total_order
-            for rows in drawn
-        ]
-        ends = np.percentile(resampled, [2.5, 97.5], axis=0)
-        indices = np.stack([found.first_order, found.total_order, *ends], axis=1)
+
+        def log_merit(values: np.ndarray) -> np.ndarray:
+            return np.log(self._numbers(values))
+
+        indices = sobol_indices(log_merit, list(self.spreads.values()), count, seed)
         shares = {field: Sensitivity(*map(float, row)) for field, row in zip(self.spreads, indices, strict=True)}
         return dict(sorted(shares.items(), key=lambda item: -item[1].total))
 
