@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from experiments.common.text_options import load_model
 from experiments.common.workload import attention_policy
 from experiments.evaluation.measure import Evaluator, describe_core
 from experiments.evaluation.records import Evaluation, EvaluationCase
+from models.equivalent import rescaling
 
 
 class Best(NamedTuple):
@@ -92,8 +94,24 @@ class Adapting:
     def prepared(self, method: Method, checkpoint: models.Checkpoint) -> Prepared:
         """What the steps of a method make of a model and of the core."""
         return prepare(
-            method, checkpoint, self.sample, self.plain, self.options.sinks, self.search_loss, self.set_by_site
+            method, checkpoint, self.sample, self.plain, self.options.sinks, self.find_exponents, self.set_by_site
         )
+
+    def find_exponents(
+        self, checkpoint: models.Checkpoint, inputs: models.equivalent.InputStatistics, setting: Setting
+    ) -> tuple[dict[str, float], int]:
+        """Exponents of the least KL, and how many were looked at.
+
+        To make the models of SmolLM2 again takes half a minute, so the exponents are kept beside the evaluations.
+        """
+
+        def search() -> Any:
+            loss = partial(self.search_loss, setting=setting)
+            found = models.equivalent.search_rescaling(checkpoint, inputs, loss, by_place=True)
+            return [found.exponents, len(found.tried)]
+
+        exponents, tried = self._kept(["exponents", inputs.sha256], checkpoint, setting, search)
+        return exponents, tried
 
     def search_loss(self, checkpoint: models.Checkpoint, setting: Setting) -> float:
         """KL of a model on the core, on the windows that calibrate."""
@@ -106,20 +124,31 @@ class Adapting:
         shares = self.bills.shares_of_light(
             self.core, Drives.of(found, self.sites(checkpoint)), rotation_of(checkpoint)
         )
+        searched = [what, self.options.search_steps, {kind: round(share, 6) for kind, share in shares.items()}]
         # Each step takes seconds, so the factors are kept beside the evaluations.
-        searched = [
-            what,
+        factors = self._kept(
+            searched, checkpoint, setting, lambda: getattr(self._search(what, checkpoint, setting, shares), what)
+        )
+        return dataclasses.replace(setting, **{what: factors})
+
+    def _kept(
+        self, searched: list[Any], checkpoint: models.Checkpoint, setting: Setting, search: Callable[[], Any]
+    ) -> Any:
+        """What a search found for a model on a setting of the core, from the file of the evaluations where it is."""
+        description = [
+            searched,
             [checkpoint.sha256, self.checkpoint.sha256],
             describe_core(self.core),
             dataclasses.asdict(setting),
-            {kind: round(share, 6) for kind, share in shares.items()},
             self.sample.tolist(),
-            [self.options.attention, self.options.search_steps, self.options.seed],
+            [self.options.attention, self.options.seed],
         ]
-        cache = ResultCache(self.evaluator.cache_path, setting_search.__name__)
-        factors = cache.get_or_compute(searched, lambda: getattr(self._search(what, checkpoint, setting, shares), what))
-        cache.close()
-        return dataclasses.replace(setting, **{what: factors})
+        computed_by = Evaluator.__module__, setting_search.__name__, rescaling.__name__
+        cache = ResultCache(self.evaluator.cache_path, *computed_by)
+        try:
+            return cache.get_or_compute(description, search)
+        finally:
+            cache.close()
 
     def _search(
         self, what: Literal["light", "gain"], checkpoint: models.Checkpoint, setting: Setting, shares: dict[str, float]

@@ -6,7 +6,6 @@ digital, `light` and `gain` set the light and the gain before the ADCs at each k
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -26,11 +25,19 @@ ROTATIONS: dict[str, Callable[[models.Checkpoint, int], models.Checkpoint]] = {
 }
 
 
-class Loss(Protocol):
-    """Loss of a model on a core."""
+class FindExponents(Protocol):
+    """Searches the exponents of a rescaling."""
 
-    def __call__(self, checkpoint: models.Checkpoint, setting: Setting) -> float:
-        """Return the loss [nats per token]. setting: of the core."""
+    def __call__(
+        self, checkpoint: models.Checkpoint, inputs: models.equivalent.InputStatistics, setting: Setting
+    ) -> tuple[dict[str, float], int]:
+        """Return exponents by place, none where none lowers the loss, and how many losses were looked at.
+
+        Args:
+            checkpoint: the model, whose head is not tied.
+            inputs: of the model.
+            setting: of the core.
+        """
         ...
 
 
@@ -102,7 +109,7 @@ def prepare(
     sample: np.ndarray,
     setting: Setting,
     sinks: int,
-    loss: Loss,
+    find_exponents: FindExponents,
     set_by_site: SetBySite,
 ) -> Prepared:
     """Return the model that the steps of a method make of one, and the setting of the core.
@@ -113,7 +120,7 @@ def prepare(
         sample: token ids [windows, tokens] on which magnitudes of inputs are measured.
         setting: of the core before the first step.
         sinks: first tokens that are digital after a step "sinks".
-        loss: of a model on a core that is set so, which chooses the exponents of a rescaling.
+        find_exponents: chooses the exponents of a rescaling.
         set_by_site: chooses the light or the gain at each kind of site.
 
     Raises:
@@ -132,11 +139,10 @@ def prepare(
             # One shape of parameters for the whole search: the head is among the places.
             checkpoint = models.equivalent.untie_head(checkpoint)
             inputs = models.equivalent.measure_inputs(checkpoint, sample)
-            search = models.equivalent.search_rescaling(
-                checkpoint, inputs, partial(loss, setting=setting), by_place=True
-            )
-            checkpoint, exponents = search.checkpoint, search.exponents
-            tried += len(search.tried)
+            exponents, looked_at = find_exponents(checkpoint, inputs, setting)
+            if exponents:
+                checkpoint = models.equivalent.rescale(checkpoint, inputs, exponents)
+            tried += looked_at
         else:
             checkpoint = ROTATIONS[step](checkpoint, method.seed or 0)
     return Prepared(checkpoint, setting, exponents, tried)

@@ -144,6 +144,14 @@ def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
     assert float(found.kl) == pytest.approx(best["points"][0]["kl"], rel=1e-2)
 
 
+def test_adapt_reads_exponents_that_it_has_searched(options, monkeypatch):
+    given = options(methods=("rescale",), light=(1.0,), keys=1, windows=1, save=False)
+    searched = adapt.main(given)
+    monkeypatch.setattr(models.equivalent, "search_rescaling", None)
+    again = adapt.main(given)
+    assert again["rows"] == searched["rows"] and again["rows"][1]["tried"] > 5 and again["rows"][1]["exponents"]
+
+
 def test_adapt_refuses_light_by_site_for_shapes_without_such_sites(options):
     with pytest.raises(ValueError, match="shapes = deepseek-v3 has no site layers.k"):
         adapt.main(options(methods=("light",), shapes="deepseek-v3", light=(1.0,), keys=1, windows=1))

@@ -1,6 +1,7 @@
 """Methods by name, and the models that they make."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -31,16 +32,20 @@ def test_prepare_takes_the_steps_in_their_order_and_the_exponents_of_least_loss(
         seen.append(float(np.max(np.asarray(checkpoint.params["layers"]["mlp_norm"]))))
         return seen[-1]
 
+    def find_exponents(checkpoint, inputs, setting):
+        found = models.equivalent.search_rescaling(checkpoint, inputs, partial(loss, setting=setting), by_place=True)
+        return found.exponents, len(found.tried)
+
     def set_by_site(what, checkpoint, setting):
         assert not checkpoint.config.tied_head and setting.sinks == 3
         return dataclasses.replace(setting, **{what: {"head": 2.0}})
 
     method = Method(("sinks", "rotate-down", "rescale", "light", "gain"), seed=2)
-    made = prepare(method, checkpoint, sample, Setting(), 3, loss, set_by_site)
+    made = prepare(method, checkpoint, sample, Setting(), 3, find_exponents, set_by_site)
     assert made.setting == Setting(sinks=3, light={"head": 2.0}, gain={"head": 2.0})
     assert made.checkpoint.config.down_rotation == models.Rotation(seed=2)
     assert not made.checkpoint.config.tied_head
     assert made.tried == len(seen) and set(made.exponents) == {"attention", "o", "mlp", "head"}
     assert float(np.max(np.asarray(made.checkpoint.params["layers"]["mlp_norm"]))) == min(seen)
-    plain = prepare(Method(()), checkpoint, sample, Setting(), 3, loss, set_by_site)
+    plain = prepare(Method(()), checkpoint, sample, Setting(), 3, find_exponents, set_by_site)
     assert plain.checkpoint is checkpoint and not plain.exponents and plain.setting == Setting()
