@@ -78,12 +78,12 @@ def _front_panel(
         own = [each for each in shown if each["variant"] == variant]
         _of_variant(axes, own, colour)
     for judged, interval in zip(record["judged"], intervals, strict=True):
-        at = judged["design"]["excess"]
+        at = max(judged["design"]["excess"], LEAST_LOSS)
         right = min(interval["p95"] / 1e3, limits[1])
         axes.plot([interval["p05"] / 1e3, right], [at, at], color="#222222", lw=0.9, zorder=4)
         if interval["p95"] / 1e3 > limits[1]:
             axes.plot(limits[1], at, ">", color="#222222", ms=4, clip_on=False, zorder=5)
-        axes.plot(interval["nominal"] / 1e3, at, "*", color="#222222", ms=10, zorder=5)
+        axes.plot(interval["nominal"] / 1e3, at, "*", color="#222222", ms=10, clip_on=False, zorder=5)
     axes.set_title(name.replace("_", " "))
 
 
@@ -94,6 +94,8 @@ def _of_variant(axes: Axes, designs: list[DesignRecord], colour: str) -> None:
     for place, marker in MARKERS.items():
         at = [number for number, each in enumerate(designs) if each["attention"] == place and y[number] <= MOST_LOSS]
         axes.plot(x[at], y[at], marker, color=colour, ms=4.5, mfc="none", zorder=3)
+    for watts in x[y < LEAST_LOSS]:
+        axes.plot(watts, LEAST_LOSS, "v", color=colour, ms=5, clip_on=False, zorder=3)
     best = pareto(x, y)
     axes.plot(x[best], y[best], color=colour, lw=1.2, zorder=2)
     labels.mark_leaving(axes, list(x[best]), list(y[best]), color=colour, ms=5)
