@@ -41,8 +41,7 @@ def show(summary: BenchSummary, out: Path) -> None:
     )
     if summary["peers"]:
         print(f"\n{reporting.table(peer_rows(summary))}\n")
-        for name, peer in summary["peers"].items():
-            print(f"{name} {peer['version']}, beside {peer['digital']}: {peer['settings']}.")
+        print("\n".join(_settings(summary)))
     written = ["summary.json", "bench.png", "bench.pdf", *([PAGE] if summary["peers"] else [])]
     print(f"Written to {out}: {', '.join(written)}")
 
@@ -68,16 +67,20 @@ def peer_rows(summary: BenchSummary) -> list[list[str]]:
 def peer_page(summary: BenchSummary) -> str:
     """Return `peer_rows` as Markdown, with the settings of each emulator and the load of the machine."""
     header, *rows = (f"| {' | '.join(row)} |" for row in peer_rows(summary))
-    settings = [
-        f"* {name} {peer['version']}, beside {peer['digital']}: {peer['settings']}."
-        for name, peer in summary["peers"].items()
-    ]
+    settings = [f"* {each}" for each in _settings(summary)]
     loads = [row["load_average"] for row in summary["rows"]]
     machine = (
         f"{summary['machine']['cpu']}, {summary['machine']['cpus']} CPUs; settings {summary['settings']}; load average "
         f"before the timing {min(loads):.1f} to {max(loads):.1f}; {summary['rounds']} rounds."
     )
     return "\n".join([header, "|" + "---|" * (header.count("|") - 1), *rows, "", machine, "", *settings, ""])
+
+
+def _settings(summary: BenchSummary) -> list[str]:
+    return [
+        f"{name} {peer['version']}, beside {peer['digital']}: {peer['settings']}."
+        for name, peer in summary["peers"].items()
+    ]
 
 
 def _timing(timing: BenchRow | PeerTiming) -> list[str]:

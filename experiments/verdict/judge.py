@@ -7,6 +7,7 @@ from functools import cached_property, partial
 import numpy as np
 from tqdm import tqdm
 
+from experiments.common.reporting import kilowatts
 from experiments.common.result_cache import ResultCache
 from experiments.evaluation.measure import describe_core
 from experiments.evaluation.records import Evaluation
@@ -185,11 +186,10 @@ class Judge:
 
     def announced(self) -> dict[float, str]:
         """The best design within each limit in words, once it is settled."""
-        chosen = self.chosen()
         found = dict.fromkeys(self.options.limits, "none")
-        for limit, each in chosen.items():
-            watts = self.price(each.design, self.variants[each.variant])
-            found[limit] = f"{watts / 1e3:.3g} kW, model {each.variant}, {each.design.structure}"
+        for limit, each in self.chosen().items():
+            watts = kilowatts(self.price(each.design, self.variants[each.variant]))
+            found[limit] = f"{watts} kW, model {each.variant}, {each.design.structure}"
         return found
 
     def best(self) -> list[BestRecord]:
