@@ -76,6 +76,14 @@ class Encoding(Part):
         return not self.balanced
 
     @property
+    def range_holds_mean(self) -> bool:
+        """Whether the means of inputs and weights give a sum of their own, beside which the rest has random signs.
+
+        All terms have one sign, or an operand has an offset. The range of an ADC has a place of its own for that sum.
+        """
+        return self.unipolar or self.inputs == "offset" or self.weights == "offset"
+
+    @property
     def planes(self) -> int:
         """Copies of the mask, each with its own detectors."""
         return self.weight_slices if self.weight_slices_over == "planes" else 1

@@ -132,7 +132,7 @@ class AnalogPath(NamedTuple):
     def _mean_square(self, drive: SourceDrive) -> jax.Array:
         """Mean square of the inputs relative to full drive, [vectors, 1]."""
         square = drive.square / drive.analogue.shape[-1]
-        return square + drive.mean**2 if self.core.encoding.unipolar else square
+        return square + drive.mean**2 if self.core.encoding.range_holds_mean else square
 
     def _detect(
         self,
@@ -262,7 +262,7 @@ class AnalogPath(NamedTuple):
         if adc.span == "rows":
             return jnp.full((1, 1), self.core.rows * symbols) / adc.gain
         full_scale = jnp.asarray(adc.full_scale(_rms_of_sum(drives.square, planes.rms)))
-        if not self.core.encoding.unipolar:
+        if not self.core.encoding.range_holds_mean:
             return full_scale
         return full_scale + jnp.abs(rows * jnp.sum(drives.mean * planes.mean, axis=0)) * (1 / adc.gain)
 

@@ -22,7 +22,7 @@ class SourceDrive(NamedTuple):
         nonzero: 0 for a vector of zeros, whose results are 0 whatever the light is, else 1, [vectors, 1].
         exact: the codes before rounding, [vectors, height].
         mean: mean of the codes before rounding, relative to full drive, [vectors, 1].
-        square: sum of their squares, about the mean where all terms have one sign, [vectors, 1].
+        square: sum of their squares, about the mean where the range holds the mean, [vectors, 1].
     """
 
     analogue: jax.Array
@@ -101,7 +101,7 @@ def _drive(core: Architecture, codes: jax.Array, exact: jax.Array, scale: jax.Ar
     on = core.effects
     relative = exact * inverse(scale)
     mean = jnp.mean(relative, axis=-1, keepdims=True)
-    about_mean = relative - mean if core.encoding.unipolar else relative
+    about_mean = relative - mean if core.encoding.range_holds_mean else relative
     square = jnp.sum(about_mean**2, axis=-1, keepdims=True)
     bent = core.dac.bend(codes, scale, on.dac_nonlinearity)
     analogue = bent + on.linearisation * core.transfer.residual(bent, scale)

@@ -65,7 +65,7 @@ class WeightPlane(NamedTuple):
         inverse_scale: 1 / scale.
         output_scale: `scale`, and 0 for a column of zeros, whose results are 0 whatever the light is, [1, width].
         mean: mean over the rows of the codes relative to `scale`, [1, width].
-        rms: rms over the rows of the codes relative to `scale`, about `mean` where all terms have one sign, [1, width].
+        rms: rms over the rows of the codes relative to `scale`, about `mean` where the range holds the mean, [1, width].
         exact: the codes before rounding, kept for diagnostics.
     """
 
@@ -141,7 +141,7 @@ def make_plane(core: Architecture, variation: DeviceVariation, weights: WeightCo
     differential = differential * core.space.rail_contrast(on.output_crosstalk, encoding.balanced)
     relative = weights.codes * inverse_scale
     mean = jnp.mean(relative, axis=0, keepdims=True)
-    about_mean = relative - mean if encoding.unipolar else relative
+    about_mean = relative - mean if encoding.range_holds_mean else relative
     exact = None
     if keep_exact:
         exact = weights.exact if encoding.pixels == 2 else weights.exact + core.pedestal * weights.scale

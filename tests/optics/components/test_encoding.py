@@ -254,6 +254,36 @@ def test_unsigned_sums_on_one_pixel_grow_as_their_number_and_do_not_clip():
     assert relative(multiply(core, x, w, KEY), x.astype(np.float64) @ w, x, w) < 1e-4
 
 
+@pytest.mark.parametrize(("inputs", "weights"), [("rails", "offset"), ("offset", "rails"), ("offset", "offset")])
+def test_the_range_has_a_place_for_what_an_offset_adds(inputs, weights):
+    """What clips is what is beyond 1 + N |mean mean| + loading rms sqrt(N) of the codes about their means.
+
+    Operands have means, so that with an offset a sum is far beyond four of the rms that random signs would give.
+    """
+    draw = np.random.default_rng(3)
+    x, w = draw.normal(0.7, 1.0, (VECTORS, 128)), draw.normal(0.4, 1.0, (128, 64))
+    x, w = x.astype(np.float32), w.astype(np.float32)
+    core = optics.ideal(optics.today(rows=128, columns=64)).replace(
+        {"encoding": Encoding(inputs=inputs, weights=weights)}
+    )
+    sent = x.astype(np.float64) / np.abs(x).max(axis=1, keepdims=True)
+    shown = w.astype(np.float64) / np.abs(w).max(axis=0)
+    sent = (1 + sent) / 2 if inputs == "offset" else sent
+    shown = (1 + shown) / 2 if weights == "offset" else shown
+    means = 128 * np.abs(sent.mean(axis=1, keepdims=True) * shown.mean(axis=0))
+    spread = np.sqrt(128) * sent.std(axis=1, keepdims=True) * shown.std(axis=0)
+
+    def clip_rate(loading, gain):
+        _, seen = core.replace({"adc.loading": loading, "adc.gain": gain}).observe(x, w, key=KEY)
+        return float(seen.clip_rate())
+
+    for loading in (0.01, 0.5):
+        room = (1 + means + loading * spread) / np.abs(sent @ shown)
+        # A gain at which a tenth clips.
+        assert clip_rate(loading, np.quantile(room, 0.1)) == pytest.approx(0.1, abs=1e-3)
+    assert clip_rate(5.0, 1.0) == 0
+
+
 SITE = optics.trace(lambda w, x: x @ w)(
     jax.ShapeDtypeStruct((100, 50), jnp.float32), jax.ShapeDtypeStruct((8, 100), jnp.float32)
 )
