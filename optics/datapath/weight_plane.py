@@ -65,7 +65,7 @@ class WeightPlane(NamedTuple):
         inverse_scale: 1 / scale.
         output_scale: `scale`, and 0 for a column of zeros, whose results are 0 whatever the light is, [1, width].
         mean: mean over the rows of the codes relative to `scale`, [1, width].
-        rms: rms over the rows of the codes relative to `scale`, about `mean` where the range holds the mean, [1, width].
+        rms: rms over the rows of the codes relative to `scale`, about `mean` where the range holds that, [1, width].
         exact: the codes before rounding, kept for diagnostics.
     """
 

@@ -28,6 +28,8 @@ ORDERED = ListedColormap(style.plt.get_cmap("viridis")(np.linspace(0.0, 0.88, 25
 SMALL = 7.5
 LINE = 0.13
 """Height of a line of small print [inches]."""
+WORDY = 28
+"""Characters of a value's text beyond which it is in a legend below: beside the panels it would leave them no room."""
 
 
 def sheet(
@@ -47,8 +49,11 @@ def sheet(
     columns = math.ceil(len(titles) / rows)
     if len(titles) > 1:
         wide, high = 1.3 + 2.45 * columns, 1.2 + 2.3 * rows
-    figure = style.plt.figure(figsize=(wide, high), layout="constrained")
     note = [line for part in foot.splitlines() for line in textwrap.wrap(part, int((wide - 0.8) * 18))]
+    heading = textwrap.wrap(title, int(wide * 11.5))
+    # More than two lines of small print or one of the title would be cut, or squeeze the panels.
+    room = LINE * max(len(note) - 2, 0) + 0.17 * (len(heading) - 1)
+    figure = style.plt.figure(figsize=(wide, high + room), layout="constrained")
     heights = [*[(high - 1.0) / rows] * rows, LINE * len(note) + 0.01]
     grid = figure.add_gridspec(rows + 1, columns, height_ratios=heights)
     panels: list[Axes] = []
@@ -70,9 +75,7 @@ def sheet(
     style.note(below, 1.0, "\n".join(note))
     # Its row has its height already, and its width must not make the panels narrower.
     below.texts[-1].set_in_layout(False)
-    figure.suptitle(
-        textwrap.fill(title, int(wide * 11.5)), x=0.01, ha="left", fontweight="bold", fontsize=9.5, linespacing=1.3
-    )
+    figure.suptitle("\n".join(heading), x=0.01, ha="left", fontweight="bold", fontsize=9.5, linespacing=1.3)
     return figure, panels
 
 
@@ -224,7 +227,7 @@ def _limits(mean: np.ndarray, half: np.ndarray) -> tuple[float, float]:
 
 def _label_lines(figure: Figure, sheets: Sequence[Axes], by: Axis, hues: Sequence[Any], mean: np.ndarray) -> None:
     """Label the lines at their ends where there is room, else by a legend beside the panels."""
-    if len(sheets) == 1 and (places := _ends(sheets[0], mean)) is not None:
+    if len(sheets) == 1 and not wordy(by) and (places := _ends(sheets[0], mean)) is not None:
         axes = sheets[0]
         for value, hue, (end, at) in zip(by.ordered, hues, places, strict=True):
             axes.annotate(
@@ -238,24 +241,35 @@ def _label_lines(figure: Figure, sheets: Sequence[Axes], by: Axis, hues: Sequenc
                 va="center",
             )
         axes.text(
-            1.025, max(at for _, at in places) + 0.05, by.text, transform=axes.transAxes, fontsize=SMALL, va="bottom"
-        )
+            1.025, max(at for _, at in places) + 0.05, textwrap.fill(by.text, WORDY), transform=axes.transAxes,
+            fontsize=SMALL, va="bottom",
+        )  # fmt: skip
     elif by.numeric and len(by.values) > len(style.SERIES):
         colour_bar(figure, sheets, by)
     else:
         legend(figure, by, hues, MARKERS, "-")
 
 
+def wordy(axis: Axis) -> bool:
+    """Whether the values of an axis take long texts, as those of several fields that change together."""
+    return max(len(axis.stated(value, named=False)) for value in axis.ordered) > WORDY
+
+
 def legend(figure: Figure, by: Axis, hues: Sequence[Any], markers: Sequence[str], ls: str) -> None:
-    """Add the legend of the colours beside the panels."""
+    """Add the legend of the colours beside the panels, or below them where its texts are long."""
     keys = [
         Line2D(
             [], [], color=hue, marker=markers[number % len(markers)], ls=ls, ms=4, label=by.stated(value, named=False)
         )
         for number, (value, hue) in enumerate(zip(by.ordered, hues, strict=True))
     ]
-    title = textwrap.fill(by.text, 18)
-    figure.legend(handles=keys, title=title, loc="outside right center", fontsize=8, title_fontsize=SMALL)
+    if wordy(by):
+        wide, high = figure.get_size_inches()
+        figure.set_size_inches(wide, high + LINE * (len(keys) + 3))
+        place, title = "outside lower left", textwrap.fill(by.text, int(wide * 14))
+    else:
+        place, title = "outside right center", textwrap.fill(by.text, 18)
+    figure.legend(handles=keys, title=title, loc=place, fontsize=8, title_fontsize=SMALL)
 
 
 def _ends(axes: Axes, mean: np.ndarray) -> list[tuple[float, float]] | None:
