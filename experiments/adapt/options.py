@@ -32,8 +32,7 @@ class AdaptOptions(TextOptions):
         "sinks+fold+rescale",
         "sinks+fold+rescale+light",
     )
-    """Methods, each a sequence of the steps sinks, fold, rescale, rotate-residual, rotate-values, rotate-down, light,
-    gain and ranges, joined by +."""
+    """Steps joined by +: sinks, fold, rescale, rotate-residual, rotate-values, rotate-down, light, gain, ranges."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the rotations; a method with one is run for each."""
     sinks: int = 2
@@ -51,8 +50,7 @@ class AdaptOptions(TextOptions):
     devices: tuple[int, ...] = (0,)
     """Serial numbers of the devices whose fixed imperfections are drawn."""
     calibrate_on: str = "wikipedia_5"
-    """Text on which inputs are measured and exponents, light, gain and ranges are searched; another than the one
-    scored."""
+    """Text on which inputs are measured and exponents and settings are searched; another than the one scored."""
     calibration_windows: int = 1
     """Windows of that text."""
     shapes: str = "llama-3.1-70b"

@@ -81,6 +81,29 @@ def with_factors(
     return dataclasses.replace(setting, **{what: dict(zip(shares, factors, strict=True))})
 
 
+def kl_by_factors(
+    what: Register,
+    forward: Callable[[Any, jax.Array], jax.Array],
+    setting: Setting,
+    shares: Mapping[str, float],
+    start: Mapping[str, float],
+    policy: optics.Policy,
+) -> Callable[..., jax.Array]:
+    """Return (logarithms, core, key, params, tokens, reference logits) -> KL [nats per token] on the core so set.
+
+    Args:
+        what, setting, shares, start, policy: as of `search_setting`.
+        forward: (params, tokens) -> logits.
+    """
+    emulated = optics.emulate(scored(forward), policy=policy)
+
+    def kl(logs: jax.Array, core: Any, key: jax.Array, params: Any, tokens: jax.Array, logits: jax.Array) -> jax.Array:
+        machine = with_factors(what, setting, logs, shares, start).machine(core)
+        return emulated(machine, key, params, tokens, logits).kl
+
+    return kl
+
+
 def search_setting(
     what: Register,
     checkpoint: models.Checkpoint,
@@ -113,13 +136,7 @@ def search_setting(
         steps: number of steps.
         seed: of the noise.
     """
-    score = scored(checkpoint.forward)
-
-    def loss(logs: jax.Array, core: Any, key: jax.Array, params: Any, tokens: jax.Array, logits: jax.Array) -> Any:
-        machine = with_factors(what, setting, logs, shares, start).machine(core)
-        return optics.emulate(score, policy=policy)(machine, key, params, tokens, logits).kl
-
-    compiled = jax.jit(jax.value_and_grad(loss))
+    compiled = jax.jit(jax.value_and_grad(kl_by_factors(what, checkpoint.forward, setting, shares, start, policy)))
     keys = partial(jax.random.fold_in, jax.random.key(seed))
 
     def gradient(step: int, logs: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -116,7 +116,7 @@ def test_adapt_compares_a_trained_model_with_the_digital_one_it_came_from(option
 @pytest.mark.filterwarnings("ignore:[0-9]+% of the MACs with weights stay digital")
 def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
     """What is saved is a design that gives the loss and the watts of its row."""
-    given = options(methods=("sinks+gain+light",), light=(1.0,), keys=1, windows=1, search_steps=4)
+    given = options(methods=("sinks+ranges+light",), light=(1.0,), keys=1, windows=1, search_steps=4)
     summary = adapt.main(given)
     plain, lit = summary["rows"]
     assert (plain["sinks"], lit["sinks"]) == (0, 2) and not plain["light_by_site"]
@@ -129,8 +129,9 @@ def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
     assert by_site["watts_at_exaops"] == pytest.approx(even["watts_at_exaops"], rel=2e-2)
     brightest = max(lit["light_by_site"].values())
     assert by_site["source_power_w"] == pytest.approx(brightest * even["source_power_w"], rel=1e-6)
-    assert "sinks+gain+light: light by site: layers.q" in (printed := capsys.readouterr().out)
-    assert set(lit["gain_by_site"]) == set(lit["light_by_site"]) and "gain before the ADCs by site: " in printed
+    assert "sinks+ranges+light: light by site: layers.q" in (printed := capsys.readouterr().out)
+    assert set(lit["loading_by_site"]) == set(lit["light_by_site"]) and not plain["loading_by_site"]
+    assert "full scale of the ADCs in rms of the product by site: layers.q" in printed
 
     # What is saved is the best.
     best = next(row for row in summary["rows"] if row["name"] == summary["best"])
@@ -155,6 +156,11 @@ def test_adapt_reads_exponents_that_it_has_searched(options, monkeypatch):
 def test_adapt_refuses_light_by_site_for_shapes_without_such_sites(options):
     with pytest.raises(ValueError, match="shapes = deepseek-v3 has no site layers.k"):
         adapt.main(options(methods=("light",), shapes="deepseek-v3", light=(1.0,), keys=1, windows=1))
+
+
+def test_adapt_refuses_ranges_for_a_core_whose_full_scale_follows_no_rms(options):
+    with pytest.raises(ValueError, match='lightmatter_2025 follows its rows, adc.span = "rows": use the step gain'):
+        adapt.main(options(methods=("sinks+ranges",), preset="lightmatter_2025", shapes="smollm2-135m"))
 
 
 @pytest.mark.parametrize(
