@@ -16,7 +16,7 @@ import optics
 from experiments.adapt import setting_search
 from experiments.adapt.bills import Bills, Drives, rotation_of
 from experiments.adapt.compare import own_light
-from experiments.adapt.methods import BY_SITE, Method, Prepared, parsed, prepare
+from experiments.adapt.methods import BY_SITE, LEAST_SQUARES, Method, Prepared, parsed, prepare
 from experiments.adapt.options import AdaptOptions
 from experiments.adapt.ranges import check_span, least_squares, relative_error
 from experiments.adapt.records import MethodRow
@@ -62,7 +62,7 @@ class Adapting:
         steps = {step for method in self.methods for step in method.steps}
         if not steps.isdisjoint(BY_SITE):
             self.bills.check_kinds(self.plain.kinds)
-        if "ranges" in steps:
+        if any(BY_SITE.get(step) == "loading" for step in steps):
             check_span(core, str(options.core or options.preset))
 
     @property
@@ -122,13 +122,16 @@ class Adapting:
         found = self.calibrated(checkpoint, setting, "exponents")
         return float(np.mean([window["kl"] for window in found.windows]))
 
-    def set_by_site(self, what: Register, checkpoint: models.Checkpoint, setting: Setting) -> Setting:
-        """The setting with the light at equal watts, the gain or the range, by kind of site of the least KL."""
+    def set_by_site(self, step: str, checkpoint: models.Checkpoint, setting: Setting) -> Setting:
+        """The setting with what a step sets by kind of site: of the least KL, or of the least squared error."""
+        what = BY_SITE[step]
+        start = self.least_squares(checkpoint, setting) if what == "loading" else {}
+        if step == LEAST_SQUARES:
+            return dataclasses.replace(setting, loading=start)
         found = self.calibrated(checkpoint, setting, "drives", observed=True)
         shares = self.bills.shares_of_light(
             self.core, Drives.of(found, self.sites(checkpoint)), rotation_of(checkpoint)
         )
-        start = self.least_squares(checkpoint, setting) if what == "loading" else {}
         searched = [what, self.options.search_steps, {kind: round(share, 6) for kind, share in shares.items()}, start]
         # Each step takes seconds, so the factors are kept beside the evaluations.
         factors = self._kept(

@@ -1,7 +1,8 @@
 """Ways to prepare a model and a core for each other without training: a method is a sequence of steps, "fold+rescale".
 
 Steps on the model leave its function as it is. Steps on the core set it for the model: `sinks` leaves the first tokens
-digital, `light`, `gain` and `ranges` set the light, the gain before the ADCs and their range at each kind of site.
+digital, `light`, `gain` and `ranges` set the light, the gain before the ADCs and their range at each kind of site, and
+`least-squares` sets the range that `ranges` begins at.
 """
 
 import dataclasses
@@ -15,7 +16,8 @@ from electronics.part import nearest
 from experiments.adapt.setting import Register, Setting
 
 NONE = "none"
-BY_SITE: dict[str, Register] = {"light": "light", "gain": "gain", "ranges": "loading"}
+LEAST_SQUARES = "least-squares"
+BY_SITE: dict[str, Register] = {"light": "light", "gain": "gain", LEAST_SQUARES: "loading", "ranges": "loading"}
 ON_CORE = ("sinks", *BY_SITE)
 ON_MODEL = ("fold", "rescale", "rotate-residual", "rotate-values", "rotate-down")
 STEPS = (*ON_MODEL, *ON_CORE)
@@ -45,8 +47,8 @@ class FindExponents(Protocol):
 class SetBySite(Protocol):
     """Sets light, gain or range at each kind of site."""
 
-    def __call__(self, what: Register, checkpoint: models.Checkpoint, setting: Setting) -> Setting:
-        """Return a setting with it chosen for a model."""
+    def __call__(self, step: str, checkpoint: models.Checkpoint, setting: Setting) -> Setting:
+        """Return a setting with what a step of `BY_SITE` sets chosen for a model."""
         ...
 
 
@@ -133,7 +135,7 @@ def prepare(
         if step == "sinks":
             setting = dataclasses.replace(setting, sinks=sinks)
         elif step in BY_SITE:
-            setting = set_by_site(BY_SITE[step], checkpoint, setting)
+            setting = set_by_site(step, checkpoint, setting)
         elif step == "fold":
             checkpoint = models.equivalent.fold_norms(checkpoint)
         elif step == "rescale":

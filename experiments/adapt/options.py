@@ -32,7 +32,8 @@ class AdaptOptions(TextOptions):
         "sinks+fold+rescale",
         "sinks+fold+rescale+light",
     )
-    """Steps joined by +: sinks, fold, rescale, rotate-residual, rotate-values, rotate-down, light, gain, ranges."""
+    """Methods, each of steps joined by +. On the model: fold, rescale, rotate-residual, rotate-values, rotate-down.
+    On the core: sinks, light, gain, least-squares, ranges."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the rotations; a method with one is run for each."""
     sinks: int = 2
@@ -42,7 +43,7 @@ class AdaptOptions(TextOptions):
     trained: tuple[Path, ...] = ()
     """Models of the same vocabulary that were trained, folders, each as one more row against the digital model."""
     trained_method: str = "none"
-    """Steps on the core for these: sinks, light, gain and ranges, as in a method."""
+    """Steps on the core for these: sinks, light, gain, least-squares and ranges, as in a method."""
     light: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
     """Light levels, factors on the source power of the core; 1 must be among them."""
     keys: int = 1

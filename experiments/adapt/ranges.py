@@ -20,7 +20,7 @@ def check_span(core: optics.TensorCore, name: str) -> None:
     """Raise ValueError for a core whose full scale follows no rms, so that it has no loading to set."""
     if core.adc.span != "norms":
         raise ValueError(
-            f"a step ranges sets how many rms values of the product the full scale holds; that of {name} follows its "
+            f"a step ranges sets how many rms values of the product a full scale holds; that of {name} follows its "
             f'{core.adc.span}, adc.span = "{core.adc.span}": use the step gain'
         )
 

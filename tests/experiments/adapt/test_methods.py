@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import models
-from experiments.adapt.methods import Method, parsed, prepare
+from experiments.adapt.methods import BY_SITE, Method, parsed, prepare
 from experiments.adapt.setting import Setting
 
 
@@ -36,9 +36,9 @@ def test_prepare_takes_the_steps_in_their_order_and_the_exponents_of_least_loss(
         found = models.equivalent.search_rescaling(checkpoint, inputs, partial(loss, setting=setting), by_place=True)
         return found.exponents, len(found.tried)
 
-    def set_by_site(what, checkpoint, setting):
+    def set_by_site(step, checkpoint, setting):
         assert not checkpoint.config.tied_head and setting.sinks == 3
-        return dataclasses.replace(setting, **{what: {"head": 2.0}})
+        return dataclasses.replace(setting, **{BY_SITE[step]: {"head": 2.0}})
 
     method = Method(("sinks", "rotate-down", "rescale", "light", "gain", "ranges"), seed=2)
     made = prepare(method, checkpoint, sample, Setting(), 3, find_exponents, set_by_site)
