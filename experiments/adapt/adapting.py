@@ -21,7 +21,7 @@ from experiments.adapt.options import AdaptOptions
 from experiments.adapt.ranges import check_span, least_squares, relative_error
 from experiments.adapt.records import MethodRow
 from experiments.adapt.rows import Measured, method_row
-from experiments.adapt.setting import Register, Setting, kind_of, kinds
+from experiments.adapt.setting import HEAD, Register, Setting, kind_of, kinds
 from experiments.common.result_cache import ResultCache
 from experiments.common.text_options import load_model
 from experiments.common.workload import attention_policy
@@ -143,14 +143,19 @@ class Adapting:
         return dataclasses.replace(setting, **{what: factors})
 
     def least_squares(self, checkpoint: models.Checkpoint, setting: Setting) -> dict[str, float]:
-        """Factors on the range of the ADCs of the least squared error of the products, by kind of site."""
+        """Factors on the range of the ADCs of the least squared error of the products, by kind of site.
+
+        The head has none. Its squared error is least where its largest logits clip, which decide the loss: of SmolLM2
+        on projected_2029 the KL is 0.225 with that range of the head, and 0.117 with the core's own.
+        """
         own = float(self.core.adc.loading)
 
         def errors(loading: dict[str, float]) -> dict[str, float]:
             factors = {kind: each / own for kind, each in loading.items()}
             return self.relative_errors(checkpoint, dataclasses.replace(setting, loading=factors))
 
-        return {kind: each / own for kind, each in least_squares(errors, kinds(self.sites(checkpoint))).items()}
+        found = least_squares(errors, kinds(self.sites(checkpoint)))
+        return {kind: each / own for kind, each in found.items() if kind != HEAD}
 
     def relative_errors(self, checkpoint: models.Checkpoint, setting: Setting) -> dict[str, float]:
         """Squared error of the products over their squares, by kind of site, the mean over its layers."""
