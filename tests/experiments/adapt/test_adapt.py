@@ -82,12 +82,12 @@ def test_adapt_judges_draws_and_saves_what_it_prepared(options, drawn, capsys):
 def assert_drawn(figure, summary):
     panels = figure.axes
     assert [axes.get_xlabel() for axes in panels] == [
-        "launched photons per MAC",
+        "launched photons per MAC [thousands]",
         "peak power of a source [mW]",
         "kW at 1 exaOPS",
     ]
     for axes, (criterion, unit) in zip(
-        panels, (("photons_per_mac", 1.0), ("source_power_w", 1e3), ("watts_at_exaops", 1e-3)), strict=True
+        panels, (("photons_per_mac", 1e-3), ("source_power_w", 1e3), ("watts_at_exaops", 1e-3)), strict=True
     ):
         curves = [line for line in axes.lines if len(line.get_xdata()) == len(LIGHT)]
         for curve, row in zip(curves, summary["rows"], strict=True):
