@@ -10,7 +10,7 @@ from experiments.common.workload import attention_in_words
 from experiments.plotting import style
 
 LABELS: dict[Criterion, tuple[str, float]] = {
-    "photons_per_mac": ("launched photons per MAC", 1.0),
+    "photons_per_mac": ("launched photons per MAC [thousands]", 1e-3),
     "source_power_w": ("peak power of a source [mW]", 1e3),
     "watts_at_exaops": ("kW at 1 exaOPS", 1e-3),
 }
@@ -60,7 +60,7 @@ def _panel(axes: Axes, summary: AdaptSummary, criterion: Criterion) -> None:
             markersize=4,
             lw=1.2,
             elinewidth=0.8,
-            ls="--" if row["trained"] else "-",
+            ls="--" if row["trained"] else "-" if number <= len(style.SERIES) else "-.",
             label="as it is" if number == 0 else row["name"],
         )
     points = [point for row in summary["rows"] for point in row["points"]]

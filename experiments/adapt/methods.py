@@ -1,21 +1,24 @@
 """Ways to prepare a model and a core for each other without training: a method is a sequence of steps, "fold+rescale".
 
 Steps on the model leave its function as it is. Steps on the core set it for the model: `sinks` leaves the first tokens
-digital, `light` and `gain` set the light and the gain before the ADCs at each kind of site.
+digital, `light`, `gain` and `ranges` set the light, the gain before the ADCs and their range at each kind of site, and
+`least-squares` sets the range that `ranges` begins at.
 """
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
 import models
 from electronics.part import nearest
-from experiments.adapt.setting import Setting
+from experiments.adapt.setting import Register, Setting
 
 NONE = "none"
-ON_CORE = ("sinks", "light", "gain")
+LEAST_SQUARES = "least-squares"
+BY_SITE: dict[str, Register] = {"light": "light", "gain": "gain", LEAST_SQUARES: "loading", "ranges": "loading"}
+ON_CORE = ("sinks", *BY_SITE)
 ON_MODEL = ("fold", "rescale", "rotate-residual", "rotate-values", "rotate-down")
 STEPS = (*ON_MODEL, *ON_CORE)
 ROTATIONS: dict[str, Callable[[models.Checkpoint, int], models.Checkpoint]] = {
@@ -42,10 +45,10 @@ class FindExponents(Protocol):
 
 
 class SetBySite(Protocol):
-    """Sets light or gain at each kind of site."""
+    """Sets light, gain or range at each kind of site."""
 
-    def __call__(self, what: Literal["light", "gain"], checkpoint: models.Checkpoint, setting: Setting) -> Setting:
-        """Return a setting with it chosen for a model."""
+    def __call__(self, step: str, checkpoint: models.Checkpoint, setting: Setting) -> Setting:
+        """Return a setting with what a step of `BY_SITE` sets chosen for a model."""
         ...
 
 
@@ -121,7 +124,7 @@ def prepare(
         setting: of the core before the first step.
         sinks: first tokens that are digital after a step "sinks".
         find_exponents: chooses the exponents of a rescaling.
-        set_by_site: chooses the light or the gain at each kind of site.
+        set_by_site: chooses the light, the gain or the range at each kind of site.
 
     Raises:
         ValueError: for a model of which a step is not exact, see `models.equivalent`.
@@ -131,7 +134,7 @@ def prepare(
     for step in method.steps:
         if step == "sinks":
             setting = dataclasses.replace(setting, sinks=sinks)
-        elif step == "light" or step == "gain":
+        elif step in BY_SITE:
             setting = set_by_site(step, checkpoint, setting)
         elif step == "fold":
             checkpoint = models.equivalent.fold_norms(checkpoint)

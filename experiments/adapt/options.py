@@ -32,18 +32,18 @@ class AdaptOptions(TextOptions):
         "sinks+fold+rescale",
         "sinks+fold+rescale+light",
     )
-    """Methods, each a sequence of the steps sinks, fold, rescale, rotate-residual, rotate-values, rotate-down, light
-    and gain."""
+    """Methods, each of steps joined by +. On the model: fold, rescale, rotate-residual, rotate-values, rotate-down.
+    On the core: sinks, light, gain, least-squares, ranges."""
     seeds: tuple[int, ...] = (0,)
     """Seeds of the rotations; a method with one is run for each."""
     sinks: int = 2
     """First tokens whose products with weights are digital after a step sinks."""
     search_steps: int = 24
-    """Steps of the descent of a step light or gain."""
+    """Steps of the descent of a step light, gain or ranges."""
     trained: tuple[Path, ...] = ()
     """Models of the same vocabulary that were trained, folders, each as one more row against the digital model."""
     trained_method: str = "none"
-    """Steps on the core for these: sinks, light and gain, as in a method."""
+    """Steps on the core for these: sinks, light, gain, least-squares and ranges, as in a method."""
     light: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
     """Light levels, factors on the source power of the core; 1 must be among them."""
     keys: int = 1
@@ -51,7 +51,7 @@ class AdaptOptions(TextOptions):
     devices: tuple[int, ...] = (0,)
     """Serial numbers of the devices whose fixed imperfections are drawn."""
     calibrate_on: str = "wikipedia_5"
-    """Text on which inputs are measured and exponents, light and gain are searched; another than the one scored."""
+    """Text on which inputs are measured and exponents and settings are searched; another than the one scored."""
     calibration_windows: int = 1
     """Windows of that text."""
     shapes: str = "llama-3.1-70b"

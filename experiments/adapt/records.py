@@ -59,8 +59,8 @@ class MethodRow(TypedDict):
     digital_difference: largest difference of its float32 logits from those of the model as it is, relative to the
     largest of them; None for a model that was trained. watts_for_kl: at 1 exaOPS for `AdaptSummary.kl`.
     sinks: so many first tokens are digital; light_by_site: factor on the source power by kind of site, empty where all
-    have the same; gain_by_site: factor on the gain before the ADCs; drives: mean drive that each kind of site is billed
-    for.
+    have the same; gain_by_site: factor on the gain before the ADCs; loading_by_site: how many rms values of the product
+    the full scale of the ADCs holds; drives: mean drive that each kind of site is billed for.
     """
 
     name: str
@@ -73,6 +73,7 @@ class MethodRow(TypedDict):
     sinks: int
     light_by_site: dict[str, float]
     gain_by_site: dict[str, float]
+    loading_by_site: dict[str, float]
     drives: dict[str, float]
     sites: dict[str, SiteRecord]
     points: list[PointRecord]

@@ -28,7 +28,11 @@ def print_report(summary: AdaptSummary, out: Path) -> None:
             stated = ", ".join(f"{place} {a:g}" for place, a in row["exponents"].items())
             print(f"{row['name']}: exponents {stated}, of {row['tried']} tried on {summary['calibrated_on']}.")
     for row in rows:
-        for what, factors in (("light", row["light_by_site"]), ("gain before the ADCs", row["gain_by_site"])):
+        for what, factors in (
+            ("light", row["light_by_site"]),
+            ("gain before the ADCs", row["gain_by_site"]),
+            ("full scale of the ADCs in rms of the product", row["loading_by_site"]),
+        ):
             if factors:
                 stated = ", ".join(f"{kind} {factor:.2f}" for kind, factor in factors.items())
                 print(f"{row['name']}: {what} by site: {stated}.")

@@ -95,6 +95,7 @@ def method_row(
         "sinks": made.setting.sinks,
         "light_by_site": dict(made.setting.light),
         "gain_by_site": dict(made.setting.gain),
+        "loading_by_site": {kind: factor * float(core.adc.loading) for kind, factor in made.setting.loading.items()},
         "drives": drives.by_kind,
         "sites": {kind_of(_short(site)): _site(figures) for site, figures in measured.observed.sites.items()},
         "points": points,

@@ -1,12 +1,15 @@
-"""How a core is set for one model: which tokens stay digital, and light and gain at each kind of site."""
+"""How a core is set for one model: which tokens stay digital, and light, gain and range at each kind of site."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import optics
 from optics.core.by_site import Machine
 from optics.core.site_rule import SiteRule
 
+Register = Literal["light", "gain", "loading"]
+"""What a core has a number for at each kind of site: fields of `Setting`."""
 HEAD = "head"
 # A head that is tied to the embedding multiplies with it.
 _HEADS = (HEAD, "embedding")
@@ -30,6 +33,8 @@ class Setting:
         sinks: so many first tokens are digital at all products with weights.
         light: factor on the source power, by kind of site; empty for 1 at all.
         gain: factor on the gain before the ADCs, by kind of site; empty for 1 at all.
+        loading: factor on the rms values of the product that the full scale of the ADCs holds, by kind of site; empty
+            for 1 at all.
         drives: mean drive that light is billed for, by kind of site; empty for that of the core at all.
         kinds: of the sites of the model; needed where there are sinks.
     """
@@ -37,6 +42,7 @@ class Setting:
     sinks: int = 0
     light: Mapping[str, float] = dataclasses.field(default_factory=dict)
     gain: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    loading: Mapping[str, float] = dataclasses.field(default_factory=dict)
     drives: Mapping[str, float] = dataclasses.field(default_factory=dict)
     kinds: tuple[str, ...] = ()
 
@@ -51,7 +57,7 @@ class Setting:
     @property
     def _set(self) -> tuple[str, ...]:
         """Kinds of sites with a core of their own."""
-        return tuple(dict.fromkeys((*self.light, *self.gain, *self.drives)))
+        return tuple(dict.fromkeys((*self.light, *self.gain, *self.loading, *self.drives)))
 
     def _at(self, core: optics.TensorCore, kind: str) -> optics.TensorCore:
         """The core of a kind of site."""
@@ -59,6 +65,8 @@ class Setting:
             core = optics.with_source_power(core, core.source.power * self.light[kind])
         if kind in self.gain:
             core = core.replace({"adc.gain": core.adc.gain * self.gain[kind]})
+        if kind in self.loading:
+            core = core.replace({"adc.loading": core.adc.loading * self.loading[kind]})
         if kind in self.drives:
             core = core.replace({"source.mean_drive": self.drives[kind]})
         return core

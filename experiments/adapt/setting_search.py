@@ -1,9 +1,9 @@
-"""Light at equal watts, or gain before the ADCs, by kind of site: a descent on the loss of a language model."""
+"""Light at equal watts, gain before the ADCs or their range, by kind of site: a descent on a language model's loss."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 import models
 import optics
-from experiments.adapt.setting import Setting
+from experiments.adapt.setting import Register, Setting
 from experiments.evaluation.agreement import scored
 
 RATE = 0.15
@@ -67,22 +67,60 @@ def descend(
     return jnp.asarray(np.mean(seen[steps // 2 :], axis=0), jnp.float32), losses
 
 
+def with_factors(
+    what: Register, setting: Setting, logs: jax.Array, shares: Mapping[str, float], start: Mapping[str, float]
+) -> Setting:
+    """Return a setting with factors `start` e^logs by kind of site; those of light are scaled to equal watts.
+
+    Arguments as of `search_setting`; `logs` has one for each kind of `shares`.
+    """
+    if what == "light":
+        factors = equal_watts(logs, jnp.asarray(list(shares.values()), jnp.float32))
+    else:
+        factors = jnp.asarray([start.get(kind, 1.0) for kind in shares], jnp.float32) * jnp.exp(logs)
+    return dataclasses.replace(setting, **{what: dict(zip(shares, factors, strict=True))})
+
+
+def kl_by_factors(
+    what: Register,
+    forward: Callable[[Any, jax.Array], jax.Array],
+    setting: Setting,
+    shares: Mapping[str, float],
+    start: Mapping[str, float],
+    policy: optics.Policy,
+) -> Callable[..., jax.Array]:
+    """Return (logarithms, core, key, params, tokens, reference logits) -> KL [nats per token] on the core so set.
+
+    Args:
+        what, setting, shares, start, policy: as of `search_setting`.
+        forward: (params, tokens) -> logits.
+    """
+    emulated = optics.emulate(scored(forward), policy=policy)
+
+    def kl(logs: jax.Array, core: Any, key: jax.Array, params: Any, tokens: jax.Array, logits: jax.Array) -> jax.Array:
+        machine = with_factors(what, setting, logs, shares, start).machine(core)
+        return emulated(machine, key, params, tokens, logits).kl
+
+    return kl
+
+
 def search_setting(
-    what: Literal["light", "gain"],
+    what: Register,
     checkpoint: models.Checkpoint,
     core: optics.TensorCore,
     setting: Setting,
     shares: Mapping[str, float],
+    start: Mapping[str, float],
     sample: np.ndarray,
     reference: Callable[[jax.Array], jax.Array],
     policy: optics.Policy,
     steps: int,
     seed: int,
 ) -> SettingSearch:
-    """Return the setting with the light, or the gain before the ADCs, by kind of site that has the least KL.
+    """Return the setting with the light, the gain before the ADCs or their range, by kind of site, of the least KL.
 
-    Light keeps the watts of equal light; gain costs none. Each step descends on one window under noise of its own, by
-    the gradient of the emulation.
+    Light keeps the watts of equal light; gain and range cost none. Each step descends on one window under noise of its
+    own, by the gradient of the emulation.
 
     Args:
         what: the factors that are searched. Those that the setting has are replaced.
@@ -90,32 +128,22 @@ def search_setting(
         core: the core, at equal light.
         setting: what else is set.
         shares: of the kinds of sites in the watts of light, see `equal_watts`.
+        start: factors of gain or range that the descent begins at, 1 for kinds that are not in it. Light begins at
+            equal light.
         sample: token ids [windows, tokens], gone through over and over.
         reference: tokens [1, tokens] -> logits that the KL is counted from.
         policy: which products run on the core.
         steps: number of steps.
         seed: of the noise.
     """
-    names = tuple(shares)
-    share = jnp.asarray([shares[name] for name in names], jnp.float32)
-    score = scored(checkpoint.forward)
-
-    def with_factors(logs: jax.Array) -> Setting:
-        factors = equal_watts(logs, share) if what == "light" else jnp.exp(logs)
-        return dataclasses.replace(setting, **{what: dict(zip(names, factors, strict=True))})
-
-    def loss(logs: jax.Array, core: Any, key: jax.Array, params: Any, tokens: jax.Array, logits: jax.Array) -> Any:
-        machine = with_factors(logs).machine(core)
-        return optics.emulate(score, policy=policy)(machine, key, params, tokens, logits).kl
-
-    compiled = jax.jit(jax.value_and_grad(loss))
+    compiled = jax.jit(jax.value_and_grad(kl_by_factors(what, checkpoint.forward, setting, shares, start, policy)))
     keys = partial(jax.random.fold_in, jax.random.key(seed))
 
     def gradient(step: int, logs: jax.Array) -> tuple[jax.Array, jax.Array]:
         tokens = jnp.asarray(sample[step % len(sample)][None])
         return compiled(logs, core, keys(step), checkpoint.params, tokens, reference(tokens))
 
-    logs, losses = descend(gradient, len(names), steps)
-    found = with_factors(logs)
+    logs, losses = descend(gradient, len(shares), steps)
+    found = with_factors(what, setting, logs, shares, start)
     plain = {name: float(factor) for name, factor in getattr(found, what).items()}
     return SettingSearch(dataclasses.replace(found, **{what: plain}), losses)

@@ -171,7 +171,7 @@ def _of_summary(summary: Any, file: Path) -> dict[str, Accuracy]:
     elif "best" in summary:
         row = next(row for row in summary["rows"] if row["name"] == summary["best"])
         # A method may set the core by site: the loss is then that of the design that was saved, not that of the core.
-        by_site = row.get("sinks") or row.get("light_by_site") or row.get("gain_by_site")
+        by_site = any(row.get(name) for name in ("sinks", "light_by_site", "gain_by_site", "loading_by_site"))
         core = summary.get("machine", f"{summary['core']} set by {row['name']}") if by_site else summary["core"]
         losses = {core: min(row["points"], key=lambda point: abs(point["light"] - 1))}
         run["source"] = f"{run['source']}, prepared by {row['name']}"

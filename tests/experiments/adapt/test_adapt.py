@@ -11,6 +11,7 @@ import pytest
 import models
 import optics
 from experiments.adapt import program as adapt
+from experiments.adapt.setting_search import RATE
 from experiments.common.workload import Workload
 from experiments.evaluation.agreement import scored
 
@@ -81,12 +82,12 @@ def test_adapt_judges_draws_and_saves_what_it_prepared(options, drawn, capsys):
 def assert_drawn(figure, summary):
     panels = figure.axes
     assert [axes.get_xlabel() for axes in panels] == [
-        "launched photons per MAC",
+        "launched photons per MAC [thousands]",
         "peak power of a source [mW]",
         "kW at 1 exaOPS",
     ]
     for axes, (criterion, unit) in zip(
-        panels, (("photons_per_mac", 1.0), ("source_power_w", 1e3), ("watts_at_exaops", 1e-3)), strict=True
+        panels, (("photons_per_mac", 1e-3), ("source_power_w", 1e3), ("watts_at_exaops", 1e-3)), strict=True
     ):
         curves = [line for line in axes.lines if len(line.get_xdata()) == len(LIGHT)]
         for curve, row in zip(curves, summary["rows"], strict=True):
@@ -116,9 +117,10 @@ def test_adapt_compares_a_trained_model_with_the_digital_one_it_came_from(option
 @pytest.mark.filterwarnings("ignore:[0-9]+% of the MACs with weights stay digital")
 def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
     """What is saved is a design that gives the loss and the watts of its row."""
-    given = options(methods=("sinks+gain+light",), light=(1.0,), keys=1, windows=1, search_steps=4)
+    methods = ("sinks+least-squares", "sinks+ranges+light")
+    given = options(methods=methods, light=(1.0,), keys=1, windows=1, search_steps=4)
     summary = adapt.main(given)
-    plain, lit = summary["rows"]
+    plain, squared, lit = summary["rows"]
     assert (plain["sinks"], lit["sinks"]) == (0, 2) and not plain["light_by_site"]
     assert set(lit["light_by_site"]) == {f"layers.{name}" for name in ("q", "k", "v", "o", "gate", "up", "down")} | {
         "head"
@@ -129,8 +131,16 @@ def test_adapt_sets_light_by_site_at_the_watts_of_equal_light(options, capsys):
     assert by_site["watts_at_exaops"] == pytest.approx(even["watts_at_exaops"], rel=2e-2)
     brightest = max(lit["light_by_site"].values())
     assert by_site["source_power_w"] == pytest.approx(brightest * even["source_power_w"], rel=1e-6)
-    assert "sinks+gain+light: light by site: layers.q" in (printed := capsys.readouterr().out)
-    assert set(lit["gain_by_site"]) == set(lit["light_by_site"]) and "gain before the ADCs by site: " in printed
+    assert "sinks+ranges+light: light by site: layers.q" in (printed := capsys.readouterr().out)
+    begun, found = squared["loading_by_site"], lit["loading_by_site"]
+    assert set(found) == set(lit["light_by_site"]) and not plain["loading_by_site"]
+    # Four steps of Adam from the least squared error, and from the core's own range at the head.
+    assert set(begun) == set(found) - {"head"}
+    begun = {"head": float(optics.projected_2029().adc.loading), **begun}
+    assert 0 < max(abs(np.log(found[kind] / begun[kind])) for kind in found) < 4 * RATE
+    octaves = 4 * np.log2([begun[kind] for kind in squared["loading_by_site"]])
+    np.testing.assert_allclose(octaves, np.rint(octaves), atol=1e-3)
+    assert "full scale of the ADCs in rms of the product by site: layers.q" in printed
 
     # What is saved is the best.
     best = next(row for row in summary["rows"] if row["name"] == summary["best"])
@@ -155,6 +165,11 @@ def test_adapt_reads_exponents_that_it_has_searched(options, monkeypatch):
 def test_adapt_refuses_light_by_site_for_shapes_without_such_sites(options):
     with pytest.raises(ValueError, match="shapes = deepseek-v3 has no site layers.k"):
         adapt.main(options(methods=("light",), shapes="deepseek-v3", light=(1.0,), keys=1, windows=1))
+
+
+def test_adapt_refuses_ranges_for_a_core_whose_full_scale_follows_no_rms(options):
+    with pytest.raises(ValueError, match='lightmatter_2025 follows its rows, adc.span = "rows": use the step gain'):
+        adapt.main(options(methods=("sinks+least-squares",), preset="lightmatter_2025", shapes="smollm2-135m"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import models
-from experiments.adapt.methods import Method, parsed, prepare
+from experiments.adapt.methods import BY_SITE, Method, parsed, prepare
 from experiments.adapt.setting import Setting
 
 
@@ -36,13 +36,14 @@ def test_prepare_takes_the_steps_in_their_order_and_the_exponents_of_least_loss(
         found = models.equivalent.search_rescaling(checkpoint, inputs, partial(loss, setting=setting), by_place=True)
         return found.exponents, len(found.tried)
 
-    def set_by_site(what, checkpoint, setting):
+    def set_by_site(step, checkpoint, setting):
         assert not checkpoint.config.tied_head and setting.sinks == 3
-        return dataclasses.replace(setting, **{what: {"head": 2.0}})
+        return dataclasses.replace(setting, **{BY_SITE[step]: {"head": 2.0}})
 
-    method = Method(("sinks", "rotate-down", "rescale", "light", "gain"), seed=2)
+    method = Method(("sinks", "rotate-down", "rescale", "light", "gain", "ranges"), seed=2)
     made = prepare(method, checkpoint, sample, Setting(), 3, find_exponents, set_by_site)
-    assert made.setting == Setting(sinks=3, light={"head": 2.0}, gain={"head": 2.0})
+    by_site = {"head": 2.0}
+    assert made.setting == Setting(sinks=3, light=by_site, gain=by_site, loading=by_site)
     assert made.checkpoint.config.down_rotation == models.Rotation(seed=2)
     assert not made.checkpoint.config.tied_head
     assert made.tried == len(seen) and set(made.exponents) == {"attention", "o", "mlp", "head"}

@@ -38,13 +38,16 @@ def test_a_setting_without_anything_is_the_core_itself():
 def test_a_setting_has_brighter_sources_at_its_kinds_and_digital_first_tokens():
     """Noise of the core, and none at the first two tokens."""
     light, gain = {"layers.q": 2.0, "head": 0.5}, {"head": 1.5}
-    setting = Setting(sinks=2, light=light, gain=gain, kinds=kinds(SITES))
+    loading = {"layers.q": 0.75}
+    setting = Setting(sinks=2, light=light, gain=gain, loading=loading, kinds=kinds(SITES))
     design = setting.machine(CORE)
     assert isinstance(design, optics.CoresBySite)
     powers = [float(core.source.power / CORE.source.power) for core in design.by_name.values()]
     assert powers == pytest.approx([1, 2, 0.5])
     gains = [float(core.adc.gain) for core in design.by_name.values()]
     assert gains == pytest.approx([1, 1, 1.5])
+    loadings = [float(core.adc.loading / CORE.adc.loading) for core in design.by_name.values()]
+    assert loadings == pytest.approx([1, 0.75, 1])
     placed = design.assign(SITES)
     for site, power in zip((SITES[0], SITES[1], SITES[-1]), (2, 1, 0.5), strict=True):
         digital, light = sorted(placed.shares(site.name), key=lambda share: share.core is not None)
@@ -54,3 +57,14 @@ def test_a_setting_has_brighter_sources_at_its_kinds_and_digital_first_tokens():
     found = optics.emulate(forward)(design, jax.random.key(0), PARAMS, TOKENS)
     np.testing.assert_allclose(found[:, :2], exact[:, :2], rtol=1e-5, atol=1e-5)
     assert not np.allclose(found[:, 2:], exact[:, 2:], rtol=1e-3)
+
+
+def test_a_range_changes_no_bill():
+    bills = [
+        optics.price(setting.machine(CORE), SITES)
+        for setting in (
+            Setting(kinds=kinds(SITES)),
+            Setting(loading={"layers.q": 0.5, "head": 2.0}, kinds=kinds(SITES)),
+        )
+    ]
+    assert float(bills[1].watts_at()) == pytest.approx(float(bills[0].watts_at()), rel=1e-6)

@@ -75,9 +75,12 @@ def test_summary_gives_the_loss_of_its_cores(preset, mine, written, summary, nam
     assert "2 windows of 64 tokens of owt_5" in found.source
 
 
-def test_loss_of_a_core_set_by_site_is_that_of_the_saved_design_alone(preset, written):
+@pytest.mark.parametrize(
+    "by_site", [{"sinks": 2}, {"light_by_site": {"head": 2.0}}, {"loading_by_site": {"head": 8.0}}]
+)
+def test_loss_of_a_core_set_by_site_is_that_of_the_saved_design_alone(preset, written, by_site):
     """Not of the preset that the design was made of."""
-    row = {"name": "sinks+light", "sinks": 2, "light_by_site": {"head": 2.0}, "points": [{"light": 1.0, **LOSS}]}
+    row = {"name": "sinks+light", **by_site, "points": [{"light": 1.0, **LOSS}]}
     summary = {**RUN, "core": "today", "best": "sinks+light", "machine": "design.toml", "rows": [row]}
     design = OpticalSystem(name="design", core=optics.today(), file=Path("here/design.toml"))
     found = accuracies([preset, design], 7.0, [written(summary)]).by_system
