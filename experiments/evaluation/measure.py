@@ -199,7 +199,7 @@ class _Run:
         policy, choices, score = self.policy(case), self.choices(case, window), self.model.score
         if choices not in self.model.programs:
             self.model.programs[choices] = _Programs(
-                ranges=jax.jit(partial(_fixed_ranges, score, policy)),
+                ranges=jax.jit(partial(fixed_ranges, score, policy)),
                 load=jax.jit(optics.load(score, policy=policy)),
                 emulated=jax.jit(optics.emulate(score, policy=policy)),
                 observed=jax.jit(optics.emulate(score, policy=policy, diagnostics=True)),
@@ -248,12 +248,17 @@ class _Run:
         }
 
 
-def _fixed_ranges(
+def fixed_ranges(
     score: Callable[..., Any], policy: optics.Policy, core: Machine, key: jax.Array, *call: Any
 ) -> dict[str, optics.SiteRange]:
-    """Ranges of the receivers on a call, `adc.loading` times the rms of each column, at most its largest magnitude."""
-    loading: Any = host_core(core).adc.loading
-    return optics.fit_ranges(score, policy=policy, loading=loading)(core, key, *call)
+    """Ranges of the receivers, `adc.loading` times the rms of each column on a call.
+
+    The largest magnitude on a sample of n is too small for one in n + 1 of what follows, so it is no bound here. A
+    range of one rms is never above it.
+    """
+    loading = host_core(core).adc.loading
+    found = optics.fit_ranges(score, policy=policy, loading=1.0)(core, key, *call)
+    return jax.tree.map(lambda rms: loading * rms, found)
 
 
 def describe_core(core: Part | optics.CoresBySite, price: bool = False) -> list[Any]:

@@ -51,8 +51,8 @@ class EvaluationCase:
         attention: where the attention of the model runs.
         chosen_by: the core or design whose bill chooses the operand on the mask; `core` unless given.
         ranged_on: token ids [count, tokens] on which the range of the ADC behind each column is found, `adc.loading`
-            times the rms there but at most the largest magnitude (`optics.fit_ranges`), and then fixed; None for
-            ranges that follow `adc.span`. As many tokens as in the windows.
+            times the rms there (`optics.fit_ranges`), and then fixed; None for ranges that follow `adc.span`. As many
+            tokens as in the windows.
     """
 
     name: str

@@ -43,7 +43,7 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
         print("\nThe first of the best designs of projected 2029 with the mask of each technology:")
         print(reporting.table(mask_rows(summary)))
     if summary["otherwise"]:
-        print("\nThe same design with other ranges of its ADCs, and with other signs at light for the same precision:")
+        print("\nThe same design with other ranges of its ADCs and other signs, at light for the same precision:")
         print(reporting.table(otherwise_rows(summary)))
     print("\nLike beside like: peak and achieved, at the plug and at the facility:")
     print(reporting.table(like_rows(summary)))

@@ -132,11 +132,15 @@ def with_each_mask(structure: Structure) -> list[Structure]:
 
 
 def otherwise(structure: Structure) -> list[Structure]:
-    """Return a structure with the other kind of ranges, and with each other encoding of one operand."""
-    encodings: tuple[Encoding, ...] = ("rails/rails", "slots/rails", "rails/offset", "offset/rails")
+    """Return a structure with the other kind of ranges, with other inputs, and with weights on an offset.
+
+    Ranges that follow the norms of vector and column leave out what an offset adds, so an offset has fixed ones.
+    """
+    inputs: Encoding = "slots/rails" if structure.encoding != "slots/rails" else RAILS
     return [
         *(dataclasses.replace(structure, ranges=each) for each in RANGES if each != structure.ranges),
-        *(dataclasses.replace(structure, encoding=each) for each in encodings if each != structure.encoding),
+        dataclasses.replace(structure, encoding=inputs),
+        dataclasses.replace(structure, encoding="rails/offset", ranges="fixed"),
     ]
 
 
