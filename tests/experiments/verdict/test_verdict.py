@@ -6,11 +6,13 @@ import json
 import pytest
 
 import optics
-from experiments.common.candidates import load_machine
+from experiments.common.candidates import design_candidate, load_machine
 from experiments.common.workload import Workload, shapes_named
+from experiments.serving.optical import optical_systems
 from experiments.verdict import program as verdict
 from experiments.verdict import report
 from experiments.verdict.space import KNOBS
+from optics.core.by_site import host_core
 
 SHAPES = "smollm2-135m"
 
@@ -56,6 +58,13 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
         work = Workload(config=config, context=config.context, attention=judged["place"])
         assert float(work.price(machine).watts_at()) == pytest.approx(design["watts"], rel=1e-5)
         assert judged["energy"]["watts_at_exaops"]["nominal"] == pytest.approx(design["watts"], rel=1e-5)
+        # So it does as `otc target --cores` reads it, and put together from what `otc serve --optical` pays for a
+        # token, a pair of a query and a key, and a load of all masks.
+        candidate = design_candidate(given.out / judged["file"], "projected_2029", [])
+        assert float(candidate.priced(work, candidate.core).watts_at()) == pytest.approx(design["watts"], rel=1e-5)
+        joules = as_served(given.out / judged["file"], config)
+        bill = work.price(machine)
+        assert joules == pytest.approx(float(bill.total), rel=1e-4)
 
     steps = summary["waterfall"]
     assert steps[0]["step"] == "as first judged" and steps[0]["design"]["variant"] == "as it is"
@@ -102,6 +111,16 @@ def test_verdict_on_fixed_ranges_alone_names_them_everywhere(options):
     assert "ranges fixed" in [each["step"] for each in summary["waterfall"]]
     assert [each["ranges"] for each in summary["otherwise"]][:2] == ["fixed", "follow"]
     assert report.otherwise_rows(summary)[1][:2] == ("fixed", judged["design"]["encoding"])
+
+
+def as_served(file, config):
+    """Joules of a prompt of all the context by the unit costs of a server."""
+    tokens = config.context
+    (server,) = optical_systems([str(file)], 7.0, ("projected_2029",), config, ())
+    layers, head = server.costs(config)[:2]
+    loads = tokens / float(host_core(server.core).vectors_per_load)
+    joules = tokens * (layers.token_joules + head.token_joules) + loads * (layers.load_joules + head.load_joules)
+    return joules + tokens * (tokens + 1) / 2 * layers.pair_joules
 
 
 def _key(design):
