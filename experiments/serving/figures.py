@@ -213,7 +213,7 @@ def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -
     axes.errorbar(left, places, xerr=[left - low, end - left], fmt="none", ecolor="#444444", lw=0.8)
     for place, total in zip(places, left, strict=True):
         if total < LEAST_BAR * most:
-            axes.text(0.01 * most, place, f"{total:.2g}", va="center", fontsize=7, zorder=4)
+            axes.text(0.01 * most, float(place), f"{total:.2g}", va="center", fontsize=7, zorder=4)
     beyond = high > end
     if beyond.any():
         axes.plot(end[beyond], places[beyond], ">", ms=4, color="#444444", label=BEYOND)

@@ -13,8 +13,9 @@ from experiments.verdict.space import Design
 class DesignRecord(TypedDict):
     """A design, with its loss on the windows that it is judged on.
 
-    delta_nll: over the model as it is in float32. excess: over 8-bit digital, placed by KL along the line of the model, see `losses.OverDigital`; measured_excess: as
-    measured. A standard error is None for a single window.
+    ranges, encoding: see `space.Structure`. delta_nll: over the model as it is, in float32. excess: over 8-bit digital,
+    placed by KL along the line of the model, see `losses.OverDigital`; measured_excess: as measured. A standard error
+    is None for a single window.
     """
 
     variant: str

@@ -122,7 +122,7 @@ def structures(
 ) -> list[Structure]:
     """Return all structures of square cores of these choices."""
     chosen = itertools.product(sizes, accumulate, places, masks, ranges, encodings)
-    return [Structure(size, size, *others) for size, *others in chosen]
+    return [Structure(size, size, tiles, place, mask, kind, signs) for size, tiles, place, mask, kind, signs in chosen]
 
 
 def with_each_mask(structure: Structure) -> list[Structure]:
