@@ -167,7 +167,8 @@ def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis
             ylim=(LOAD_SECONDS[0], LOAD_SECONDS[-1]),
         )
         for name, at in places.items():
-            text = name if at == result.presets[name] else f"{name}, {result.presets[name][0]:.2g} fJ"
+            fj, seconds = result.presets[name]
+            text = name if at == (fj, seconds) else f"{name}, beyond the frame at {fj:.3g} fJ, {seconds:.2g} s"
             labels.beside(axes, text, at, ("above left", "above right", "below right", "below left"), fontsize=7.5,
                           color=style.VERMILION)  # fmt: skip
         axes.set_title(f"Where optical prefill overtakes: {model}, {request.prompt} tokens", loc="left")
