@@ -167,8 +167,8 @@ def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis
             ylim=(LOAD_SECONDS[0], LOAD_SECONDS[-1]),
         )
         for name, at in places.items():
-            fj, seconds = result.presets[name]
-            text = name if at == (fj, seconds) else f"{name}, beyond the frame at {fj:.3g} fJ, {seconds:.2g} s"
+            own = zip(at, result.presets[name], ("fJ", "s"), strict=True)
+            text = ", ".join([name, *(f"{value:.2g} {unit}" for shown, value, unit in own if shown != value)])
             labels.beside(axes, text, at, ("above left", "above right", "below right", "below left"), fontsize=7.5,
                           color=style.VERMILION)  # fmt: skip
         axes.set_title(f"Where optical prefill overtakes: {model}, {request.prompt} tokens", loc="left")
