@@ -20,7 +20,7 @@ from experiments.common.workload import attention_policy, choices_of
 from experiments.evaluation.agreement import Agreement, agreement, scored
 from experiments.evaluation.price_numbers import is_price_only
 from experiments.evaluation.records import Evaluation, EvaluationCase, SiteFigures, WindowRecord, WindowScores
-from optics.core.by_site import Machine
+from optics.core.by_site import Machine, host_core
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
 
@@ -60,8 +60,9 @@ class _Window:
 
 
 class _Programs(NamedTuple):
-    """Loading a core, a run on it, and a run with diagnostics."""
+    """Finding the ranges of a core, loading it, a run on it, and a run with diagnostics."""
 
+    ranges: Callable[..., dict[str, optics.SiteRange]]
     load: Callable[..., optics.PreloadedCore]
     emulated: Callable[..., Any]
     observed: Callable[..., Any]
@@ -153,6 +154,7 @@ class _Run:
         reference = evaluator.reference.sha256
         self.digests = [checkpoint.sha256] + ([reference] if reference != checkpoint.sha256 else [])
         self._choices: dict[str, tuple[str, ...]] = {}
+        self._ranges: dict[str, dict[str, optics.SiteRange]] = {}
         self.unload()
 
     def unload(self) -> None:
@@ -166,6 +168,8 @@ class _Run:
         description = [*self.digests, window.text, self.seed, window.number, core, observe]
         if case.attention != "digital":
             description.append([case.attention, *self.choices(case, window)])
+        if case.ranged_on is not None:
+            description.append(["ranges fixed on", hashlib.sha256(case.ranged_on.tobytes()).hexdigest()])
         record: WindowRecord = self.cache.get_or_compute(description, lambda: self._run(case, window, observe))
         result.windows.append(record["agreement"])
         if "sites" in record and "drives" in record and "mean_drive" in record:
@@ -195,18 +199,30 @@ class _Run:
         policy, choices, score = self.policy(case), self.choices(case, window), self.model.score
         if choices not in self.model.programs:
             self.model.programs[choices] = _Programs(
+                ranges=jax.jit(partial(fixed_ranges, score, policy)),
                 load=jax.jit(optics.load(score, policy=policy)),
                 emulated=jax.jit(optics.emulate(score, policy=policy)),
                 observed=jax.jit(optics.emulate(score, policy=policy, diagnostics=True)),
             )
         return self.model.programs[choices]
 
+    def _ranged(self, case: EvaluationCase, window: _Window) -> Any:
+        """The core of a case, with its ranges fixed where the case says so; they are found once for all its windows."""
+        core, tokens = case.core, case.ranged_on
+        if tokens is None or not isinstance(core, Machine):
+            return core
+        if case.name not in self._ranges:
+            logits = jnp.zeros((*tokens.shape, window.reference.shape[-1]), jnp.float32)
+            find = self.programs(case, window).ranges
+            self._ranges[case.name] = find(core, self.key, self.params, jnp.asarray(tokens), logits)
+        return optics.FixedRangeCore(core, self._ranges[case.name])
+
     def _traced(self, policy: optics.Policy, window: _Window) -> tuple[optics.Site, ...]:
         logits = jax.eval_shape(self.model.forward, self.params, window.tokens)
         return optics.trace(self.model.score, policy=policy)(self.params, window.tokens, logits)
 
     def _run(self, case: EvaluationCase, window: _Window, observe: bool) -> WindowRecord:
-        core = case.core
+        core = self._ranged(case, window)
         call = (self.params, window.tokens, window.reference)
         if core is None:
             logits = window.reference if len(self.digests) == 1 else self.model.forward(self.params, window.tokens)
@@ -214,7 +230,7 @@ class _Run:
         key, programs = jax.random.fold_in(self.key, window.number), self.programs(case, window)
         if not observe:
             # The masks of a streamed model are loaded layer by layer in each run, or all would be in memory.
-            if self._loaded is None and not self.streamed and isinstance(core, Machine):
+            if self._loaded is None and not self.streamed and isinstance(case.core, Machine):
                 self._loaded = programs.load(core, *call)
             return {"agreement": _scores(programs.emulated(self._loaded or core, key, *call))}
         score, diagnostics = programs.observed(core, key, *call)
@@ -230,6 +246,19 @@ class _Run:
             "drives": {name: float(mean_drive(seen)) for name, seen in diagnostics.items()},
             "mean_drive": float(optics.measured_drive(diagnostics)),
         }
+
+
+def fixed_ranges(
+    score: Callable[..., Any], policy: optics.Policy, core: Machine, key: jax.Array, *call: Any
+) -> dict[str, optics.SiteRange]:
+    """Ranges of the receivers, `adc.loading` times the rms of each column on a call.
+
+    The largest magnitude on a sample of n is too small for one in n + 1 of what follows, so it is no bound here. A
+    range of one rms is never above it.
+    """
+    loading = host_core(core).adc.loading
+    found = optics.fit_ranges(score, policy=policy, loading=1.0)(core, key, *call)
+    return jax.tree.map(lambda rms: loading * rms, found)
 
 
 def describe_core(core: Part | optics.CoresBySite, price: bool = False) -> list[Any]:

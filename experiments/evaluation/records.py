@@ -3,6 +3,8 @@
 import dataclasses
 from typing import NotRequired, TypedDict
 
+import numpy as np
+
 import optics
 from electronics import Part
 from experiments.common.workload import Attention
@@ -48,6 +50,9 @@ class EvaluationCase:
         observed: whether the first window is run with diagnostics as well.
         attention: where the attention of the model runs.
         chosen_by: the core or design whose bill chooses the operand on the mask; `core` unless given.
+        ranged_on: token ids [count, tokens] on which the range of the ADC behind each column is found, `adc.loading`
+            times the rms there (`optics.fit_ranges`), and then fixed; None for ranges that follow `adc.span`. As many
+            tokens as in the windows.
     """
 
     name: str
@@ -56,6 +61,7 @@ class EvaluationCase:
     observed: bool = False
     attention: Attention = "digital"
     chosen_by: Machine | None = None
+    ranged_on: np.ndarray | None = None
 
 
 @dataclasses.dataclass(kw_only=True)

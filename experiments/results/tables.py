@@ -214,6 +214,11 @@ def verdict_masks(summary: VerdictSummary) -> Rows:
     return [list(row) for row in verdict_report.mask_rows(summary)]
 
 
+def verdict_otherwise(summary: VerdictSummary) -> Rows:
+    """Return the best design of projected_2029 with other ranges of its ADCs and other encodings of signs."""
+    return [list(row) for row in verdict_report.otherwise_rows(summary)]
+
+
 def verdict_like(summary: VerdictSummary) -> Rows:
     """Return peak beside achieved, at the plug and at the facility, of the best designs and of digital machines."""
     return [list(row) for row in verdict_report.like_rows(summary)]
@@ -231,6 +236,7 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "verdict_steps": verdict_steps,
     "verdict_like": verdict_like,
     "verdict_masks": verdict_masks,
+    "verdict_otherwise": verdict_otherwise,
     "workloads": workloads,
 }
 """Rows of cells, the header first, of the summary of a program, by name of the table."""

@@ -1,4 +1,7 @@
-"""Accuracy of optical servers: recorded for presets, or read from a summary of `otc headline`, `target` or `adapt`."""
+"""Accuracy of optical servers: recorded for presets, or read from a summary of another program.
+
+That is `otc headline`, `target`, `adapt` or `verdict`.
+"""
 
 import dataclasses
 import json
@@ -15,7 +18,7 @@ from experiments.serving.rows import AnyServer, ServingRow, precision_of
 from optics.presets.presets import DESIGN_BITS
 
 NOT_MEASURED = "accuracy not measured"
-_EXPECTED = "a summary.json of otc headline, target or adapt"
+_EXPECTED = "a summary.json of otc headline, target, adapt or verdict"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,7 +100,7 @@ def accuracies(systems: Sequence[AnyServer], effective_bits: float, summaries: S
     Args:
         systems: all systems that are compared.
         effective_bits: bits that the light of the presets is sized for.
-        summaries: files of `otc headline`, `target` or `adapt`.
+        summaries: files of `otc headline`, `target`, `adapt` or `verdict`.
 
     Raises:
         ValueError: for a file that is no such summary, one without a core that is compared, and one of a preset with
@@ -166,6 +169,8 @@ def _of_summary(summary: Any, file: Path) -> dict[str, Accuracy]:
         "source": f"{file}, {summary['windows']} windows of {summary['window_tokens']} tokens of {summary['text']}",
     }
     effective_bits = summary.get("effective_bits")
+    if "confirming_device" in summary:
+        return _of_verdict(summary, file)
     if "scenarios" in summary:
         losses = dict(summary["scenarios"])
     elif "best" in summary:
@@ -188,3 +193,24 @@ def _of_summary(summary: Any, file: Path) -> dict[str, Accuracy]:
         )
         for name, loss in losses.items()
     }
+
+
+def _of_verdict(summary: Mapping[str, Any], file: Path) -> dict[str, Accuracy]:
+    """Accuracies of the designs that `otc verdict` saved, by the names of their files.
+
+    They are those on windows, noise and a device that neither the choice of a design nor its light has seen.
+    """
+    found: dict[str, Accuracy] = {}
+    for record in summary["scenarios"].values():
+        for judged in record["judged"]:
+            loss, place = judged["confirmed"], judged["place"]
+            served = "" if place == "digital" else "; its attention was on light, and is served on digital units"
+            found[Path(judged["file"]).name] = Accuracy(
+                delta_nll=float(loss["delta_nll"]),
+                delta_nll_stderr=loss.get("delta_nll_stderr"),
+                kl=float(loss["kl"]),
+                model=f"{summary['model']}, {loss['variant']}",
+                source=f"{file}, {summary['windows']} windows of {summary['window_tokens']} tokens of "
+                f"{summary['text']} and device {summary['confirming_device']}, which the search has not seen{served}",
+            )
+    return found

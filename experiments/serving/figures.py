@@ -19,6 +19,8 @@ from experiments.serving.shift import Shift
 from experiments.serving.workloads import ServingWorkload
 
 BARS = 12
+LEAST_BAR = 0.005
+"""Share of the axis below which a bar is too short to be seen, and is told by its number."""
 COLOURS = dict(zip(PARTS, (BLUE, VERMILION, GREEN, GREY), strict=True))
 PART_LABELS = dict(zip(PARTS, ("prefill", "decode", "transfer", "idle"), strict=True))
 LABELLED = ("b200", "groq", "cs3", "lp30", "galaxy", "optical_projected_2029")
@@ -60,7 +62,7 @@ def draw(
         _mark_announced(axes, shown.get(workload, ()))
 
     with style.style():
-        key = _announced_key(next(iter(shown.values()), ()))
+        key = _announced_key(list(shown.values()))
         _grid(rows, model, out, "serve", latency, "Tokens per kW against latency", "\n".join(filter(None, (key, note))))
         _grid(rows, model, out, "serve_joules", _joules, "Where the joules of a token go", note)
         if shifts:
@@ -148,8 +150,10 @@ def _mark_announced(axes: Axes, shown: Sequence[Shown]) -> None:
         axes.plot(*place, marker=f"${text}$", ms=7 * len(text), color="#111111", mew=0.3, ls="", zorder=4)
 
 
-def _announced_key(shown: Sequence[Shown]) -> str:
-    return "; ".join(f"{letter}: {each.title}" for letter, each in zip(ascii_uppercase, shown, strict=False))
+def _announced_key(shown: Sequence[Sequence[Shown]]) -> str:
+    """The letters of the pairs that are on any of the workloads, in words."""
+    by_pair = zip(ascii_uppercase, zip(*shown, strict=True), strict=False)
+    return "; ".join(f"{letter}: {pair[0].title}" for letter, pair in by_pair if any(each.row for each in pair))
 
 
 def _name(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -> None:
@@ -207,6 +211,9 @@ def _joules(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -
     most = 2.2 * left.max()
     end = np.minimum(high, 0.97 * most)
     axes.errorbar(left, places, xerr=[left - low, end - left], fmt="none", ecolor="#444444", lw=0.8)
+    for place, total in zip(places, left, strict=True):
+        if total < LEAST_BAR * most:
+            axes.text(0.01 * most, float(place), f"{total:.2g}", va="center", fontsize=7, zorder=4)
     beyond = high > end
     if beyond.any():
         axes.plot(end[beyond], places[beyond], ">", ms=4, color="#444444", label=BEYOND)

@@ -121,6 +121,22 @@ def _engine(system: OpticalSystem, config: models.DecoderConfig) -> tuple[float,
     return 1e15 * layers.token_joules / active, layers.load_seconds / (resident / system.cells)
 
 
+def _in_frame(at: tuple[float, float]) -> tuple[float, float]:
+    """The place of an engine, or the nearest one in the frame."""
+    ends = (FEMTOJOULES[0], FEMTOJOULES[-1]), (LOAD_SECONDS[0], LOAD_SECONDS[-1])
+    fj, seconds = (float(min(max(value, low), high)) for value, (low, high) in zip(at, ends, strict=True))
+    return fj, seconds
+
+
+def _marker(at: tuple[float, float]) -> str:
+    """A dot, or an arrow towards an engine that is beyond the frame."""
+    if not FEMTOJOULES[0] <= at[0] <= FEMTOJOULES[-1]:
+        return "<" if at[0] < FEMTOJOULES[0] else ">"
+    if not LOAD_SECONDS[0] <= at[1] <= LOAD_SECONDS[-1]:
+        return "v" if at[1] < LOAD_SECONDS[0] else "^"
+    return "o"
+
+
 def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis: str) -> None:
     """Write serve_overtake as PNG and PDF. bill_basis: what the optical bills rest on."""
     with style.style():
@@ -139,8 +155,9 @@ def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis
                 axes.contour(FEMTOJOULES, LOAD_SECONDS, result.joules, levels=[level], colors="#222222", linewidths=1)
                 height = LOAD_SECONDS[0] * 10 ** (0.4 + 0.75 * number)
                 axes.text(fj, height, name, fontsize=7.5, ha="center", bbox=style.CLEARED)
-        for at in result.presets.values():
-            axes.plot(*at, "o", color=style.VERMILION, ms=5)
+        places = {name: _in_frame(at) for name, at in result.presets.items()}
+        for name, at in places.items():
+            axes.plot(*at, _marker(result.presets[name]), color=style.VERMILION, ms=5, clip_on=False, zorder=4)
         axes.set(
             xscale="log",
             yscale="log",
@@ -149,8 +166,10 @@ def draw(result: Overtaking, model: str, request: Request, out: Path, bill_basis
             xlim=(FEMTOJOULES[0], FEMTOJOULES[-1]),
             ylim=(LOAD_SECONDS[0], LOAD_SECONDS[-1]),
         )
-        for name, at in result.presets.items():
-            labels.beside(axes, name, at, ("above left", "above right", "below right", "below left"), fontsize=7.5,
+        for name, at in places.items():
+            own = zip(at, result.presets[name], ("fJ", "s"), strict=True)
+            text = ", ".join([name, *(f"{value:.2g} {unit}" for shown, value, unit in own if shown != value)])
+            labels.beside(axes, text, at, ("above left", "above right", "below right", "below left"), fontsize=7.5,
                           color=style.VERMILION)  # fmt: skip
         axes.set_title(f"Where optical prefill overtakes: {model}, {request.prompt} tokens", loc="left")
         style.note(

@@ -38,10 +38,11 @@ class ServeOptions:
     """Cores that are compared too, as servers of 1 exaOPS: presets, and .toml files of your own cores or designs."""
     effective_bits: float = 7.0
     """Precision of a dot product that the light of presets is sized for."""
-    ranges: str = "projected_2029"
-    """Scenario that lends its ranges to your own cores, where their values are its own."""
+    ranges: tuple[str, ...] = ("projected_2029",)
+    """Scenario that lends its ranges to your own cores, where their values are its own: one for all files of optical,
+    or one for each in their order."""
     accuracy: tuple[Path, ...] = ()
-    """Summaries (summary.json of otc headline, target or adapt) whose losses stand beside the optical rows."""
+    """Summaries (summary.json of otc headline, target, adapt or verdict) whose losses stand beside the optical rows."""
     batches: tuple[int, ...] = BATCHES
     """Batches: sequences that a machine decodes at once."""
     trace: Path | None = None
@@ -62,8 +63,9 @@ class ServeOptions:
         for name in ("ttft_limit", "tpot_limit"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)} must be above 0 s")
-        if self.ranges not in SCENARIOS:
-            raise ValueError(f"ranges = {self.ranges!r} must be one of {', '.join(SCENARIOS)}")
+        for scenario in self.ranges:
+            if scenario not in SCENARIOS:
+                raise ValueError(f"ranges = {scenario!r} must be one of {', '.join(SCENARIOS)}")
 
 
 def main(options: ServeOptions) -> ServingSummary:

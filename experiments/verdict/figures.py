@@ -16,6 +16,7 @@ from optics import EXAOPS
 
 MARKERS = {"digital": "o", "mixed": "D", "light": "s"}
 MOST_LOSS = 0.4
+"""Loss at the top of the frame, unless a limit is near it or beyond."""
 LEAST_LOSS = -0.06
 
 
@@ -65,7 +66,8 @@ def _front_panel(
     ends = [*watts, summary["target_watts"] / 1e3, *(i[end] / 1e3 for i in intervals for end in ("p05", "p95"))]
     # A tail of many times the designs would leave no room for them.
     limits = min(ends) / 1.3, min(max(ends), 6 * max(watts)) * 1.3
-    axes.set(xscale="log", xlim=limits, ylim=(LEAST_LOSS, MOST_LOSS), xlabel="kW at 1 exaOPS")
+    most = max(MOST_LOSS, 1.2 * max(summary["limits"]))
+    axes.set(xscale="log", xlim=limits, ylim=(LEAST_LOSS, most), xlabel="kW at 1 exaOPS")
     style.plain_log(axes.xaxis, limits)
     for limit in summary["limits"]:
         axes.axhline(limit, color=style.GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
@@ -76,7 +78,7 @@ def _front_panel(
     axes.axvline(summary["target_watts"] / 1e3, color=style.VERMILION, lw=1, ls=(0, (3, 2)), zorder=1)
     for variant, colour in colours.items():
         own = [each for each in shown if each["variant"] == variant]
-        _of_variant(axes, own, colour)
+        _of_variant(axes, own, colour, most)
     for judged, interval in zip(record["judged"], intervals, strict=True):
         at = max(judged["design"]["excess"], LEAST_LOSS)
         right = min(interval["p95"] / 1e3, limits[1])
@@ -87,12 +89,12 @@ def _front_panel(
     axes.set_title(name.replace("_", " "))
 
 
-def _of_variant(axes: Axes, designs: list[DesignRecord], colour: str) -> None:
+def _of_variant(axes: Axes, designs: list[DesignRecord], colour: str, most: float) -> None:
     if not designs:
         return
     x, y = np.array([each["watts"] / 1e3 for each in designs]), np.array([each["excess"] for each in designs])
     for place, marker in MARKERS.items():
-        at = [number for number, each in enumerate(designs) if each["attention"] == place and y[number] <= MOST_LOSS]
+        at = [number for number, each in enumerate(designs) if each["attention"] == place and y[number] <= most]
         axes.plot(x[at], y[at], marker, color=colour, ms=4.5, mfc="none", zorder=3)
     for watts in x[y < LEAST_LOSS]:
         axes.plot(watts, LEAST_LOSS, "v", color=colour, ms=5, clip_on=False, zorder=3)

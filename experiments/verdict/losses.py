@@ -33,27 +33,25 @@ class Windows(NamedTuple):
         return np.tile(self.tokens, (self.keys, 1))
 
 
+@dataclasses.dataclass(frozen=True)
 class Losses:
     """Measures losses of designs against the digital model as it is, in float32.
 
-    Args:
+    Attributes:
         space: of the scenario.
         attention: where attention runs in the designs of a structure.
         evaluator: what runs the models.
         windows: that are scored.
+        calibrating: on which ranges of ADCs are found, on the device itself, where a structure has them fixed.
         device: serial number of the device.
     """
 
-    def __init__(
-        self,
-        space: Space,
-        attention: Callable[[Structure], Attention],
-        evaluator: Evaluator,
-        windows: Windows,
-        device: int = 0,
-    ):
-        self.space, self.attention, self.evaluator = space, attention, evaluator
-        self.windows, self.device = windows, device
+    space: Space
+    attention: Callable[[Structure], Attention]
+    evaluator: Evaluator
+    windows: Windows
+    calibrating: Windows
+    device: int = 0
 
     def of(self, designs: Mapping[str, Design], variant: Variant, scale: float = 1.0) -> dict[str, Evaluation]:
         """Return the evaluations of designs by name.
@@ -96,6 +94,7 @@ class Losses:
             windows=windows,
             attention=self.attention(design.structure),
             chosen_by=self.space.base(design.structure),
+            ranged_on=self.calibrating.tokens if design.structure.ranges == "fixed" else None,
         )
 
 

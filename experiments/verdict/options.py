@@ -14,7 +14,20 @@ from experiments.common.options import check_integer
 from experiments.common.overrides import DESIGN, OWN
 from experiments.common.text_options import TextOptions, check_context
 from experiments.common.workload import shapes_named
-from experiments.verdict.space import FIRST, ON, PLACES, TURNED, Place, Space
+from experiments.verdict.space import (
+    ENCODINGS,
+    FIRST,
+    OFFSET,
+    ON,
+    PLACES,
+    RAILS,
+    RANGES,
+    TURNED,
+    Encoding,
+    Place,
+    Ranges,
+    Space,
+)
 from optics.presets.scenario import SCENARIOS
 
 
@@ -45,6 +58,12 @@ class VerdictOptions(TextOptions):
     masks: tuple[str, ...] = ("",)
     """Technologies of the mask that are chosen from, see `optics.MASK_TECHNOLOGIES`; "" for the numbers of the
     scenario. The best design of projected_2029 is judged with the mask of each analogue technology too."""
+    ranges: tuple[Ranges, ...] = ("follow",)
+    """Full scale of the ADCs, chosen from follow (set anew for each vector by its norm, which favours the device) and
+    fixed (one for each column, found on the text that calibrates, as public devices have it). They cost the same."""
+    encodings: tuple[Encoding, ...] = (RAILS,)
+    """How the signs of inputs/weights are carried, that are chosen from; an offset needs --ranges fixed. The best
+    design of projected_2029 is judged with other ranges, with slots and with an offset of the weights too."""
     evaluations: int = 24
     """Losses that a search measures, for each scenario and model."""
     search_seed: int = 0
@@ -78,7 +97,7 @@ class VerdictOptions(TextOptions):
     def check(self) -> None:
         """Raise ValueError for an option out of range; the message names it and the range."""
         super().check()
-        for name in ("scenarios", "limits", "sizes", "accumulate", "attention", "masks"):
+        for name in ("scenarios", "limits", "sizes", "accumulate", "attention", "masks", "ranges", "encodings"):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty; at least one is needed")
         for scenario in self.scenarios:
@@ -90,9 +109,13 @@ class VerdictOptions(TextOptions):
             raise ValueError(f"sizes = {self.sizes} must be from 64 to 4096")
         if any(tiles < 1 or tiles > 64 for tiles in self.accumulate):
             raise ValueError(f"accumulate = {self.accumulate} must be from 1 to 64")
-        for place in self.attention:
-            if place not in PLACES:
-                raise ValueError(f"attention = {place} must be among {', '.join(PLACES)}")
+        for name, offered in (("attention", PLACES), ("ranges", RANGES), ("encodings", ENCODINGS)):
+            for chosen in getattr(self, name):
+                if chosen not in offered:
+                    raise ValueError(f"{name} = {chosen} must be among {', '.join(offered)}")
+        for encoding in self.encodings:
+            if OFFSET in encoding and self.ranges != ("fixed",):
+                raise ValueError(f"encodings = {encoding}: ranges that follow leave an offset out, set --ranges fixed")
         for scenario in self.scenarios:
             self._check_changes(scenario)
         if self.compare and ON not in self.scenarios:

@@ -106,7 +106,10 @@ class Prices:
             value = float(numbers[field])
             constants[field] = dataclasses.replace(constants[field], value=value, low=value, high=value)
         plain = Candidate(
-            name=self.space.scenario, core=core, constants=constants, effective_bits=float(knobs["light_bits"])
+            name=self.space.scenario,
+            core=core,
+            constants=constants,
+            effective_bits=float(knobs["light_bits"]) + structure.bits_of_offsets,
         )
         readings = self.bills(structure).readings(variant.drives, variant.rotation)
 

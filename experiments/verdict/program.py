@@ -1,7 +1,7 @@
 """`otc verdict`: the best machine that the parts allow, on models prepared for it, and whether it closes the target."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -31,7 +31,7 @@ from experiments.verdict.records import (
     VerdictSummary,
 )
 from experiments.verdict.search import Trial, best_merit
-from experiments.verdict.space import ON, Design, Space, structures
+from experiments.verdict.space import ON, Design, Space, Structure, otherwise, structures, with_each_mask
 from experiments.verdict.variants import AS_IT_IS, Variant, Variants
 from experiments.verdict.waterfall import steps_to
 from models.equivalent.changes import check_decoder
@@ -39,7 +39,6 @@ from models.equivalent.changes import check_decoder
 PREPARED, TRAINED = "prepared", "trained"
 DIGITAL = ("b200", "rubin")
 """Digital machines beside the designs, of today and of the years of the projection."""
-SLICES = "encoding.weight_slices"
 PAIRED = 8
 """Constants of the largest swings that are paired."""
 
@@ -77,7 +76,9 @@ class _Verdict:
         held_out = windows[: options.windows]
         self.held_out, self.calibrating = Windows(held_out, options.keys), Windows(calibrating)
         self.confirming = Windows(windows[options.windows :], options.keys)
-        self.structures = structures(options.sizes, options.accumulate, options.attention, options.masks)
+        self.structures = structures(
+            options.sizes, options.accumulate, options.attention, options.masks, options.ranges, options.encodings
+        )
         prepared_at = Space(ON, options.set if options.again else ())
         maker = Variants(options.adapt, prepared_at, checkpoint, held_out, evaluator)
         found = [maker.as_it_is()]
@@ -111,7 +112,8 @@ class _Verdict:
             },
             "scenarios": scenarios,
             "waterfall": [{"step": step, "design": judges[ON].final(each)} for step, each in steps],
-            "masks": self._masks(judges[ON]) if ON in judges else [],
+            "masks": self._changed(judges[ON], with_each_mask) if ON in judges else [],
+            "otherwise": self._changed(judges[ON], otherwise) if ON in judges else [],
             "comparison": self._comparison(judges),
             "digital": self._digital(),
             "changes": list(options.set),
@@ -137,8 +139,8 @@ class _Verdict:
             options,
             scenario,
             self.structures,
-            Losses(searched, searched_prices.attention, self.evaluator, self.calibrating),
-            Losses(changed, prices.attention, self.evaluator, self.held_out),
+            Losses(searched, searched_prices.attention, self.evaluator, self.calibrating, self.calibrating),
+            Losses(changed, prices.attention, self.evaluator, self.held_out, self.calibrating),
             prices,
             searched_prices,
             self.cache,
@@ -182,9 +184,7 @@ class _Verdict:
         found = achieved(self._billed(judge, design, variant), workload, name=judge.scenario)
         found["delta_nll"] = record["delta_nll"]
         found["accuracy"] = f"{record['delta_nll']:+.3f} nats/token on {options.model_name}, {variant.name}"
-        other = Losses(
-            judge.prices.space, judge.prices.attention, self.evaluator, self.confirming, options.confirming_device
-        )
+        other = dataclasses.replace(judge.losses, windows=self.confirming, device=options.confirming_device)
         return {
             "limit": limit,
             "design": record,
@@ -250,17 +250,13 @@ class _Verdict:
         steps = steps_to(judge.prices.space, self.variants, best)
         return [(step.name, judge.add(step.variant, [step.design])[0]) for step in steps]
 
-    def _masks(self, judge: Judge) -> list[DesignRecord]:
-        """The best design, and the same with the mask of each technology whose pixels are not binary."""
+    def _changed(self, judge: Judge, others: Callable[[Structure], list[Structure]]) -> list[DesignRecord]:
+        """The best design, and the same with other structures."""
         if not judge.chosen():
             return []
         best = next(iter(judge.chosen().values()))
-        variant = self.variants[best.variant]
-        analogue = [name for name in optics.MASK_TECHNOLOGIES if optics.mask_structure(name)[SLICES] == 1]
-        designs = [
-            best.design._replace(structure=dataclasses.replace(best.design.structure, mask=name)) for name in analogue
-        ]
-        return [judge.final(each) for each in (best, *judge.add(variant, designs))]
+        designs = [best.design._replace(structure=each) for each in others(best.design.structure)]
+        return [judge.final(each) for each in (best, *judge.add(self.variants[best.variant], designs))]
 
     def _comparison(self, judges: Mapping[str, Judge]) -> list[ComparisonRecord]:
         """Searches of the best prepared model beside random ones of equal cost."""

@@ -5,6 +5,7 @@ from typing import NotRequired, TypedDict
 from experiments.common.text_options import TextDescription
 from experiments.common.verdict import EnergyVerdict
 from experiments.comparison.records import Comparison
+from experiments.evaluation.paired import standard_error
 from experiments.verdict.losses import Excess, Measured
 from experiments.verdict.space import Design
 
@@ -12,14 +13,17 @@ from experiments.verdict.space import Design
 class DesignRecord(TypedDict):
     """A design, with its loss on the windows that it is judged on.
 
-    excess: over 8-bit digital, placed by KL along the line of the model, see `losses.OverDigital`; measured_excess: as
-    measured. A standard error is None for a single window.
+    ranges, encoding: see `space.Structure`. delta_nll: over the model as it is, in float32. excess: over 8-bit digital,
+    placed by KL along the line of the model, see `losses.OverDigital`; measured_excess: as measured. A standard error
+    is None for a single window.
     """
 
     variant: str
     structure: str
     attention: str
     mask: str
+    ranges: str
+    encoding: str
     rows: int
     columns: int
     accumulate: int
@@ -32,6 +36,7 @@ class DesignRecord(TypedDict):
     watts: float
     kl: float
     delta_nll: float
+    delta_nll_stderr: float | None
     excess: float
     excess_stderr: float | None
     measured_excess: float | None
@@ -136,6 +141,7 @@ class VerdictSummary(TextDescription):
     scenarios: dict[str, ScenarioRecord]
     waterfall: list[StepRecord]
     masks: list[DesignRecord]
+    otherwise: list[DesignRecord]
     comparison: list[ComparisonRecord]
     digital: list[Comparison]
     changes: list[str]
@@ -154,6 +160,8 @@ def design_record(design: Design, measured: Measured, excess: Excess, watts: flo
         "structure": str(structure),
         "attention": structure.attention,
         "mask": structure.mask,
+        "ranges": structure.ranges,
+        "encoding": structure.encoding,
         "rows": structure.rows,
         "columns": structure.columns,
         "accumulate": structure.accumulate,
@@ -166,6 +174,7 @@ def design_record(design: Design, measured: Measured, excess: Excess, watts: flo
         "watts": watts,
         "kl": float(measured.kl.mean()),
         "delta_nll": float(measured.delta_nll.mean()),
+        "delta_nll_stderr": standard_error(measured.delta_nll),
         "excess": excess.value,
         "excess_stderr": excess.stderr,
         "measured_excess": excess.measured,

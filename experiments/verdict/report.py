@@ -42,6 +42,9 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
     if summary["masks"]:
         print("\nThe first of the best designs of projected 2029 with the mask of each technology:")
         print(reporting.table(mask_rows(summary)))
+    if summary["otherwise"]:
+        print("\nThe same design with other ranges of its ADCs and other signs, at light for the same precision:")
+        print(reporting.table(otherwise_rows(summary)))
     print("\nLike beside like: peak and achieved, at the plug and at the facility:")
     print(reporting.table(like_rows(summary)))
     for each in summary["comparison"]:
@@ -119,6 +122,15 @@ def mask_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
         rows.append(
             (design["mask"] or "assumed", f"{design['watts'] / 1e3:.3g}", _loss(design), f"{design['kl']:.3f}", about)
         )
+    return rows
+
+
+def otherwise_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
+    """Return the table of the best design with other ranges and encodings."""
+    rows: list[tuple[str, ...]] = [("ranges", "inputs/weights", "kW", "loss over W8A8", "KL", "photons per MAC")]
+    for design in summary["otherwise"]:
+        watts, photons = f"{design['watts'] / 1e3:.3g}", f"{design['photons_per_mac']:.3g}"
+        rows.append((design["ranges"], design["encoding"], watts, _loss(design), f"{design['kl']:.3f}", photons))
     return rows
 
 

@@ -10,19 +10,39 @@ import numpy as np
 
 import optics
 from electronics import Constant
+from electronics.constants import ELEMENTARY_CHARGE
 from experiments.adapt.setting import Setting
 from experiments.common import overrides
 from optics.analysis.axis import between
 from optics.analysis.inverse import Knob
 from optics.core.by_site import Machine
 from optics.core.site_rule import SiteRule
+from optics.energy.light_budget import DESIGN_INPUT_MEAN, DESIGN_WEIGHT_MEAN
 
 Place = Literal["digital", "mixed", "light"]
+Ranges = Literal["follow", "fixed"]
+Encoding = Literal["rails/rails", "slots/rails", "offset/rails", "rails/offset", "slots/offset", "offset/offset"]
 ON = "projected_2029"
 """The scenario of the waterfall, of the comparison with a random search, and for whose core models are prepared."""
 PLACES: tuple[Place, ...] = get_args(Place)
 """Where attention runs: "mixed" is digital in the first half of the layers and on light in the others."""
+RANGES: tuple[Ranges, ...] = get_args(Ranges)
+"""Full scale of the ADCs: "follow", set by the norms of each vector and column; "fixed", one for each column."""
+ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
+"""How signs are carried, of inputs and of weights, see `optics.Encoding`."""
+RAILS: Encoding = "rails/rails"
+OFFSET = "offset"
+MEAN_OF_OFFSET = 0.5
+"""Mean of an operand that is carried by an offset, (1 + x) / 2, as a share of full scale."""
+BITS_OF_OFFSET = 10 * float(np.log10(4 * MEAN_OF_OFFSET / DESIGN_WEIGHT_MEAN)) / 6.02
+"""Effective bits of light that an operand on an offset takes more than on rails, for the same precision of the product.
+
+Half the amplitude is a quarter of the signal, and the mean of the operand, which shot noise follows, is 0.5 where that
+of four-sigma Gaussian magnitudes is 0.2. With two pixels less to light that is 5 times the light for weights, and for
+inputs, which are driven at 0.5, 25 times (docs/physics.md). The amplifier's noise is taken to follow that of the light.
+"""
 ACTIVATIONS = "*activations*"
+SLICES = "encoding.weight_slices"
 KNOBS = {
     "light_bits": Knob(5.5, 9.5, False),
     "enob": Knob(5.5, 10.0, False),
@@ -45,6 +65,9 @@ class Structure:
         accumulate: row tiles whose charges are integrated before one conversion.
         attention: where attention runs.
         mask: technology of the mask, see `optics.MASK_TECHNOLOGIES`; empty for the numbers of the scenario.
+        ranges: full scale of the ADCs, see `RANGES`. One that follows each vector needs an amplifier whose gain is set
+            at the symbol rate, which no public device has and the bill has no line for.
+        encoding: how the signs of inputs and of weights are carried.
     """
 
     rows: int = 1024
@@ -52,16 +75,37 @@ class Structure:
     accumulate: int = 1
     attention: Place = "digital"
     mask: str = ""
+    ranges: Ranges = "follow"
+    encoding: Encoding = RAILS
+
+    @property
+    def inputs(self) -> str:
+        """How the signs of inputs are carried."""
+        return self.encoding.partition("/")[0]
+
+    @property
+    def weights(self) -> str:
+        """How the signs of weights are carried."""
+        return self.encoding.partition("/")[2]
+
+    @property
+    def bits_of_offsets(self) -> float:
+        """Effective bits of light that the encoding takes more than one on rails."""
+        return BITS_OF_OFFSET * (self.inputs, self.weights).count(OFFSET)
 
     def features(self) -> list[float]:
-        """Return numbers by which structures are alike: doublings of sizes, and one for each place of attention."""
-        places = [float(self.attention == place) for place in PLACES]
-        return [np.log2(self.rows) - 10, np.log2(self.columns) - 10, np.log2(self.accumulate), *places]
+        """Return numbers by which structures are alike: doublings of sizes, and one for each other choice."""
+        sizes = [np.log2(self.rows) - 10, np.log2(self.columns) - 10, np.log2(self.accumulate)]
+        places = [self.attention == place for place in PLACES]
+        others = [self.ranges == "fixed", self.inputs == "slots", self.inputs == OFFSET, self.weights == OFFSET]
+        return [*sizes, *map(float, (*places, *others))]
 
     def __str__(self) -> str:
         joined = f", {self.accumulate} tiles a conversion" if self.accumulate > 1 else ""
         mask = f", {self.mask} mask" if self.mask else ""
-        return f"{self.rows} x {self.columns}{joined}, attention {self.attention}{mask}"
+        encoding = f", {self.encoding}" if self.encoding != RAILS else ""
+        ranges = "ranges fixed" if self.ranges == "fixed" else "ranges follow"
+        return f"{self.rows} x {self.columns}{joined}, attention {self.attention}{mask}{encoding}, {ranges}"
 
 
 FIRST = Structure()
@@ -69,12 +113,34 @@ FIRST = Structure()
 
 
 def structures(
-    sizes: Sequence[int], accumulate: Sequence[int], places: Sequence[Place], masks: Sequence[str]
+    sizes: Sequence[int],
+    accumulate: Sequence[int],
+    places: Sequence[Place],
+    masks: Sequence[str] = ("",),
+    ranges: Sequence[Ranges] = ("follow",),
+    encodings: Sequence[Encoding] = (RAILS,),
 ) -> list[Structure]:
     """Return all structures of square cores of these choices."""
+    chosen = itertools.product(sizes, accumulate, places, masks, ranges, encodings)
+    return [Structure(size, size, tiles, place, mask, kind, signs) for size, tiles, place, mask, kind, signs in chosen]
+
+
+def with_each_mask(structure: Structure) -> list[Structure]:
+    """Return a structure with the mask of each technology whose pixels are not binary."""
+    analogue = (name for name in optics.MASK_TECHNOLOGIES if optics.mask_structure(name)[SLICES] == 1)
+    return [dataclasses.replace(structure, mask=name) for name in analogue]
+
+
+def otherwise(structure: Structure) -> list[Structure]:
+    """Return a structure with the other kind of ranges, with other inputs, and with weights on an offset.
+
+    Ranges that follow the norms of vector and column leave out what an offset adds, so an offset has fixed ones.
+    """
+    inputs: Encoding = "slots/rails" if structure.encoding != "slots/rails" else RAILS
     return [
-        Structure(size, size, tiles, place, mask)
-        for size, tiles, place, mask in itertools.product(sizes, accumulate, places, masks)
+        *(dataclasses.replace(structure, ranges=each) for each in RANGES if each != structure.ranges),
+        dataclasses.replace(structure, encoding=inputs),
+        dataclasses.replace(structure, encoding="rails/offset", ranges="fixed"),
     ]
 
 
@@ -128,7 +194,11 @@ class Space:
                 self.constants(structure),
                 rows=structure.rows,
                 columns=structure.columns,
-                structure=optics.mask_structure(structure.mask) if structure.mask else None,
+                structure={
+                    "encoding.inputs": structure.inputs,
+                    "encoding.weights": structure.weights,
+                    **(optics.mask_structure(structure.mask) if structure.mask else {}),
+                },
             )
             self._bases[structure] = core.replace({"accumulate": structure.accumulate})
         return self._bases[structure]
@@ -155,9 +225,9 @@ class Space:
             "dac.bits": knobs["dac_enob"] + (base.dac.bits - base.dac.enob),
             "clock": knobs["clock"],
         }
-        sized = optics.with_effective_bits(base.replace(changes), knobs["light_bits"])
+        sized = optics.with_effective_bits(base.replace(changes), knobs["light_bits"] + structure.bits_of_offsets)
         assert isinstance(sized, optics.TensorCore)
-        return sized
+        return _with_room(sized)
 
     def machine(self, structure: Structure, knobs: Mapping[str, Any], setting: Setting, layers: int) -> Machine:
         """The core or design of a structure, with light and digital tokens as a model is set.
@@ -178,3 +248,18 @@ class Space:
         first_half = SiteRule(ACTIVATIONS, optics.DIGITAL, steps=tuple(range(layers // 2)))
         rules = machine.rules if isinstance(machine, optics.CoresBySite) else ()
         return optics.CoresBySite(core, [*rules, first_half])
+
+
+def _with_room(core: optics.TensorCore) -> optics.TensorCore:
+    """The core with an integrator that also holds the mean of a sum whose terms all have one sign.
+
+    The full well of the constants is for terms that differ in sign. A sum on rails is far within it, and so is one with
+    an offset whose other operand has its sign.
+    """
+    code = core.encoding
+    if not code.unipolar:
+        return core
+    inputs = MEAN_OF_OFFSET if code.inputs == OFFSET else DESIGN_INPUT_MEAN
+    products = core.accumulate * core.rows * inputs * MEAN_OF_OFFSET
+    charge = products * core.electrons * ELEMENTARY_CHARGE
+    return core.replace({"tia.full_well": core.tia.full_well + charge})

@@ -58,6 +58,8 @@ def _choices(first: Structure, last: Structure) -> list[tuple[str, Structure]]:
         (f"{last.rows} x {last.columns}", ("rows", "columns")),
         (f"{last.accumulate} tiles a conversion", ("accumulate",)),
         (f"{last.mask} mask", ("mask",)),
+        (f"signs by {last.encoding}", ("encoding",)),
+        (f"ranges {last.ranges}", ("ranges",)),
     ):
         changed = Structure(**{**vars(now), **{field: getattr(last, field) for field in fields}})
         if changed != now:

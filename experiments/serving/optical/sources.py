@@ -62,25 +62,32 @@ def _table(file: Path) -> Mapping[str, Any]:
 
 
 def optical_systems(
-    names: Sequence[str], effective_bits: float, ranges: str, config: models.DecoderConfig, taken: Collection[str]
+    names: Sequence[str],
+    effective_bits: float,
+    ranges: Sequence[str],
+    config: models.DecoderConfig,
+    taken: Collection[str],
 ) -> list[OpticalSystem]:
     """Return the servers of presets, by name, and of files that end in .toml or .json.
 
     Args:
         names: presets and files.
         effective_bits: bits that the light of presets is sized for.
-        ranges: as for `from_file`.
+        ranges: as for `from_file`, one for all files or one for each.
         config: as for `from_file`.
         taken: names of other systems.
 
     Raises:
-        ValueError: for an unknown preset, a bad file, and two systems of one name.
+        ValueError: for an unknown preset, a bad file, another number of ranges, and two systems of one name.
     """
     systems: list[OpticalSystem] = []
+    files = [name for name in dict.fromkeys(names) if Path(name).suffix in (".toml", ".json")]
+    if len(ranges) not in (1, len(files)):
+        raise ValueError(f"ranges = {tuple(ranges)} must be one scenario, or one for each of {len(files)} files")
+    of_file = dict(zip(files, ranges if len(ranges) > 1 else [*ranges] * len(files), strict=True))
     for name in dict.fromkeys(names):
         file = Path(name)
-        is_file = file.suffix in (".toml", ".json")
-        system = from_file(file, ranges, config) if is_file else from_preset(name, effective_bits)
+        system = from_file(file, of_file[name], config) if name in of_file else from_preset(name, effective_bits)
         if system.name in {*taken, *(other.name for other in systems)}:
             raise ValueError(f"optical = {name!r}: another system is named {system.name!r}; rename the file")
         systems.append(system)

@@ -30,6 +30,24 @@ ADAPT = {
 }
 
 
+VERDICT = {
+    **RUN,
+    "confirming_device": 1,
+    "scenarios": {
+        "today": {
+            "judged": [
+                {
+                    "file": "designs/mine.toml",
+                    "place": "light-left",
+                    "design": {"variant": "trained", "delta_nll": 0.4, "kl": 0.5},
+                    "confirmed": {"variant": "trained", **LOSS},
+                }
+            ]
+        }
+    },
+}
+
+
 @pytest.fixture(scope="module")
 def preset():
     return from_preset("today", 7.0)
@@ -75,10 +93,27 @@ def test_summary_gives_the_loss_of_its_cores(preset, mine, written, summary, nam
     assert "2 windows of 64 tokens of owt_5" in found.source
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize(
     "by_site", [{"sinks": 2}, {"light_by_site": {"head": 2.0}}, {"loading_by_site": {"head": 8.0}}]
 )
 def test_loss_of_a_core_set_by_site_is_that_of_the_saved_design_alone(preset, written, by_site):
+=======
+def test_design_of_a_verdict_has_the_loss_that_its_choice_has_not_seen(preset, mine, written):
+    """Of attention on light, which servers compute digitally; without an error where a summary has none."""
+    found = accuracies([preset, mine], 7.0, [written(VERDICT)]).by_system
+    assert found["optical_today"].delta_nll == 0.393
+    assert (found["mine"].delta_nll, found["mine"].delta_nll_stderr, found["mine"].kl) == (0.5, 0.1, 0.6)
+    assert found["mine"].model == "SmolLM2, trained" and "served on digital units" in found["mine"].source
+    judged = VERDICT["scenarios"]["today"]["judged"][0]
+    older = {"variant": "trained", "delta_nll": 0.5, "kl": 0.6}
+    digital = {**judged, "place": "digital", "confirmed": older}
+    found = accuracies([mine], 7.0, [written({**VERDICT, "scenarios": {"today": {"judged": [digital]}}})]).by_system
+    assert found["mine"].delta_nll_stderr is None and found["mine"].source.endswith("which the search has not seen")
+
+
+def test_loss_of_a_core_set_by_site_is_that_of_the_saved_design_alone(preset, written):
+>>>>>>> space
     """Not of the preset that the design was made of."""
     row = {"name": "sinks+light", **by_site, "points": [{"light": 1.0, **LOSS}]}
     summary = {**RUN, "core": "today", "best": "sinks+light", "machine": "design.toml", "rows": [row]}
@@ -99,7 +134,8 @@ def test_loss_of_a_core_set_by_site_is_that_of_the_saved_design_alone(preset, wr
         ({**RUN, "scenarios": {"today": {"kl": 1}}}, "it lacks 'delta_nll'"),
         ({**HEADLINE, "rows": HEADLINE["rows"][:1]}, "no core that computes with light"),
         ("[1]", "it has neither rows nor scenarios"),
-        ("no json", "must be a summary.json of otc headline, target or adapt"),
+        ("no json", "must be a summary.json of otc headline, target, adapt or verdict"),
+        ({**VERDICT, "scenarios": {"today": {"judged": []}}}, "no core that computes with light"),
     ],
 )
 def test_a_file_that_says_nothing_of_these_cores_is_one_clear_line(preset, mine, written, summary, message):

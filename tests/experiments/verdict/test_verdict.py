@@ -6,10 +6,13 @@ import json
 import pytest
 
 import optics
-from experiments.common.candidates import load_machine
+from experiments.common.candidates import design_candidate, load_machine
 from experiments.common.workload import Workload, shapes_named
+from experiments.serving.optical import optical_systems
 from experiments.verdict import program as verdict
+from experiments.verdict import report
 from experiments.verdict.space import KNOBS
+from optics.core.by_site import host_core
 
 SHAPES = "smollm2-135m"
 
@@ -55,12 +58,26 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
         work = Workload(config=config, context=config.context, attention=judged["place"])
         assert float(work.price(machine).watts_at()) == pytest.approx(design["watts"], rel=1e-5)
         assert judged["energy"]["watts_at_exaops"]["nominal"] == pytest.approx(design["watts"], rel=1e-5)
+        # So it does as `otc target --cores` reads it, and put together from what `otc serve --optical` pays for a
+        # token, a pair of a query and a key, and a load of all masks.
+        candidate = design_candidate(given.out / judged["file"], "projected_2029", [])
+        assert float(candidate.priced(work, candidate.core).watts_at()) == pytest.approx(design["watts"], rel=1e-5)
+        joules = as_served(given.out / judged["file"], config)
+        bill = work.price(machine)
+        assert joules == pytest.approx(float(bill.total), rel=1e-4)
 
     steps = summary["waterfall"]
     assert steps[0]["step"] == "as first judged" and steps[0]["design"]["variant"] == "as it is"
     assert [each["design"]["watts"] for each in steps[-len(record["judged"]) :]] == [
         each["design"]["watts"] for each in sorted(record["judged"], key=lambda each: -each["limit"])
     ]
+    # Ranges cost nothing, slots a second conversion, and an offset up to five times the light.
+    plain, fixed, slots, offset = summary["otherwise"]
+    assert [each["ranges"] for each in summary["otherwise"]] == ["follow", "fixed", "follow", "fixed"]
+    assert (slots["encoding"], offset["encoding"]) == ("slots/rails", "rails/offset")
+    assert fixed["watts"] == plain["watts"] < slots["watts"] and fixed["kl"] != plain["kl"]
+    assert 1.5 < offset["photons_per_mac"] / plain["photons_per_mac"] < 5.1
+    assert plain["delta_nll_stderr"] > 0
     assert summary["comparison"][0]["evaluations"] == given.evaluations
     assert set(drawn) == {"verdict_front", "verdict_steps", "waterfall"}
     for figure in drawn.values():
@@ -81,6 +98,29 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     for one, now in same:
         assert now["kl"] == one["kl"]
         assert now["watts"] == pytest.approx((1 - share) * one["watts"], rel=1e-5)
+
+
+def test_verdict_on_fixed_ranges_alone_names_them_everywhere(options):
+    given = options(prepared="none", limits=(2.0,), ranges=("fixed",), encodings=("rails/rails", "rails/offset"))
+    summary = verdict.main(given)
+    record = summary["scenarios"]["projected_2029"]
+    assert {each["structure"].rpartition(", ")[2] for each in record["trials"]} == {"ranges fixed"}
+    assert {"rails/offset" in each["structure"] for each in record["trials"]} == {True, False}
+    (judged,) = record["judged"]
+    assert judged["design"]["ranges"] == judged["confirmed"]["ranges"] == "fixed"
+    assert "ranges fixed" in [each["step"] for each in summary["waterfall"]]
+    assert [each["ranges"] for each in summary["otherwise"]][:2] == ["fixed", "follow"]
+    assert report.otherwise_rows(summary)[1][:2] == ("fixed", judged["design"]["encoding"])
+
+
+def as_served(file, config):
+    """Joules of a prompt of all the context by the unit costs of a server."""
+    tokens = config.context
+    (server,) = optical_systems([str(file)], 7.0, ("projected_2029",), config, ())
+    layers, head = server.costs(config)[:2]
+    loads = tokens / float(host_core(server.core).vectors_per_load)
+    joules = tokens * (layers.token_joules + head.token_joules) + loads * (layers.load_joules + head.load_joules)
+    return joules + tokens * (tokens + 1) / 2 * layers.pair_joules
 
 
 def _key(design):
@@ -104,6 +144,9 @@ def _key(design):
         ({"set": ("core.tia.power=1e-3",)}, "core is not judged"),
         ({"scenarios": ("today",), "compare": 1}, "compare = 1 needs projected_2029 among the scenarios"),
         ({"masks": ("dmdd",)}, "'dmdd'; did you mean 'dmd'"),
+        ({"ranges": ("fix",)}, "ranges = fix must be among follow, fixed"),
+        ({"encodings": ("rails",)}, "encodings = rails must be among rails/rails, slots/rails"),
+        ({"encodings": ("rails/offset",)}, "ranges that follow leave an offset out, set --ranges fixed"),
     ],
 )
 def test_options_out_of_range_are_refused(options, changes, message):

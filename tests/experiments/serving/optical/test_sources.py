@@ -23,8 +23,8 @@ core = "digital"
 """
 
 
-def servers(*names, taken=()):
-    return optical_systems([str(name) for name in names], 7.0, "projected_2029", SHAPE, taken)
+def servers(*names, taken=(), ranges=("projected_2029",)):
+    return optical_systems([str(name) for name in names], 7.0, ranges, SHAPE, taken)
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,20 @@ def test_a_bad_file_is_one_clear_line(tmp_path, text, message):
     file.write_text(text)
     with pytest.raises(ValueError, match=message):
         servers(file)
+
+
+def test_each_file_has_the_ranges_of_its_own_scenario(core_file, tmp_path):
+    """A core of today's numbers has today's ranges, and is exact to the ranges of 2029 where the two differ."""
+    today = tmp_path / "today.toml"
+    optics.serialise.save(optics.today(), today)
+    first, second = servers(core_file, "today", today, ranges=("projected_2029", "today"))[::2]
+    field = "mask.update_time"
+    assert first.constants[field] == optics.constants_of("projected_2029")[field]
+    assert second.constants[field] == optics.constants_of("today")[field]
+    exact = servers(today)[0].constants[field]
+    assert exact.low == exact.value == exact.high
+    with pytest.raises(ValueError, match="must be one scenario, or one for each of 1 files"):
+        servers(core_file, "today", ranges=("projected_2029", "today"))
 
 
 def test_two_systems_of_one_name_are_refused(core_file):
