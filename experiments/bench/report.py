@@ -97,9 +97,9 @@ def _quartiles(values: Sequence[float]) -> str:
 
 
 def _load(row: BenchRow) -> str:
-    if row["way"] in FLOORS:
-        return "none"
-    return "each call" if row["load_s"] is None else _time(row["load_s"])
+    if row["load_s"] is None:
+        return "none" if row["way"] in FLOORS else "each call"
+    return _time(row["load_s"])
 
 
 def _time(seconds: float) -> str:
