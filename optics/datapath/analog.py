@@ -119,7 +119,7 @@ class AnalogPath(NamedTuple):
             # Rounding the light to bfloat16 adds this variance, so it is not drawn again.
             variance = at_least(variance - BFLOAT16_VARIANCE * square, 0.0)
         shared = noise.scaled(noise.normal(streams[1], (drive.shape[0], 1)), self.point.intensity_common)
-        drawn = scale * noise.gaussian(streams[0], variance)
+        drawn = scale * noise.scaled(noise.stored_normal(streams[0], variance.shape), variance)
         return with_previous(drive + drawn + drive * shared, 0.0)
 
     def _emit(self, drive: jax.Array, scale: jax.Array, nonzero: jax.Array, variation: DeviceVariation) -> Signal:
@@ -274,7 +274,7 @@ class AnalogPath(NamedTuple):
     def _receiver_noise(self, variance: jax.Array, converter_variance: Number, streams: jax.Array) -> jax.Array:
         """Noise of light and amplifier, and of the converter, in units of one full product."""
         shape = variance.shape
-        drawn = noise.normal(streams[0], shape)
+        drawn = noise.stored_normal(streams[0], shape)
         if self.core.adc.noise == "logistic":
             # A logistic distribution of scale s has variance (pi s)^2 / 3.
             return (
