@@ -36,6 +36,7 @@ def test_a_row_has_times_their_ratio_and_the_memory(out):
     for row in summary["rows"]:
         low, middle, high = row["ratio_quartiles"]
         assert low <= middle == row["ratio"] <= high
+        assert row["processor_ratio"] > 0
         assert row["digital_s"] > 0 and row["emulated_s"] > 0 and row["load_s"] > 0
         # Operands and result at the least: (4 x 48 + 48 x 40 + 4 x 40) numbers of four bytes.
         assert row["digital_bytes"] >= 4 * (4 * 48 + 48 * 40 + 4 * 40)
