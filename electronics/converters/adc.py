@@ -54,7 +54,7 @@ class ADC(Part):
         The 1 covers vectors and columns dominated by one outlier, as in a language model's massive activations:
         their product is no sum of many terms.
         """
-        return 1 / self.gain + (self.loading / self.gain) * rms
+        return (1 + self.loading * rms) * (1 / self.gain)
 
     def noise_variance(self) -> jax.Array:
         """Variance of the additive noise as a fraction of full scale squared: max(1 / (2 SNR) - step^2 / 12, 0).

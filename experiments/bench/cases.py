@@ -16,8 +16,13 @@ from experiments.bench import floors
 from optics.datapath import tiling
 
 KEY = 5
+COLUMNS = 1024
 SCENARIOS = ("today", "projected_2029", "physical_limit")
 FLOORS = {"floor": floors.floor, "bare": floors.bare}
+# Ways of the kinds that are lower bounds of others.
+BOUNDS = {"floor": "floor", "bare": "bare", "bare-forward": "bare"}
+# What is done with SmolLM2, by kind.
+MODELS = {"forward": "forward", "bare-forward": "forward", "gradient": "gradient"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,7 +33,7 @@ class BenchCase:
         kind: "product" of [vectors, rows] @ [rows, columns]; its "floor" and its "bare" emulation, see
             `experiments.bench.floors`; a "sweep" of such a product over cores; a "convolution" of 3 x 3 kernels over
             `batch` images of `side` x `side`, of `channels` in and out; SmolLM2's "forward" pass or "gradient" on
-            `batch` windows of `tokens`.
+            `batch` windows of `tokens`; "bare-forward", the forward pass with every product bare.
         preset: preset of the core.
         tile_rows: rows of the core.
         light: how shot noise is computed, see `optics.Photodetector`.
@@ -56,9 +61,9 @@ class BenchCase:
     def work(self) -> str:
         """The work, however it is done."""
         exact = ", exact shot noise" if self.light == "exact" else ""
-        if self.kind in ("forward", "gradient"):
+        if self.kind in MODELS:
             loads = ", weights not loaded" if self.kind == "forward" and not self.loaded else ""
-            return f"SmolLM2 {self.kind}, {self.batch} x {self.tokens} tokens{loads}{exact}"
+            return f"SmolLM2 {MODELS[self.kind]}, {self.batch} x {self.tokens} tokens{loads}{exact}"
         if self.kind == "convolution":
             image = f"{self.batch} x {self.side} x {self.side} x {self.channels}"
             return f"convolution of 3 x 3 over {image}, tiles of {self.tile_rows}{exact}"
@@ -69,20 +74,20 @@ class BenchCase:
     @property
     def way(self) -> str:
         """How it is done: the arithmetic of the emulation, or "floor" or "bare"."""
-        return self.kind if self.kind in FLOORS else self.arithmetic
+        return BOUNDS.get(self.kind, self.arithmetic)
 
     @property
     def name(self) -> str:
         """Work and way, as the table prints them."""
-        if self.way in FLOORS:
+        if self.kind in BOUNDS:
             return f"{self.way}, {self.work}"
         return self.work if self.way == "float32" else f"{self.work}, {self.way}"
 
     def core(self) -> optics.TensorCore:
-        """Return the core of the case, 1,024 columns wide."""
+        """Return the core of the case, `COLUMNS` wide."""
         if self.preset not in SCENARIOS:
             raise ValueError(f"preset = {self.preset!r} must be one of {', '.join(SCENARIOS)}, which come in any size")
-        return optics.preset(self.preset, rows=self.tile_rows, columns=1024).replace({
+        return optics.preset(self.preset, rows=self.tile_rows, columns=COLUMNS).replace({
             "detector.light": self.light, "arithmetic": self.arithmetic,
         })  # fmt: skip
 
@@ -114,7 +119,8 @@ class Pair(NamedTuple):
 def pair(case: BenchCase) -> Pair:
     """Return the compiled pair of a case."""
     pairs = {
-        "product": _product, "sweep": _sweep, "convolution": _convolution, "forward": _forward, "gradient": _gradient,
+        "product": _product, "sweep": _sweep, "convolution": _convolution, "forward": _forward,
+        "bare-forward": _forward, "gradient": _gradient,
     }  # fmt: skip
     return _floor(case) if case.kind in FLOORS else pairs[case.kind](case)
 
@@ -182,7 +188,8 @@ def _forward(case: BenchCase) -> Pair:
     def logits(params, tokens):
         return models.forward(checkpoint.config, params, tokens)
 
-    core, key, digital = case.core(), jax.random.key(KEY), _compiled(logits, checkpoint.params, tokens)
+    core = floors.BareCore(floors.Numbers(), case.tile_rows, COLUMNS) if case.kind in BOUNDS else case.core()
+    key, digital = jax.random.key(KEY), _compiled(logits, checkpoint.params, tokens)
     if not case.loaded:
         return Pair(digital, _compiled(optics.emulate(logits), core, key, checkpoint.params, tokens), None)
     load = jax.jit(optics.load(logits))

@@ -3,6 +3,7 @@
 They are no emulators: no effect can be switched off or scaled, and no part can be exchanged.
 """
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -85,6 +86,62 @@ def bare(x: jax.Array, planes: Planes, key: jax.Array, numbers: Numbers, tiles: 
         return jnp.round(received * (1 / step)) * step * (scale * plane.scale)
 
     return _over(tile, x, planes, key, tiles)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class BareCore:
+    """`bare` as a core, for `optics.emulate` and `optics.load`: the limit of a whole function.
+
+    Attributes:
+        numbers: parameters of noise and converters.
+        rows, columns: of the largest tile.
+    """
+
+    numbers: Numbers
+    rows: int = dataclasses.field(metadata={"static": True})
+    columns: int = dataclasses.field(metadata={"static": True})
+
+    def prepare(self) -> "BareCore":
+        """Return itself: there is no device to draw."""
+        return self
+
+    def tiles(self, shape: tuple[int, ...]) -> tiling.Tiles:
+        """Return the tiles of a matrix of this shape."""
+        rows, columns = shape
+        return tiling.fit(rows, columns, self.rows, self.columns)
+
+    def load(self, w: jax.Array) -> "BareMatrix":
+        """Load w [rows, columns], tile by tile."""
+        loaded = tiling.each(load, tiling.cut_weights(w, self.tiles(w.shape)), axes=1)
+        return self.holding(loaded, w.shape)
+
+    def holding(self, weights: Planes, shape: tuple[int, ...]) -> "BareMatrix":
+        """Return the matrix of this shape that was loaded as `weights`."""
+        return BareMatrix(self, weights, shape)
+
+    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
+        """Return x [vectors, rows] @ w [rows, columns], loaded in this call."""
+        return self.load(w).matmul(x, key=key)
+
+
+class BareMatrix(NamedTuple):
+    """A matrix that was loaded: `weights` has arrays [column tiles, row tiles, ...]."""
+
+    core: BareCore
+    weights: Planes
+    shape: tuple[int, ...]
+
+    def matmul(self, x: jax.Array, *, key: jax.Array) -> jax.Array:
+        """Return x [vectors, rows] times the matrix, column tile by column tile."""
+        tiles = self.core.tiles(self.shape)
+
+        def column_tile(planes: Planes, number: jax.Array) -> tuple[jax.Array, None]:
+            return bare(x, planes, jax.random.fold_in(key, number), self.core.numbers, tiles), None
+
+        numbers = jnp.arange(tiles.column_tiles)
+        y, _ = tiling.side_by_side(column_tile, (x.shape[0], tiles.width), self.weights, numbers)
+        return y[:, : self.shape[1]]
 
 
 def _over(tile, x, planes, key, tiles):

@@ -25,7 +25,7 @@ TILE_ROWS = (128, 256, 1024)
 LONG_ROUNDS = 3
 LARGEST_SIZE = 2**20
 ROOT = Path(__file__).parents[2]
-Kind = Literal["product", "floor", "bare", "sweep", "convolution", "forward", "gradient"]
+Kind = Literal["product", "floor", "bare", "sweep", "convolution", "forward", "bare-forward", "gradient"]
 Arithmetic = Literal["float32", "bfloat16"]
 Settings = Literal["none", "tuned"]
 Platform = Literal["cpu", "gpu", "tpu"]
@@ -44,8 +44,8 @@ KEEPING_MEMORY = {
 class BenchOptions:
     """Times the emulation against the same work done digitally: products, a sweep, a convolution, a model.
 
-    Each product has two floors, lower bounds for an emulator that draws such noise and multiplies in float32. aihwkit
-    and aihwkit-lightning are timed on the products too where they are installed.
+    Each product has two floors, lower bounds for an emulator that draws such noise and multiplies in float32, and a
+    forward pass has one. aihwkit and aihwkit-lightning are timed on the products too where they are installed.
     """
 
     only: tuple[Kind, ...] = get_args(Kind)
@@ -101,6 +101,7 @@ class BenchOptions:
             for tile in self.tile_rows
         ]
         floors = [dataclasses.replace(case, kind=kind) for kind in FLOORS for case in products]
+        floors.append(BenchCase(kind="bare-forward", preset=self.preset, batch=1, tokens=512))
         emulated = products + [
             dataclasses.replace(case, light="exact")
             for case in products

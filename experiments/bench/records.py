@@ -23,10 +23,12 @@ class PeerTiming(TypedDict):
 class Timing(TypedDict):
     """Timings of a case [s], peak memory [bytes], and ratios emulated / digital of neighbouring calls.
 
-    Quartiles are lower quartile, median, upper quartile. `load_s` is None where weights are loaded in every call.
-    `digital_compile_s` and `emulated_compile_s` take tracing, lowering and compiling together; `emulated_lines` is the
-    length of the emulated program in StableHLO. `tokens_per_s` is None where the work has no tokens. `peers` are other
-    emulators by name. `load_average` is that of the machine [processes, over a minute] before the timing process began.
+    Quartiles are lower quartile, median, upper quartile. `processor_ratio` is the median ratio of processor times of
+    all threads, which depends less on other work of the machine. `load_s` is None where weights are loaded in every
+    call. `digital_compile_s` and `emulated_compile_s` take tracing, lowering and compiling together; `emulated_lines`
+    is the length of the emulated program in StableHLO. `tokens_per_s` is None where the work has no tokens. `peers` are
+    other emulators by name. `load_average` is that of the machine [processes, over a minute] before the timing process
+    began.
     """
 
     digital_s: float
@@ -35,6 +37,7 @@ class Timing(TypedDict):
     emulated_quartiles_s: list[float]
     ratio: float
     ratio_quartiles: list[float]
+    processor_ratio: float
     peak_bytes_ratio: float
     digital_bytes: int
     emulated_bytes: int

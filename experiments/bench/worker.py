@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,16 +18,24 @@ from experiments.bench.cases import BenchCase, Pair, pair
 from experiments.bench.records import PeerTiming, Timing
 
 
-def timed(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+class Seconds(NamedTuple):
+    """Seconds of each call: by the clock, and of processor time in all threads of this process."""
+
+    clock: list[float]
+    processor: list[float]
+
+
+def timed(functions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, Seconds]:
     """Return the seconds of each call, interleaved, after one call of each function that is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    seconds = {name: Seconds([], []) for name in functions}
     for function in functions.values():
         jax.block_until_ready(function())
     for _ in range(rounds):
         for name, function in functions.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             jax.block_until_ready(function())
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].clock.append(time.perf_counter() - start)
+            seconds[name].processor.append(time.process_time() - used)
     return seconds
 
 
@@ -41,23 +49,25 @@ def measured(case: BenchCase, rounds: int, load_average: float) -> Timing:
     both: Pair = pair(case)
     functions = {"digital": both.digital.call, "emulated": both.emulated.call}
     seconds = timed(functions, rounds)
-    ratios = np.divide(seconds["emulated"], seconds["digital"])
+    digital, emulated = seconds["digital"], seconds["emulated"]
+    ratios = np.divide(emulated.clock, digital.clock)
     return {
-        "digital_s": quartiles(seconds["digital"])[1],
-        "digital_quartiles_s": quartiles(seconds["digital"]),
-        "emulated_s": quartiles(seconds["emulated"])[1],
-        "emulated_quartiles_s": quartiles(seconds["emulated"]),
+        "digital_s": quartiles(digital.clock)[1],
+        "digital_quartiles_s": quartiles(digital.clock),
+        "emulated_s": quartiles(emulated.clock)[1],
+        "emulated_quartiles_s": quartiles(emulated.clock),
         "ratio": quartiles(ratios)[1],
         "ratio_quartiles": quartiles(ratios),
+        "processor_ratio": quartiles(np.divide(emulated.processor, digital.processor))[1],
         "peak_bytes_ratio": both.emulated.peak_bytes / both.digital.peak_bytes,
         "digital_bytes": both.digital.peak_bytes,
         "emulated_bytes": both.emulated.peak_bytes,
-        "load_s": None if both.load is None else quartiles(timed({"load": both.load}, 3)["load"])[1],
+        "load_s": None if both.load is None else quartiles(timed({"load": both.load}, 3)["load"].clock)[1],
         "digital_compile_s": both.digital.compile_s,
         "emulated_compile_s": both.emulated.compile_s,
         "digital_lines": both.digital.lines,
         "emulated_lines": both.emulated.lines,
-        "tokens_per_s": case.batch * case.tokens / quartiles(seconds["emulated"])[1] if case.tokens else None,
+        "tokens_per_s": case.batch * case.tokens / quartiles(emulated.clock)[1] if case.tokens else None,
         "peers": {name: _peer_timing(layers, rounds) for name, layers in peers.layers(case).items()},
         "load_average": load_average,
     }
@@ -66,10 +76,11 @@ def measured(case: BenchCase, rounds: int, load_average: float) -> Timing:
 def _peer_timing(layers: peers.Layers, rounds: int) -> PeerTiming:
     """Time a peer and its digital layer, apart from the other functions of the case, whose caches it would empty."""
     seconds = timed(layers._asdict(), rounds)
-    ratios = quartiles(np.divide(seconds["emulated"], seconds["digital"]))
+    digital, emulated = (seconds[name].clock for name in ("digital", "emulated"))
+    ratios = quartiles(np.divide(emulated, digital))
     return {
-        "digital_s": quartiles(seconds["digital"])[1],
-        "emulated_s": quartiles(seconds["emulated"])[1],
+        "digital_s": quartiles(digital)[1],
+        "emulated_s": quartiles(emulated)[1],
         "ratio": ratios[1],
         "ratio_quartiles": ratios,
     }

@@ -50,7 +50,7 @@ class Correction(Part):
     def undo_input_crosstalk(self, code: jax.Array, share: Number) -> jax.Array:
         """Inputs [..., rows] -> drive that crosstalk between the sources turns into these inputs."""
         # No scale is needed: all inputs of a vector share one.
-        return _undo_crosstalk(code, share * self.input_crosstalk_earlier, share * self.input_crosstalk_later)
+        return _undo_crosstalk(code, share, self.input_crosstalk_earlier, self.input_crosstalk_later)
 
     def drive_gain(self, code: jax.Array, share: Number) -> jax.Array:
         """Factor on each input [..., rows], by its sign where the two rails have sources of their own."""
@@ -101,23 +101,29 @@ class Correction(Part):
             inverse_scale: factor from values to full products, [1, columns]. Crosstalk mixes light, not numbers.
             share: share of the correction that is applied.
         """
-        earlier, later = share * self.output_crosstalk_earlier, share * self.output_crosstalk_later
-        return _undo_crosstalk(outputs, earlier, later, scale, inverse_scale)
+        earlier, later = self.output_crosstalk_earlier, self.output_crosstalk_later
+        return _undo_crosstalk(outputs, share, earlier, later, scale, inverse_scale)
 
 
 @jax.custom_jvp
 def _undo_crosstalk(
-    values: jax.Array, to_earlier: Number, to_later: Number, scale: Number = 1.0, inverse: Number = 1.0
+    values: jax.Array, share: Number, earlier: Number, later: Number, scale: Number = 1.0, inverse: Number = 1.0
 ) -> jax.Array:
-    """Solve `nearest_neighbour_crosstalk(solution) = values` along the last axis, by fixed-point steps."""
+    """Solve `nearest_neighbour_crosstalk(solution) = values` along the last axis, by fixed-point steps.
 
-    def step(_, solution):
-        return values - neighbour_exchange(solution * inverse, to_earlier, to_later, axis=-1) * scale
+    The crosstalk is `share` times `earlier` and `later`. Multiplied where it acts: outside of the conditional the
+    products would be two kernels of each program.
+    """
+    acts = (jnp.asarray(share) != 0) & ((jnp.asarray(earlier) != 0) | (jnp.asarray(later) != 0))
 
-    measured = (jnp.asarray(to_earlier) != 0) | (jnp.asarray(to_later) != 0)
+    def solved():
+        def step(_, solution):
+            return values - neighbour_exchange(solution * inverse, share * earlier, share * later, axis=-1) * scale
 
-    # A loop, because XLA would fuse three written-out steps and recompute every step for each neighbour of the next.
-    return skip_unless(measured, lambda: jax.lax.fori_loop(0, _STEPS, step, values), lambda: values)
+        # A loop: XLA would fuse three written-out steps and recompute every step for each neighbour of the next.
+        return jax.lax.fori_loop(0, _STEPS, step, values)
+
+    return skip_unless(acts, solved, lambda: values)
 
 
 @_undo_crosstalk.defjvp
@@ -130,8 +136,8 @@ def _undo_crosstalk_jvp(primals, tangents):
     values, *coefficients = primals
     solution = _undo_crosstalk(*primals)
 
-    def exchanged(to_earlier, to_later, scale, inverse):
-        return neighbour_exchange(solution * inverse, to_earlier, to_later, axis=-1) * scale
+    def exchanged(share, earlier, later, scale, inverse):
+        return neighbour_exchange(solution * inverse, share * earlier, share * later, axis=-1) * scale
 
     moved = jax.jvp(remat_stage(exchanged), tuple(coefficients), tuple(tangents[1:]))[1]
     return solution, _undo_crosstalk(tangents[0] - moved, *coefficients)

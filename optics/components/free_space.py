@@ -55,9 +55,9 @@ class FreeSpace(Part):
         to_earlier, to_later = share * self.input_crosstalk_later, share * self.input_crosstalk_earlier
         return nearest_neighbour_crosstalk(plane, to_earlier, to_later, axis=-2)
 
-    def fan_out(self, light: Signal, pixels: int) -> Signal:
-        """Power of each source [vectors, rows] -> power on each of the `pixels` pixels that it illuminates."""
-        return light.times(transmission(self.fan_out_loss_db) / pixels)
+    def fan_out(self, pixels: int) -> Number:
+        """Power on each of the `pixels` pixels that a source illuminates, as a share of the power of the source."""
+        return transmission(self.fan_out_loss_db) / pixels
 
     def interfere(self, light: Signal, crosstalk: Number, phase: jax.Array, rails: int) -> Signal:
         """Light [vectors, rows] after crosstalk and interference with coherent neighbours.

@@ -16,8 +16,7 @@ from optics.core.assigned_cores import AssignedCores, CoreOfPosition, CoreOfStep
 from optics.core.by_site import CoresBySite
 from optics.core.fixed_range_core import FixedRangeCore
 from optics.core.site_rule import Digital
-from optics.core.tensor_core import PreloadedMatrix, RealizedCore, TensorCore
-from optics.datapath.loading import Weights
+from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.equations import _jax, products
 from optics.equations._jax import JaxprEqn
 from optics.interpreter.call import WeightSelection, plan_call
@@ -27,7 +26,10 @@ from optics.interpreter.protocols import (
     AssigningCore,
     CallCheckingCore,
     Core,
+    HoldingCore,
     LoadableCore,
+    ObservableCore,
+    PartlyObservableCore,
     PerStepCore,
     PlacingCore,
     PreparableCore,
@@ -54,19 +56,19 @@ class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, Cal
         fixed: arguments that are part of the function.
     """
 
-    core: RealizedCore | FixedRangeCore | AssignedCores
+    core: HoldingCore | FixedRangeCore | AssignedCores
     sites: dict[str, "LoadedSite"]
     fixed: "Fixed"
 
     def assign(self, sites: Sequence[Site]) -> "PreloadedCore":
         """The same cores for the sites of a call, whose number of positions may be another."""
-        if isinstance(self.core, RealizedCore):
+        if not isinstance(self.core, FixedRangeCore | AssignedCores):
             return self
         return PreloadedCore(self.core.assign(sites), self.sites, self.fixed)
 
     def takes(self, site: Site) -> bool:
         """Whether the site runs on a core."""
-        return isinstance(self.core, RealizedCore) or self.core.takes(site)
+        return not isinstance(self.core, FixedRangeCore | AssignedCores) or self.core.takes(site)
 
     def prepare(self) -> "PreloadedCore":
         """Itself: its device was drawn when the weights were loaded."""
@@ -83,11 +85,12 @@ class PreloadedCore(PlacingCore, AssigningCore, PreparableCore, PerStepCore, Cal
         # Where the weights were loaded for other numbers of positions, a single core may stand for several.
         if isinstance(loaded.weights, dict):
             return core
-        return _LoadedSiteCore(cast(RealizedCore, core), loaded.weights, loaded.matrix, name)
+        return _LoadedSiteCore(cast(HoldingCore, core), loaded.weights, loaded.matrix, name)
 
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`."""
-        self.core.review(sites, readings)
+        if isinstance(self.core, ReviewingCore):
+            self.core.review(sites, readings)
 
     def at_scan_step(self, step: jax.Array, names: set[str]) -> "PreloadedCore":
         """The core in one step of the scan that contains the sites `names`."""
@@ -121,19 +124,19 @@ class Fixed:
 class LoadedSite(NamedTuple):
     """Loaded weights, and the matrix [rows, columns] where they were loaded with diagnostics.
 
-    Those of a ragged product have its experts as leading axis. A site whose core differs between positions has the
-    weights on the mask of each core, by its number in the design.
+    Those of a ragged product have its experts as leading axis. A site whose core differs between positions has a dict
+    of the weights on the mask of each core, by its number in the design.
     """
 
-    weights: Weights | dict[int, Weights]
+    weights: Any
     matrix: jax.Array | None
 
 
 class _LoadedSiteCore(NamedTuple):
     """The core of one site with the weights of that site on its mask; weights that are passed are ignored."""
 
-    core: RealizedCore
-    weights: Weights
+    core: HoldingCore
+    weights: Any
     exact: jax.Array | None
     name: str
 
@@ -143,13 +146,13 @@ class _LoadedSiteCore(NamedTuple):
         return self._replace(weights=weights, exact=exact)
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
-        return PreloadedMatrix(self.core, self.weights, w.shape[0]).matmul(x, key=key)
+        return self.core.holding(self.weights, w.shape).matmul(x, key=key)
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> Any:
-        return self.core.observe(x, self.matrix(), key=key)
+        return cast(ObservableCore, self.core).observe(x, self.matrix(), key=key)
 
     def observe_part(self, x: jax.Array, w: jax.Array, counted: jax.Array, *, key: jax.Array) -> Any:
-        return self.core.observe_part(x, self.matrix(), counted, key=key)
+        return cast(PartlyObservableCore, self.core).observe_part(x, self.matrix(), counted, key=key)
 
     def matrix(self) -> jax.Array:
         """The exact weights. Raises ValueError where they were not kept."""
@@ -169,7 +172,7 @@ def _loaded_by_position(core: CoreOfPosition, loaded: LoadedSite, name: str) -> 
     """
     planes = loaded.weights if isinstance(loaded.weights, dict) else {}
     cores = tuple(
-        _LoadedSiteCore(cast(RealizedCore, each), planes[number], loaded.matrix, name) if number in planes else each
+        _LoadedSiteCore(cast(HoldingCore, each), planes[number], loaded.matrix, name) if number in planes else each
         for number, each in zip(core.numbers, core.cores, strict=True)
     )
     return dataclasses.replace(core, cores=cores)
@@ -259,14 +262,14 @@ def load(
     """
 
     def loaded(
-        core: TensorCore | RealizedCore | FixedRangeCore | CoresBySite, *args: Any, **kwargs: Any
+        core: TensorCore | RealizedCore | FixedRangeCore | CoresBySite | HoldingCore, *args: Any, **kwargs: Any
     ) -> PreloadedCore:
         checks.has(core, "matmul")
         call = plan_call(fun, weights, policy, args, kwargs)
         checks.finite_weights(call.weights)
         chosen, plan = assigned(core, call.plan)
         checks.has(chosen, "prepare")
-        realized = cast(RealizedCore | FixedRangeCore | AssignedCores, prepared(chosen))
+        realized = cast(HoldingCore | FixedRangeCore | AssignedCores, prepared(chosen))
         values = [jnp.zeros(v.shape, v.dtype) if isinstance(v, jax.ShapeDtypeStruct) else v for v in call.inputs]
         _, found = _Loader(diagnostics)(plan, realized, jax.random.key(0), values)
         sites = {site.name: found[site.index] for site in plan.all_sites() if site.index in found}

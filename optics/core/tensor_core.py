@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from electronics import Number
+from electronics.numerics.packing import Packed
 from electronics.numerics.xla import fusion_barrier
 from optics import checks
 from optics.components.architecture import Architecture
@@ -15,6 +16,7 @@ from optics.core import cost, counting
 from optics.datapath import blocks
 from optics.datapath.diagnostics import Diagnostics, ProductObservation
 from optics.datapath.loading import Weights, load_weights
+from optics.datapath.operating_point import OperatingPoint
 from optics.datapath.product import TiledMatmul
 from optics.datapath.site_range import SiteRange
 from optics.interpreter.plan import Site
@@ -125,8 +127,12 @@ class RealizedCore(PreparableCore, ObservableCore, ReviewingCore, Core):
     def load(self, w: jax.Array) -> "PreloadedMatrix":
         """As `TensorCore.load`."""
         w = checks.weights(w)
-        core, weights = _load(self, w)
-        return PreloadedMatrix(core, weights, w.shape[0])
+        weights, point = _load(self, w)
+        return PreloadedMatrix(self, weights, w.shape[0], point)
+
+    def holding(self, weights: Weights, shape: tuple[int, ...]) -> "PreloadedMatrix":
+        """The matrix of this shape that was loaded as `weights`."""
+        return PreloadedMatrix(self, weights, shape[0])
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
         """As `TensorCore.matmul`."""
@@ -169,23 +175,34 @@ class RealizedCore(PreparableCore, ObservableCore, ReviewingCore, Core):
 
 @jax.tree_util.register_pytree_node_class
 class PreloadedMatrix:
-    """A matrix of `rows` rows on the mask of a core, for many products."""
+    """A matrix of `rows` rows on the mask of a core, for many products.
 
-    def __init__(self, realized: RealizedCore, weights: Weights, rows: int):
-        self.realized, self.weights, self.rows = realized, weights, rows
+    `point` is the operating point of the core where it was derived beforehand. It depends on the core, as the weights
+    on the mask do: for a core of other numbers, load anew.
+    """
+
+    def __init__(self, realized: RealizedCore, weights: Weights, rows: int, point: OperatingPoint | None = None):
+        self.packed, self.weights, self.rows = Packed((realized, point)), weights, rows
+
+    @property
+    def realized(self) -> RealizedCore:
+        """The core."""
+        return self.packed.unpacked()[0]
 
     def tree_flatten(self):
-        return (self.realized, self.weights), self.rows
+        return (self.packed, self.weights), self.rows
 
     @classmethod
     def tree_unflatten(cls, rows, children) -> "PreloadedMatrix":
-        realized, weights = children
-        return cls(realized, weights, rows)
+        matrix = object.__new__(cls)
+        matrix.packed, matrix.weights = children
+        matrix.rows = rows
+        return matrix
 
     def matmul(self, x: jax.Array, *, key: jax.Array) -> jax.Array:
         """x [..., rows] -> [..., columns], as `TensorCore.matmul` with the loaded matrix."""
         x = checks.inputs(x, self.rows)
-        y = _multiply_loaded(self.realized, x.reshape(-1, self.rows), self.weights, key)
+        y = _multiply_loaded(self.packed, x.reshape(-1, self.rows), self.weights, key)
         return _as_outputs(y, x)
 
 
@@ -215,17 +232,19 @@ def _multiply(
 
 
 @jax.jit
-def _load(realized: RealizedCore, w: jax.Array) -> tuple[RealizedCore, Weights]:
-    """The weights, and the core as arrays on the accelerator, which later calls pass on sooner than Python numbers."""
+def _load(realized: RealizedCore, w: jax.Array) -> tuple[Weights, OperatingPoint]:
     weights = load_weights(realized.core, realized.variation, w, share=realized.weight_share)
     if realized.core.rounds_light:
         weights = weights._replace(planes=weights.planes.in_bfloat16())
-    return realized, weights
+    return weights, OperatingPoint.of(realized.core)
 
 
 @jax.jit
-def _multiply_loaded(realized: RealizedCore, x: jax.Array, weights: Weights, key: jax.Array) -> jax.Array:
-    return TiledMatmul(realized.core, realized.variation, realized.site_range)(x, weights, key)[0]
+def _multiply_loaded(
+    packed: Packed[tuple[RealizedCore, OperatingPoint | None]], x: jax.Array, weights: Weights, key: jax.Array
+) -> jax.Array:
+    realized, point = packed.unpacked()
+    return TiledMatmul(realized.core, realized.variation, realized.site_range, point)(x, weights, key)[0]
 
 
 def _as_outputs(y: jax.Array, x: jax.Array) -> jax.Array:

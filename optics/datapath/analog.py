@@ -22,7 +22,7 @@ from optics.components.signal import Signal, safe_sqrt
 from optics.constants import photon_energy
 from optics.datapath.diagnostics import Observe, SymbolObservation, observed_alone
 from optics.datapath.drive import SourceDrive
-from optics.datapath.inter_symbol import apply_isi, with_previous
+from optics.datapath.inter_symbol import apply_isi, with_previous, without_previous
 from optics.datapath.operating_point import OperatingPoint
 from optics.datapath.weight_plane import WeightPlane
 
@@ -57,11 +57,6 @@ class AnalogPath(NamedTuple):
     variation: DeviceVariation
     point: OperatingPoint
 
-    @classmethod
-    def of(cls, core: Architecture, variation: DeviceVariation) -> "AnalogPath":
-        """The path of one device of a core."""
-        return cls(core, variation, OperatingPoint.of(core))
-
     @property
     def on(self) -> Effects:
         """The share of each nonideality that acts."""
@@ -81,10 +76,9 @@ class AnalogPath(NamedTuple):
             streams: random streams of this symbol, uint32 [2, 2].
             observe: whether to return an observation, or of which vectors.
         """
-        core = self.core
         variation = self.variation.cropped(*plane.differential.shape)
         light = plane.sum_light(self._source_light(drive, streams))
-        on_pixels = core.space.fan_out(light, core.pixels_per_source)
+        on_pixels = light.times(self.point.fan_out)
         charge, current = remat_stage(self._detect)(on_pixels, self._mean_square(drive), plane, variation, streams)
         if observe is False:
             return charge, None
@@ -94,7 +88,7 @@ class AnalogPath(NamedTuple):
     def _source_light(self, drive: SourceDrive, streams: jax.Array) -> Signal:
         """Source: light of each input, after interference with coherent neighbours, [1 + vectors, height].
 
-        A dark vector precedes the others, for ISI.
+        A dark vector precedes the others, for ISI; there is none before a single vector.
         """
         core, crosstalk = self.core, self.on.input_crosstalk
         variation = self.variation.cropped(drive.analogue.shape[1], core.columns)
@@ -103,13 +97,18 @@ class AnalogPath(NamedTuple):
 
         light = remat_stage(self._emit)(noisy, scale, nonzero, variation)
 
-        def interfering() -> Signal:
-            return core.space.interfere(light, crosstalk, variation.phase, core.encoding.sources)
+        # The conditional returns the powers alone: what does not change would be copied.
+        def interfering() -> tuple[jax.Array, jax.Array]:
+            mixed = core.space.interfere(light, crosstalk, variation.phase, core.encoding.sources)
+            return mixed.differential, mixed.total
 
-        return skip_unless(core.space.interferes(crosstalk), remat_stage(interfering), lambda: light)
+        differential, total = skip_unless(
+            core.space.interferes(crosstalk), remat_stage(interfering), lambda: (light.differential, light.total)
+        )
+        return light._replace(differential=differential, total=total)
 
     def _with_source_noise(self, drive: jax.Array, scale: jax.Array, streams: jax.Array) -> jax.Array:
-        """Drive [vectors, height] with DAC and intensity noise, after a row of zeros: [1 + vectors, height].
+        """Drive [vectors, height] with DAC and intensity noise, after a dark vector as in `_source_light`.
 
         DAC noise and the intensity noise of each laser are drawn per source and symbol, so all columns share them. The
         noise of a laser behind all sources is drawn per symbol.
@@ -120,7 +119,7 @@ class AnalogPath(NamedTuple):
             # Rounding the light to bfloat16 adds this variance, so it is not drawn again.
             variance = at_least(variance - BFLOAT16_VARIANCE * square, 0.0)
         shared = noise.scaled(noise.normal(streams[1], (drive.shape[0], 1)), self.point.intensity_common)
-        drawn = scale * noise.gaussian(streams[0], variance)
+        drawn = scale * noise.scaled(noise.stored_normal(streams[0], variance.shape), variance)
         return with_previous(drive + drawn + drive * shared, 0.0)
 
     def _emit(self, drive: jax.Array, scale: jax.Array, nonzero: jax.Array, variation: DeviceVariation) -> Signal:
@@ -153,7 +152,11 @@ class AnalogPath(NamedTuple):
         current = photocurrent._replace(differential=products, scale=jnp.ones((1, 1)))
         value = core.detector.subtract(current, variation.output_gain, variation.imbalance)
         value, variance = self._with_receiver_variance(value, current, on_pixels, mean_square, plane, streams)
-        return Charge(photocurrent.differential[1:], relative[1:] * plane.inverse_scale, value, variance), current
+        optical, in_products = (
+            without_previous(photocurrent.differential),
+            without_previous(relative) * plane.inverse_scale,
+        )
+        return Charge(optical, in_products, value, variance), current
 
     def _with_receiver_variance(
         self,
@@ -169,7 +172,9 @@ class AnalogPath(NamedTuple):
         if core.detector.counting == "poisson":
             value = value + self._counted_fluctuation(current, streams)
             return value, jnp.broadcast_to(jnp.asarray(point.thermal), value.shape)
-        current = current._replace(total=current.total + plane.light_margin(on_pixels.total[1:], mean_square))
+        current = current._replace(
+            total=current.total + plane.light_margin(without_previous(on_pixels.total), mean_square)
+        )
         # `on.shot` scales the bandwidth, so that each output is multiplied by a single factor.
         diodes = 1 + core.encoding.balanced
         shot = core.detector.shot_variance(current, diodes, self.on.shot * point.bandwidth, point.unit_current)
@@ -202,7 +207,7 @@ class AnalogPath(NamedTuple):
         core = self.core
         assert plane.exact is not None, "diagnostics need a plane made with keep_exact"
         noisy = self._with_source_noise(drive.analogue, drive.scale, streams)
-        light = self._emit(noisy[1:], drive.scale, jnp.ones_like(drive.scale), variation)
+        light = self._emit(without_previous(noisy), drive.scale, jnp.ones_like(drive.scale), variation)
         photons = core.source.power / (photon_energy(core.source.wavelength) * core.clock)
         columns_used = plane.differential.shape[1] / core.columns
         return SymbolObservation(
@@ -269,7 +274,7 @@ class AnalogPath(NamedTuple):
     def _receiver_noise(self, variance: jax.Array, converter_variance: Number, streams: jax.Array) -> jax.Array:
         """Noise of light and amplifier, and of the converter, in units of one full product."""
         shape = variance.shape
-        drawn = noise.normal(streams[0], shape)
+        drawn = noise.stored_normal(streams[0], shape)
         if self.core.adc.noise == "logistic":
             # A logistic distribution of scale s has variance (pi s)^2 / 3.
             return (

@@ -18,6 +18,7 @@ class OperatingPoint(NamedTuple):
         intensity_common, intensity_own: relative variance of the light, common to all sources and of each one.
         dac_noise: variance of the noise of a DAC over full drive squared.
         dark: light of an undriven source, relative to full drive, [1, 1].
+        fan_out: power on each pixel of a source over that of the source.
         bandwidth: noise bandwidth of the receivers [Hz].
         isi: share of a symbol's charge that is integrated in the next symbol.
         unit_current: photocurrent of one full product [A].
@@ -30,6 +31,7 @@ class OperatingPoint(NamedTuple):
     intensity_own: Number
     dac_noise: Number
     dark: jax.Array
+    fan_out: Number
     bandwidth: Number
     isi: Number
     unit_current: Number
@@ -50,6 +52,7 @@ class OperatingPoint(NamedTuple):
             intensity_own=(1 - core.source.rin_in_common) * intensity,
             dac_noise=on.dac_noise * core.dac.noise_variance(),
             dark=jnp.asarray(on.linearisation * core.transfer.dark),
+            fan_out=core.space.fan_out(core.pixels_per_source),
             bandwidth=bandwidth,
             isi=on.memory * tia.isi_share(core.clock),
             unit_current=unit_current,

@@ -28,6 +28,7 @@ from optics.datapath.diagnostics import (
 )
 from optics.datapath.drive import EncodedInputs, SourceDrive, encode
 from optics.datapath.loading import PlaneStack, Weights, is_nonzero, largest, scale_or_one
+from optics.datapath.operating_point import OperatingPoint
 from optics.datapath.site_range import SiteRange
 from optics.datapath.tiling import ColumnTiles, Tiles
 from optics.datapath.units import in_units_of, relative_to
@@ -38,11 +39,20 @@ PartialProduct = tuple[jax.Array, ReceiverObservation | None]
 
 
 class TiledMatmul:
-    """Products on one core and one device; `site_range` holds the ranges of a calibrated site."""
+    """Products on one core and one device.
 
-    def __init__(self, core: Architecture, variation: DeviceVariation, site_range: SiteRange | None = None):
+    `site_range` holds the ranges of a calibrated site, `point` the operating point of the core where it is known.
+    """
+
+    def __init__(
+        self,
+        core: Architecture,
+        variation: DeviceVariation,
+        site_range: SiteRange | None = None,
+        point: OperatingPoint | None = None,
+    ):
         self.core, self.site_range, self.on = core, site_range, core.effects
-        self.analog = AnalogPath.of(core, variation)
+        self.analog = AnalogPath(core, variation, point or OperatingPoint.of(core))
 
     def __call__(
         self,

@@ -44,12 +44,14 @@ class WeightCodes(NamedTuple):
 class LightFactors(NamedTuple):
     """Rank-one approximation rows [height, 1] x columns [1, width] of a plane of transmissions, with the same sums.
 
-    residual: norm over the rows of the error of the approximation, by column, [1, width].
+    residual: norm over the rows of the error of the approximation, by column, [1, width]; per_light: 1 / sum of all
+    rows, or 0 for a dark plane, [1, 1].
     """
 
     rows: jax.Array
     columns: jax.Array
     residual: jax.Array
+    per_light: jax.Array
 
 
 class WeightPlane(NamedTuple):
@@ -114,7 +116,7 @@ class WeightPlane(NamedTuple):
         """
         if not isinstance(self.total_power, LightFactors):
             return 0.0
-        mean = light / jnp.sum(self.total_power.rows)
+        mean = light * self.total_power.per_light
         return MARGIN * safe_sqrt(at_least(mean_square - mean**2, 0.0)) * self.total_power.residual
 
     def in_bfloat16(self) -> "WeightPlane":
@@ -194,8 +196,9 @@ def _factored(core: Architecture, total: jax.Array) -> jax.Array | LightFactors:
         return total
     rows = checkpoint_name(jnp.sum(total, axis=1, keepdims=True), SUMS)
     columns = checkpoint_name(jnp.sum(total, axis=0, keepdims=True), SUMS)
-    whole = jnp.sum(columns)
+    whole = jnp.sum(columns, keepdims=True)
     shares = columns / choose(whole > 0, whole, 1.0)
+    per_light = choose(whole > 0, 1 / choose(whole > 0, whole, 1.0), 0.0)
     error = checkpoint_name(total - rows * shares, SUMS)
     residual = checkpoint_name(safe_sqrt(jnp.sum(error**2, axis=0, keepdims=True)), SUMS)
-    return LightFactors(rows, shares, residual)
+    return LightFactors(rows, shares, residual, per_light)

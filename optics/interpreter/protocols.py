@@ -120,6 +120,14 @@ class LoadableCore(Protocol):
         ...
 
 
+class HoldingCore(Core, LoadableCore, Protocol):
+    """A core that `optics.load` can load: loaded weights are kept apart from it, since a scan takes them by steps."""
+
+    def holding(self, weights: Any, shape: tuple[int, ...]) -> Any:
+        """What `load` returned for a matrix of this shape, from its attribute `weights`."""
+        ...
+
+
 @runtime_checkable
 class CallCheckingCore(Protocol):
     """A core that is valid for some calls of a function alone."""
