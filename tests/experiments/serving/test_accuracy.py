@@ -93,12 +93,6 @@ def test_summary_gives_the_loss_of_its_cores(preset, mine, written, summary, nam
     assert "2 windows of 64 tokens of owt_5" in found.source
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize(
-    "by_site", [{"sinks": 2}, {"light_by_site": {"head": 2.0}}, {"loading_by_site": {"head": 8.0}}]
-)
-def test_loss_of_a_core_set_by_site_is_that_of_the_saved_design_alone(preset, written, by_site):
-=======
 def test_design_of_a_verdict_has_the_loss_that_its_choice_has_not_seen(preset, mine, written):
     """Of attention on light, which servers compute digitally; without an error where a summary has none."""
     found = accuracies([preset, mine], 7.0, [written(VERDICT)]).by_system
@@ -112,8 +106,10 @@ def test_design_of_a_verdict_has_the_loss_that_its_choice_has_not_seen(preset, m
     assert found["mine"].delta_nll_stderr is None and found["mine"].source.endswith("which the search has not seen")
 
 
-def test_loss_of_a_core_set_by_site_is_that_of_the_saved_design_alone(preset, written):
->>>>>>> space
+@pytest.mark.parametrize(
+    "by_site", [{"sinks": 2}, {"light_by_site": {"head": 2.0}}, {"loading_by_site": {"head": 8.0}}]
+)
+def test_loss_of_a_core_set_by_site_is_that_of_the_saved_design_alone(preset, written, by_site):
     """Not of the preset that the design was made of."""
     row = {"name": "sinks+light", **by_site, "points": [{"light": 1.0, **LOSS}]}
     summary = {**RUN, "core": "today", "best": "sinks+light", "machine": "design.toml", "rows": [row]}
