@@ -17,7 +17,6 @@ from experiments.common.workload import shapes_named
 from experiments.verdict.space import (
     ENCODINGS,
     FIRST,
-    OFFSET,
     ON,
     PLACES,
     RAILS,
@@ -62,8 +61,8 @@ class VerdictOptions(TextOptions):
     """Full scale of the ADCs, chosen from follow (set anew for each vector by its norm, which favours the device) and
     fixed (one for each column, found on the text that calibrates, as public devices have it). They cost the same."""
     encodings: tuple[Encoding, ...] = (RAILS,)
-    """How the signs of inputs/weights are carried, that are chosen from; an offset needs --ranges fixed. The best
-    design of projected_2029 is judged with other ranges, with slots and with an offset of the weights too."""
+    """How the signs of inputs/weights are carried, that are chosen from. The best design of projected_2029 is judged
+    with other ranges, with slots and with an offset of the weights too."""
     evaluations: int = 24
     """Losses that a search measures, for each scenario and model."""
     search_seed: int = 0
@@ -113,9 +112,6 @@ class VerdictOptions(TextOptions):
             for chosen in getattr(self, name):
                 if chosen not in offered:
                     raise ValueError(f"{name} = {chosen} must be among {', '.join(offered)}")
-        for encoding in self.encodings:
-            if OFFSET in encoding and self.ranges != ("fixed",):
-                raise ValueError(f"encodings = {encoding}: ranges that follow leave an offset out, set --ranges fixed")
         for scenario in self.scenarios:
             self._check_changes(scenario)
         if self.compare and ON not in self.scenarios:

@@ -132,15 +132,12 @@ def with_each_mask(structure: Structure) -> list[Structure]:
 
 
 def otherwise(structure: Structure) -> list[Structure]:
-    """Return a structure with the other kind of ranges, with other inputs, and with weights on an offset.
-
-    Ranges that follow the norms of vector and column leave out what an offset adds, so an offset has fixed ones.
-    """
+    """Return a structure with the other kind of ranges, with other inputs, and with weights on an offset."""
     inputs: Encoding = "slots/rails" if structure.encoding != "slots/rails" else RAILS
     return [
         *(dataclasses.replace(structure, ranges=each) for each in RANGES if each != structure.ranges),
         dataclasses.replace(structure, encoding=inputs),
-        dataclasses.replace(structure, encoding="rails/offset", ranges="fixed"),
+        dataclasses.replace(structure, encoding="rails/offset"),
     ]
 
 
