@@ -18,9 +18,10 @@ from electronics import Part
 from experiments.common.result_cache import ResultCache
 from experiments.common.workload import attention_policy, choices_of
 from experiments.evaluation.agreement import Agreement, agreement, scored
+from experiments.evaluation.fixed_ranges import fixed_ranges
 from experiments.evaluation.price_numbers import is_price_only
 from experiments.evaluation.records import Evaluation, EvaluationCase, SiteFigures, WindowRecord, WindowScores
-from optics.core.by_site import Machine, host_core
+from optics.core.by_site import Machine
 from optics.datapath.diagnostics import Diagnostics
 from optics.energy.light_budget import mean_drive
 
@@ -246,19 +247,6 @@ class _Run:
             "drives": {name: float(mean_drive(seen)) for name, seen in diagnostics.items()},
             "mean_drive": float(optics.measured_drive(diagnostics)),
         }
-
-
-def fixed_ranges(
-    score: Callable[..., Any], policy: optics.Policy, core: Machine, key: jax.Array, *call: Any
-) -> dict[str, optics.SiteRange]:
-    """Ranges of the receivers, `adc.loading` times the rms of each column on a call.
-
-    The largest magnitude on a sample of n is too small for one in n + 1 of what follows, so it is no bound here. A
-    range of one rms is never above it.
-    """
-    loading = host_core(core).adc.loading
-    found = optics.fit_ranges(score, policy=policy, loading=1.0)(core, key, *call)
-    return jax.tree.map(lambda rms: loading * rms, found)
 
 
 def describe_core(core: Part | optics.CoresBySite, price: bool = False) -> list[Any]:

@@ -42,11 +42,11 @@ class VerdictOptions(TextOptions):
     """Scenarios whose parts are put together."""
     limits: tuple[float, ...] = (0.05, 0.02)
     """Losses over 8-bit digital [nats per token] that are accepted; the first is that of the figures."""
-    prepared: str = "sinks+fold+rescale+light"
+    prepared: str = "sinks+fold+rescale+light+ranges"
     """Steps without training that prepare model and core, as of `otc adapt`; none for no such model."""
     trained: Path | None = None
     """A model that `otc train` wrote, a folder, judged beside the others; its drives and light are searched here."""
-    trained_method: str = "sinks+light"
+    trained_method: str = "sinks+light+ranges"
     """Steps on the core for the trained model."""
     sizes: tuple[int, ...] = (1024, 2048)
     """Rows and columns of square cores that are chosen from."""

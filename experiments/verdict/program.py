@@ -289,5 +289,7 @@ class _Verdict:
             "mean_drive": variant.drives.mean,
             "sinks": variant.setting.sinks,
             "light_by_site": dict(variant.setting.light),
+            "gain_by_site": dict(variant.setting.gain),
+            "loading_by_site": dict(variant.setting.loading),
             "evaluations": self.options.evaluations,
         }

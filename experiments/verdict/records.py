@@ -54,12 +54,14 @@ class TrialRecord(TypedDict):
 
 
 class VariantRecord(TypedDict):
-    """A model, and how the core is set for it."""
+    """A model, and how the core is set for it: factors on the numbers of a design by kind of site."""
 
     steps: list[str]
     mean_drive: float
     sinks: int
     light_by_site: dict[str, float]
+    gain_by_site: dict[str, float]
+    loading_by_site: dict[str, float]
     evaluations: int
 
 

@@ -47,10 +47,15 @@ class Variant:
         """What the model applies before `down`."""
         return rotation_of(self.checkpoint)
 
-    def with_equal_light(self) -> "Variant":
-        """The model on a core with one light for all sites, under a name of its own."""
-        setting = dataclasses.replace(self.setting, light={}, gain={})
-        return dataclasses.replace(self, name=f"{self.name}, equal light", setting=setting)
+    @property
+    def sets_sites(self) -> bool:
+        """Whether kinds of sites have light, gain or ranges of their own."""
+        return bool(self.setting.light or self.setting.gain or self.setting.loading)
+
+    def with_sites_alike(self) -> "Variant":
+        """The model on a core with one light, gain and range for all sites, under a name of its own."""
+        setting = dataclasses.replace(self.setting, light={}, gain={}, loading={})
+        return dataclasses.replace(self, name=f"{self.name}, sites alike", setting=setting)
 
     @property
     def billed(self) -> Setting:

@@ -40,14 +40,22 @@ def steps_to(space: Space, variants: Mapping[str, Variant], best: Sequence[tuple
             add(name, changed, variants[AS_IT_IS])
             structure = changed
     for variant in list(variants.values())[1:]:
-        if variant.setting.light and not any(step.variant.setting.light for step in found):
-            add(f"{variant.name}, equal light", structure, variant.with_equal_light())
-            add("light by kind of site", structure, variant)
+        if variant.sets_sites and not any(step.variant.sets_sites for step in found):
+            alike = variant.with_sites_alike()
+            add(alike.name, structure, alike)
+            add(f"{_registers(variant)} by kind of site", structure, variant)
         else:
             add(variant.name, structure, variant)
     for limit, name, design in best:
         found.append(Step(f"searched, within {limit:g} nats", design, variants[name]))
     return found
+
+
+def _registers(variant: Variant) -> str:
+    """What kinds of sites have of their own, in words."""
+    setting = variant.setting
+    named = (("light", setting.light), ("gain", setting.gain), ("ranges", setting.loading))
+    return " and ".join(name for name, factors in named if factors)
 
 
 def _choices(first: Structure, last: Structure) -> list[tuple[str, Structure]]:

@@ -8,7 +8,8 @@ import pytest
 import models
 import optics
 from experiments.evaluation.agreement import scored
-from experiments.evaluation.measure import Evaluator, fixed_ranges
+from experiments.evaluation.fixed_ranges import fixed_ranges
+from experiments.evaluation.measure import Evaluator
 from experiments.evaluation.records import EvaluationCase
 
 LOADING = 3.0
@@ -29,11 +30,16 @@ def test_fixed_ranges_are_the_loading_times_the_rms_of_each_column():
     params = {"first": draws.normal(size=(16, 8)), "second": draws.normal(size=(8, 4))}
     x = draws.normal(size=(32, 16))
     core = optics.ideal().replace({"adc.loading": LOADING})
-    found = fixed_ranges(two_layers, optics.stationary, core, jax.random.key(0), params, jnp.asarray(x), None)
-    first, second = (np.asarray(each.full_scale) for each in found.values())
-    np.testing.assert_allclose(first, LOADING * rms_in_full_products(x, params["first"]), rtol=1e-4)
+    call = jax.random.key(0), params, jnp.asarray(x), None
+    names = list(fixed_ranges(two_layers, optics.stationary, core, *call))
+    wider = optics.SiteRule((names[1],), core.replace({"adc.loading": 2 * LOADING}))
     hidden = np.tanh(x @ params["first"])
-    np.testing.assert_allclose(second, LOADING * rms_in_full_products(hidden, params["second"]), rtol=1e-4)
+    for machine, factor in ((core, 1), (optics.CoresBySite(core, [wider]), 2)):
+        found = fixed_ranges(two_layers, optics.stationary, machine, *call)
+        first, second = (np.asarray(each.full_scale) for each in found.values())
+        np.testing.assert_allclose(first, LOADING * rms_in_full_products(x, params["first"]), rtol=1e-4)
+        expected = factor * LOADING * rms_in_full_products(hidden, params["second"])
+        np.testing.assert_allclose(second, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("attention", ["digital", "light-left"])

@@ -36,7 +36,7 @@ def test_steps_change_one_choice_at_a_time():
         "attention light",
         "2048 x 2048",
         "4 tiles a conversion",
-        "prepared, equal light",
+        "prepared, sites alike",
         "light by kind of site",
         "searched, within 0.05 nats",
     ]
