@@ -58,7 +58,7 @@ def lights(core, x, w):
     x = jnp.pad(jnp.abs(x), ((0, 0), (0, height * row_tiles - w.shape[0])))
     xs = x.reshape(x.shape[0], row_tiles, height).swapaxes(0, 1)
     if hasattr(planes.total_power, "rows"):
-        rows, columns = planes.total_power.rows[0], planes.total.columns[0]
+        rows, columns = planes.total_power.rows[0], planes.total_power.columns[0]
         return jnp.einsum("rvh,crh,crw->crvw", xs, rows[..., 0], columns[:, :, 0])
     return jnp.einsum("rvh,crhw->crvw", xs, planes.total_power[0])
 
