@@ -62,8 +62,8 @@ class Judge:
         self.names_searched: list[str] = []
         self._watts: dict[tuple[str, tuple[float, ...], str], float] = {}
 
-    def problem(self, variant: Variant) -> Problem:
-        """What is searched with a model."""
+    def problem(self, variant: Variant, known: Sequence[Trial] = ()) -> Problem:
+        """What is searched with a model, from the best of the `known` trials of other models on."""
 
         def loss(number: int, shares: np.ndarray) -> float:
             return self.search_losses.kl(self._design(number, shares), variant)
@@ -77,10 +77,12 @@ class Judge:
             (number, shares_of(self.searched_prices.space.scenario_knobs(self.structures[number])))
             for number in dict.fromkeys([*own, widest])
         ]
-        return Problem(self.structures, watts, loss, starts)
+        return Problem(self.structures, watts, loss, [*starts, *search.best_designs(known)])
 
-    def searched(self, variant: Variant, seed: int, random: bool = False) -> list[Trial]:
-        """The trials of a search with a model, from the cache where it has them."""
+    def searched(
+        self, variant: Variant, seed: int, known: Sequence[Trial] = (), *, random: bool = False
+    ) -> list[Trial]:
+        """The trials of a search with a model, from the cache where it has them; `known` as of `problem`."""
         run = search.random_search if random else search.search
         if variant.name not in self.names_searched:
             self.names_searched.append(variant.name)
@@ -92,7 +94,8 @@ class Judge:
             [describe_core(self.searched_prices.space.base(each), price=True) for each in self.structures],
             [hashlib.sha256(self.search_losses.windows.tokens.tobytes()).hexdigest(), self.options.seed],
         ]
-        problem = self.problem(variant)
+        problem = self.problem(variant, known)
+        description.append([[number, shares.tolist()] for number, shares in problem.starts])
         with tqdm(total=self.options.evaluations, unit="design", leave=False) as bar:
             bar.set_description_str(f"{self.scenario}, {variant.name}: {'random' if random else 'search'}")
             problem = problem._replace(loss=partial(_counted, problem.loss, bar))

@@ -63,7 +63,7 @@ class VerdictOptions(TextOptions):
     encodings: tuple[Encoding, ...] = (RAILS,)
     """How the signs of inputs/weights are carried, that are chosen from. The best design of projected_2029 is judged
     with other ranges, with slots and with an offset of the weights too."""
-    evaluations: int = 24
+    evaluations: int = 32
     """Losses that a search measures, for each scenario and model."""
     search_seed: int = 0
     """Seed of the searches."""

@@ -149,8 +149,10 @@ class _Verdict:
     def _searched(self, judge: Judge) -> list[TrialRecord]:
         """Search with every model, measure the fronts, and turn the best designs to the limits; return the trials."""
         trials: list[TrialRecord] = []
+        known: list[Trial] = []
         for variant in self.variants.values():
-            found = judge.searched(variant, self.options.search_seed)
+            found = judge.searched(variant, self.options.search_seed, known)
+            known += found
             trials += [self._trial(variant, trial) for trial in found]
             judge.add(variant, judge.front(variant, found))
         for limit in self.options.limits:

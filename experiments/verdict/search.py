@@ -70,6 +70,12 @@ def best_merit(trials: Sequence[Trial]) -> float:
     return float(np.mean([np.min(merits(trials, trade_off)) for trade_off in TRADE_OFFS]))
 
 
+def best_designs(trials: Sequence[Trial]) -> list[tuple[int, np.ndarray]]:
+    """Return the designs (number of the structure, shares of knobs) of least merit, one or fewer for each trade-off."""
+    places = dict.fromkeys(int(np.argmin(merits(trials, trade_off))) for trade_off in TRADE_OFFS) if trials else {}
+    return [(trials[place].structure, np.array(trials[place].knobs)) for place in places]
+
+
 def front_of(trials: Sequence[Trial]) -> list[Trial]:
     """Return the trials that no other one beats in watts and KL, by rising watts."""
     places = pareto(np.array([trial.watts for trial in trials]), np.array([trial.kl for trial in trials]))

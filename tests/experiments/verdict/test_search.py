@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from experiments.verdict.search import TRADE_OFFS, Problem, Trial, best_merit, front_of, random_search, search
+from experiments.verdict.search import (
+    TRADE_OFFS,
+    Problem,
+    Trial,
+    best_designs,
+    best_merit,
+    front_of,
+    random_search,
+    search,
+)
 from experiments.verdict.space import PLACES, shares_of, structures, turned
 
 STRUCTURES = structures((1024, 2048), (1, 4), PLACES, ("",))
@@ -64,3 +73,20 @@ def test_shares_and_knobs_are_inverse():
     shares = np.random.default_rng(0).random(5)
     assert shares_of(turned(shares)) == pytest.approx(shares)
     assert shares_of({**turned(shares), "clock": 1e12})[3] == 1.0
+
+
+def test_best_designs_are_those_of_least_merit_each_once():
+    """ln W + KL / s: 10 at a KL of 0.02 is best for s up to 0.1 and 1 at 0.3 for 0.2; 5 at 0.3 never is."""
+    trials = [Trial(0, (0.1,), 1.0, 0.3), Trial(1, (0.2,), 5.0, 0.3), Trial(2, (0.3,), 10.0, 0.02)]
+    assert [(number, shares.tolist()) for number, shares in best_designs(trials)] == [(2, [0.3]), (0, [0.1])]
+    assert best_designs([]) == []
+
+
+def test_search_with_starts_measures_them_first_and_ends_no_worse():
+    known = search(PROBLEM, EVALUATIONS, 0)
+    starts = best_designs(known)
+    found = search(PROBLEM._replace(starts=starts), EVALUATIONS, 1)
+    assert [(trial.structure, trial.knobs) for trial in found[: len(starts)]] == [
+        (number, tuple(shares)) for number, shares in starts
+    ]
+    assert best_merit(found) <= best_merit(known)
