@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 import optics
 from optics.core.by_site import Machine
-from optics.core.site_rule import first_core
 
 
 def fixed_ranges(
@@ -31,4 +30,4 @@ def _loading_by_site(core: Machine, sites: Sequence[optics.Site]) -> dict[str, A
         return {site.name: core.adc.loading for site in sites}
     assigned = core.assign(sites)
     cores = {site.name: [share.core for share in assigned.shares(site.name) if share.core] for site in sites}
-    return {name: first_core(found).adc.loading for name, found in cores.items() if found}
+    return {name: found[0].adc.loading for name, found in cores.items() if found}

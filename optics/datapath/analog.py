@@ -152,10 +152,8 @@ class AnalogPath(NamedTuple):
         current = photocurrent._replace(differential=products, scale=jnp.ones((1, 1)))
         value = core.detector.subtract(current, variation.output_gain, variation.imbalance)
         value, variance = self._with_receiver_variance(value, current, on_pixels, mean_square, plane, streams)
-        optical, in_products = (
-            without_previous(photocurrent.differential),
-            without_previous(relative) * plane.inverse_scale,
-        )
+        optical = without_previous(photocurrent.differential)
+        in_products = without_previous(relative) * plane.inverse_scale
         return Charge(optical, in_products, value, variance), current
 
     def _with_receiver_variance(
