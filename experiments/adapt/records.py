@@ -17,11 +17,13 @@ class PointRecord(PairedLoss):
     """A method at one light level.
 
     light: factor on the source power of the core; kl_by_window: [nats/token], averaged over noise keys and devices;
-    photons_per_mac: launched, at the measured mean drive; watts_at_exaops: of the model named `shapes`.
+    by_device: the loss on each of `AdaptSummary.devices` alone; photons_per_mac: launched, at the measured mean drive;
+    watts_at_exaops: of the model named `shapes`.
     """
 
     light: float
     kl_by_window: list[float]
+    by_device: list[PairedLoss]
     photons_per_mac: float
     source_power_w: float
     watts_at_exaops: float

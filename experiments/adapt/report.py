@@ -20,6 +20,9 @@ def print_report(summary: AdaptSummary, out: Path) -> None:
         f"{', '.join(map(str, summary['devices']))}; watts of {summary['shapes']}"
     )
     print(reporting.table([HEADER, *map(_own_cells, rows)]))
+    if len(summary["devices"]) > 1:
+        print("\nOn each device alone, KL and delta NLL at the core's own light:")
+        print(reporting.table([("", *(f"device {each}" for each in summary["devices"])), *map(_by_device_cells, rows)]))
     print("\nShare of the KL of the model as it is that is gone, and the kW at which a method has that KL:")
     header = ("", *(f"at equal {_words(criterion)}" for criterion in CRITERIA), "kW at equal KL", _kl_words(summary))
     print(reporting.table([header, *map(_compared_cells, rows)]))
@@ -71,6 +74,15 @@ def _own_cells(row: MethodRow) -> tuple[str, ...]:
         f"{own['photons_per_mac']:.4g}",
         f"{own['watts_at_exaops'] / 1e3:.4g}",
     )
+
+
+def _by_device_cells(row: MethodRow) -> tuple[str, ...]:
+    cells = (
+        f"{_with_error(each['kl'], each['kl_stderr'], '.4f')}, "
+        f"{_with_error(each['delta_nll'], each['delta_nll_stderr'], '+.4f')}"
+        for each in own_light(row["points"])["by_device"]
+    )
+    return (row["name"], *cells)
 
 
 def _compared_cells(row: MethodRow) -> tuple[str, ...]:

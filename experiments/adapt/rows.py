@@ -78,6 +78,7 @@ def method_row(
                 **paired_loss(joined, exact, repeats),
                 "light": light,
                 "kl_by_window": by_window.tolist(),
+                "by_device": [paired_loss(each, measured.exact, measured.keys) for each in evaluations],
                 "photons_per_mac": light * drives.photons_per_mac(core, made.setting),
                 "source_power_w": light * float(core.source.power) * max(made.setting.light.values(), default=1.0),
                 "watts_at_exaops": float(bill.watts_at()),

@@ -99,6 +99,26 @@ def assert_drawn(figure, summary):
     assert [text.get_text() for text in legend.get_texts()] == ["as it is", "rotate-down"]
 
 
+@pytest.mark.filterwarnings("ignore:[0-9]+% of the MACs with weights stay digital")
+def test_adapt_states_the_loss_on_each_device(options, capsys):
+    given = options(methods=("sinks",), light=(1.0,), keys=1, windows=1, devices=(0, 3), save=False)
+    summary = adapt.main(given)
+    model = models.load_gguf(given.model)
+    tokens = jnp.asarray(models.windows(model.tokenizer.encode(models.load_text(given.text)), 1, 24))
+    run = jax.jit(optics.emulate(scored(model.forward)))
+    plain, key = summary["rows"][0], jax.random.fold_in(jax.random.key(0), 0)
+    for device, found in zip((0, 3), plain["points"][0]["by_device"], strict=True):
+        core = optics.projected_2029().replace({"device": device})
+        kl = float(run(core, key, model.params, tokens, model.forward(model.params, tokens)).kl)
+        assert found["kl"] == pytest.approx(kl, rel=1e-4) and found["kl_stderr"] is None
+    for row in summary["rows"]:
+        (point,) = row["points"]
+        assert point["kl"] == pytest.approx(np.mean([each["kl"] for each in point["by_device"]]))
+        assert point["by_device"][0]["kl"] != point["by_device"][1]["kl"]
+    printed = capsys.readouterr().out
+    assert "On each device alone" in printed and "device 3" in printed
+
+
 def test_adapt_compares_a_trained_model_with_the_digital_one_it_came_from(options, tmp_path):
     """Here one whose head was scaled: another function, so that it differs from the reference without any light."""
     given = options(methods=(), light=(1.0,), keys=1, windows=1, save=False)

@@ -19,6 +19,7 @@ def curve(scale, *, brighter=1.0, windows=(1.0,)) -> list[PointRecord]:
             "delta_nll": 0.0,
             "delta_nll_stderr": None,
             "kl_by_window": [scale / light * factor for factor in windows],
+            "by_device": [],
             "photons_per_mac": brighter * light,
             "source_power_w": light,
             "watts_at_exaops": 10 + 5 * brighter * light,
