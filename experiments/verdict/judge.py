@@ -93,6 +93,7 @@ class Judge:
             [variant.drives.by_kind, variant.drives.mean, repr(variant.rotation), self.options.shapes],
             [describe_core(self.searched_prices.space.base(each), price=True) for each in self.structures],
             [hashlib.sha256(self.search_losses.windows.tokens.tobytes()).hexdigest(), self.options.seed],
+            self.search_losses.scale,
         ]
         problem = self.problem(variant, known)
         description.append([[number, shares.tolist()] for number, shares in problem.starts])

@@ -44,6 +44,7 @@ class Losses:
         windows: that are scored.
         calibrating: on which ranges of ADCs are found, on the device itself, where a structure has them fixed.
         device: serial number of the device.
+        scale: of the rows and columns of all cores, at the same light for each pixel.
     """
 
     space: Space
@@ -52,6 +53,7 @@ class Losses:
     windows: Windows
     calibrating: Windows
     device: int = 0
+    scale: float = 1.0
 
     def of(self, designs: Mapping[str, Design], variant: Variant, scale: float = 1.0) -> dict[str, Evaluation]:
         """Return the evaluations of designs by name.
@@ -59,7 +61,7 @@ class Losses:
         Args:
             designs: by name.
             variant: the model and how the core is set for it.
-            scale: of the rows and columns of the cores, at the same light for each pixel.
+            scale: of the rows and columns of these cores, beside that of all.
         """
         tokens = self.windows.repeated
         cases = [self._case(name, design, variant, len(tokens), scale) for name, design in designs.items()]
@@ -84,7 +86,7 @@ class Losses:
 
     def _case(self, name: str, design: Design, variant: Variant, windows: int, scale: float) -> EvaluationCase:
         layers: int = variant.checkpoint.config.layers
-        core = scaled(self.space.core(design.structure, design.knobs), scale)
+        core = scaled(self.space.core(design.structure, design.knobs), scale * self.scale)
         # No more tiles than the model's sums have are joined. Designs that differ in no more share a compiled program.
         core = dataclasses.replace(core, accumulate=min(core.accumulate, -(-variant.longest_sum // core.rows)))
         machine = self.space.placed(core, design.structure, variant.setting, layers)

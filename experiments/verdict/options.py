@@ -63,6 +63,9 @@ class VerdictOptions(TextOptions):
     encodings: tuple[Encoding, ...] = (RAILS,)
     """How the signs of inputs/weights are carried, that are chosen from. The best design of projected_2029 is judged
     with other ranges, with slots and with an offset of the weights too."""
+    tiled: bool = False
+    """Measure all losses where sums take as many row tiles as those of the model that is billed, on smaller cores whose
+    sums have the same ratios of noise. Without it the best designs alone are measured so too."""
     evaluations: int = 32
     """Losses that a search measures, for each scenario and model."""
     search_seed: int = 0

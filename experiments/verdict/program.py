@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -119,6 +120,7 @@ class _Verdict:
             "changes": list(options.set),
             "searched_again": options.again,
             "confirming_device": options.confirming_device,
+            "tiled": options.tiled,
             "search": {
                 "text": options.calibrate_on,
                 "evaluations": options.evaluations,
@@ -129,22 +131,28 @@ class _Verdict:
         }
 
     def _judge(self, scenario: str) -> Judge:
-        options = self.options
-        changed = Space(scenario, options.set)
+        options, changed = self.options, Space(scenario, self.options.set)
         searched = changed if options.again else Space(scenario)
         measured_on = f"{options.model_name}, first window of {options.text}"
         prices = Prices(changed, options.shapes, measured_on)
         searched_prices = Prices(searched, options.shapes, measured_on)
+        scale = self._scale if options.tiled else 1.0
+        losses = partial(Losses, evaluator=self.evaluator, calibrating=self.calibrating, scale=scale)
         return Judge(
             options,
             scenario,
             self.structures,
-            Losses(searched, searched_prices.attention, self.evaluator, self.calibrating, self.calibrating),
-            Losses(changed, prices.attention, self.evaluator, self.held_out, self.calibrating),
+            losses(searched, searched_prices.attention, windows=self.calibrating),
+            losses(changed, prices.attention, windows=self.held_out),
             prices,
             searched_prices,
             self.cache,
         )
+
+    @property
+    def _scale(self) -> float:
+        """Of cores on which sums of the model take as many row tiles as those of the model that is billed."""
+        return min(1.0, self.evaluator.reference.config.hidden / shapes_named(self.options.shapes).hidden)
 
     def _searched(self, judge: Judge) -> list[TrialRecord]:
         """Search with every model, measure the fronts, and turn the best designs to the limits; return the trials."""
@@ -239,12 +247,9 @@ class _Verdict:
 
     def _tiled(self, judge: Judge, measured: Measured) -> DesignRecord | None:
         """The loss where sums take as many row tiles as those of the model that is billed."""
-        variant = self.variants[measured.variant]
-        small = variant.checkpoint.config.hidden / shapes_named(self.options.shapes).hidden
-        if small >= 1:
+        if self.options.tiled or self._scale == 1:
             return None
-        found = judge.tiled(measured.design, variant, small)
-        return judge.final(found)
+        return judge.final(judge.tiled(measured.design, self.variants[measured.variant], self._scale))
 
     def _steps(self, judge: Judge) -> list[tuple[str, Measured]]:
         """Measure the steps from the first verdict to the best designs."""
@@ -278,12 +283,9 @@ class _Verdict:
     def _trial(self, variant: Variant, trial: Trial) -> TrialRecord:
         structure = self.structures[trial.structure]
         return {
-            "variant": variant.name,
-            "attention": structure.attention,
-            "structure": str(structure),
-            "watts": trial.watts,
-            "kl": trial.kl,
-        }
+            "variant": variant.name, "attention": structure.attention, "structure": str(structure),
+            "watts": trial.watts, "kl": trial.kl,
+        }  # fmt: skip
 
     def _variant(self, variant: Variant) -> VariantRecord:
         return {

@@ -90,7 +90,7 @@ class JudgedRecord(TypedDict):
         model is that of the run. A design of "mixed" attention names layers of the model that is billed.
     confirmed: its loss on other windows, under other noise and on the confirming device, placed by the same lines.
     tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have
-        the same ratios of signal and noise; None for a model as wide as that.
+        the same ratios of signal and noise; None for a model as wide as that, and where all losses are so.
     achieved: at peak and as it is run, at the plug and at the facility, see `otc compare`.
     """
 
@@ -133,7 +133,10 @@ class ComparisonRecord(TypedDict):
 
 
 class VerdictSummary(TextDescription):
-    """The whole summary."""
+    """The whole summary.
+
+    tiled: whether all losses are those of sums of as many row tiles as the model that is billed has.
+    """
 
     keys: int
     shapes: str
@@ -149,6 +152,7 @@ class VerdictSummary(TextDescription):
     changes: list[str]
     searched_again: bool
     confirming_device: int
+    tiled: bool
     search: dict[str, str | int | float]
     versions: dict[str, str]
     model_trained: NotRequired[str]

@@ -20,6 +20,8 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
         f"{summary['search']['structures']} structures, {summary['search']['evaluations']} losses for each model and "
         f"scenario measured on {summary['search']['text']}"
     )
+    if summary["tiled"]:
+        print(f"All losses are of sums of as many row tiles as those of {summary['shapes']}, on smaller cores.")
     if summary["changes"]:
         searched = "searched anew" if summary["searched_again"] else "as searched at the constants before"
         print(f"Changed: {', '.join(summary['changes'])}; designs {searched}.")

@@ -3,15 +3,21 @@
 import dataclasses
 import json
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
+import models
 import optics
 from experiments.common.candidates import design_candidate, load_machine
 from experiments.common.workload import Workload, shapes_named
+from experiments.evaluation.agreement import scored
 from experiments.serving.optical import optical_systems
 from experiments.verdict import program as verdict
 from experiments.verdict import report
-from experiments.verdict.space import KNOBS
+from experiments.verdict.losses import scaled
+from experiments.verdict.space import FIRST, KNOBS, Space
 from optics.core.by_site import host_core
 
 SHAPES = "smollm2-135m"
@@ -111,6 +117,31 @@ def test_verdict_on_fixed_ranges_alone_names_them_everywhere(options):
     assert "ranges fixed" in [each["step"] for each in summary["waterfall"]]
     assert [each["ranges"] for each in summary["otherwise"]][:2] == ["fixed", "follow"]
     assert report.otherwise_rows(summary)[1][:2] == ("fixed", judged["design"]["encoding"])
+
+
+def test_tiled_verdict_measures_every_loss_on_smaller_cores(options, capsys):
+    given = options(prepared="none", limits=(2.0,))
+    plain, tiled = (verdict.main(dataclasses.replace(given, tiled=tiled)) for tiled in (False, True))
+    assert "of sums of as many row tiles as those of smollm2-135m" in capsys.readouterr().out
+    one, other = (summary["scenarios"]["projected_2029"] for summary in (plain, tiled))
+    # The searches begin at the same design, and neither takes the other's from the cache.
+    assert one["trials"][0]["watts"] == other["trials"][0]["watts"]
+    assert one["trials"][0]["kl"] != other["trials"][0]["kl"]
+    assert one["judged"][0]["tiled"] is not None and other["judged"][0]["tiled"] is None
+
+    model = models.load_gguf(given.model)
+    scale = model.config.hidden / shapes_named(SHAPES).hidden
+    space = Space("projected_2029")
+    core = scaled(space.core(FIRST, space.scenario_knobs(FIRST)), scale)
+    assert core.rows == round(scale * 1024)
+    run = jax.jit(optics.emulate(scored(model.forward)))
+    windows = models.windows(model.tokenizer.encode(models.load_text(given.text)), 2, 24)
+    found = []
+    for number, window in enumerate(windows):
+        tokens, key = jnp.asarray(window[None]), jax.random.fold_in(jax.random.key(0), number)
+        found.append(float(run(core, key, model.params, tokens, model.forward(model.params, tokens)).kl))
+    judged = tiled["waterfall"][0]["design"]
+    assert judged["kl"] == pytest.approx(np.mean(found), rel=1e-4)
 
 
 def as_served(file, config):
