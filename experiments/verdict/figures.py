@@ -18,6 +18,8 @@ MARKERS = {"digital": "o", "mixed": "D", "light": "s"}
 MOST_LOSS = 0.4
 """Loss at the top of the frame, unless a limit is near it or beyond."""
 LEAST_LOSS = -0.06
+FAR = 3
+"""A target beyond so many times the watts of a panel is named at its edge."""
 
 
 def draw(summary: VerdictSummary, out: Path) -> None:
@@ -63,7 +65,12 @@ def _front_panel(
     shown = [each for each in record["designs"] if each["variant"] in colours]
     watts = [each["watts"] / 1e3 for each in shown]
     intervals = [judged["energy"]["watts_at_exaops"] for judged in record["judged"]]
-    ends = [*watts, summary["target_watts"] / 1e3, *(i[end] / 1e3 for i in intervals for end in ("p05", "p95"))]
+    target = summary["target_watts"] / 1e3
+    ends = [*watts, *(i[end] / 1e3 for i in intervals for end in ("p05", "p95"))]
+    # A line far beyond the designs would leave half of the panel empty.
+    beyond = target > FAR * max(ends)
+    if not beyond:
+        ends.append(target)
     # A tail of many times the designs would leave no room for them.
     limits = min(ends) / 1.3, min(max(ends), 6 * max(watts)) * 1.3
     most = max(MOST_LOSS, 1.2 * max(summary["limits"]))
@@ -75,7 +82,13 @@ def _front_panel(
             0.99, limit, f"{limit:g}", transform=axes.get_yaxis_transform(), fontsize=7, color="#555555", ha="right",
             va="bottom",
         )  # fmt: skip
-    axes.axvline(summary["target_watts"] / 1e3, color=style.VERMILION, lw=1, ls=(0, (3, 2)), zorder=1)
+    if beyond:
+        axes.text(
+            0.98, 0.97, f"target {target:g} kW, beyond \u2192", transform=axes.transAxes, fontsize=7.5,
+            color=style.VERMILION, ha="right", va="top",
+        )  # fmt: skip
+    else:
+        axes.axvline(target, color=style.VERMILION, lw=1, ls=(0, (3, 2)), zorder=1)
     for variant, colour in colours.items():
         own = [each for each in shown if each["variant"] == variant]
         _of_variant(axes, own, colour, most)
@@ -128,6 +141,7 @@ def _steps(summary: VerdictSummary, out: Path) -> None:
         loss.axvline(limit, color=style.GREY, lw=0.8, ls=(0, (4, 3)))
     loss.axvline(0, color="#222222", lw=0.8)
     loss.set(xlabel="loss over 8-bit digital [nats/token]")
+    loss.xaxis.set_major_locator(style.plt.MaxNLocator(5))
     for axes in (watts, loss):
         axes.grid(axis="y", visible=False)
     style.title(figure, f"From the first verdict on projected 2029 to the best design: {summary['shapes']}")
