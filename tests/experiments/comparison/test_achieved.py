@@ -186,7 +186,7 @@ def test_known_accuracy_is_that_of_the_preset_alone(workload):
     preset = optics.preset("projected_2029")
     darker = preset.replace({"source.power": float(preset.source.power) / 2})
     measured = achieved(preset.replace({"source.mean_drive": 0.07}), workload, name="projected_2029")
-    assert measured["delta_nll"] == 0.192
+    assert measured["delta_nll"] == 0.213
     assert achieved(darker, workload, name="projected_2029")["delta_nll"] is None
 
 

@@ -28,7 +28,7 @@ def test_light_helps_only_beyond_the_ranges(row, rate, said, apart):
     line = last_line([verdict], PRECISIONS)
     assert line.startswith(said)
     assert "mine + rubin against rubin" in line
-    assert "at a delta NLL of 0.192 ± 0.015 nats/token (SmolLM2-135M-Instruct)" in line
+    assert "at a delta NLL of 0.213 ± 0.011 nats/token (SmolLM2-135M-Instruct)" in line
     assert line.endswith("without light in fp8.") and "\n" not in line
 
 
