@@ -169,7 +169,7 @@ def _of_summary(summary: Any, file: Path) -> dict[str, Accuracy]:
         "source": f"{file}, {summary['windows']} windows of {summary['window_tokens']} tokens of {summary['text']}",
     }
     effective_bits = summary.get("effective_bits")
-    if "confirming_device" in summary:
+    if "confirming_devices" in summary:
         return _of_verdict(summary, file)
     if "scenarios" in summary:
         losses = dict(summary["scenarios"])
@@ -198,9 +198,10 @@ def _of_summary(summary: Any, file: Path) -> dict[str, Accuracy]:
 def _of_verdict(summary: Mapping[str, Any], file: Path) -> dict[str, Accuracy]:
     """Accuracies of the designs that `otc verdict` saved, by the names of their files.
 
-    They are those on windows, noise and a device that neither the choice of a design nor its light has seen.
+    They are those on windows, noise and devices that neither the choice of a design nor its light has seen.
     """
     found: dict[str, Accuracy] = {}
+    devices = ", ".join(map(str, summary["confirming_devices"]))
     for record in summary["scenarios"].values():
         for judged in record["judged"]:
             loss, place = judged["confirmed"], judged["place"]
@@ -211,6 +212,6 @@ def _of_verdict(summary: Mapping[str, Any], file: Path) -> dict[str, Accuracy]:
                 kl=float(loss["kl"]),
                 model=f"{summary['model']}, {loss['variant']}",
                 source=f"{file}, {summary['windows']} windows of {summary['window_tokens']} tokens of "
-                f"{summary['text']} and device {summary['confirming_device']}, which the search has not seen{served}",
+                f"{summary['text']} and devices {devices}, which the search has not seen{served}",
             )
     return found

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from experiments.common import billing
 from experiments.common.verdict import Interval
@@ -141,7 +142,7 @@ def _steps(summary: VerdictSummary, out: Path) -> None:
         loss.axvline(limit, color=style.GREY, lw=0.8, ls=(0, (4, 3)))
     loss.axvline(0, color="#222222", lw=0.8)
     loss.set(xlabel="loss over 8-bit digital [nats/token]")
-    loss.xaxis.set_major_locator(style.plt.MaxNLocator(5))
+    loss.xaxis.set_major_locator(MaxNLocator(5))
     for axes in (watts, loss):
         axes.grid(axis="y", visible=False)
     style.title(figure, f"From the first verdict on projected 2029 to the best design: {summary['shapes']}")

@@ -175,7 +175,7 @@ class Judge:
                 self.add(variant, [design])
 
     def settle(self) -> None:
-        """Settle the lines that losses are placed by, and the best designs; what is measured later moves neither."""
+        """Settle the curves that losses are placed by, and the best designs; what is measured later moves neither."""
         self.place = self.over_digital()
 
     def chosen(self) -> dict[float, Measured]:
@@ -207,7 +207,7 @@ class Judge:
         return records
 
     def final(self, measured: Measured) -> DesignRecord:
-        """The record of a measured design, by the lines as they are settled."""
+        """The record of a measured design, by the curves as they are settled."""
         variant = self.variants[measured.variant]
         core = self.prices.space.core(*measured.design)
         photons = variant.drives.photons_per_mac(core, variant.setting)

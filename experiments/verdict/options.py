@@ -70,8 +70,10 @@ class VerdictOptions(TextOptions):
     """Losses that a search measures, for each scenario and model."""
     search_seed: int = 0
     """Seed of the searches."""
-    confirming_device: int = 1
-    """Serial number of the device on which the best designs are confirmed; all else is of device 0."""
+    devices: tuple[int, ...] = (0, 1, 2)
+    """Serial numbers of the devices on which designs are judged; searches and preparation are on device 0."""
+    confirming_devices: tuple[int, ...] = (3, 4, 5)
+    """Serial numbers of those on which the best designs are confirmed."""
     compare: int = 0
     """Seeds on which the search is compared with a random one of equal cost, on projected_2029; 0 for none."""
     set: tuple[str, ...] = ()
@@ -99,7 +101,18 @@ class VerdictOptions(TextOptions):
     def check(self) -> None:
         """Raise ValueError for an option out of range; the message names it and the range."""
         super().check()
-        for name in ("scenarios", "limits", "sizes", "accumulate", "attention", "masks", "ranges", "encodings"):
+        for name in (
+            "scenarios",
+            "limits",
+            "sizes",
+            "accumulate",
+            "attention",
+            "masks",
+            "ranges",
+            "encodings",
+            "devices",
+            "confirming_devices",
+        ):
             if not getattr(self, name):
                 raise ValueError(f"{name} is empty; at least one is needed")
         for scenario in self.scenarios:
@@ -119,7 +132,9 @@ class VerdictOptions(TextOptions):
             self._check_changes(scenario)
         if self.compare and ON not in self.scenarios:
             raise ValueError(f"compare = {self.compare} needs {ON} among the scenarios")
-        check_integer("confirming_device", self.confirming_device, 0, 2**24 - 1)
+        for name in ("devices", "confirming_devices"):
+            for device in getattr(self, name):
+                check_integer(name, device, 0, 2**24 - 1)
         check_integer("evaluations", self.evaluations, 8, 10_000)
         check_integer("compare", self.compare, 0, 100)
         check_integer("keys", self.keys, 1)

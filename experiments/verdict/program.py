@@ -119,7 +119,8 @@ class _Verdict:
             "digital": self._digital(),
             "changes": list(options.set),
             "searched_again": options.again,
-            "confirming_device": options.confirming_device,
+            "devices": list(options.devices),
+            "confirming_devices": list(options.confirming_devices),
             "tiled": options.tiled,
             "search": {
                 "text": options.calibrate_on,
@@ -143,7 +144,7 @@ class _Verdict:
             scenario,
             self.structures,
             losses(searched, searched_prices.attention, windows=self.calibrating),
-            losses(changed, prices.attention, windows=self.held_out),
+            losses(changed, prices.attention, windows=self.held_out, devices=options.devices),
             prices,
             searched_prices,
             self.cache,
@@ -194,7 +195,7 @@ class _Verdict:
         found = achieved(self._billed(judge, design, variant), workload, name=judge.scenario)
         found["delta_nll"] = record["delta_nll"]
         found["accuracy"] = f"{record['delta_nll']:+.3f} nats/token on {options.model_name}, {variant.name}"
-        other = dataclasses.replace(judge.losses, windows=self.confirming, device=options.confirming_device)
+        other = dataclasses.replace(judge.losses, windows=self.confirming, devices=options.confirming_devices)
         return {
             "limit": limit,
             "design": record,

@@ -14,7 +14,7 @@ class DesignRecord(TypedDict):
     """A design, with its loss on the windows that it is judged on.
 
     ranges, encoding: see `space.Structure`. delta_nll: over the model as it is, in float32. excess: over 8-bit digital,
-    placed by KL along the line of the model, see `losses.OverDigital`; measured_excess: as measured. A standard error
+    placed by KL along the curve of the model, see `losses.OverDigital`; measured_excess: as measured. A standard error
     is None for a single window.
     """
 
@@ -88,7 +88,7 @@ class JudgedRecord(TypedDict):
 
     file, place, model: of the design, for other programs: `--cores FILE --attention PLACE --model MODEL`; an empty
         model is that of the run. A design of "mixed" attention names layers of the model that is billed.
-    confirmed: its loss on other windows, under other noise and on the confirming device, placed by the same lines.
+    confirmed: its loss on other windows, under other noise and on the confirming devices, placed by the same curves.
     tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have
         the same ratios of signal and noise; None for a model as wide as that, and where all losses are so.
     achieved: at peak and as it is run, at the plug and at the facility, see `otc compare`.
@@ -151,7 +151,8 @@ class VerdictSummary(TextDescription):
     digital: list[Comparison]
     changes: list[str]
     searched_again: bool
-    confirming_device: int
+    devices: list[int]
+    confirming_devices: list[int]
     tiled: bool
     search: dict[str, str | int | float]
     versions: dict[str, str]

@@ -14,9 +14,10 @@ DECIDING = 5
 
 def print_report(summary: VerdictSummary, out: Path) -> None:
     """Print the best designs, the steps to them, what decides them, and the verdict."""
+    devices = ", ".join(map(str, summary["devices"]))
     print(
         f"\n{summary['shapes']} at 1 exaOPS; {summary['model']} on {summary['text']}, {summary['windows']} x "
-        f"{summary['window_tokens']} tokens, {summary['keys']} draw(s) of the noise; designs of "
+        f"{summary['window_tokens']} tokens, {summary['keys']} draw(s) of the noise, devices {devices}; designs of "
         f"{summary['search']['structures']} structures, {summary['search']['evaluations']} losses for each model and "
         f"scenario measured on {summary['search']['text']}"
     )
@@ -176,7 +177,7 @@ def _on_scenario(name: str, record: ScenarioRecord, summary: VerdictSummary) -> 
         )
         if not closes:
             text += "; " + _what_would_close(energy["break_even"], judged)
-        text += f"; on other windows and device {summary['confirming_device']} the loss is {_loss(judged['confirmed'])}"
+        text += f"; on other windows and devices the loss is {_loss(judged['confirmed'])}"
         if judged["tiled"] is not None:
             text += f", with as many tiles to a sum as {summary['shapes']} {_loss(judged['tiled'])}"
         texts.append(f"{text}, on the model {design['variant']}.")

@@ -32,7 +32,7 @@ ADAPT = {
 
 VERDICT = {
     **RUN,
-    "confirming_device": 1,
+    "confirming_devices": [3, 4],
     "scenarios": {
         "today": {
             "judged": [
