@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from itertools import product
 
 import jax
 import jax.numpy as jnp
@@ -119,7 +120,7 @@ def test_verdict_on_fixed_ranges_alone_names_them_everywhere(options):
     assert report.otherwise_rows(summary)[1][:2] == ("fixed", judged["design"]["encoding"])
 
 
-def test_tiled_verdict_measures_every_loss_on_smaller_cores(options, capsys):
+def test_tiled_verdict_measures_every_loss_on_smaller_cores_and_all_devices(options, capsys):
     given = options(prepared="none", limits=(2.0,))
     plain, tiled = (verdict.main(dataclasses.replace(given, tiled=tiled)) for tiled in (False, True))
     assert "of sums of as many row tiles as those of smollm2-135m" in capsys.readouterr().out
@@ -137,9 +138,11 @@ def test_tiled_verdict_measures_every_loss_on_smaller_cores(options, capsys):
     run = jax.jit(optics.emulate(scored(model.forward)))
     windows = models.windows(model.tokenizer.encode(models.load_text(given.text)), 2, 24)
     found = []
-    for number, window in enumerate(windows):
+    for device, (number, window) in product(given.devices, enumerate(windows)):
+        machine = core.replace({"device": device})
         tokens, key = jnp.asarray(window[None]), jax.random.fold_in(jax.random.key(0), number)
-        found.append(float(run(core, key, model.params, tokens, model.forward(model.params, tokens)).kl))
+        found.append(float(run(machine, key, model.params, tokens, model.forward(model.params, tokens)).kl))
+    assert len(found) == 2 * len(given.devices) == 6
     judged = tiled["waterfall"][0]["design"]
     assert judged["kl"] == pytest.approx(np.mean(found), rel=1e-4)
 
