@@ -175,8 +175,8 @@ class OverDigital:
         D = D_0 + a x + b x^2,   x = KL - KL_0,   a, b >= 0,
 
     by least squares over its designs of a KL up to `MOST_KL`. A design's loss is that of the curve at its KL, and 8-bit
-    digital, of the model as it is, lies on the curve of that model. Errors are those of a bootstrap over windows, in
-    which curves are fitted anew, times sqrt(n / (n - 1)) for n windows.
+    digital, of the model as it is, lies on the curve of that model. Beyond `MOST_KL` the loss is the delta NLL itself.
+    Errors are those of a bootstrap over windows, with curves fitted anew, times sqrt(n / (n - 1)) for n windows.
 
     A straight line (b = 0), fitted on one device, placed a design of SmolLM2 of KL 0.14 at 0.045 nats, where eight
     devices lose 0.023 on average, and the preset of projected_2029, of KL 0.24, at 0.098, where they lose 0.162.
@@ -224,9 +224,10 @@ class OverDigital:
 
     def _placed(self, at: Measured) -> np.ndarray:
         """Return that loss as measured, and in each sample of the bootstrap, [samples]."""
-        start = self.exact[at.model]
-        kl = self._means(at.kl) if len(at.kl) == len(self.w8a8.kl) else np.mean(at.kl)
-        own = self._means(start.delta_nll) + _at(self.curves[at.model], kl - self._means(start.kl))
+        start, same = self.exact[at.model], len(at.kl) == len(self.w8a8.kl)
+        kl, own = ((self._means(each) if same else np.mean(each)) for each in (at.kl, at.delta_nll))
+        if np.mean(at.kl) <= MOST_KL:
+            own = self._means(start.delta_nll) + _at(self.curves[at.model], kl - self._means(start.kl))
         return own - _at(self.curves[self.as_it_is], self._means(self.w8a8.kl))
 
     def _fitted(self, model: str, otherwise: np.ndarray | None = None) -> np.ndarray:

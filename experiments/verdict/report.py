@@ -139,12 +139,12 @@ def otherwise_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
 
 def step_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     """Return the table of the steps."""
-    rows: list[tuple[str, ...]] = [("", "kW", "loss over W8A8", "KL", "model")]
+    rows: list[tuple[str, ...]] = [("", "kW", "loss over W8A8", "as measured", "KL", "model")]
     for each in summary["waterfall"]:
         design = each["design"]
-        rows.append(
-            (each["step"], f"{design['watts'] / 1e3:.3g}", _loss(design), f"{design['kl']:.3f}", design["variant"])
-        )
+        measured = _with_error(design["measured_excess"], design["measured_excess_stderr"])
+        watts, kl = f"{design['watts'] / 1e3:.3g}", f"{design['kl']:.3f}"
+        rows.append((each["step"], watts, _loss(design), measured, kl, design["variant"]))
     return rows
 
 

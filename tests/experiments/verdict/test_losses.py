@@ -46,6 +46,9 @@ def test_excess_is_that_of_the_line_and_designs_that_fail_do_not_move_it():
         found = place.excess(one)
         assert found.measured == pytest.approx(np.mean(one.delta_nll - w8a8.delta_nll))
         assert 0 < found.stderr < found.measured_stderr
+    failed = place.excess(plain[-1])
+    assert failed.value == pytest.approx(float(plain[-1].delta_nll.mean()) - curved(0.05), abs=0.02)
+    assert failed.stderr == pytest.approx(failed.measured_stderr, rel=0.2)
 
 
 def test_few_designs_take_the_slope_of_the_model_as_it_is():
