@@ -1,8 +1,9 @@
 """The judgement of one scenario: searches, the designs of their fronts on held-out text, the best within each limit."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -194,6 +195,29 @@ class Judge:
         for limit, each in self.chosen().items():
             watts = kilowatts(self.price(each.design, self.variants[each.variant]))
             found[limit] = f"{watts} kW, model {each.variant}, {each.design.structure}"
+        return found
+
+    def repriced(self, before: Sequence[Mapping[str, Any]], variants: Mapping[str, Variant]) -> dict[float, str]:
+        """The cheapest of designs judged before within each limit, in words: losses as they were, prices as they are.
+
+        Args:
+            before: records of designs; those of other structures or models are left out.
+            variants: the models by name.
+        """
+        named = {str(each): each for each in self.structures}
+
+        def price(each: Mapping[str, Any]) -> float:
+            design = Design(named[each["structure"]], {name: each[name] for name in KNOBS})
+            return self.price(design, variants[each["variant"]])
+
+        known = [each for each in before if each["structure"] in named and each["variant"] in variants]
+        priced = [(price(each), each) for each in known]
+        found: dict[float, str] = {}
+        for limit in self.options.limits:
+            good = [(watts, each) for watts, each in priced if each["excess"] <= limit]
+            if good:
+                watts, each = min(good, key=lambda pair: pair[0])
+                found[limit] = f"{kilowatts(watts)} kW, model {each['variant']}, {each['structure']}"
         return found
 
     def best(self) -> list[BestRecord]:

@@ -1,7 +1,9 @@
 """Options of `otc verdict`."""
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -168,6 +170,17 @@ class VerdictOptions(TextOptions):
     def load_twice(self) -> tuple[models.Checkpoint, np.ndarray]:
         """Return (the model, token ids of twice the windows): those that are judged, and those that confirm."""
         return dataclasses.replace(self, windows=2 * self.windows).load()
+
+    def judged_before(self, scenario: str) -> list[dict[str, Any]]:
+        """Designs of a scenario in the summary that `out` has from a run before, where constants are changed."""
+        file = self.out / "summary.json"
+        if not self.set or self.again or not file.is_file():
+            return []
+        summary = json.loads(file.read_text(encoding="utf-8"))
+        same = (summary.get(name) for name in ("shapes", "tiled", "model"))
+        if tuple(same) != (self.shapes, self.tiled, self.model_name):
+            return []
+        return summary["scenarios"].get(scenario, {}).get("designs", [])
 
     @property
     def adapt(self) -> AdaptOptions:

@@ -157,8 +157,9 @@ class _Verdict:
 
     def _searched(self, judge: Judge) -> list[TrialRecord]:
         """Search with every model, measure the fronts, and turn the best designs to the limits; return the trials."""
-        trials: list[TrialRecord] = []
-        known: list[Trial] = []
+        before = judge.repriced(self.options.judged_before(judge.scenario), self.variants)
+        report.announce(judge.scenario, before, " of the designs judged before, at their losses")
+        trials, known = list[TrialRecord](), list[Trial]()
         for variant in self.variants.values():
             found = judge.searched(variant, self.options.search_seed, known)
             known += found
@@ -211,11 +212,10 @@ class _Verdict:
 
     def _save(self, judge: Judge, limit: float, design: Design, variant: Variant) -> str:
         """Write a design and return the name of its file."""
-        machine = self._billed(judge, design, variant)
         folder = self.options.out / "designs"
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{judge.scenario}-{limit:g}.toml"
-        optics.save_by_site(machine, folder / name)
+        optics.save_by_site(self._billed(judge, design, variant), folder / name)
         return f"designs/{name}"
 
     def _model(self, variant: Variant) -> str:
@@ -255,8 +255,8 @@ class _Verdict:
     def _steps(self, judge: Judge) -> list[tuple[str, Measured]]:
         """Measure the steps from the first verdict to the best designs."""
         best = [(limit, each.variant, each.design) for limit, each in sorted(judge.chosen().items(), reverse=True)]
-        steps = steps_to(judge.prices.space, self.variants, best)
-        return [(step.name, judge.add(step.variant, [step.design])[0]) for step in steps]
+        found = steps_to(judge.prices.space, self.variants, best)
+        return [(step.name, judge.add(step.variant, [step.design])[0]) for step in found]
 
     def _changed(self, judge: Judge, others: Callable[[Structure], list[Structure]]) -> list[DesignRecord]:
         """The best design, and the same with other structures."""

@@ -148,10 +148,10 @@ def step_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     return rows
 
 
-def announce(scenario: str, best: Mapping[float, str]) -> None:
+def announce(scenario: str, best: Mapping[float, str], which: str = "") -> None:
     """Print the best design within each limit, before its distribution over the constants and other windows."""
     for limit, design in best.items():
-        print(f"{_plain(scenario)} within {limit:g} nats: {design}", flush=True)
+        print(f"{_plain(scenario)} within {limit:g} nats{which}: {design}", flush=True)
 
 
 def sentences(summary: VerdictSummary) -> list[str]:

@@ -98,6 +98,12 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     changed = verdict.main(dataclasses.replace(given, set=("overhead.host_share=0",), compare=0))
     after = changed["scenarios"]["projected_2029"]
     share = optics.constants_of("projected_2029")["overhead.host_share"].value
+    # Designs judged before are priced anew before anything is run.
+    good = [each["watts"] for each in record["designs"] if each["excess"] <= 0.5 and each["rows"] == 64]
+    best = (1 - share) * min(good)
+    printed = capsys.readouterr().out
+    said = f"within 0.5 nats of the designs judged before, at their losses: {best / 1e3:.3g} kW, model"
+    assert said in printed and printed.index(said) < printed.index("projected 2029 within 0.5 nats: ")
     assert [each["kl"] for each in after["trials"]] == [each["kl"] for each in record["trials"]]
     before = {_key(each): each for each in record["designs"]}
     same = [(before[_key(now)], now) for now in after["designs"] if _key(now) in before]
