@@ -137,6 +137,12 @@ class VerdictOptions(TextOptions):
         for name in ("devices", "confirming_devices"):
             for device in getattr(self, name):
                 check_integer(name, device, 0, 2**24 - 1)
+        # Models are prepared on device 0, and designs searched.
+        seen = {0, *self.devices} & set(self.confirming_devices)
+        if seen:
+            raise ValueError(
+                f"confirming_devices = {self.confirming_devices} has {min(seen)}, on which designs are chosen"
+            )
         check_integer("evaluations", self.evaluations, 8, 10_000)
         check_integer("compare", self.compare, 0, 100)
         check_integer("keys", self.keys, 1)
