@@ -11,7 +11,7 @@ from experiments.adapt.compare import compare, first_below
 from experiments.adapt.methods import Prepared
 from experiments.adapt.records import MethodRow, PointRecord, SiteRecord
 from experiments.adapt.setting import kind_of
-from experiments.evaluation.paired import losses_by_window, paired_loss
+from experiments.evaluation.paired import averaged_by_window, joined, paired_loss
 from experiments.evaluation.records import Evaluation, SiteFigures
 
 
@@ -69,15 +69,12 @@ def method_row(
         bright = made.setting.machine(optics.with_source_power(core, core.source.power * light))
         bill = bills.price(bright, drives, rotation)
         basis = bills.statements(bill)
-        joined = Evaluation(windows=[window for each in evaluations for window in each.windows])
-        repeats = measured.keys * len(evaluations)
-        exact = Evaluation(windows=measured.exact.windows * len(evaluations))
-        by_window = losses_by_window(joined, exact)[1].reshape(repeats, -1).mean(axis=0)
+        found, repeats = joined(evaluations), measured.keys * len(evaluations)
         points.append(
             {
-                **paired_loss(joined, exact, repeats),
+                **paired_loss(found, measured.exact, repeats),
                 "light": light,
-                "kl_by_window": by_window.tolist(),
+                "kl_by_window": averaged_by_window(found, measured.exact, repeats)[1].tolist(),
                 "by_device": [paired_loss(each, measured.exact, measured.keys) for each in evaluations],
                 "photons_per_mac": light * drives.photons_per_mac(core, made.setting),
                 "source_power_w": light * float(core.source.power) * max(made.setting.light.values(), default=1.0),

@@ -1,5 +1,6 @@
 """Losses against the same model computed digitally on the same windows: the cases to run and the paired differences."""
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -40,13 +41,31 @@ def paired_loss(result: Evaluation, exact: Evaluation, keys: int = 1) -> PairedL
         keys: how many times the windows are repeated, each time under other noise. The draws of a window are averaged
             first, so that the standard errors are over windows of text.
     """
-    delta, kl = (values.reshape(keys, -1).mean(axis=0) for values in losses_by_window(result, exact))
+    delta, kl = averaged_by_window(result, exact, keys)
     return {
         "delta_nll": float(np.mean(delta)),
         "delta_nll_stderr": standard_error(delta),
         "kl": float(np.mean(kl)),
         "kl_stderr": standard_error(kl),
     }
+
+
+def joined(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Return evaluations of the same windows, as of one core on several devices, one behind the other."""
+    return Evaluation(windows=[window for each in evaluations for window in each.windows])
+
+
+def averaged_by_window(result: Evaluation, exact: Evaluation, repeats: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (delta NLL, KL) of each window [nats/token], the mean over the `repeats` of all windows in `result`.
+
+    Args:
+        result: the evaluation of a core, or several joined.
+        exact: the evaluation of the digital model on the same windows, as often or a whole number of times less.
+        repeats: how many times the windows are repeated.
+    """
+    whole = joined([exact] * -(-len(result.windows) // len(exact.windows)))
+    delta, kl = losses_by_window(result, whole)
+    return delta.reshape(repeats, -1).mean(axis=0), kl.reshape(repeats, -1).mean(axis=0)
 
 
 def losses_by_window(result: Evaluation, exact: Evaluation) -> tuple[np.ndarray, np.ndarray]:

@@ -193,8 +193,8 @@ class Judge:
         """The best design within each limit in words, once it is settled."""
         found = dict.fromkeys(self.options.limits, "none")
         for limit, each in self.chosen().items():
-            watts = kilowatts(self.price(each.design, self.variants[each.variant]))
-            found[limit] = f"{watts} kW, model {each.variant}, {each.design.structure}"
+            watts = self.price(each.design, self.variants[each.variant])
+            found[limit] = _in_words(watts, each.variant, each.design.structure)
         return found
 
     def repriced(self, before: Sequence[Mapping[str, Any]], variants: Mapping[str, Variant]) -> dict[float, str]:
@@ -217,7 +217,7 @@ class Judge:
             good = [(watts, each) for watts, each in priced if each["excess"] <= limit]
             if good:
                 watts, each = min(good, key=lambda pair: pair[0])
-                found[limit] = f"{kilowatts(watts)} kW, model {each['variant']}, {each['structure']}"
+                found[limit] = _in_words(watts, each["variant"], each["structure"])
         return found
 
     def best(self) -> list[BestRecord]:
@@ -251,24 +251,15 @@ class Judge:
         good = [each for each in own if place.value(each) <= limit]
         return min(good, key=lambda each: self.price(each.design, variant)) if good else None
 
-    def tiled(self, design: Design, variant: Variant, small: float) -> Measured:
-        """Measure a design on cores that are smaller by a factor, with the same light for each pixel.
-
-        A model of narrower layers then takes as many tiles to a sum as a large one does on the core itself.
-        """
-        found = self.losses.of({"tiled": design}, variant, scale=small)["tiled"]
-        return Measured.of(design, variant.name, variant.model, found, self.digital[0], self.losses.windows.keys)
-
-    def confirmed(self, design: Design, variant: Variant, losses: Losses) -> Measured:
-        """Measure a design on windows, noise and a device that neither its choice nor its light has seen.
+    def measured_by(self, losses: Losses, design: Design, variant: Variant) -> Measured:
+        """Measure a design on other windows, devices or sizes of cores than it is judged on, and keep nothing.
 
         Args:
+            losses: measures them so.
             design: the design.
             variant: the model.
-            losses: on those windows and that device.
         """
-        found = losses.of({"confirmed": design}, variant)["confirmed"]
-        exact = losses.digital()["digital_fp32"]
+        found, exact = losses.of({"design": design}, variant)["design"], losses.digital()["digital_fp32"]
         return Measured.of(design, variant.name, variant.model, found, exact, losses.windows.keys)
 
     def _design(self, number: int, shares: np.ndarray) -> Design:
@@ -290,6 +281,10 @@ class Judge:
             each.design.structure == design.structure and np.allclose(shares_of(each.design.knobs), mine, atol=1e-3)
             for each in self._own(variant)
         )
+
+
+def _in_words(watts: float, variant: str, structure: Structure | str) -> str:
+    return f"{kilowatts(watts)} kW, model {variant}, {structure}"
 
 
 def _counted(loss: search.Loss, bar: tqdm, number: int, shares: np.ndarray) -> float:

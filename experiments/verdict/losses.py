@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 import optics
 from experiments.common.workload import Attention
 from experiments.evaluation.measure import Evaluator
-from experiments.evaluation.paired import digital_cases, losses_by_window
+from experiments.evaluation.paired import averaged_by_window, digital_cases, joined
 from experiments.evaluation.records import Evaluation, EvaluationCase
 from experiments.verdict.space import Design, Space, Structure
 from experiments.verdict.variants import Variant
@@ -56,25 +56,21 @@ class Losses:
     devices: tuple[int, ...] = (0,)
     scale: float = 1.0
 
-    def of(self, designs: Mapping[str, Design], variant: Variant, scale: float = 1.0) -> dict[str, Evaluation]:
+    def of(self, designs: Mapping[str, Design], variant: Variant) -> dict[str, Evaluation]:
         """Return the evaluations of designs by name, on all devices.
 
         Args:
             designs: by name.
             variant: the model and how the core is set for it.
-            scale: of the rows and columns of these cores, beside that of all.
         """
         tokens = self.windows.repeated
         cases = [
-            self._case(f"{name} on {device}", design, variant, len(tokens), scale, device)
+            self._case(f"{name} on {device}", design, variant, len(tokens), device)
             for name, design in designs.items()
             for device in self.devices
         ]
         found = self.evaluator.measure(variant.checkpoint, tokens, cases, variant.name, keep_bar=False)
-        return {
-            name: Evaluation(windows=[w for device in self.devices for w in found[f"{name} on {device}"].windows])
-            for name in designs
-        }
+        return {name: joined([found[f"{name} on {device}"] for device in self.devices]) for name in designs}
 
     def kl(self, design: Design, variant: Variant) -> float:
         """Return the KL of one design [nats per token]."""
@@ -93,11 +89,9 @@ class Losses:
         case = EvaluationCase(name="exact", core=None, windows=len(tokens))
         return self.evaluator.measure(variant.checkpoint, tokens, [case], variant.name, keep_bar=False)["exact"]
 
-    def _case(
-        self, name: str, design: Design, variant: Variant, windows: int, scale: float, device: int
-    ) -> EvaluationCase:
+    def _case(self, name: str, design: Design, variant: Variant, windows: int, device: int) -> EvaluationCase:
         layers: int = variant.checkpoint.config.layers
-        core = scaled(self.space.core(design.structure, design.knobs), scale * self.scale)
+        core = scaled(self.space.core(design.structure, design.knobs), self.scale)
         # No more tiles than the model's sums have are joined. Designs that differ in no more share a compiled program.
         core = dataclasses.replace(core, accumulate=min(core.accumulate, -(-variant.longest_sum // core.rows)))
         machine = self.space.placed(core, design.structure, variant.setting, layers)
@@ -149,9 +143,7 @@ class Measured(NamedTuple):
     ) -> "Measured":
         """Return that of an evaluation, `exact` on the same windows and one device."""
         devices = len(found.windows) // len(exact.windows)
-        repeated = Evaluation(windows=exact.windows * devices)
-        delta, kl = (values.reshape(devices * keys, -1).mean(axis=0) for values in losses_by_window(found, repeated))
-        return cls(design, variant, model, delta, kl)
+        return cls(design, variant, model, *averaged_by_window(found, exact, devices * keys))
 
 
 class Excess(NamedTuple):

@@ -88,6 +88,8 @@ class _Verdict:
         if options.trained is not None:
             found.append(maker.trained(TRAINED, options.trained, options.trained_method))
         self.variants = {variant.name: variant for variant in found}
+        # On cores of this size sums of the model take as many row tiles as those of the model that is billed.
+        self.scale = min(1.0, checkpoint.config.hidden / shapes_named(options.shapes).hidden)
 
     def run(self) -> VerdictSummary:
         """Return the summary."""
@@ -137,7 +139,7 @@ class _Verdict:
         measured_on = f"{options.model_name}, first window of {options.text}"
         prices = Prices(changed, options.shapes, measured_on)
         searched_prices = Prices(searched, options.shapes, measured_on)
-        scale = self._scale if options.tiled else 1.0
+        scale = self.scale if options.tiled else 1.0
         losses = partial(Losses, evaluator=self.evaluator, calibrating=self.calibrating, scale=scale)
         return Judge(
             options,
@@ -149,11 +151,6 @@ class _Verdict:
             searched_prices,
             self.cache,
         )
-
-    @property
-    def _scale(self) -> float:
-        """Of cores on which sums of the model take as many row tiles as those of the model that is billed."""
-        return min(1.0, self.evaluator.reference.config.hidden / shapes_named(self.options.shapes).hidden)
 
     def _searched(self, judge: Judge) -> list[TrialRecord]:
         """Search with every model, measure the fronts, and turn the best designs to the limits; return the trials."""
@@ -205,7 +202,7 @@ class _Verdict:
             "file": self._save(judge, limit, design, variant),
             "place": judge.prices.attention(design.structure),
             "model": self._model(variant),
-            "confirmed": judge.final(judge.confirmed(design, variant, other)),
+            "confirmed": judge.final(judge.measured_by(other, design, variant)),
             "tiled": self._tiled(judge, measured),
             "achieved": found,
         }
@@ -248,15 +245,16 @@ class _Verdict:
 
     def _tiled(self, judge: Judge, measured: Measured) -> DesignRecord | None:
         """The loss where sums take as many row tiles as those of the model that is billed."""
-        if self.options.tiled or self._scale == 1:
+        if self.options.tiled or self.scale == 1:
             return None
-        return judge.final(judge.tiled(measured.design, self.variants[measured.variant], self._scale))
+        smaller = dataclasses.replace(judge.losses, scale=self.scale)
+        return judge.final(judge.measured_by(smaller, measured.design, self.variants[measured.variant]))
 
     def _steps(self, judge: Judge) -> list[tuple[str, Measured]]:
         """Measure the steps from the first verdict to the best designs."""
         best = [(limit, each.variant, each.design) for limit, each in sorted(judge.chosen().items(), reverse=True)]
-        found = steps_to(judge.prices.space, self.variants, best)
-        return [(step.name, judge.add(step.variant, [step.design])[0]) for step in found]
+        steps = steps_to(judge.prices.space, self.variants, best)
+        return [(step.name, judge.add(step.variant, [step.design])[0]) for step in steps]
 
     def _changed(self, judge: Judge, others: Callable[[Structure], list[Structure]]) -> list[DesignRecord]:
         """The best design, and the same with other structures."""
