@@ -198,7 +198,7 @@ def _of_summary(summary: Any, file: Path) -> dict[str, Accuracy]:
 def _of_verdict(summary: Mapping[str, Any], file: Path) -> dict[str, Accuracy]:
     """Accuracies of the designs that `otc verdict` saved, by the names of their files.
 
-    They are those on windows, noise and devices that neither the choice of a design nor its light has seen.
+    They are those on windows and devices that neither the choice of a design nor its light has seen.
     """
     found: dict[str, Accuracy] = {}
     devices = ", ".join(map(str, summary["confirming_devices"]))

@@ -88,7 +88,8 @@ class JudgedRecord(TypedDict):
 
     file, place, model: of the design, for other programs: `--cores FILE --attention PLACE --model MODEL`; an empty
         model is that of the run. A design of "mixed" attention names layers of the model that is billed.
-    confirmed: its loss on other windows, under other noise and on the confirming devices, placed by the same curves.
+    confirmed: its loss on other windows and on the confirming devices, placed by the same curves; the noise of a window
+        follows from its number, and is that of the windows that are judged.
     tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have
         the same ratios of signal and noise; None for a model as wide as that, and where all losses are so.
     achieved: at peak and as it is run, at the plug and at the facility, see `otc compare`.
