@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 import tomllib
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ from experiments.results.tables import TABLES
 RECORD = "evidence.toml"
 """File under docs/ that says from which revision, by which command and when each entry was made."""
 FINISHED = "finished.json"
+COMMAND_WIDTH = 60
+"""Characters of a command in the list of entries."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -242,5 +245,6 @@ def _print_list(entries: Sequence[Evidence], recorded: dict[str, Made]) -> None:
     for entry in entries:
         made = recorded.get(entry.name)
         from_what = (made["revision"], made["date"]) if made else ("not recorded", "")
-        rows.append((f"otc {' '.join(entry.command)}", entry.name, *from_what, f"{60 * entry.hours:.0f}"))
-    print(reporting.table([("", "entry", "revision", "date", "minutes"), *rows]))
+        command = textwrap.shorten(f"otc {' '.join(entry.command)}", COMMAND_WIDTH, placeholder=" ...")
+        rows.append((entry.name, *from_what, f"{60 * entry.hours:.0f}", command))
+    print(reporting.table([("", "revision", "date", "minutes", "command"), *rows]))

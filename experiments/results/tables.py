@@ -1,18 +1,14 @@
-"""Tables of the documentation, from the summaries of the programs."""
+"""Tables of the documentation by name, from the summaries of the programs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from experiments.adapt.compare import own_light
-from experiments.adapt.methods import NONE
-from experiments.adapt.records import CRITERIA, AdaptSummary, Comparison, MethodRow
 from experiments.comparison.achieved import tops_per_watt
 from experiments.comparison.records import BASES, PLACES, CompareSummary
 from experiments.comparison.report import kilowatts, three
-from experiments.headline.records import HeadlineRow, HeadlineSummary
-from experiments.target.records import ScenarioVerdict, TargetSummary
-from experiments.training.records import Recovery, TrainSummary
-from experiments.training.report import NAMES, with_error
+from experiments.results import guide_tables, results_page
+from experiments.scaling import report as scaling_report
+from experiments.scaling.records import ScalingSummary
 from experiments.verdict import report as verdict_report
 from experiments.verdict.records import VerdictSummary
 from experiments.workloads.records import Comparison as Against
@@ -20,114 +16,6 @@ from experiments.workloads.records import WorkloadRow, WorkloadsSummary
 from experiments.workloads.report import in_range, vectors
 
 Rows = list[list[str]]
-
-
-def headline(summary: HeadlineSummary) -> Rows:
-    """Return accuracy and energy of SmolLM2, a row per machine."""
-    header = ["", "perplexity", "delta NLL [nats/token]", "top-1", "KL", "SNR [dB]", "ENOB full scale", "fJ/MAC"]
-    return [[*header, "on the core alone", "kW at 1 exaOPS"], *map(_headline_row, summary["rows"])]
-
-
-PRICED_AS = {"digital_fp32": " (BF16, H100)", "digital_w8a8": " (FP8, H200)"}
-
-
-def _headline_row(row: HeadlineRow) -> list[str]:
-    exact = row["name"] == "digital_fp32"
-    loss = with_error(row["delta_nll"], row["delta_nll_stderr"], ".3f")
-    accuracy = ["0", "1", "0"] if exact else [loss, f"{row['top1_agreement']:.3f}", f"{row['kl']:.3f}"]
-    snr, enob = row.get("snr_db"), row.get("enob_full_scale")
-    on_core = three(row["energy_per_mac_on_core_j"] * 1e15) if row["optical"] is True else ""
-    return [
-        _spaced(row["name"]),
-        f"{row['perplexity']:.4f}" if exact else f"{row['perplexity']:.2f}",
-        *accuracy,
-        "" if snr is None else f"{snr:.1f}",
-        "" if enob is None else f"{enob:.1f}",
-        three(row["energy_per_mac_j"] * 1e15) + PRICED_AS.get(row["name"], ""),
-        on_core,
-        three(row["watts_at_exaops"] / 1e3),
-    ]
-
-
-def target(summary: TargetSummary) -> Rows:
-    """Return the verdict, a row per scenario, and the loss of 8-bit digital arithmetic."""
-    header = ["", "kW", "5 to 95 %", "closes", "fJ/MAC", "products on light alone", "delta NLL", "KL", "cores"]
-    w8a8 = summary["digital"]["digital_w8a8"]
-    digital = ["digital W8A8", *[""] * 5, with_error(w8a8["delta_nll"], w8a8["delta_nll_stderr"], ".3f")]
-    scenarios = [_target_row(name, scenario) for name, scenario in summary["scenarios"].items()]
-    return [header, *scenarios, [*digital, f"{w8a8['kl']:.3f}", ""]]
-
-
-def _target_row(name: str, scenario: ScenarioVerdict) -> list[str]:
-    watts = scenario["watts_at_exaops"]
-    return [
-        _spaced(name),
-        three(watts["nominal"] / 1e3),
-        f"{three(watts['p05'] / 1e3)} to {three(watts['p95'] / 1e3)}",
-        f"{100 * scenario['probability_of_closing']:.1f}".removesuffix(".0") + " %",
-        three(scenario["fj_per_mac"]),
-        three(scenario["fj_per_mac_on_core"]),
-        with_error(scenario["delta_nll"], scenario["delta_nll_stderr"], ".3f"),
-        f"{scenario['kl']:.3f}",
-        f"{scenario['system']['cores']:.0f}",
-    ]
-
-
-def adapt(summary: AdaptSummary) -> Rows:
-    """Return what preparation recovers without training, a row per method."""
-    header = ["method", "KL at the core's own light", "mean drive", "photons per MAC", "kW"]
-    gone = [f"gone at equal {name}" for name in ("photons", "peak power", "watts")]
-    return [[*header, *gone, "kW at equal KL"], *(_adapt_row(row) for row in summary["rows"])]
-
-
-def _adapt_row(row: MethodRow) -> list[str]:
-    own, compared = own_light(row["points"]), row["against_unprepared"]
-    plain = row["name"] == NONE
-    watts = compared["watts_at_exaops"]["equal_kl"]
-    return [
-        "as it is" if plain else f"`{row['name']}`",
-        with_error(own["kl"], own["kl_stderr"], ".3f"),
-        f"{row['mean_drive']:.3f}",
-        f"{own['photons_per_mac']:,.0f}",
-        three(own["watts_at_exaops"] / 1e3),
-        *("" if plain else _gone(compared[criterion]) for criterion in CRITERIA),
-        "beyond" if watts is None else three(watts / 1e3),
-    ]
-
-
-def _gone(found: Comparison) -> str:
-    if found["recovered"] is None:
-        return "beyond"
-    error = found["recovered_stderr"]
-    return f"{100 * found['recovered']:.0f} %" + ("" if error is None else f" ± {100 * error:.0f}")
-
-
-def train_digits(summary: TrainSummary) -> Rows:
-    """Return what training recovers, a row per light level and method."""
-    header = ["photons per MAC", "method", "KL [nats/image]", "recovered", "on its own noise", "launched after"]
-    return [header, *map(_digits_row, summary["recovery"])]
-
-
-def _digits_row(row: Recovery) -> list[str]:
-    own = row["recovered_in_training"]
-    return [
-        "" if row["photons"] is None else f"{row['photons']:,.0f}",
-        NAMES[row["method"]],
-        with_error(row["loss"], row["loss_stderr"], ".3f" if row["loss"] < 1 else ".2f"),
-        "" if row["method"] == "none" else with_error(row["recovered"], row["recovered_stderr"], ".3f"),
-        "" if own is None else with_error(own, row["recovered_in_training_stderr"], ".3f"),
-        "" if row["launched"] is None else f"{row['launched']:,.0f}",
-    ]
-
-
-def train_codesign(summary: TrainSummary) -> Rows:
-    """Return loss and watts, a row per starting core and method."""
-    return [["start", "method", "KL [nats/image]", "kW at 1 exaOPS"], *map(_codesign_row, summary["recovery"])]
-
-
-def _codesign_row(row: Recovery) -> list[str]:
-    loss = _to_error(row["loss"], row["loss_stderr"])
-    return [f"`{row['core']}`", NAMES[row["method"]], loss, three(row["watts"] / 1e3)]
 
 
 def workloads(summary: WorkloadsSummary) -> Rows:
@@ -162,14 +50,6 @@ def _against(found: Against | None) -> str:
     return ratio if verdict == "cannot be told apart" else f"{ratio}, **{verdict}**"
 
 
-def _to_error(value: float, error: float | None) -> str:
-    """A number with its error, to the first digit of the latter."""
-    if not error:
-        return f"{value:.3g}"
-    places = max(0, -int(f"{error:.0e}".partition("e")[2]))
-    return f"{value:.{places}f} ± {error:.{places}f}"
-
-
 def compare(summary: CompareSummary) -> Rows:
     """Return kW at 1 exaOPS of optical cores and digital machines, a row per machine and format."""
     header = ["", "format", *(f"{basis}, {place}" for place in PLACES for basis in BASES)]
@@ -187,11 +67,6 @@ def compare(summary: CompareSummary) -> Rows:
             ]
         )
     return rows
-
-
-def _spaced(name: str) -> str:
-    names = {"digital_fp32": "digital fp32", "digital_w8a8": "digital W8A8"}
-    return names.get(name, name.replace("_", " "))
 
 
 def verdict(summary: VerdictSummary) -> Rows:
@@ -224,13 +99,35 @@ def verdict_like(summary: VerdictSummary) -> Rows:
     return [list(row) for row in verdict_report.like_rows(summary)]
 
 
+def scaling(summary: ScalingSummary) -> Rows:
+    """Return losses of the tiny models and of larger ones on light, a row per model."""
+    return [list(row) for row in scaling_report.model_rows(summary)]
+
+
+def scaling_laws(summary: ScalingSummary) -> Rows:
+    """Return what each law of the tiny models says of the larger one, and what is measured."""
+    return [list(row) for row in scaling_report.law_rows(summary)]
+
+
 TABLES: Mapping[str, Callable[[Any], Rows]] = {
-    "headline": headline,
-    "target": target,
-    "adapt": adapt,
+    "headline": results_page.headline,
+    "target": results_page.target,
+    "budget": results_page.budget,
+    "full_scale_light": results_page.full_scale_light,
+    "reload": results_page.reload,
+    "descent": results_page.descent,
+    "width": results_page.width,
+    "gain": results_page.gain,
+    "ablation": results_page.ablation,
+    "ablation_prepared": results_page.ablation,
+    "adapt": guide_tables.adapt,
+    "adapt_devices": guide_tables.adapt_devices,
+    "adapt_trained": guide_tables.adapt_trained,
+    "train_digits": guide_tables.train_digits,
+    "train_codesign": guide_tables.train_codesign,
+    "train_language": guide_tables.trained,
+    "train_device": guide_tables.trained,
     "compare": compare,
-    "train_digits": train_digits,
-    "train_codesign": train_codesign,
     "verdict": verdict,
     "verdict_designs": verdict_designs,
     "verdict_steps": verdict_steps,
@@ -238,5 +135,7 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "verdict_masks": verdict_masks,
     "verdict_otherwise": verdict_otherwise,
     "workloads": workloads,
+    "scaling": scaling,
+    "scaling_laws": scaling_laws,
 }
 """Rows of cells, the header first, of the summary of a program, by name of the table."""

@@ -18,21 +18,7 @@ def print_report(summary: ScalingSummary, out: Path) -> None:
         f"\nOn {summary['core']}, {summary['text']}, windows of {summary['window_tokens']} tokens; tiny models of "
         f"bytes trained on {summary['trained_on']} to {summary['target_loss']:g} nats per byte"
     )
-    levels = [f"KL at {level:,.0f}" for level in summary["photons"]]
-    header = (
-        "",
-        "parameters",
-        "width",
-        "layers",
-        "steps",
-        "NLL",
-        *levels,
-        "KL at own power",
-        "drive",
-        "SNR dB",
-        "exponent",
-    )
-    print(reporting.table([header, *(_cells(row, summary["reference"]) for row in rows)]))
+    print(reporting.table(model_rows(summary)))
     print(
         f"KL in nats per token, at so many photons per MAC and at the core's own source power. SNR: signal over error, "
         f"mean over sites, at {summary['reference']:,.0f} photons. Exponent: d ln KL / d ln noise over the levels."
@@ -46,13 +32,23 @@ def print_report(summary: ScalingSummary, out: Path) -> None:
         print(f"\n{title} by kind of site, medians over layers:")
         print(reporting.table([("", *kinds), *(_site_cells(row, kinds, name, form) for row in rows)]))
     print(f"\nLaws of the tiny models at {summary['reference']:,.0f} photons per MAC, and what they predict:")
-    print(
-        reporting.table(
-            [("", "in", "exponents", "predicted", "95 %", "measured", "ratio", ""), *map(_fit_cells, summary["fits"])]
-        )
-    )
+    print(reporting.table(law_rows(summary)))
     print(f"\n{summary['statement']}")
     print(f"Written: {out}/summary.json, scaling.png/.pdf, models/")
+
+
+def model_rows(summary: ScalingSummary) -> list[tuple[str, ...]]:
+    """Return sizes and losses, a row per model, the header first."""
+    levels = (f"KL at {level:,.0f}" for level in summary["photons"])
+    sizes = ("parameters", "width", "layers", "steps", "NLL")
+    header = ("", *sizes, *levels, "KL at own power", "drive", "SNR dB", "exponent")
+    return [header, *(_cells(row, summary["reference"]) for row in summary["rows"])]
+
+
+def law_rows(summary: ScalingSummary) -> list[tuple[str, ...]]:
+    """Return the laws of the tiny models, what they predict and what is measured, the header first."""
+    header = ("", "in", "exponents", "predicted", "95 %", "measured", "ratio", "")
+    return [header, *map(_fit_cells, summary["fits"])]
 
 
 def _cells(row: ModelRow, reference: float) -> tuple[str, ...]:

@@ -62,13 +62,13 @@ class VerdictOptions(TextOptions):
     ranges: tuple[Ranges, ...] = ("follow",)
     """Full scale of the ADCs, chosen from follow (set anew for each vector by its norm, which favours the device) and
     fixed (one for each column, found on the text that calibrates, as public devices have it). They cost the same."""
-    encodings: tuple[Encoding, ...] = (RAILS,)
+    encodings: tuple[Encoding, ...] = (RAILS, "slots/rails")
     """How the signs of inputs/weights are carried, that are chosen from. The best design of projected_2029 is judged
-    with other ranges, with slots and with an offset of the weights too."""
+    with other ranges, with the other inputs and with an offset of the weights too."""
     tiled: bool = False
     """Measure all losses where sums take as many row tiles as those of the model that is billed, on smaller cores whose
     sums have the same ratios of noise. Without it the best designs alone are measured so too."""
-    evaluations: int = 32
+    evaluations: int = 40
     """Losses that a search measures, for each scenario and model."""
     search_seed: int = 0
     """Seed of the searches."""

@@ -44,13 +44,16 @@ inputs, which are driven at 0.5, 25 times (docs/physics.md). The amplifier's noi
 ACTIVATIONS = "*activations*"
 SLICES = "encoding.weight_slices"
 KNOBS = {
-    "light_bits": Knob(5.5, 9.5, False),
+    "light_bits": Knob(4.5, 9.5, False),
     "enob": Knob(5.5, 10.0, False),
     "dac_enob": Knob(5.5, 9.0, False),
     "clock": Knob(0.3e9, 5e9),
-    "loading": Knob(5.0, 24.0),
+    "loading": Knob(5.0, 48.0),
 }
-"""Effective bits of light, ENOB of ADCs and DACs, clock [Hz], and the ADC's range in rms of the product."""
+"""Effective bits of light, ENOB of ADCs and DACs, clock [Hz], and the ADC's range in rms of the product.
+
+The survey that ADCs are priced by ends at 10 ENOB.
+"""
 TURNED = ("adc.enob", "adc.bits", "adc.loading", "dac.enob", "dac.bits", "clock")
 """Fields of a core that the knobs set, beside its light. Converters keep the distance of their bits from their ENOB."""
 
