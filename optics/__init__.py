@@ -12,6 +12,7 @@ from typing import Any
 from electronics.validation import PlausibilityWarning
 from optics.analysis.ablation import Ablation, ablate
 from optics.analysis.calibrate import Calibration, DesignCalibration, calibrate
+from optics.analysis.heads import losses_by_head
 from optics.analysis.range_descent import LearnedRanges, learn_ranges
 from optics.analysis.timeline import DriftTimeline, drift_timeline
 from optics.analysis.uncertainty import CHOICES, Spread, Uncertainty, spreads
@@ -136,6 +137,7 @@ __all__ = [
     "learn_ranges",
     "load",
     "load_by_site",
+    "losses_by_head",
     "mask_constants",
     "mask_structure",
     "save_by_site",

@@ -88,9 +88,12 @@ MAY_IMPORT = {
         "experiments.adapt",
         "experiments.comparison",
         "experiments.headline",
+        "experiments.programs",
+        "experiments.scaling",
         "experiments.target",
         "experiments.training",
         "experiments.verdict",
+        "experiments.width",
         "experiments.workloads",
     ),
     "experiments.verdict": (

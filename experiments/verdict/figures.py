@@ -15,7 +15,7 @@ from experiments.plotting.pareto import pareto
 from experiments.verdict.records import DesignRecord, ScenarioRecord, VerdictSummary
 from optics import EXAOPS
 
-MARKERS = {"digital": "o", "mixed": "D", "light": "s"}
+MARKERS = {"digital": "o", "half": "D", "most": "^", "light": "s"}
 MOST_LOSS = 0.4
 """Loss at the top of the frame, unless a limit is near it or beyond."""
 LEAST_LOSS = -0.06

@@ -92,6 +92,7 @@ class Judge:
             [self.scenario, random, seed, self.options.evaluations, [str(each) for each in self.structures]],
             [variant.checkpoint.sha256, self.losses.evaluator.reference.sha256, repr(variant.setting)],
             [variant.drives.by_kind, variant.drives.mean, repr(variant.rotation), self.options.shapes],
+            [list(head) for head in variant.heads],
             [describe_core(self.searched_prices.space.base(each), price=True) for each in self.structures],
             [hashlib.sha256(self.search_losses.windows.tokens.tobytes()).hexdigest(), self.options.seed],
             self.search_losses.scale,

@@ -90,11 +90,10 @@ class Losses:
         return self.evaluator.measure(variant.checkpoint, tokens, [case], variant.name, keep_bar=False)["exact"]
 
     def _case(self, name: str, design: Design, variant: Variant, windows: int, device: int) -> EvaluationCase:
-        layers: int = variant.checkpoint.config.layers
         core = scaled(self.space.core(design.structure, design.knobs), self.scale)
         # No more tiles than the model's sums have are joined. Designs that differ in no more share a compiled program.
         core = dataclasses.replace(core, accumulate=min(core.accumulate, -(-variant.longest_sum // core.rows)))
-        machine = self.space.placed(core, design.structure, variant.setting, layers)
+        machine = self.space.placed(core, design.structure, variant.setting, variant.heads)
         return EvaluationCase(
             name=name,
             core=machine.replace({"device": device}),

@@ -55,7 +55,8 @@ class VerdictOptions(TextOptions):
     accumulate: tuple[int, ...] = (1, 4)
     """Row tiles whose charges are integrated before one conversion, that are chosen from."""
     attention: tuple[Place, ...] = PLACES
-    """Where attention runs, chosen from digital, light and mixed (digital in the first half of the layers)."""
+    """Where attention runs, chosen from digital, half and most (on light for half and for nine tenths of the heads,
+    those that lose least by it, each measured alone) and light."""
     masks: tuple[str, ...] = ("",)
     """Technologies of the mask that are chosen from, see `optics.MASK_TECHNOLOGIES`; "" for the numbers of the
     scenario. The best design of projected_2029 is judged with the mask of each analogue technology too."""

@@ -12,7 +12,7 @@ import optics
 from experiments.adapt.bills import PROMPT, Bills
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Attention, Workload, shapes_named
-from experiments.verdict.space import TURNED, Design, Space, Structure, turned
+from experiments.verdict.space import TURNED, Design, Heads, Space, Structure, turned
 from experiments.verdict.variants import Variant
 from optics.core.by_site import Machine
 
@@ -28,7 +28,9 @@ class Prices:
 
     def __init__(self, space: Space, shapes: str, measured_on: str):
         self.space, self.shapes, self.measured_on = space, shapes, measured_on
-        self.layers = shapes_named(shapes).layers
+        config = shapes_named(shapes)
+        # Which of the heads of the model that is billed are digital is of no consequence for its price.
+        self.heads: Heads = [(layer, head) for layer in range(config.layers) for head in range(config.kv_heads)]
 
     def bills(self, structure: Structure) -> Bills:
         """What prices designs of a structure."""
@@ -55,8 +57,8 @@ class Prices:
         return {}
 
     def machine(self, structure: Structure, knobs: Any, variant: Variant) -> Machine:
-        """The machine that is billed; "mixed" attention is so for the layers of the model that is billed."""
-        return self.space.machine(structure, knobs, variant.setting, self.layers)
+        """The machine that is billed, with as large a share of its heads on light as the model that runs."""
+        return self.space.machine(structure, knobs, variant.setting, self.heads)
 
     def bill(self, structure: Structure, knobs: Any, variant: Variant, chosen_by: Machine | None = None) -> optics.Bill:
         """The bill of a design.
@@ -115,7 +117,7 @@ class Prices:
 
         def placed(core: Machine) -> Machine:
             assert isinstance(core, optics.TensorCore)
-            return self.space.placed(core, structure, variant.setting, self.layers)
+            return self.space.placed(core, structure, variant.setting, self.heads)
 
         return dataclasses.replace(
             plain.at_drive(variant.drives.mean, self.measured_on), readings=readings, placed=placed

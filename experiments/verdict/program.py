@@ -81,7 +81,7 @@ class _Verdict:
             options.sizes, options.accumulate, options.attention, options.masks, options.ranges, options.encodings
         )
         prepared_at = Space(ON, options.set if options.again else ())
-        maker = Variants(options.adapt, prepared_at, checkpoint, held_out, evaluator)
+        maker = Variants(options.adapt, prepared_at, checkpoint, held_out, evaluator, options.attention)
         found = [maker.as_it_is()]
         if options.prepared != "none":
             found.append(maker.prepared(PREPARED, options.prepared))
@@ -229,7 +229,7 @@ class _Verdict:
         """The machine of a design, billed for the drives of its model."""
         core = judge.prices.space.core(*design).replace({"source.mean_drive": variant.drives.mean})
         assert isinstance(core, optics.TensorCore)
-        machine = judge.prices.space.placed(core, design.structure, variant.billed, judge.prices.layers)
+        machine = judge.prices.space.placed(core, design.structure, variant.billed, judge.prices.heads)
         assert isinstance(machine, optics.CoresBySite)
         return machine
 
@@ -294,5 +294,6 @@ class _Verdict:
             "light_by_site": dict(variant.setting.light),
             "gain_by_site": dict(variant.setting.gain),
             "loading_by_site": dict(variant.setting.loading),
+            "heads": list(variant.heads),
             "evaluations": self.options.evaluations,
         }

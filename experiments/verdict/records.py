@@ -62,6 +62,7 @@ class VariantRecord(TypedDict):
     light_by_site: dict[str, float]
     gain_by_site: dict[str, float]
     loading_by_site: dict[str, float]
+    heads: list[tuple[int, int]]
     evaluations: int
 
 
@@ -87,7 +88,8 @@ class JudgedRecord(TypedDict):
     """The best design of all models within a limit.
 
     file, place, model: of the design, for other programs: `--cores FILE --attention PLACE --model MODEL`; an empty
-        model is that of the run. A design of "mixed" attention names layers of the model that is billed.
+        model is that of the run. A design with a share of the heads on light names digital heads of the model that is
+        billed, those of its first layers, which cost what any others cost.
     confirmed: its loss on other windows and on the confirming devices, placed by the same curves; the noise of a window
         follows from its number, and is that of the windows that are judged.
     tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have

@@ -21,7 +21,7 @@ FIRST_SHARE = 0.35
 """Share of the evaluations that are spread over the space before the first fit."""
 EXPLORING = 0.15
 """Share of the later evaluations that go to a random design."""
-CANDIDATES = 256
+CANDIDATES = 1024
 """Random designs, and designs near the best ones, that the fit is asked for at each step, of each kind."""
 NEAR = 0.12
 """Standard deviation of the steps to designs near the best ones, as a share of the range of each knob."""

@@ -19,13 +19,16 @@ from optics.core.by_site import Machine
 from optics.core.site_rule import SiteRule
 from optics.energy.light_budget import DESIGN_INPUT_MEAN, DESIGN_WEIGHT_MEAN
 
-Place = Literal["digital", "mixed", "light"]
+Place = Literal["digital", "half", "most", "light"]
 Ranges = Literal["follow", "fixed"]
 Encoding = Literal["rails/rails", "slots/rails", "offset/rails", "rails/offset", "slots/offset", "offset/offset"]
 ON = "projected_2029"
 """The scenario of the waterfall, of the comparison with a random search, and for whose core models are prepared."""
 PLACES: tuple[Place, ...] = get_args(Place)
-"""Where attention runs: "mixed" is digital in the first half of the layers and on light in the others."""
+ON_LIGHT: Mapping[Place, float] = {"digital": 0.0, "half": 0.5, "most": 0.9, "light": 1.0}
+"""Share of the heads whose attention runs on light, by where attention runs."""
+Heads = Sequence[tuple[int, int]]
+"""(layer, head) of all heads of a model that share keys, those first that lose least on light."""
 RANGES: tuple[Ranges, ...] = get_args(Ranges)
 """Full scale of the ADCs: "follow", set by the norms of each vector and column; "fixed", one for each column."""
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
@@ -99,7 +102,7 @@ class Structure:
     def features(self) -> list[float]:
         """Return numbers by which structures are alike: doublings of sizes, and one for each other choice."""
         sizes = [np.log2(self.rows) - 10, np.log2(self.columns) - 10, np.log2(self.accumulate)]
-        places = [self.attention == place for place in PLACES]
+        places = [2 * ON_LIGHT[self.attention], self.attention == "light"]
         others = [self.ranges == "fixed", self.inputs == "slots", self.inputs == OFFSET, self.weights == OFFSET]
         return [*sizes, *map(float, (*places, *others))]
 
@@ -229,25 +232,38 @@ class Space:
         assert isinstance(sized, optics.TensorCore)
         return _with_room(sized)
 
-    def machine(self, structure: Structure, knobs: Mapping[str, Any], setting: Setting, layers: int) -> Machine:
+    def machine(self, structure: Structure, knobs: Mapping[str, Any], setting: Setting, heads: Heads) -> Machine:
         """The core or design of a structure, with light and digital tokens as a model is set.
 
         Args:
             structure: of the design.
             knobs: by name, see `KNOBS`.
             setting: of the model, see `experiments.adapt.setting`.
-            layers: of the model that runs, of which "mixed" attention leaves half digital.
+            heads: of the model that runs; those that lose most are digital where not all are on light.
         """
-        return self.placed(self.core(structure, knobs), structure, setting, layers)
+        return self.placed(self.core(structure, knobs), structure, setting, heads)
 
-    def placed(self, core: optics.TensorCore, structure: Structure, setting: Setting, layers: int) -> Machine:
+    def placed(self, core: optics.TensorCore, structure: Structure, setting: Setting, heads: Heads) -> Machine:
         """The core or design that `machine` makes of a core with its knobs turned; arguments as there."""
         machine = setting.machine(core)
-        if structure.attention != "mixed":
+        if structure.attention in ("digital", "light"):
             return machine
-        first_half = SiteRule(ACTIVATIONS, optics.DIGITAL, steps=tuple(range(layers // 2)))
         rules = machine.rules if isinstance(machine, optics.CoresBySite) else ()
-        return optics.CoresBySite(core, [*rules, first_half])
+        return optics.CoresBySite(core, [*rules, *_digital(heads, round(ON_LIGHT[structure.attention] * len(heads)))])
+
+
+def _digital(heads: Heads, on_light: int) -> list[SiteRule]:
+    """Rules that leave all heads but so many of the first ones digital; layers with the same heads share one."""
+    every: dict[int, set[int]] = {}
+    for layer, head in heads:
+        every.setdefault(layer, set()).add(head)
+    stays: dict[int, list[int]] = {}
+    for layer, head in sorted(heads[on_light:]):
+        stays.setdefault(layer, []).append(head)
+    layers_of: dict[tuple[int, ...], list[int]] = {}
+    for layer, own in sorted(stays.items()):
+        layers_of.setdefault(() if len(own) == len(every[layer]) else tuple(own), []).append(layer)
+    return [SiteRule(ACTIVATIONS, optics.DIGITAL, tuple(layers), heads=own) for own, layers in layers_of.items()]
 
 
 def _with_room(core: optics.TensorCore) -> optics.TensorCore:

@@ -1,20 +1,29 @@
 """The models that a design may run: as trained for digital machines, prepared for light, and trained on light."""
 
 import dataclasses
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
 import models
+import optics
 from experiments.adapt.adapting import Adapting, check_vocabulary
 from experiments.adapt.bills import Drives, rotation_of
 from experiments.adapt.methods import parsed
 from experiments.adapt.options import AdaptOptions
 from experiments.adapt.setting import Setting, kinds
 from experiments.common.text_options import Stream, load_model
-from experiments.evaluation.measure import Evaluator
+from experiments.common.workload import attention_policy
+from experiments.evaluation.agreement import agreement
+from experiments.evaluation.measure import Evaluator, describe_core
 from experiments.evaluation.records import EvaluationCase
-from experiments.verdict.space import FIRST, Space
+from experiments.verdict.space import FIRST, ON_LIGHT, Heads, Place, Space
 from models.shape.rotation import Rotation
 
 AS_IT_IS = "as it is"
@@ -31,6 +40,7 @@ class Variant:
         drives: mean drives of the model by kind of site, measured on the core of the scenario.
         steps: what was done to the model and the core.
         longest_sum: terms of the longest sum of the model.
+        heads: of its attention, those first that lose least on light.
         model: the name of the model, which variants that only set the core otherwise share.
     """
 
@@ -41,6 +51,7 @@ class Variant:
     steps: tuple[str, ...]
     longest_sum: int
     model: str
+    heads: Heads = ()
 
     @property
     def rotation(self) -> Rotation | None:
@@ -72,6 +83,10 @@ class Variants:
         checkpoint: the model as it is.
         windows: token ids [windows, tokens], on the first of which drives are measured.
         evaluator: what runs the models.
+        places: where the attention of designs runs; heads are put in order where some leave a share of them digital.
+
+    Raises:
+        ValueError: for such a place and a model whose layers differ in heads.
     """
 
     def __init__(
@@ -81,10 +96,14 @@ class Variants:
         checkpoint: models.Checkpoint,
         windows: np.ndarray,
         evaluator: Evaluator,
+        places: Sequence[Place],
     ):
         self.core, self.checkpoint, self.windows, self.evaluator = space.base(FIRST), checkpoint, windows, evaluator
         self.adapting = Adapting(options, self.core, checkpoint, windows, evaluator)
         self.stream: Stream = options.stream
+        self.by_head = any(0 < ON_LIGHT[place] < 1 for place in places)
+        if self.by_head:
+            self._check_heads()
 
     def as_it_is(self) -> Variant:
         """The model as it was trained for digital machines, on a core with one light for all sites."""
@@ -112,5 +131,53 @@ class Variants:
         sites = self.adapting.sites(checkpoint)
         setting = dataclasses.replace(setting, kinds=kinds(sites))
         return Variant(
-            name, checkpoint, setting, Drives.of(observed, sites), steps, max(site.rows for site in sites), name
+            name,
+            checkpoint,
+            setting,
+            Drives.of(observed, sites),
+            steps,
+            max(site.rows for site in sites),
+            name,
+            self._heads(name, checkpoint) if self.by_head else (),
         )
+
+    def _heads(self, name: str, checkpoint: models.Checkpoint) -> Heads:
+        """All heads of a model, those first that lose least on the core of the scenario, each measured alone."""
+        tokens = jnp.asarray(self.adapting.sample)
+        seed = self.adapting.options.seed
+
+        def measured() -> Any:
+            exact = jax.jit(checkpoint.forward)(checkpoint.params, tokens)
+
+            def loss(params: Any) -> jax.Array:
+                return agreement(checkpoint.forward(params, tokens), exact, tokens).kl
+
+            config = checkpoint.config
+            with tqdm(total=config.layers * config.kv_heads, unit="head", leave=False, desc=f"heads of {name}") as bar:
+                policy = attention_policy(self.core, "light")
+                found = optics.losses_by_head(
+                    loss,
+                    self.core,
+                    jax.random.key(seed),
+                    checkpoint.params,
+                    policy=policy,
+                    progress=lambda done: bar.update(done - bar.n),
+                )
+            return found.tolist()
+
+        text = hashlib.sha256(self.adapting.sample.tobytes()).hexdigest()
+        description = ["loss by head", checkpoint.sha256, describe_core(self.core), text, seed]
+        losses = np.array(self.evaluator.cache.get_or_compute(description, measured))
+        order = np.argsort(losses, axis=None, kind="stable")
+        return [(int(layer), int(head)) for layer, head in zip(*np.unravel_index(order, losses.shape), strict=True)]
+
+    def _check_heads(self) -> None:
+        tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
+        sites = optics.trace(self.checkpoint.forward)(self.checkpoint.params, tokens)
+        of_attention = [site for site in sites if not site.stationary]
+        found = {(site.scan_lengths[:1], site.heads) for site in of_attention}
+        if len(found) != 1 or not of_attention[0].heads:
+            raise ValueError(
+                "attention = half and most leave some heads of like layers digital; this model has one head with keys, "
+                "or layers that differ: choose from --attention digital light"
+            )

@@ -1,4 +1,4 @@
-"""The cores of a design for the sites of one function, and a site whose core differs between steps or positions."""
+"""The cores of a design for the sites of one function, and a site whose core differs by step, position or head."""
 
 import dataclasses
 from collections import Counter
@@ -22,10 +22,13 @@ from optics.interpreter.protocols import (
     AssigningCore,
     Core,
     ObservableCore,
+    OverMatrices,
     PartlyObservableCore,
     PlacingCore,
     PreparableCore,
+    SplittingCore,
     joined,
+    over_matrices,
 )
 
 
@@ -71,11 +74,18 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
         return any(not isinstance(self.cores[n], Digital) for each in self._choices(site.name) for n in each.numbers)
 
     def shares(self, name: str) -> list[Share]:
-        """What a site runs on, None for digital, with shares of its executions and of the vectors of these."""
+        """What a site runs on, None for digital, with shares of its executions and of the vectors of these.
+
+        A share of the heads is one of the executions: the matrices of the others are not written.
+        """
         choices = self._choices(name)
-        found = Counter((number, each.share(number)) for each in choices for number in each.numbers)
+        found = Counter((number, each.share(number), each.kind) for each in choices for number in each.numbers)
         cores = [core if isinstance(core, TensorCore) else None for core in self.cores]
-        return [Share(cores[n], count / len(choices), vectors) for (n, vectors), count in found.items()]
+        parts = [(cores[n], count / len(choices), share, kind) for (n, share, kind), count in found.items()]
+        return [
+            Share(core, steps * share) if kind == "heads" else Share(core, steps, share)
+            for core, steps, share, kind in parts
+        ]
 
     def at(self, name: str) -> Core:
         """The core of a site, in the present step of the scan around it."""
@@ -87,12 +97,12 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
         which = jnp.asarray([distinct.index(each) for each in choices])[self.steps[name]]
         return CoreOfStep(cores, which)
 
-    def _chosen(self, choice: Choice) -> "TensorCore | RealizedCore | Digital | CoreOfPosition":
+    def _chosen(self, choice: Choice) -> "TensorCore | RealizedCore | Digital | CoreOfPosition | CoreOfHead":
         if not choice.exceptions:
             return self.cores[choice.number]
         numbers = choice.numbers
-        cores = tuple(self.cores[number] for number in numbers)
-        return CoreOfPosition(cores, np.searchsorted(numbers, choice.by_position), tuple(numbers))
+        cores, which = tuple(self.cores[number] for number in numbers), np.searchsorted(numbers, choice.by_part)
+        return CoreOfHead(cores, which) if choice.kind == "heads" else CoreOfPosition(cores, which, tuple(numbers))
 
     def at_scan_step(self, step: jax.Array, names: set[str]) -> "AssignedCores":
         """The cores in one step of the scan that contains the sites `names`; of nested scans the outermost counts."""
@@ -129,10 +139,10 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
 
 
 @dataclasses.dataclass(frozen=True)
-class CoreOfStep(ObservableCore, Core):
+class CoreOfStep(ObservableCore, SplittingCore, Core):
     """One of several cores, chosen by a traced number; its weights are loaded in each call."""
 
-    cores: "tuple[TensorCore | RealizedCore | Digital | CoreOfPosition, ...]"
+    cores: "tuple[TensorCore | RealizedCore | Digital | CoreOfPosition | CoreOfHead, ...]"
     which: jax.Array
 
     def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
@@ -140,7 +150,7 @@ class CoreOfStep(ObservableCore, Core):
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Any]:
         """As `matmul`; a digital step has readings of 0."""
-        optical = next(core for core in self.cores if not isinstance(core, Digital))
+        optical = next(core for core in self.cores if isinstance(core, ObservableCore))
         shapes = jax.eval_shape(lambda: optical.observe(x, w, key=key)[1])
 
         def run(core):
@@ -149,6 +159,18 @@ class CoreOfStep(ObservableCore, Core):
             return product(x, w), jax.tree.map(jnp.zeros_like, shapes)
 
         return self._chosen(run)
+
+    def over_matrices(self, run: OverMatrices, *operands: jax.Array) -> tuple[jax.Array, Any]:
+        """The products of several matrices, each on the core of the step; a digital step has readings of 0."""
+        optical = next(core for core in self.cores if not isinstance(core, Digital))
+        shapes = jax.eval_shape(lambda: over_matrices(optical, run, *operands)[1])
+
+        def run_on(core):
+            if not isinstance(core, Digital):
+                return over_matrices(core, run, *operands)
+            return digital_products(*operands), jax.tree.map(jnp.zeros_like, shapes)
+
+        return self._chosen(run_on)
 
     def _chosen(self, run: Callable[[Any], Any]) -> Any:
         def first_of(number: int) -> Any:
@@ -212,6 +234,46 @@ class CoreOfPosition(ObservableCore, Core):
         return selected
 
 
+@dataclasses.dataclass(frozen=True)
+class CoreOfHead(SplittingCore, Core):
+    """Several cores, each for the matrices of its own heads; the matrices of the others never reach it.
+
+    Diagnostics are those of all cores joined; digital heads have none.
+
+    Attributes:
+        cores: the cores.
+        which: the place in `cores` of the core of each head, [heads]. Matrices are in the order of their heads, over
+            and over.
+    """
+
+    cores: tuple[TensorCore | RealizedCore | Digital, ...]
+    which: np.ndarray
+
+    def over_matrices(self, run: OverMatrices, *operands: jax.Array) -> tuple[jax.Array, Any]:
+        """The products of several matrices, each on the core of its head."""
+        which = np.resize(self.which, operands[0].shape[0])
+        outputs, seen = [], None
+        for number, core in enumerate(self.cores):
+            own = [operand[np.flatnonzero(which == number)] for operand in operands]
+            if isinstance(core, Digital):
+                outputs.append(digital_products(*own))
+                continue
+            y, found = run(core, *own)
+            outputs.append(y)
+            seen = found if seen is None else joined(seen, found)
+        back = np.argsort(np.argsort(which, kind="stable"), kind="stable")
+        return jnp.concatenate(outputs)[back], seen
+
+    def matmul(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> jax.Array:
+        """Raise ValueError: a single matrix has no heads."""
+        raise ValueError("a core by head multiplies several matrices: run it through optics.emulate")
+
+
+def digital_products(x: jax.Array, w: jax.Array, _: jax.Array) -> jax.Array:
+    """x [matrices, vectors, rows] and w [matrices, columns, rows] -> [matrices, vectors, columns]."""
+    return jax.vmap(lambda x, w: product(x, w.T))(x, w)
+
+
 def _matmul(core: Any, x: jax.Array, w: jax.Array, key: jax.Array) -> jax.Array:
     """The product on a core, or a digital one."""
     return product(x, w) if isinstance(core, Digital) else core.matmul(x, w, key=key)
@@ -221,6 +283,6 @@ def each_of(core: Any, function: Callable[[Any], Core]) -> Any:
     """The core of a site, with the function applied to each core that is not digital, if several are in it."""
     if isinstance(core, Digital):
         return core
-    if isinstance(core, CoreOfStep | CoreOfPosition):
+    if isinstance(core, CoreOfStep | CoreOfPosition | CoreOfHead):
         return dataclasses.replace(core, cores=tuple(each_of(each, function) for each in core.cores))
     return function(core)

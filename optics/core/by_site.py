@@ -34,8 +34,8 @@ def split_name(name: str) -> tuple[str, str]:
 class CoresBySite(AssigningCore, Core):
     """A core for each site of a function: a pytree whose leaves are the numbers of all its cores.
 
-    A rule with positions comes before one without, then one with steps before one without, then a name before a pattern
-    and a pattern before a function. Sites that no rule holds for run on `default`.
+    A rule with positions or heads comes before one without, then one with steps before one without, then a name before
+    a pattern and a pattern before a function. Sites that no rule holds for run on `default`.
 
     Args:
         default: the core of all other sites, or `DIGITAL`.
@@ -44,8 +44,8 @@ class CoresBySite(AssigningCore, Core):
     Raises:
         ValueError: without any core; when a run or a price has found the sites, for a rule that holds for none of
             them (with the nearest name), for two rules that fit a site equally closely, for a step that a scan does not
-            have, for a position that a site does not have, and for positions of a site on a core that is no
-            dot_general with weights.
+            have, for a position or a head that a site does not have, for positions of a site on a core that is
+            no dot_general with weights, and for heads of one that is no dot_general of several matrices.
     """
 
     def __init__(
@@ -88,14 +88,14 @@ class CoresBySite(AssigningCore, Core):
         return (DEFAULT, *(f"rules.{number}.core" for number in range(len(self.rules))))
 
     def tree_flatten(self):
-        return self.cores, tuple((rule.sites, rule.steps, rule.positions) for rule in self.rules)
+        return self.cores, tuple((rule.sites, rule.steps, rule.positions, rule.heads) for rule in self.rules)
 
     @classmethod
     def tree_unflatten(cls, keys, cores) -> "CoresBySite":
         made = object.__new__(cls)
         made.default = cores[0]
         pairs = zip(keys, cores[1:], strict=True)
-        made.rules = tuple(SiteRule(sites, core, steps, positions) for (sites, steps, positions), core in pairs)
+        made.rules = tuple(SiteRule(sites, core, *parts) for (sites, *parts), core in pairs)
         return made
 
     def each(self, function: Callable[[TensorCore], TensorCore]) -> "CoresBySite":

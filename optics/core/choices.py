@@ -1,8 +1,9 @@
-"""Which of the cores of a design a site runs on, in each step of the scan around it and at each position."""
+"""Which of the cores of a design a site runs on, in each step of the scan around it, by position or by head."""
 
 import dataclasses
 from collections import Counter
 from collections.abc import Collection, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from electronics.part import nearest
 from optics.core.site_rule import SiteRule
 from optics.interpreter.plan import Site
 
+Kind = Literal["positions", "heads"]
 _Ranked = list[tuple[tuple[bool, bool, int], int]]
 
 
@@ -18,14 +20,16 @@ class Choice:
     """The cores of a site in one step, by their numbers in the design.
 
     Attributes:
-        number: the core of every position that `exceptions` does not name; at least one.
-        exceptions: the positions of other cores, each with the number of its core.
-        positions: positions of the site, 1 without exceptions.
+        number: the core of every part that `exceptions` does not name; at least one.
+        exceptions: the parts of other cores, each with the number of its core.
+        parts: positions or heads of the site, 1 without exceptions.
+        kind: what the parts are.
     """
 
     number: int
     exceptions: tuple[tuple[int, int], ...] = ()
-    positions: int = 1
+    parts: int = 1
+    kind: Kind = "positions"
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -33,18 +37,18 @@ class Choice:
         return tuple(sorted({self.number, *(number for _, number in self.exceptions)}))
 
     @property
-    def by_position(self) -> np.ndarray:
-        """The number of the core at each position, [positions]."""
-        found = np.full(self.positions, self.number)
-        for position, number in self.exceptions:
-            found[position] = number
+    def by_part(self) -> np.ndarray:
+        """The number of the core of each part, [parts]."""
+        found = np.full(self.parts, self.number)
+        for part, number in self.exceptions:
+            found[part] = number
         return found
 
     def share(self, number: int) -> float:
-        """The share of the vectors that a core is sent."""
+        """The share of the parts that a core has."""
         elsewhere = Counter(other for _, other in self.exceptions)
-        own = self.positions - elsewhere.total() if number == self.number else elsewhere[number]
-        return own / self.positions
+        own = self.parts - elsewhere.total() if number == self.number else elsewhere[number]
+        return own / self.parts
 
 
 def check_rules(rules: Sequence[SiteRule], sites: Sequence[Site]) -> None:
@@ -83,11 +87,11 @@ class _Chooser:
     def of_site(self, site: Site) -> tuple[Choice, ...]:
         """As `choices_of`."""
         fitting = [(rule.rank(site), number) for number, rule in enumerate(self.rules, start=1)]
-        # Positions of a product that stays digital anyway are of no consequence, as those of attention under "*".
+        # Parts of a product that stays digital anyway are of no consequence, as positions of attention under "*".
         ranked: _Ranked = [
             (rank, number)
             for rank, number in fitting
-            if rank is not None and (site.optical or not self.rule(number).positions)
+            if rank is not None and (site.optical or not self.rule(number).parts)
         ]
         length = site.scan_lengths[0] if site.scan_lengths else 1
         for _, number in ranked:
@@ -104,16 +108,21 @@ class _Chooser:
 
     def of_step(self, here: _Ranked, site: Site) -> Choice:
         """The choice among the rules that hold in a step."""
-        rest = self.closest([each for each in here if not self.rule(each[1]).positions], site)
-        named = {position % site.positions for _, number in here for position in self.rule(number).positions}
+        rest = self.closest([each for each in here if not self.rule(each[1]).parts], site)
+        kind: Kind = "heads" if any(self.rule(number).heads for _, number in here) else "positions"
+        parts: int = getattr(site, kind)
+        for _, number in here:
+            if kind == "heads" and self.rule(number).positions:
+                raise ValueError(f"the rule {self.rule(number).label}: other rules hold for heads of {site.name!r}")
+        named = {part % parts for _, number in here for part in self.rule(number).parts}
         chosen = {}
-        for position in sorted(named):
-            holding = [each for each in here if self.rule(each[1]).holds_for(position, site.positions)]
-            chosen[position] = self.closest(holding, site)
-        if chosen and len(chosen) == site.positions:
+        for part in sorted(named):
+            holding = [each for each in here if self.rule(each[1]).holds_for(part, parts)]
+            chosen[part] = self.closest(holding, site)
+        if chosen and len(chosen) == parts:
             rest = Counter(chosen.values()).most_common(1)[0][0]
-        exceptions = tuple((position, number) for position, number in chosen.items() if number != rest)
-        return Choice(rest, exceptions, site.positions) if exceptions else Choice(rest)
+        exceptions = tuple((part, number) for part, number in chosen.items() if number != rest)
+        return Choice(rest, exceptions, parts, kind) if exceptions else Choice(rest)
 
     def closest(self, holding: _Ranked, site: Site) -> int:
         """The number of the core of the closest rule, 0 where there is none."""
@@ -131,7 +140,7 @@ class _Chooser:
 
 
 def _check(rule: SiteRule, site: Site, length: int) -> None:
-    """Raise ValueError for a step or a position that a site does not have."""
+    """Raise ValueError for a step, a position or a head that a site does not have."""
     if beyond := [step for step in rule.steps if not -length <= step < length]:
         raise ValueError(f"the rule {rule.label}: {site.name!r} has {length} steps, and no step {beyond[0]}")
     if rule.positions and not site.positions:
@@ -139,10 +148,15 @@ def _check(rule: SiteRule, site: Site, length: int) -> None:
             f"the rule {rule.label}: {site.name!r} is {_kind(site)}, and only the vectors of a dot_general with "
             "weights have positions"
         )
-    if beyond := [each for each in rule.positions if not -site.positions <= each < site.positions]:
+    if rule.heads and not site.heads:
         raise ValueError(
-            f"the rule {rule.label}: {site.name!r} has {site.positions} positions, and no position {beyond[0]}"
+            f"the rule {rule.label}: {site.name!r} has one matrix or is no dot_general, and only the matrices of a "
+            "dot_general of several have heads"
         )
+    for what, name in (("position", "positions"), ("head", "heads")):
+        parts: int = getattr(site, name)
+        if beyond := [each for each in getattr(rule, name) if not -parts <= each < parts]:
+            raise ValueError(f"the rule {rule.label}: {site.name!r} has {parts} {name}, and no {what} {beyond[0]}")
 
 
 def _kind(site: Site) -> str:

@@ -32,24 +32,36 @@ class SiteRule:
         positions: positions of the vectors that the rule holds for, along the last axis of the vectors of a product
             with weights, as tokens; negative ones count from the end. In a `shard_map` they are those of each shard.
             Empty for all.
+        heads: matrices of a product of several that the rule holds for, along the last axis that numbers them, as heads
+            of an attention that share keys; negative ones count from the end. Empty for all.
 
     Raises:
-        ValueError: for positions that are not a tuple of whole numbers.
+        ValueError: for positions or heads that are not a tuple of whole numbers, and for a rule with both.
     """
 
     sites: str | tuple[str, ...] | Callable[[Site], bool]
     core: TensorCore | Digital
     steps: tuple[int, ...] = ()
     positions: tuple[int, ...] = ()
+    heads: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if not isinstance(self.positions, tuple) or not all(type(each) is int for each in self.positions):
-            raise ValueError(f"positions = {self.positions!r} must be a tuple of whole numbers, as (0, 1, -1)")
+        for name in ("positions", "heads"):
+            given = getattr(self, name)
+            if not isinstance(given, tuple) or not all(type(each) is int for each in given):
+                raise ValueError(f"{name} = {given!r} must be a tuple of whole numbers, as (0, 1, -1)")
+        if self.positions and self.heads:
+            raise ValueError(f"the rule {self.label} has both positions and heads: make two rules of it")
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        """The positions or the heads that the rule holds for; empty for all."""
+        return self.positions or self.heads
 
     def rank(self, site: Site) -> tuple[bool, bool, int] | None:
         """How closely the rule fits a site, larger for closer; None where it does not."""
         closeness = self._closeness(site)
-        return None if closeness is None else (bool(self.positions), bool(self.steps), closeness)
+        return None if closeness is None else (bool(self.parts), bool(self.steps), closeness)
 
     def _closeness(self, site: Site) -> int | None:
         if callable(self.sites):
@@ -63,9 +75,9 @@ class SiteRule:
         """Whether the rule holds in a step of a scan of `length` steps."""
         return not self.steps or step in self.steps or step - length in self.steps
 
-    def holds_for(self, position: int, positions: int) -> bool:
-        """Whether the rule holds at one of the positions of a site, counted from the start."""
-        return not self.positions or position in self.positions or position - positions in self.positions
+    def holds_for(self, part: int, parts: int) -> bool:
+        """Whether the rule holds at one of the positions, or for one of the heads, of a site, from the start."""
+        return not self.parts or part in self.parts or part - parts in self.parts
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -80,7 +92,8 @@ class SiteRule:
         function = getattr(self.sites, "__name__", "a function")
         sites = ", ".join(repr(each) for each in self.patterns) or repr(function)
         steps = f" in steps {list(self.steps)}" if self.steps else ""
-        return sites + steps + (f" at positions {list(self.positions)}" if self.positions else "")
+        heads = f" for heads {list(self.heads)}" if self.heads else ""
+        return sites + steps + heads + (f" at positions {list(self.positions)}" if self.positions else "")
 
 
 def labels_of(rules: Sequence[SiteRule]) -> tuple[str, ...]:

@@ -63,6 +63,15 @@ def positions(eqn: JaxprEqn, weights_first: bool) -> int:
     return free[-1] if free else 1
 
 
+def heads(eqn: JaxprEqn) -> int:
+    """The size of the last axis that numbers the matrices of a "product" of several; 0 of other products."""
+    if _jax.kind(eqn) != "product":
+        return 0
+    _, (batch, _) = _jax.contraction(eqn)
+    shape = _jax.shape(eqn.invars[0])
+    return shape[batch[-1]] if math.prod(shape[d] for d in batch) > 1 else 0
+
+
 def is_complex(eqn: JaxprEqn) -> bool:
     """Whether an operand of a product is complex."""
     return any(jnp.issubdtype(_jax.dtype(eqn.invars[side]), jnp.complexfloating) for side in operands(eqn))

@@ -26,6 +26,7 @@ from optics.interpreter.protocols import (
     at_site,
     folded,
     joined,
+    over_matrices,
     prepared,
 )
 
@@ -128,7 +129,7 @@ class Runner:
         """The product, the convolution or the ragged product of a site as matrix products on the core."""
         w = products.weight_matrices(eqn, values, site.weights_first)
         core = at_site(core, site.name)
-        multiply = self.multiplier(core, site, w)
+        multiply = self.multiplier(core, site, w) if site.matrices == 1 else None
         # Turned before the loop over blocks, where XLA would otherwise copy the weights of all experts.
         experts = w.swapaxes(1, 2) if site.kind == "ragged_dot_general" else w
 
@@ -137,11 +138,15 @@ class Runner:
                 of_expert = self.multiplier(at_expert(core, block.expert), site, w, block.filled)
                 y, seen = of_expert(x[0], jax.lax.dynamic_index_in_dim(experts, block.expert, keepdims=False), key=key)
                 return y[None], seen
-            if site.matrices == 1:
+            if multiply is not None:
                 y, seen = multiply(x[0], w[0].T, key=key)
                 return y[None], seen
-            y, seen = jax.vmap(lambda x, w, k: multiply(x, w.T, key=k))(x, w, jax.random.split(key, site.matrices))
-            return y, folded(seen)
+
+            def run(core: Core, *operands: jax.Array) -> tuple[jax.Array, Any]:
+                y, seen = jax.vmap(lambda x, w, k: self.multiplier(core, site, w)(x, w.T, key=k))(*operands)
+                return y, folded(seen)
+
+            return over_matrices(core, run, x, w, jax.random.split(key, site.matrices))
 
         site_key = shards.key_of_shard(jax.random.fold_in(key, site.index), values)
         y, seen = products.evaluate(eqn, values, site.weights_first, site_key, products_of, joined)
@@ -231,14 +236,8 @@ class Runner:
             return outs[: loop.carry], (outs[loop.carry :], seen)
 
         steps = jnp.arange(loop.length, dtype=jnp.uint32)
-        last, (ys, seen) = jax.lax.scan(
-            body,
-            start,
-            (steps, xs),
-            loop.length,
-            reverse=loop.reverse,
-            unroll=loop.unroll,
-        )
+        over = steps, xs
+        last, (ys, seen) = jax.lax.scan(body, start, over, loop.length, reverse=loop.reverse, unroll=loop.unroll)
         return [*last, *ys], seen
 
     def while_loop(self, eqn, plans, core, key, values):

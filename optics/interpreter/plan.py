@@ -21,7 +21,9 @@ class Site:
     an element of the input, as in the patches of a convolution. experts: number of groups of a ragged product, each of
     which has its own matrices; data decide which group a vector is in. scan_lengths: steps of the scans that the site
     stands in, the outermost first. positions: of a dot_general with weights, the size of the last axis of its vectors,
-    as tokens, so that vector v is at position v mod `positions`; 0 of any other product. share: the share of the MACs
+    as tokens, so that vector v is at position v mod `positions`; 0 of any other product. heads: of a dot_general of
+    several matrices, the size of the last axis that numbers them, as the heads of an attention that share keys, so that
+    matrix m is of head m mod `heads`; 0 of any other product. share: the share of the MACs
     of a product of two activations that is left by a mask on the scores of an attention; hidden_by: "mask" where the
     function itself says so, "causal=True" where the caller of `trace` did, "" where nobody does; masked: the matrix
     that the mask is on, the "outputs" or the operand on the "left" or the "right"; nonnegative: the operands, "left"
@@ -45,6 +47,7 @@ class Site:
     repeated: float = 0.0
     scan_lengths: tuple[int, ...] = ()
     positions: int = 0
+    heads: int = 0
     experts: int = 1
     share: float = 1.0
     hidden_by: str = ""

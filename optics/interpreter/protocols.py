@@ -1,7 +1,7 @@
 """What `optics.emulate` asks of a core. A core of one's own needs no base class of this module."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import jax
@@ -108,6 +108,20 @@ class PerExpertCore(Protocol):
         ...
 
 
+# (core, x [matrices, vectors, rows], w [matrices, columns, rows], keys [matrices]) -> (the products [matrices, vectors,
+# columns], what was observed of all of them).
+OverMatrices = Callable[..., tuple[jax.Array, Any]]
+
+
+@runtime_checkable
+class SplittingCore(Protocol):
+    """A core of one site that differs between the matrices of a product of several."""
+
+    def over_matrices(self, run: OverMatrices, *operands: jax.Array) -> tuple[jax.Array, Any]:
+        """The products of all matrices, by `run` on each core with its own of them."""
+        ...
+
+
 @runtime_checkable
 class LoadableCore(Protocol):
     """A core on whose mask weights can stay for many products."""
@@ -172,6 +186,11 @@ def at_site(core: Core, name: str) -> Core:
 def at_expert(core: Core, number: jax.Array) -> Core:
     """The core of one expert of a site."""
     return core.at_expert(number) if isinstance(core, PerExpertCore) else core
+
+
+def over_matrices(core: Core, run: OverMatrices, *operands: jax.Array) -> tuple[jax.Array, Any]:
+    """The products of several matrices on the core of a site, see `OverMatrices`."""
+    return core.over_matrices(run, *operands) if isinstance(core, SplittingCore) else run(core, *operands)
 
 
 def at_scan_step(core: CoreT, step: jax.Array, names: set[str]) -> CoreT:

@@ -140,6 +140,7 @@ class _Planner:
             repeated=products.repeated(eqn),
             scan_lengths=place.lengths,
             positions=products.positions(eqn, weights_first) if stands is not None else 0,
+            heads=products.heads(eqn),
             experts=sizes.experts,
         )
 

@@ -17,6 +17,12 @@ positions = [0, 1, -1]              # the first two tokens and the last
 core = "digital"
 
 [[site]]
+sites = "*activations*"
+steps = [1]
+heads = [0]                         # the first of the heads that share keys, in the second layer
+core = "digital"
+
+[[site]]
 nonnegative = "inputs"              # in place of sites: those whose "inputs", or "weights", are never negative
 change = { "encoding.inputs" = "unsigned" }
 """
@@ -38,7 +44,8 @@ from optics.presets import serialise
 from optics.presets.presets import preset
 
 _FIELDS = ("core", "site")
-_SITE_FIELDS = ("sites", "nonnegative", "steps", "positions", "core", "change")
+_PARTS = ("steps", "positions", "heads")
+_SITE_FIELDS = ("sites", "nonnegative", *_PARTS, "core", "change")
 _NONNEGATIVE = {"inputs": nonnegative_inputs, "weights": nonnegative_weights}
 
 
@@ -80,7 +87,7 @@ def save_by_site(design: CoresBySite, file: str | Path) -> list[Path]:
     if isinstance(design.default, TensorCore):
         default = _saved(design.default, file, "core", files)
     for number, (rule, table) in enumerate(zip(design.rules, tables, strict=True)):
-        table |= {name: list(getattr(rule, name)) for name in ("steps", "positions") if getattr(rule, name)}
+        table |= {name: list(getattr(rule, name)) for name in _PARTS if getattr(rule, name)}
         change = _difference(design.default, rule.core)
         if isinstance(rule.core, Digital):
             table["core"] = "digital"
@@ -129,7 +136,7 @@ def _design(table: Mapping[str, Any], folder: Path) -> CoresBySite:
     rules = [_rule(number, site, default, folder) for number, site in enumerate(sites, start=1)]
     seen: dict[tuple[Any, ...], int] = {}
     for number, rule in enumerate(rules, start=1):
-        first = seen.setdefault((rule.sites, rule.steps, rule.positions), number)
+        first = seen.setdefault((rule.sites, rule.steps, rule.positions, rule.heads), number)
         if first != number:
             raise ValueError(f"[[site]] {first} and {number} are both for {rule.label}")
     return CoresBySite(default, rules)
@@ -139,7 +146,7 @@ def _rule(number: int, table: Any, default: TensorCore | Digital, folder: Path) 
     where = f"[[site]] {number}"
     sites = _sites(table, where)
     _check_names(table, _SITE_FIELDS, where)
-    steps, positions = (_whole_numbers(table, name, where) for name in ("steps", "positions"))
+    parts = [_whole_numbers(table, name, where) for name in _PARTS]
     change = table.get("change", {})
     if not isinstance(change, Mapping):
         raise ValueError(f"{where}: change = {change!r} must be a table of fields of a core")
@@ -149,7 +156,10 @@ def _rule(number: int, table: Any, default: TensorCore | Digital, folder: Path) 
     if not change and "core" not in table:
         raise ValueError(f"{where} says neither core nor change")
     core = core if isinstance(core, Digital) else _changed(core, change, where)
-    return SiteRule(sites, core, steps, positions)
+    try:
+        return SiteRule(sites, core, *parts)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
 def _whole_numbers(table: Mapping[str, Any], name: str, where: str) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from experiments.verdict.search import (
 from experiments.verdict.space import PLACES, shares_of, structures, turned
 
 STRUCTURES = structures((1024, 2048), (1, 4), PLACES, ("",))
-OF_ATTENTION = {"digital": (0.0, 6.0), "mixed": (0.01, 4.0), "light": (0.03, 2.0)}
+OF_ATTENTION = {"digital": (0.0, 6.0), "half": (0.01, 4.0), "most": (0.02, 2.4), "light": (0.03, 2.0)}
 EVALUATIONS = 48
 
 

@@ -58,7 +58,7 @@ def test_light_of_an_offset_is_five_times_for_weights_and_ten_times_the_peak_for
 
 def test_structures_have_names_and_features_of_their_own():
     made = structures((1024, 2048), (1, 4), PLACES, ("",), RANGES, ENCODINGS)
-    assert len({str(each) for each in made}) == len({tuple(each.features()) for each in made}) == len(made) == 144
+    assert len({str(each) for each in made}) == len({tuple(each.features()) for each in made}) == len(made) == 192
     assert str(Structure()) == "1024 x 1024, attention digital, ranges follow"
     assert str(Structure(ranges="fixed", encoding="slots/rails")).endswith("slots/rails, ranges fixed")
 

@@ -174,7 +174,7 @@ def _key(design):
         ({"limits": (-0.1,)}, "limits = .* above 0"),
         ({"scenarios": ("2029",)}, "scenarios = 2029 must be among today, projected_2029, physical_limit"),
         ({"sizes": (16,)}, "sizes = .* from 64 to 4096"),
-        ({"attention": ("lght",)}, "attention = lght must be among digital, mixed, light"),
+        ({"attention": ("lght",)}, "attention = lght must be among digital, half, most, light"),
         ({"prepared": "fold+rescle"}, "no step 'rescle'; did you mean 'rescale'"),
         ({"draws": 1000}, "draws = 1000 must be a power of two"),
         ({"set": ("digital.mac_enrgy=1",)}, "no constant 'digital.mac_enrgy'; did you mean 'digital.mac_energy'"),

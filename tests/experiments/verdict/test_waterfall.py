@@ -6,7 +6,7 @@ import optics
 from experiments.adapt.bills import Drives
 from experiments.adapt.setting import Setting
 from experiments.verdict.prices import Prices
-from experiments.verdict.space import FIRST, Design, Space, Structure, shares_of
+from experiments.verdict.space import FIRST, PLACES, Design, Space, Structure, shares_of
 from experiments.verdict.variants import AS_IT_IS, Variant
 from experiments.verdict.waterfall import START, steps_to
 
@@ -61,12 +61,25 @@ def test_first_design_is_the_preset_and_has_its_price():
     assert own == pytest.approx(float(many[0]), rel=1e-5) == pytest.approx(float(billed.watts_at()), rel=1e-5)
 
 
-def test_mixed_attention_lies_between_digital_and_light():
+def test_bill_of_a_share_of_the_heads_lies_between_digital_and_light():
+    """In proportion to the heads, in every component."""
     prices, plain = Prices(SPACE, "smollm2-135m", "nothing"), variant(AS_IT_IS)
-    digital, mixed, light = (
-        prices.bill(Structure(attention=place), SPACE.scenario_knobs(FIRST), plain).components
-        for place in ("digital", "mixed", "light")
+    digital, half, most, light = (
+        prices.bill(Structure(attention=place), SPACE.scenario_knobs(FIRST), plain).components for place in PLACES
     )
-    line = "digital products"
-    assert float(mixed[line]) == pytest.approx(float(digital[line]) / 2, rel=1e-4)
-    assert line not in light
+    assert "digital products" not in light
+    for line in {*digital, *light}:
+        none, every = (float(components.get(line, 0.0)) for components in (digital, light))
+        for share, components in ((0.5, half), (0.9, most)):
+            assert float(components[line]) == pytest.approx(none + share * (every - none), rel=1e-4), line
+
+
+def test_heads_that_lose_most_are_digital_in_the_run():
+    """Layer 1 wholly, and of layers 0 and 2 a head each; the last of the order stay digital."""
+    heads = [(0, 1), (2, 0), (2, 2), (0, 2), (2, 1), (0, 0), (1, 0), (1, 1), (1, 2)]
+    structure = Structure(attention="half")
+    core = SPACE.core(structure, SPACE.scenario_knobs(structure))
+    machine = SPACE.placed(core, structure, Setting(), heads)
+    assert isinstance(machine, optics.CoresBySite)
+    assert [(rule.steps, rule.heads) for rule in machine.rules] == [((0,), (0,)), ((1,), ()), ((2,), (1,))]
+    assert SPACE.placed(core, FIRST, Setting(), heads) is core

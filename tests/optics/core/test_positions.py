@@ -203,7 +203,7 @@ def test_positions_come_before_steps_and_these_before_the_rest():
         SiteRule("layers", DIGITAL, positions=(-2,)),
     ]
     choices = dict(CoresBySite(CORE, rules).assign(sites).choices)[sites[0].name]
-    assert [each.by_position.tolist() for each in choices] == [[2, 2, 3, 2, 2], [1, 1, 3, 2, 1], [1, 1, 3, 2, 1]]
+    assert [each.by_part.tolist() for each in choices] == [[2, 2, 3, 2, 2], [1, 1, 3, 2, 1], [1, 1, 3, 2, 1]]
     everywhere = CoresBySite(CORE, [SiteRule("layers", DIGITAL, positions=tuple(range(TOKENS)))]).assign(sites)
     assert everywhere.shares(sites[0].name) == [(None, 1.0, 1.0)]
 
