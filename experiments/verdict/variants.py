@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from experiments.adapt.options import AdaptOptions
 from experiments.adapt.setting import Setting, kinds
 from experiments.common.text_options import Stream, load_model
 from experiments.common.workload import attention_policy
-from experiments.evaluation.agreement import agreement
+from experiments.evaluation.agreement import scored
 from experiments.evaluation.measure import Evaluator, describe_core
 from experiments.evaluation.records import EvaluationCase
 from experiments.verdict.space import FIRST, ON_LIGHT, Heads, Place, Space
@@ -40,7 +41,7 @@ class Variant:
         drives: mean drives of the model by kind of site, measured on the core of the scenario.
         steps: what was done to the model and the core.
         longest_sum: terms of the longest sum of the model.
-        heads: of its attention, those first that lose least on light.
+        heads: of the model as it is, those first that lose least on light; empty where no share of them stays digital.
         model: the name of the model, which variants that only set the core otherwise share.
     """
 
@@ -102,8 +103,6 @@ class Variants:
         self.adapting = Adapting(options, self.core, checkpoint, windows, evaluator)
         self.stream: Stream = options.stream
         self.by_head = any(0 < ON_LIGHT[place] < 1 for place in places)
-        if self.by_head:
-            self._check_heads()
 
     def as_it_is(self) -> Variant:
         """The model as it was trained for digital machines, on a core with one light for all sites."""
@@ -138,35 +137,35 @@ class Variants:
             steps,
             max(site.rows for site in sites),
             name,
-            self._heads(name, checkpoint) if self.by_head else (),
+            self.heads if self.by_head else (),
         )
 
-    def _heads(self, name: str, checkpoint: models.Checkpoint) -> Heads:
-        """All heads of a model, those first that lose least on the core of the scenario, each measured alone."""
-        tokens = jnp.asarray(self.adapting.sample)
-        seed = self.adapting.options.seed
+    @cached_property
+    def heads(self) -> Heads:
+        """All heads, those first that lose least on the core of the scenario, each measured alone.
+
+        It is the order of the model as it is, for all models: designs that differ in no more share compiled programs.
+        """
+        self._check_heads()
+        model, tokens = self.checkpoint, jnp.asarray(self.adapting.sample)
+        seed, count = self.adapting.options.seed, model.config.layers * model.config.kv_heads
+        score = scored(dataclasses.replace(model, params={}).forward)
 
         def measured() -> Any:
-            exact = jax.jit(checkpoint.forward)(checkpoint.params, tokens)
-
-            def loss(params: Any) -> jax.Array:
-                return agreement(checkpoint.forward(params, tokens), exact, tokens).kl
-
-            config = checkpoint.config
-            with tqdm(total=config.layers * config.kv_heads, unit="head", leave=False, desc=f"heads of {name}") as bar:
-                policy = attention_policy(self.core, "light")
+            exact = jax.jit(model.forward)(model.params, tokens)
+            with tqdm(total=count, unit="head", leave=False, desc="heads") as bar:
                 found = optics.losses_by_head(
-                    loss,
+                    lambda *args: score(*args).kl,
                     self.core,
                     jax.random.key(seed),
-                    checkpoint.params,
-                    policy=policy,
+                    *(model.params, tokens, exact),
+                    policy=attention_policy(self.core, "light"),
                     progress=lambda done: bar.update(done - bar.n),
                 )
             return found.tolist()
 
         text = hashlib.sha256(self.adapting.sample.tobytes()).hexdigest()
-        description = ["loss by head", checkpoint.sha256, describe_core(self.core), text, seed]
+        description = ["loss by head", model.sha256, describe_core(self.core), text, seed]
         losses = np.array(self.evaluator.cache.get_or_compute(description, measured))
         order = np.argsort(losses, axis=None, kind="stable")
         return [(int(layer), int(head)) for layer, head in zip(*np.unravel_index(order, losses.shape), strict=True)]

@@ -55,10 +55,11 @@ def losses_by_head(
         return False if site.stationary else policy(site)
 
     layers, heads = _sizes([site for site in trace(loss, weights, policy=of_attention)(*args) if site.optical])
-    run = jax.jit(lambda on: emulate(loss, weights, policy=of_attention)(_SomeHeads(core, on, {}), key, *args))
+    emulated = jax.jit(emulate(loss, weights, policy=of_attention))
     found = np.empty((layers, heads))
     for number, (layer, head) in enumerate(np.ndindex(layers, heads), start=1):
-        found[layer, head] = float(run(jnp.zeros((layers, heads), bool).at[layer, head].set(True)))
+        on = jnp.zeros((layers, heads), bool).at[layer, head].set(True)
+        found[layer, head] = float(emulated(_SomeHeads(core, on, {}), key, *args))
         progress(number)
     return found
 
