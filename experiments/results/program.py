@@ -172,11 +172,19 @@ def publish(entry: Evidence, folder: Path, made: Made, docs: Path) -> None:
         shutil.copyfile(folder / source, docs / name)
     if entry.tables:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        for name, page in entry.tables.items():
-            pages.fill(docs / page, name, pages.markdown(TABLES[name](summary)))
+        for number, (name, page) in enumerate(entry.tables.items()):
+            table = pages.markdown(TABLES[name](summary))
+            pages.fill(docs / page, name, f"{table}\n\n{in_words(made)}" if number == 0 else table)
     record = _recorded(docs) | {entry.name: made}
     ordered = {name: record[name] for name in listed() if name in record}
     reporting.write_text(docs / RECORD, _PREAMBLE + tomli_w.dumps(ordered))
+
+
+def in_words(made: Made) -> str:
+    """Return from what an entry is, as pages state it below the first of its tables."""
+    minutes = made["seconds"] / 60
+    took = f"{minutes:.0f} min" if minutes >= 1 else f"{made['seconds']:.0f} s"
+    return f"*`{made['command']}`, {took}; revision {made['revision']}, {made['date']}.*"
 
 
 _PREAMBLE = "# From what the figures and generated tables of the documentation are; written by `otc results`.\n\n"

@@ -126,9 +126,9 @@ def test_interrupted_run_goes_on_with_what_is_not_finished(tree):
     tree["status"] = {}
     program.main(tree["options"]())
     assert tree["ran"] == ["first", "second", "second"]
-    assert "<!-- results: sizes -->\n\n| size |\n|---|\n| 3 |\n\n<!-- end -->\n\nb" in (
-        (tree["docs"] / "page.md").read_text(encoding="utf-8")
-    )
+    page = (tree["docs"] / "page.md").read_text(encoding="utf-8")
+    assert "<!-- results: sizes -->\n\n| size |\n|---|\n| 3 |\n\n*`otc second`, 0 s; revision abc, 2" in page
+    assert page.endswith(".*\n\n<!-- end -->\n\nb\n")
     record = tomllib.loads((tree["docs"] / "evidence.toml").read_text(encoding="utf-8"))
     assert list(record) == ["one", "two"]
     assert (record["one"]["command"], record["one"]["revision"]) == ("otc first", "abc")
