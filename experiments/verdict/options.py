@@ -20,6 +20,7 @@ from experiments.verdict.space import (
     ENCODINGS,
     FIRST,
     ON,
+    ON_LIGHT,
     PLACES,
     RAILS,
     RANGES,
@@ -28,6 +29,7 @@ from experiments.verdict.space import (
     Place,
     Ranges,
     Space,
+    every_head,
 )
 from optics.presets.scenario import SCENARIOS
 
@@ -157,7 +159,12 @@ class VerdictOptions(TextOptions):
             if value < 2 or value & (value - 1):
                 raise ValueError(f"{name} = {value} must be a power of two, at least 2")
         models.check_text(self.calibrate_on)
-        shapes_named(self.shapes)
+        by_head = [place for place in self.attention if 0 < ON_LIGHT[place] < 1]
+        if by_head and not every_head(shapes_named(self.shapes)):
+            raise ValueError(
+                f"attention = {by_head[0]} leaves some heads of like layers digital, and {self.shapes} has layers that "
+                "differ: choose from --attention digital light"
+            )
         parsed([self.prepared], (0,))
         self.adapt.check()
         if self.trained is not None:

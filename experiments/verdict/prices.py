@@ -12,7 +12,7 @@ import optics
 from experiments.adapt.bills import PROMPT, Bills
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Attention, Workload, shapes_named
-from experiments.verdict.space import TURNED, Design, Heads, Space, Structure, turned
+from experiments.verdict.space import TURNED, Design, Heads, Space, Structure, every_head, turned
 from experiments.verdict.variants import Variant
 from optics.core.by_site import Machine
 
@@ -28,9 +28,11 @@ class Prices:
 
     def __init__(self, space: Space, shapes: str, measured_on: str):
         self.space, self.shapes, self.measured_on = space, shapes, measured_on
-        config = shapes_named(shapes)
-        # Which of the heads of the model that is billed are digital is of no consequence for its price.
-        self.heads: Heads = [(layer, head) for layer in range(config.layers) for head in range(config.kv_heads)]
+
+    @cached_property
+    def heads(self) -> Heads:
+        """All heads of the model that is billed, in any order, for they cost the same; none where layers differ."""
+        return every_head(shapes_named(self.shapes))
 
     def bills(self, structure: Structure) -> Bills:
         """What prices designs of a structure."""

@@ -89,7 +89,7 @@ class JudgedRecord(TypedDict):
 
     file, place, model: of the design, for other programs: `--cores FILE --attention PLACE --model MODEL`; an empty
         model is that of the run. A design with a share of the heads on light names digital heads of the model that is
-        billed, those of its first layers, which cost what any others cost.
+        billed, those of its last layers, which cost what any others cost.
     confirmed: its loss on other windows and on the confirming devices, placed by the same curves; the noise of a window
         follows from its number, and is that of the windows that are judged.
     tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have

@@ -8,12 +8,15 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+import models
 import optics
 from electronics import Constant
 from electronics.constants import ELEMENTARY_CHARGE
 from experiments.adapt.setting import Setting
 from experiments.common import overrides
+from experiments.common.workload import Workload
 from optics.analysis.axis import between
+from optics.analysis.heads import layers_and_heads
 from optics.analysis.inverse import Knob
 from optics.core.by_site import Machine
 from optics.core.site_rule import SiteRule
@@ -28,7 +31,7 @@ PLACES: tuple[Place, ...] = get_args(Place)
 ON_LIGHT: Mapping[Place, float] = {"digital": 0.0, "half": 0.5, "most": 0.9, "light": 1.0}
 """Share of the heads whose attention runs on light, by where attention runs."""
 Heads = Sequence[tuple[int, int]]
-"""(layer, head) of all heads of a model that share keys, those first that lose least on light."""
+"""(layer, head) of all heads of keys of a model, those first that lose least on light."""
 RANGES: tuple[Ranges, ...] = get_args(Ranges)
 """Full scale of the ADCs: "follow", set by the norms of each vector and column; "fixed", one for each column."""
 ENCODINGS: tuple[Encoding, ...] = get_args(Encoding)
@@ -248,8 +251,20 @@ class Space:
         machine = setting.machine(core)
         if structure.attention in ("digital", "light"):
             return machine
+        if not heads:
+            raise ValueError(f"attention {structure.attention} needs the heads of the model")
         rules = machine.rules if isinstance(machine, optics.CoresBySite) else ()
         return optics.CoresBySite(core, [*rules, *_digital(heads, round(ON_LIGHT[structure.attention] * len(heads)))])
+
+
+def every_head(config: models.DecoderConfig) -> Heads:
+    """Return the heads of a model, layer by layer; none of one whose layers differ in heads, windows or caches."""
+    sites = [site for site in Workload(config=config, context=min(2, config.context)).sites if not site.stationary]
+    try:
+        layers, heads = layers_and_heads(sites)
+    except ValueError:
+        return []
+    return list(itertools.product(range(layers), range(heads)))
 
 
 def _digital(heads: Heads, on_light: int) -> list[SiteRule]:

@@ -24,7 +24,7 @@ from experiments.common.workload import attention_policy
 from experiments.evaluation.agreement import scored
 from experiments.evaluation.measure import Evaluator, describe_core
 from experiments.evaluation.records import EvaluationCase
-from experiments.verdict.space import FIRST, ON_LIGHT, Heads, Place, Space
+from experiments.verdict.space import FIRST, ON_LIGHT, Heads, Place, Space, every_head
 from models.shape.rotation import Rotation
 
 AS_IT_IS = "as it is"
@@ -87,7 +87,7 @@ class Variants:
         places: where the attention of designs runs; heads are put in order where some leave a share of them digital.
 
     Raises:
-        ValueError: for such a place and a model whose layers differ in heads.
+        ValueError: for such a place and a model whose layers differ.
     """
 
     def __init__(
@@ -103,6 +103,11 @@ class Variants:
         self.adapting = Adapting(options, self.core, checkpoint, windows, evaluator)
         self.stream: Stream = options.stream
         self.by_head = any(0 < ON_LIGHT[place] < 1 for place in places)
+        if self.by_head and not every_head(checkpoint.config):
+            raise ValueError(
+                "attention = half and most leave some heads of like layers digital, and the model that runs has layers "
+                "that differ: choose from --attention digital light"
+            )
 
     def as_it_is(self) -> Variant:
         """The model as it was trained for digital machines, on a core with one light for all sites."""
@@ -146,9 +151,8 @@ class Variants:
 
         It is the order of the model as it is, for all models: designs that differ in no more share compiled programs.
         """
-        self._check_heads()
         model, tokens = self.checkpoint, jnp.asarray(self.adapting.sample)
-        seed, count = self.adapting.options.seed, model.config.layers * model.config.kv_heads
+        seed, count = self.adapting.options.seed, len(every_head(model.config))
         score = scored(dataclasses.replace(model, params={}).forward)
 
         def measured() -> Any:
@@ -169,14 +173,3 @@ class Variants:
         losses = np.array(self.evaluator.cache.get_or_compute(description, measured))
         order = np.argsort(losses, axis=None, kind="stable")
         return [(int(layer), int(head)) for layer, head in zip(*np.unravel_index(order, losses.shape), strict=True)]
-
-    def _check_heads(self) -> None:
-        tokens = jax.ShapeDtypeStruct((1, 2), jnp.int32)
-        sites = optics.trace(self.checkpoint.forward)(self.checkpoint.params, tokens)
-        of_attention = [site for site in sites if not site.stationary]
-        found = {(site.scan_lengths[:1], site.heads) for site in of_attention}
-        if len(found) != 1 or not of_attention[0].heads:
-            raise ValueError(
-                "attention = half and most leave some heads of like layers digital; this model has one head with keys, "
-                "or layers that differ: choose from --attention digital light"
-            )

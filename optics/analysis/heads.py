@@ -4,7 +4,7 @@ losses = optics.losses_by_head(loss, core, key, params, x)  # loss(params, x): a
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ from optics.interpreter.protocols import Core, OverMatrices, PerSiteCore, Prepar
 
 def losses_by_head(
     loss: Callable[..., jax.Array],
-    core: TensorCore,
+    core: TensorCore | RealizedCore,
     key: jax.Array,
     *args: Any,
     weights: WeightSelection = 0,
@@ -41,31 +41,46 @@ def losses_by_head(
         key: of the noise, the same for all heads.
         args: of the loss.
         weights: as for `emulate`.
-        policy: which of these products run on light, and which operand stands on the mask, as for `emulate`.
+        policy: which of these products run on light, and which operand stands on the mask, as for `emulate`; that of
+            the design that is made of the result.
         progress: called after each head with the number of those done.
 
     Returns:
         Losses [layers, heads].
 
     Raises:
-        ValueError: if no product of two activations has heads, or they differ in layers or heads.
+        ValueError: if no product of two activations has heads, they differ in layers or heads, or stand in a scan
+            inside another; and for a design in place of a core.
     """
+    if not isinstance(core, TensorCore | RealizedCore):
+        raise ValueError(f"core = {core!r} must be one core, on which each head is run alone")
+    attention = _AttentionAlone(policy)
+    sites = trace(loss, weights, policy=attention)(*args)
+    layers, heads = layers_and_heads([site for site in sites if site.optical])
+    leaves, tree = jax.tree.flatten(args)
+    arrays = {number: leaf for number, leaf in enumerate(leaves) if isinstance(leaf, jax.Array | np.ndarray)}
 
-    def of_attention(site: Site) -> bool | str:
-        return False if site.stationary else policy(site)
+    @jax.jit
+    def emulated(some: "_SomeHeads", key: jax.Array, arrays: dict[int, jax.Array]) -> jax.Array:
+        filled = [arrays.get(number, leaf) for number, leaf in enumerate(leaves)]
+        return emulate(loss, weights, policy=attention)(some, key, *jax.tree.unflatten(tree, filled))
 
-    layers, heads = _sizes([site for site in trace(loss, weights, policy=of_attention)(*args) if site.optical])
-    emulated = jax.jit(emulate(loss, weights, policy=of_attention))
     found = np.empty((layers, heads))
     for number, (layer, head) in enumerate(np.ndindex(layers, heads), start=1):
         on = jnp.zeros((layers, heads), bool).at[layer, head].set(True)
-        found[layer, head] = float(emulated(_SomeHeads(core, on, {}), key, *args))
+        found[layer, head] = float(emulated(_SomeHeads(core, on, {}), key, arrays))
         progress(number)
     return found
 
 
-def _sizes(sites: list[Site]) -> tuple[int, int]:
-    """Layers and heads of the products on light."""
+def layers_and_heads(sites: Sequence[Site]) -> tuple[int, int]:
+    """The number of layers, which are the steps of a scan, and of heads that all of these sites have.
+
+    Raises:
+        ValueError: if there are no sites or a site has no heads, they differ, or stand in a scan inside another.
+    """
+    if any(len(site.scan_lengths) > 1 for site in sites):
+        raise ValueError("products of two activations stand in a scan inside another: whose steps are the layers?")
     found = {(site.scan_lengths[0] if site.scan_lengths else 1, site.heads) for site in sites}
     if not found or any(heads == 0 for _, heads in found):
         raise ValueError("no product of two activations on light has heads: it is one of several matrices")
@@ -73,6 +88,16 @@ def _sizes(sites: list[Site]) -> tuple[int, int]:
         stated = ", ".join(f"{layers} layers of {heads} heads" for layers, heads in sorted(found))
         raise ValueError(f"products of two activations differ in layers or heads: {stated}")
     return found.pop()
+
+
+class _AttentionAlone:
+    """A policy for products of two activations, all others digital."""
+
+    def __init__(self, policy: Policy):
+        self.policy, self.reads_shares = policy, getattr(policy, "reads_shares", False)
+
+    def __call__(self, site: Site) -> bool | str:
+        return False if site.stationary else self.policy(site)
 
 
 @jax.tree_util.register_dataclass

@@ -111,7 +111,7 @@ class AssignedCores(PlacingCore, PricedDesign, AssigningCore, PreparableCore):
     def review(self, sites: Sequence[Site], readings: Mapping[str, Any]) -> None:
         """As `TensorCore.review`, for the sites of each core; the message names the rule.
 
-        Where positions of a site run on several cores, each is judged by the diagnostics of all of them.
+        Where positions or heads of a site run on several cores, each is judged by the diagnostics of all of them.
         """
         for number, (core, label) in enumerate(zip(self.cores, labels_of(self.rules), strict=True)):
             ours = [site for site in sites if any(number in each.numbers for each in self._choices(site.name))]

@@ -145,13 +145,13 @@ def _check(rule: SiteRule, site: Site, length: int) -> None:
         raise ValueError(f"the rule {rule.label}: {site.name!r} has {length} steps, and no step {beyond[0]}")
     if rule.positions and not site.positions:
         raise ValueError(
-            f"the rule {rule.label}: {site.name!r} is {_kind(site)}, and only the vectors of a dot_general with "
+            f"the rule {rule.label}: {site.name!r} is {_in_words(site)}, and only the vectors of a dot_general with "
             "weights have positions"
         )
     if rule.heads and not site.heads:
         raise ValueError(
-            f"the rule {rule.label}: {site.name!r} has one matrix or is no dot_general, and only the matrices of a "
-            "dot_general of several have heads"
+            f"the rule {rule.label}: {site.name!r} is no dot_general with an axis that numbers its matrices, and only "
+            "these have heads"
         )
     for what, name in (("position", "positions"), ("head", "heads")):
         parts: int = getattr(site, name)
@@ -159,7 +159,7 @@ def _check(rule: SiteRule, site: Site, length: int) -> None:
             raise ValueError(f"the rule {rule.label}: {site.name!r} has {parts} {name}, and no {what} {beyond[0]}")
 
 
-def _kind(site: Site) -> str:
+def _in_words(site: Site) -> str:
     """A site without positions, in words."""
     if site.kind != "dot_general":
         return f"a {site.kind}"

@@ -118,9 +118,10 @@ def fit_ranges(
     """Return a function of (core, key, *args) that runs `fun` on sample arguments and returns ranges by site name.
 
     The ranges hold for the shapes, tiles and encoding that they were taken with. Those of sites in a scan have its
-    steps as leading axis; the experts of a ragged product, and the cores of a site's positions, share theirs. Clipping,
-    rounding and noise of the ADC are off while the sample runs. Of a design each site has the range of its own core,
-    and digital sites and positions have none; that of a step of a scan in which a site is digital is 1.
+    steps as leading axis; the experts of a ragged product, and the cores of a site's positions or heads, share theirs.
+    Clipping, rounding and noise of the ADC are off while the sample runs. Of a design each site has the range of its
+    own core, and digital sites, positions and heads have none; that of a step of a scan in which a site is digital is
+    1.
 
     Each rule more runs the sample again: the ranges of receivers are those of the core with the ranges of inputs and
     weights found first. A percentile is interpolated, and least squares taken, between candidates eight to an octave.

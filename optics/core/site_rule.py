@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
 import jax
+import numpy as np
 
 from optics.core.tensor_core import RealizedCore, TensorCore
 from optics.interpreter.plan import Site
@@ -32,8 +33,9 @@ class SiteRule:
         positions: positions of the vectors that the rule holds for, along the last axis of the vectors of a product
             with weights, as tokens; negative ones count from the end. In a `shard_map` they are those of each shard.
             Empty for all.
-        heads: matrices of a product of several that the rule holds for, along the last axis that numbers them, as heads
-            of an attention that share keys; negative ones count from the end. Empty for all.
+        heads: matrices of a dot_general of several that the rule holds for, along the last axis that numbers them, of
+            `Site.heads`: the heads of keys of an attention, each with the heads of queries that share it. Negative ones
+            count from the end; in a `shard_map` they are those of each shard. Empty for all.
 
     Raises:
         ValueError: for positions or heads that are not a tuple of whole numbers, and for a rule with both.
@@ -48,8 +50,10 @@ class SiteRule:
     def __post_init__(self) -> None:
         for name in ("positions", "heads"):
             given = getattr(self, name)
-            if not isinstance(given, tuple) or not all(type(each) is int for each in given):
+            whole = isinstance(given, tuple) and all(isinstance(each, int | np.integer) for each in given)
+            if not whole or any(isinstance(each, bool) for each in given):
                 raise ValueError(f"{name} = {given!r} must be a tuple of whole numbers, as (0, 1, -1)")
+            object.__setattr__(self, name, tuple(map(int, given)))
         if self.positions and self.heads:
             raise ValueError(f"the rule {self.label} has both positions and heads: make two rules of it")
 

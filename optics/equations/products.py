@@ -64,12 +64,12 @@ def positions(eqn: JaxprEqn, weights_first: bool) -> int:
 
 
 def heads(eqn: JaxprEqn) -> int:
-    """The size of the last axis that numbers the matrices of a "product" of several; 0 of other products."""
+    """The size of the last axis that numbers the matrices of a "product"; 0 without such an axis."""
     if _jax.kind(eqn) != "product":
         return 0
     _, (batch, _) = _jax.contraction(eqn)
     shape = _jax.shape(eqn.invars[0])
-    return shape[batch[-1]] if math.prod(shape[d] for d in batch) > 1 else 0
+    return shape[batch[-1]] if batch else 0
 
 
 def is_complex(eqn: JaxprEqn) -> bool:

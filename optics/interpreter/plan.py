@@ -17,17 +17,18 @@ class Site:
     kind: the name of its primitive; reason: why it is digital, "" on the core; weights: the names of all weights in an
     operand that holds no data; selected: data select the weights among several, so that `load` cannot put them on the
     mask; conditional: it stands in a branch of a `cond`, all of which are counted; captured: the other operand is made
-    of captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that repeat
-    an element of the input, as in the patches of a convolution. experts: number of groups of a ragged product, each of
-    which has its own matrices; data decide which group a vector is in. scan_lengths: steps of the scans that the site
-    stands in, the outermost first. positions: of a dot_general with weights, the size of the last axis of its vectors,
-    as tokens, so that vector v is at position v mod `positions`; 0 of any other product. heads: of a dot_general of
-    several matrices, the size of the last axis that numbers them, as the heads of an attention that share keys, so that
-    matrix m is of head m mod `heads`; 0 of any other product. share: the share of the MACs
-    of a product of two activations that is left by a mask on the scores of an attention; hidden_by: "mask" where the
-    function itself says so, "causal=True" where the caller of `trace` did, "" where nobody does; masked: the matrix
-    that the mask is on, the "outputs" or the operand on the "left" or the "right"; nonnegative: the operands, "left"
-    and "right", that are never negative by the function itself, as after a ReLU or a softmax.
+    of captured arrays, so that no argument is its input. repeated: the share of the elements of the vectors that
+    repeat an element of the input, as in the patches of a convolution. experts: number of groups of a ragged product,
+    each of which has its own matrices; data decide which group a vector is in. scan_lengths: steps of the scans that
+    the site stands in, the outermost first. positions: of a dot_general with weights, the size of the last axis of its
+    vectors, as tokens, so that vector v is at position v mod `positions`; 0 of any other product. heads: of a
+    dot_general of several matrices, the size of the last axis that numbers them, as the heads of keys of an attention
+    (each with the heads of queries that share it), so that matrix m is of head m mod `heads`; 0 without such an axis.
+    share: the share of the MACs of a product of two activations that is left by a mask on the scores of an attention;
+    hidden_by: "mask" where the function itself says so, "causal=True" where the caller of `trace` did, "" where nobody
+    does; masked: the matrix that the mask is on, the "outputs" or the operand on the "left" or the "right";
+    nonnegative: the operands, "left" and "right", that are never negative by the function itself, as after a ReLU or a
+    softmax.
 
     Sites of ragged, sparse and triangular products, of products of weights that data select, and of primitives that
     are not known and take weights (these have no MACs) are numbered after all others.

@@ -19,7 +19,7 @@ core = "digital"
 [[site]]
 sites = "*activations*"
 steps = [1]
-heads = [0]                         # the first of the heads that share keys, in the second layer
+heads = [0]                         # the first head of keys of the second layer
 core = "digital"
 
 [[site]]

@@ -174,6 +174,10 @@ def _key(design):
         ({"limits": (-0.1,)}, "limits = .* above 0"),
         ({"scenarios": ("2029",)}, "scenarios = 2029 must be among today, projected_2029, physical_limit"),
         ({"sizes": (16,)}, "sizes = .* from 64 to 4096"),
+        (
+            {"shapes": "deepseek-v3"},
+            "attention = half leaves some heads of like layers digital, and deepseek-v3 has layers",
+        ),
         ({"attention": ("lght",)}, "attention = lght must be among digital, half, most, light"),
         ({"prepared": "fold+rescle"}, "no step 'rescle'; did you mean 'rescale'"),
         ({"draws": 1000}, "draws = 1000 must be a power of two"),

@@ -55,6 +55,35 @@ def test_function_without_a_scan_has_one_layer():
     assert found.shape == (1, HEADS)
 
 
+def test_policy_is_asked_as_by_emulate_and_other_arguments_are_part_of_the_function():
+    """The shares that a causal mask leaves reach it, and an operand on the left stands on the mask."""
+    asked = []
+
+    def policy(site):
+        asked.append(site.share)
+        return "left"
+
+    policy.reads_shares = True  # pyright: ignore[reportFunctionMemberAccess]
+
+    def causal(w, x, how):
+        by_head = x.reshape(*x.shape[:2], HEADS, WIDTH)
+        scores = jnp.einsum("bqhd,bkhd->bhqk", by_head, by_head)
+        seen = jnp.tril(jnp.ones((TOKENS, TOKENS), bool))
+        shares = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf))
+        return getattr(jnp, how)(jnp.einsum("bhqk,bkhd->bqhd", shares, by_head) ** 2) + 0 * jnp.sum(w)
+
+    found = optics.losses_by_head(causal, CORE, KEY, W, X, "mean", policy=policy)
+    assert set(asked) == {(TOKENS + 1) / (2 * TOKENS)}
+    design = CoresBySite(CORE, [SiteRule("*activations*", DIGITAL, heads=(np.int64(1),))])
+    alone = optics.emulate(causal, policy=lambda site: "left")(design, KEY, W, X, "mean")
+    assert found[0, 0] == pytest.approx(float(alone), rel=1e-5)
+
+
+def test_design_in_place_of_a_core_is_refused():
+    with pytest.raises(ValueError, match="must be one core"):
+        optics.losses_by_head(loss, CoresBySite(CORE, {"*": DIGITAL}), KEY, W, X)  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.parametrize(
     ("function", "said"),
     [
@@ -63,6 +92,10 @@ def test_function_without_a_scan_has_one_layer():
         (
             lambda w, x: loss(w, x) + jnp.mean(attend(w[0], x)),
             "differ in layers or heads: 1 layers of 2 heads, 3 layers of 2 heads",
+        ),
+        (
+            lambda w, x: jax.lax.scan(lambda total, each: (total + loss(w, each[None]), None), 0.0, x)[0],
+            "stand in a scan inside another",
         ),
     ],
 )

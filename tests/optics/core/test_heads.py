@@ -160,7 +160,9 @@ def test_head_that_a_site_does_not_have_is_refused(rule, said):
 
 def test_heads_of_a_single_matrix_are_refused():
     design = CoresBySite(CORE, [SiteRule("weights", DIGITAL, heads=(0,))])
-    with pytest.raises(ValueError, match="only the matrices of a dot_general of several have heads"):
+    with pytest.raises(
+        ValueError, match="no dot_general with an axis that numbers its matrices, and only these have heads"
+    ):
         optics.emulate(lambda w, x: x @ w)(design, KEY, W, Q)
 
 
