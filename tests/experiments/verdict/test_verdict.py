@@ -175,7 +175,7 @@ def _key(design):
         ({"scenarios": ("2029",)}, "scenarios = 2029 must be among today, projected_2029, physical_limit"),
         ({"sizes": (16,)}, "sizes = .* from 64 to 4096"),
         (
-            {"shapes": "deepseek-v3"},
+            {"shapes": "deepseek-v3", "attention": ("half",)},
             "attention = half leaves some heads of like layers digital, and deepseek-v3 has layers",
         ),
         ({"attention": ("lght",)}, "attention = lght must be among digital, half, most, light"),
