@@ -25,9 +25,9 @@ demo: $(READY)
 results: $(READY)
 	$(VENV)/bin/otc results
 
-# The same commands at their smallest, into runs/results/quick.
+# The same commands at their smallest, into runs/results/quick; ENTRIES names some of them.
 results-quick: $(READY)
-	$(VENV)/bin/otc results --quick
+	$(VENV)/bin/otc results --quick $(if $(ENTRIES),--only $(ENTRIES))
 
 test: $(READY_TO_DEVELOP)
 	$(RUN) -m ruff check .
