@@ -29,7 +29,7 @@ RECORD = "evidence.toml"
 """File under docs/ that says from which revision, by which command and when each entry was made."""
 FINISHED = "finished.json"
 COMMAND_WIDTH = 60
-"""Characters of a command in the list of entries."""
+"""Characters of a command in the list of entries and below tables."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -174,17 +174,19 @@ def publish(entry: Evidence, folder: Path, made: Made, docs: Path) -> None:
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         for number, (name, page) in enumerate(entry.tables.items()):
             table = pages.markdown(TABLES[name](summary))
-            pages.fill(docs / page, name, f"{table}\n\n{in_words(made)}" if number == 0 else table)
+            pages.fill(docs / page, name, f"{table}\n\n{in_words(entry.name, made)}" if number == 0 else table)
     record = _recorded(docs) | {entry.name: made}
     ordered = {name: record[name] for name in listed() if name in record}
     reporting.write_text(docs / RECORD, _PREAMBLE + tomli_w.dumps(ordered))
 
 
-def in_words(made: Made) -> str:
-    """Return from what an entry is, as pages state it below the first of its tables."""
+def in_words(name: str, made: Made) -> str:
+    """Return from what an entry is, as pages state it below the first of its tables; of a long command its name."""
+    short = len(made["command"]) <= COMMAND_WIDTH
+    command = made["command"] if short else f"otc results --only {name}"
     minutes = made["seconds"] / 60
     took = f"{minutes:.0f} min" if minutes >= 1 else f"{made['seconds']:.0f} s"
-    return f"*`{made['command']}`, {took}; revision {made['revision']}, {made['date']}.*"
+    return f"*`{command}`, {took}; revision {made['revision']}, {made['date']}.*"
 
 
 _PREAMBLE = "# From what the figures and generated tables of the documentation are; written by `otc results`.\n\n"
