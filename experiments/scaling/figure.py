@@ -127,7 +127,11 @@ def _predictions(axes: Axes, summary: ScalingSummary) -> None:
     axes.set_ylim(0.4 - len(fits), 0.6)
     for verdict in dict.fromkeys(fit["verdict"] for fit in fits):
         axes.plot([], [], color=COLOURS[verdict], lw=2, label=verdict)
-    style.plain_log(axes.xaxis, axes.get_xlim())
+    first, last = axes.get_xlim()
+    style.plain_log(axes.xaxis, (first, last))
+    if last > 100 * first:
+        # Labels of threes touch on so narrow a panel.
+        axes.set_xticks(10.0 ** np.arange(np.ceil(np.log10(first)), np.floor(np.log10(last)) + 1))
     axes.set_title("c  Every law")
 
 
