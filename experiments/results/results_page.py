@@ -1,6 +1,5 @@
 """Tables of docs/results.md, from the summaries of the programs."""
 
-from experiments.common.reporting import kilowatts
 from experiments.comparison.report import three
 from experiments.headline.records import HeadlineRow, HeadlineSummary
 from experiments.programs.ablation import AblationSummary, EffectRow
@@ -84,7 +83,7 @@ def full_scale_light(summary: TargetSummary) -> Rows:
     for name, dim in summary["full_scale_light"].items():
         scenario = summary["scenarios"][name]
         pairs = [(scenario["watts_at_exaops"]["nominal"], scenario), (dim["watts_at_exaops"], dim)]
-        cells = [[kilowatts(watts), with_error(loss["kl"], loss["kl_stderr"], ".3f")] for watts, loss in pairs]
+        cells = [[three(watts / 1e3), with_error(loss["kl"], loss["kl_stderr"], ".3f")] for watts, loss in pairs]
         rows.append([_spaced(name), *cells[0], *cells[1]])
     return rows
 
@@ -94,7 +93,7 @@ def reload(summary: TargetSummary) -> Rows:
     scenarios = summary["scenarios"]
     rows = [["vectors per load", *(f"{_spaced(name)}, {what}" for name in scenarios for what in ("fJ/MAC", "kW"))]]
     for costs in zip(*(scenario["reload"] for scenario in scenarios.values()), strict=True):
-        pairs = [(three(cost["fj_per_mac"]), kilowatts(cost["watts_at_exaops"])) for cost in costs]
+        pairs = [(three(cost["fj_per_mac"]), three(cost["watts_at_exaops"] / 1e3)) for cost in costs]
         rows.append([f"{costs[0]['vectors_per_load']:,.0f}", *(cell for pair in pairs for cell in pair)])
     return rows
 
@@ -121,7 +120,7 @@ def _core_cells(core: EvaluatedCore) -> list[str]:
         f"{core['clock'] / 1e9:.2f}",
         f"{core['light_bits']:.1f}",
         f"{core['enob']:.1f}",
-        kilowatts(core["watts"]),
+        three(core["watts"] / 1e3),
         f"{core['kl']:.3f}",
         f"{core['merit']:.2f}",
     ]
