@@ -22,11 +22,12 @@ demo: $(READY)
 	$(VENV)/bin/otc headline
 
 # Every figure and generated table of the documentation, in hours; the same command goes on where it was stopped.
-results: $(READY)
+# Networks of its sweeps and studies are of scikit-learn and flax.
+results: $(READY_TO_DEVELOP)
 	$(VENV)/bin/otc results
 
 # The same commands at their smallest, into runs/results/quick; ENTRIES names some of them.
-results-quick: $(READY)
+results-quick: $(READY_TO_DEVELOP)
 	$(VENV)/bin/otc results --quick $(if $(ENTRIES),--only $(ENTRIES))
 
 test: $(READY_TO_DEVELOP)
