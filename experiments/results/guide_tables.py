@@ -4,12 +4,11 @@ from experiments.adapt.compare import own_light
 from experiments.adapt.methods import NONE
 from experiments.adapt.records import CRITERIA, AdaptSummary, Comparison, MethodRow
 from experiments.comparison.report import three
+from experiments.results.pages import Rows
 from experiments.training.records import Recovery, TrainSummary
 from experiments.training.report import NAMES, with_error
 from experiments.training.study import LIGHT
 from experiments.training.study import NONE as NONE_TRAINED
-
-Rows = list[list[str]]
 
 
 def adapt(summary: AdaptSummary) -> Rows:

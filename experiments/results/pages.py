@@ -6,6 +6,8 @@ from pathlib import Path
 
 from electronics.part import nearest
 
+Rows = list[list[str]]
+"""Cells of a table, the header first."""
 BEGIN, END = "<!-- results: {} -->", "<!-- end -->"
 
 

@@ -4,11 +4,10 @@ from experiments.comparison.report import three
 from experiments.headline.records import HeadlineRow, HeadlineSummary
 from experiments.programs.ablation import AblationSummary, EffectRow
 from experiments.programs.gain import SERIES, GainSummary
+from experiments.results.pages import Rows
 from experiments.target.records import EvaluatedCore, ScenarioVerdict, TargetSummary
 from experiments.training.report import with_error
 from experiments.width.records import WidthSummary
-
-Rows = list[list[str]]
 
 
 def headline(summary: HeadlineSummary) -> Rows:

@@ -7,6 +7,7 @@ from experiments.comparison.achieved import tops_per_watt
 from experiments.comparison.records import BASES, PLACES, CompareSummary
 from experiments.comparison.report import kilowatts, three
 from experiments.results import guide_tables, results_page
+from experiments.results.pages import Rows
 from experiments.scaling import report as scaling_report
 from experiments.scaling.records import ScalingSummary
 from experiments.verdict import report as verdict_report
@@ -14,8 +15,6 @@ from experiments.verdict.records import VerdictSummary
 from experiments.workloads.records import Comparison as Against
 from experiments.workloads.records import WorkloadRow, WorkloadsSummary
 from experiments.workloads.report import in_range, vectors
-
-Rows = list[list[str]]
 
 
 def workloads(summary: WorkloadsSummary) -> Rows:

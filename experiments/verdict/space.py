@@ -258,7 +258,7 @@ class Space:
 
 
 def every_head(config: models.DecoderConfig) -> Heads:
-    """Return the heads of a model, layer by layer; none of one whose layers differ in heads, windows or caches."""
+    """Return the heads of a model, layer by layer; none where they differ in heads or stand in several scans."""
     sites = [site for site in Workload(config=config, context=min(2, config.context)).sites if not site.stationary]
     try:
         layers, heads = layers_and_heads(sites)

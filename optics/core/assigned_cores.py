@@ -150,25 +150,21 @@ class CoreOfStep(ObservableCore, SplittingCore, Core):
 
     def observe(self, x: jax.Array, w: jax.Array, *, key: jax.Array) -> tuple[jax.Array, Any]:
         """As `matmul`; a digital step has readings of 0."""
-        optical = next(core for core in self.cores if isinstance(core, ObservableCore))
-        shapes = jax.eval_shape(lambda: optical.observe(x, w, key=key)[1])
-
-        def run(core):
-            if not isinstance(core, Digital):
-                return core.observe(x, w, key=key)
-            return product(x, w), jax.tree.map(jnp.zeros_like, shapes)
-
-        return self._chosen(run)
+        return self._observed(lambda core: core.observe(x, w, key=key), lambda: product(x, w))
 
     def over_matrices(self, run: OverMatrices, *operands: jax.Array) -> tuple[jax.Array, Any]:
         """The products of several matrices, each on the core of the step; a digital step has readings of 0."""
-        optical = next(core for core in self.cores if not isinstance(core, Digital))
-        shapes = jax.eval_shape(lambda: over_matrices(optical, run, *operands)[1])
+        return self._observed(lambda core: over_matrices(core, run, *operands), lambda: digital_products(*operands))
 
-        def run_on(core):
-            if not isinstance(core, Digital):
-                return over_matrices(core, run, *operands)
-            return digital_products(*operands), jax.tree.map(jnp.zeros_like, shapes)
+    def _observed(
+        self, run: Callable[[Any], tuple[jax.Array, Any]], digital: Callable[[], jax.Array]
+    ) -> tuple[jax.Array, Any]:
+        """What `run` returns for the core of the step; in a digital step the products of `digital`, readings of 0."""
+        optical = next(core for core in self.cores if not isinstance(core, Digital))
+        shapes = jax.eval_shape(lambda: run(optical)[1])
+
+        def run_on(core: Any) -> tuple[jax.Array, Any]:
+            return (digital(), jax.tree.map(jnp.zeros_like, shapes)) if isinstance(core, Digital) else run(core)
 
         return self._chosen(run_on)
 
