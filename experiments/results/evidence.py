@@ -46,6 +46,11 @@ class Evidence:
         return next((argument for argument in own if argument.endswith(".toml")), None)
 
     @property
+    def trains(self) -> bool:
+        """Whether the command trains a model, step by step in its folder."""
+        return self.command[0] == "train"
+
+    @property
     def needs(self) -> list[str]:
         """Names of the entries whose files the command reads."""
         named = (argument.split("/")[1] for argument in self.command if argument.startswith(f"{RESULTS}/"))

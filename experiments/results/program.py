@@ -11,7 +11,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import tomli_w
 import tyro
@@ -22,12 +22,10 @@ from experiments.common.options import check_folder
 from experiments.common.source_closure import ROOT
 from experiments.results import pages
 from experiments.results.evidence import RESULTS, Evidence, chosen, listed
+from experiments.results.made import BEGUN, FINISHED, RECORD, Made, begun_before, finished, revision, written_by
 from experiments.results.shorten import shortened
 from experiments.results.tables import TABLES
 
-RECORD = "evidence.toml"
-"""File under docs/ that says from which revision, by which command and when each entry was made."""
-FINISHED = "finished.json"
 COMMAND_WIDTH = 60
 """Characters of a command in the list of entries and below tables."""
 
@@ -48,16 +46,6 @@ class ResultsOptions:
     """Folder with a folder for each entry."""
 
 
-class Made(TypedDict):
-    """From what an entry is. seconds: of the command, the time of earlier interrupted runs left out."""
-
-    command: str
-    revision: str
-    date: str
-    seconds: float
-    source: str
-
-
 def main(options: ResultsOptions) -> dict[str, Made]:
     """Run what is not finished, copy its figures, fill its tables, and record revision, command and time."""
     check_folder("out", options.out)
@@ -73,7 +61,7 @@ def main(options: ResultsOptions) -> dict[str, Made]:
         print(f"\n[{number + 1} of {len(entries)}] {entry.name}: ", end="")
         folder = options.out / "quick" / entry.name if options.quick else options.out / entry.name
         print(f"otc {' '.join(stated_command(entry, folder))}", flush=True)
-        known = None if options.again else _finished(entry, folder, options.quick)
+        known = None if options.again else finished(entry, folder, options.quick)
         if known is not None:
             print(f"finished on {known['date']} at revision {known['revision']}")
         else:
@@ -104,34 +92,39 @@ def make(entry: Evidence, folder: Path, quick: bool) -> Made | None:
     Raises:
         KeyboardInterrupt: if the command was interrupted.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    begun = begun_before(entry, folder)
     (folder / FINISHED).unlink(missing_ok=True)
+    reporting.write_text(folder / BEGUN, json.dumps(begun) + "\n")
     arguments = arguments_of(entry, folder, quick)
     began = time.monotonic()
-    with (folder / "output.txt").open("w", encoding="utf-8") as output:
-        status = subprocess.run(
-            [sys.executable, "-P", "-m", "experiments", *arguments],
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        ).returncode
+    try:
+        with (folder / "output.txt").open("w", encoding="utf-8") as output:
+            status = subprocess.run(
+                [sys.executable, "-P", "-m", "experiments", *arguments],
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                check=False,
+            ).returncode
+    finally:
+        begun["seconds"] = round(begun["seconds"] + time.monotonic() - began, 1)
+        reporting.write_text(folder / BEGUN, json.dumps(begun) + "\n")
     if status == INTERRUPTED:
         raise KeyboardInterrupt
-    # Which figures a sweep draws depends on the points of its axes.
-    expected = [] if quick and entry.definition is not None else written_by(entry)
-    missing = [name for name in expected if not (folder / name).is_file()]
+    missing = [name for name in written_by(entry, quick) if not (folder / name).is_file()]
     if status or missing:
         said = (folder / "output.txt").read_text(encoding="utf-8").strip().splitlines()[-1:]
         print(f"failed with status {status}: {said[0] if said else ''}" if status else f"not written: {missing}")
         return None
     made: Made = {
         "command": " ".join(["otc", *(stated_command(entry, folder) if not quick else arguments)]),
-        "revision": _revision(),
+        "revision": revision(),
         "date": datetime.date.today().isoformat(),
-        "seconds": round(time.monotonic() - began, 1),
-        "source": entry.digest(ROOT),
+        "seconds": begun["seconds"],
+        "source": begun["source"],
     }
+    if begun["kept"]:
+        made["kept"] = True
     reporting.write_text(folder / FINISHED, json.dumps(made) + "\n")
     print(f"{made['seconds']:.0f} s")
     return made
@@ -153,11 +146,6 @@ def stated_command(entry: Evidence, folder: Path) -> list[str]:
     beside = folder.absolute().parent
     named = beside.relative_to(ROOT) if beside.is_relative_to(ROOT) else beside.name
     return [argument.replace(RESULTS, str(named)) for argument in entry.command]
-
-
-def written_by(entry: Evidence) -> list[str]:
-    """Return the files that the command of an entry writes: its figures, and the summary that its tables are of."""
-    return list(dict.fromkeys([*entry.figures.values(), *["summary.json"] * bool(entry.tables)]))
 
 
 def publish(entry: Evidence, folder: Path, made: Made, docs: Path) -> None:
@@ -188,6 +176,7 @@ def in_words(name: str, made: Made) -> str:
     command = made["command"] if short else f"otc results --only {name}"
     minutes = made["seconds"] / 60
     took = f"{minutes:.0f} min" if minutes >= 1 else f"{made['seconds']:.0f} s"
+    took += " with results that earlier runs had kept" if made.get("kept") else ""
     return f"*`{command}`, {took}; revision {made['revision']}, {made['date']}.*"
 
 
@@ -197,16 +186,6 @@ _PREAMBLE = "# From what the figures and generated tables of the documentation a
 def _recorded(docs: Path) -> dict[str, Made]:
     path = docs / RECORD
     return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _finished(entry: Evidence, folder: Path, quick: bool) -> Made | None:
-    """From what an entry is, where it is finished for this source and its files are there."""
-    path = folder / FINISHED
-    if not path.is_file():
-        return None
-    made: Made = json.loads(path.read_text(encoding="utf-8"))
-    whole = all((folder / name).is_file() for name in written_by(entry))
-    return made if whole and made["source"] == entry.digest(ROOT) else None
 
 
 def _replaced(arguments: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -224,25 +203,6 @@ def _replaced(arguments: Sequence[str], others: Sequence[str]) -> list[str]:
 
 def _option(argument: str) -> str:
     return argument.removeprefix("--").removeprefix("no-")
-
-
-def _revision() -> str:
-    """The short hash of the commit, marked where files of the packages differ from it; "unknown" without git."""
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        # The figures that this program copies are not what they are made from.
-        changed = subprocess.run(
-            ["git", "status", "--porcelain", "--", ".", ":!docs/*.png", ":!docs/*.md", f":!docs/{RECORD}"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return f"{found}, with changes" if changed else found
 
 
 _HEADER = ("", "revision", "date", "seconds")

@@ -5,14 +5,13 @@ import re
 import subprocess
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tyro
 
 from experiments import INTERRUPTED
 from experiments.commands import PROGRAMS
-from experiments.results import evidence, guide_tables, pages, program, results_page, shorten, tables
+from experiments.results import evidence, made, pages, program, shorten, tables
 from experiments.results.evidence import Evidence
 from experiments.results.program import ResultsOptions
 from experiments.sweeps.definition import toml_file
@@ -23,10 +22,10 @@ LISTED = evidence.listed()
 
 
 def test_every_figure_of_the_documentation_is_made_by_exactly_one_entry():
-    made = [name for entry in LISTED.values() for name in entry.figures]
-    assert len(made) == len(set(made))
+    figures = [name for entry in LISTED.values() for name in entry.figures]
+    assert len(figures) == len(set(figures))
     drawn = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.png")}
-    assert {name for name in made if name.endswith(".png")} == drawn
+    assert {name for name in figures if name.endswith(".png")} == drawn
 
 
 def test_every_generated_table_has_markers_on_its_page_and_every_marker_a_table():
@@ -95,7 +94,7 @@ def tree(tmp_path, monkeypatch):
         "one": Evidence(name="one", command=("first",), module="m", figures={"one.png": "a.png"}),
         "two": Evidence(name="two", command=("second",), module="m", tables={"sizes": "page.md"}),
     }
-    state = {"ran": [], "status": {}, "source": {"one": "1", "two": "1"}}
+    state = {"ran": [], "status": {}, "source": {"one": "1", "two": "1"}, "entries": entries}
 
     def run(arguments, cwd=None, **_):
         if arguments[0] == "git":
@@ -108,7 +107,8 @@ def tree(tmp_path, monkeypatch):
             (folder / "summary.json").write_text(json.dumps({"size": len(state["ran"])}), encoding="utf-8")
         return subprocess.CompletedProcess(arguments, status)
 
-    monkeypatch.setattr(program, "ROOT", tmp_path)
+    for module in (program, made):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(program, "listed", lambda: entries)
     monkeypatch.setattr(program, "TABLES", {"sizes": lambda summary: [["size"], [str(summary["size"])]]})
     monkeypatch.setattr(Evidence, "digest", lambda self, root: state["source"][self.name])
@@ -145,6 +145,40 @@ def test_changed_source_is_run_again_and_other_entries_are_not(tree):
     assert tree["ran"][3:] == ["first"]
 
 
+def test_time_of_an_interrupted_run_counts_and_results_of_other_source_are_stated(tree, monkeypatch):
+    clock = iter(range(0, 1000, 30))
+    monkeypatch.setattr(program.time, "monotonic", lambda: float(next(clock)))
+    tree["status"] = {"second": INTERRUPTED}
+    with pytest.raises(KeyboardInterrupt):
+        program.main(tree["options"](only=("two",)))
+    tree["status"] = {}
+    found = program.main(tree["options"](only=("two",)))["two"]
+    assert (found["seconds"], "kept" in found) == (60.0, False)
+    tree["source"]["two"] = "2"
+    found = program.main(tree["options"](only=("two",)))["two"]
+    assert found["seconds"] == 30.0
+    assert "30 s with results that earlier runs had kept; revision abc" in program.in_words("two", found)
+
+
+def test_training_does_not_go_on_from_steps_of_other_source(tree):
+    tree["entries"]["one"] = Evidence(name="one", command=("train",), module="m", figures={"one.png": "a.png"})
+    steps = tree["options"]().out / "one" / "last.safetensors"
+    for source, goes_on in (("1", False), ("1", True), ("2", False)):
+        tree["source"]["one"] = source
+        program.main(tree["options"](only=("one",), again=True))
+        assert steps.is_file() == goes_on
+        steps.write_bytes(b"steps")
+
+
+def test_shortened_sweep_need_not_draw_the_figures_of_the_whole_one(tree, monkeypatch):
+    monkeypatch.setattr(program, "shortened", lambda source, folder: folder / source.name)
+    sweep = Evidence(name="one", command=("sweep", "docs/x.toml"), module="m", figures={"one.png": "map.png"})
+    tree["entries"]["one"] = sweep
+    assert program.main(tree["options"](only=("one",), quick=True))["one"]["revision"] == "abc"
+    with pytest.raises(ValueError, match="failed: one"):
+        program.main(tree["options"](only=("one",)))
+
+
 def test_failed_command_is_named_and_leaves_the_documentation_of_the_others(tree, capsys):
     tree["status"] = {"first": 2}
     with pytest.raises(ValueError, match="failed: one"):
@@ -178,53 +212,6 @@ def test_fill_without_markers_names_those_there_are(tmp_path):
         pages.fill(page, "size", "x")
 
 
-def test_table_of_the_target_states_numbers_to_their_errors():
-    scenario = {
-        "watts_at_exaops": {"nominal": 52042.5, "p05": 43905.0, "p95": 1002469.5},
-        "probability_of_closing": 0.0,
-        "fj_per_mac": 104.085,
-        "fj_per_mac_on_core": 60.9009,
-        "delta_nll": 0.379634,
-        "delta_nll_stderr": 0.0447206,
-        "kl": 0.474476,
-        "system": {"cores": 473.48},
-    }
-    digital = {"digital_w8a8": {"delta_nll": 0.02993, "delta_nll_stderr": None, "kl": 0.04795}}
-    summary: Any = {"scenarios": {"today": scenario}, "digital": digital}
-    _, row, last = results_page.target(summary)
-    assert row == ["today", "52.0", "43.9 to 1,002", "0 %", "104", "60.9", "0.380 ± 0.045", "0.474", "473"]
-    assert last == ["digital W8A8", "", "", "", "", "", "0.030", "0.048", ""]
-
-
-def test_markdown_has_a_rule_below_the_header():
-    assert pages.markdown([["", "a"], ["x", ""]]) == "| | a |\n|---|---|\n| x | |"
-
-
-def test_table_of_adapt_has_a_row_for_each_method_and_says_what_lies_beyond_the_curve():
-    def comparison(recovered, error, watts):
-        return {"kl": 0.1, "recovered": recovered, "recovered_stderr": error, "equal_kl": watts}
-
-    def row(name, *compared):
-        point = {"light": 1.0, "kl": 0.2314, "kl_stderr": 0.0121, "photons_per_mac": 9935.2, "watts_at_exaops": 16840.0}
-        criteria = ("photons_per_mac", "source_power_w", "watts_at_exaops")
-        return {
-            "name": name,
-            "trained": False,
-            "points": [point],
-            "mean_drive": 0.0634,
-            "against_unprepared": dict(zip(criteria, compared, strict=True)),
-        }
-
-    same = comparison(0.0, 0.0, 16840.0)
-    rows = [
-        row("none", same, same, same),
-        row("fold", comparison(None, None, None), comparison(-0.5, None, None), comparison(0.333, 0.04, None)),
-    ]
-    _, plain, fold = guide_tables.adapt({"rows": rows})
-    assert plain == ["as it is", "0.231 ± 0.012", "0.063", "9,935", "16.8", "", "", "", "16.8"]
-    assert fold[0] == "`fold`" and fold[-4:] == ["beyond", "-50 %", "33 % ± 4", "beyond"]
-
-
 def test_digest_of_an_entry_follows_the_module_of_its_function(tmp_path, monkeypatch):
     monkeypatch.setattr(evidence, "source_digest", lambda *modules, root: "same")
     entry = Evidence(name="x", command=("drift", "--function", "docs/net:scored", "--seed", "1"), module="m")
@@ -235,43 +222,3 @@ def test_digest_of_an_entry_follows_the_module_of_its_function(tmp_path, monkeyp
         module.write_text(text, encoding="utf-8")
         found.append(entry.digest(tmp_path))
     assert found[0] == found[1] != found[2]
-
-
-def loss(delta_nll, kl, error=None):
-    return {"delta_nll": delta_nll, "delta_nll_stderr": error, "kl": kl, "kl_stderr": error}
-
-
-def test_table_of_the_ablation_leaves_out_what_weighs_nothing():
-    rows: Any = [
-        {"effect": "shot", "alone": loss(0.0, 0.019, 0.002), "saved_by_removing": loss(0.0, 0.023, 0.002)},
-        {"effect": "adc_offset", "alone": loss(0.0, 0.001), "saved_by_removing": loss(0.0, 0.0071)},
-        {"effect": "stray_light", "alone": loss(0.0, 0.0), "saved_by_removing": loss(0.0, 0.0069)},
-    ]
-    summary: Any = {"everything": loss(0.1, 0.14, 0.01), "rows": rows}
-    assert results_page.ablation(summary)[1:] == [
-        ["shot", "0.019 ± 0.002", "0.023 ± 0.002"],
-        ["adc offset", "0.001", "0.007"],
-        ["all", "0.140 ± 0.010", ""],
-    ]
-
-
-def test_table_of_the_descent_has_the_grid_where_there_is_one():
-    core = {"clock": 1e9, "light_bits": 7.0, "enob": 8.0, "merit": 3.041, "watts": 16840.0, "kl": 0.2514}
-    best = core | {"merit": 2.08, "on_fresh_noise": {"merit": 2.2, "merit_stderr": 0.05}}
-    found = {"path": [core], "evaluations": 20, "best": best}
-    start = ["start", "1", "1.00", "7.0", "8.0", "16.8", "0.251", "3.04", ""]
-    end = ["1.00", "7.0", "8.0", "16.8", "0.251", "2.08", "2.20 ± 0.05"]
-    summary: Any = {"descent": found | {"grid": {"evaluations": 1000, "best": best}}}
-    assert results_page.descent(summary)[1:] == [start, ["descent", "20", *end], ["grid", "1,000", *end]]
-    assert len(results_page.descent({"descent": found})) == 3  # pyright: ignore[reportArgumentType]
-    assert len(results_page.descent({"descent": None})) == 1  # pyright: ignore[reportArgumentType]
-
-
-def test_table_of_a_training_has_its_curve_and_the_ends_on_other_windows():
-    rows = [{"method": "none"}, {"method": "light", "curve": [(0, 0.162), (60, 0.1534)], "draw_stderr": 0.001}]
-    recovery = [{"method": "none", "loss": 0.166}, {"method": "light", "loss": 0.159}]
-    summary: Any = {"figure": "kl", "rows": rows, "recovery": recovery}
-    assert guide_tables.trained(summary) == [
-        ["kl", "after 0 steps", "after 60 steps", "other windows, before", "after"],
-        ["held out", "0.162", "0.153", "0.166 ± 0.001", "0.159 ± 0.001"],
-    ]
