@@ -53,7 +53,7 @@ class BenchOptions:
     platform: Platform = "cpu"
     """Where both sides run; threads and settings are of CPUs."""
     gpu_check: bool = False
-    """The cases of the table of GPUs in docs/performance.md instead: some minutes on one GPU."""
+    """Other cases instead, for a GPU: some minutes on one."""
     threads: tuple[int, ...] = (1, 2)
     """Numbers of threads, each in a process of its own."""
     arithmetic: tuple[Arithmetic, ...] = ("float32", "bfloat16")

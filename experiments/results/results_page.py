@@ -67,10 +67,10 @@ def _spaced(name: str) -> str:
 
 
 def budget(summary: TargetSummary) -> Rows:
-    """Return published totals beside the bill, and what the costs that they omit add, fJ/MAC."""
-    first, *omitted = summary["published_budget"][0]["steps"]
-    rows = [["", "published", first, *(f"+ {name}" for name in omitted)]]
-    for row in summary["published_budget"]:
+    """Return totals of the budget by hand beside the bill, and what the costs that they omit add, fJ/MAC."""
+    first, *omitted = summary["budget_by_hand"][0]["steps"]
+    rows = [["", "by hand", first, *(f"+ {name}" for name in omitted)]]
+    for row in summary["budget_by_hand"]:
         title = f"{_spaced(row['scenario'])}, {row['rows']} rows, {row['bits']} bits of the {row['against']}"
         rows.append([title, f"{row['fj_per_mac']:g}", *(three(value) for value in row["steps"].values())])
     return rows
@@ -78,7 +78,9 @@ def budget(summary: TargetSummary) -> Rows:
 
 def full_scale_light(summary: TargetSummary) -> Rows:
     """Return watts and loss of light that is sized against the product, and against the full scale of a detector."""
-    rows = [["", "against the product, kW", "KL", "against full scale, kW", "KL"]]
+    bits = {dim["bits"] for dim in summary["full_scale_light"].values()}
+    of_full_scale = f"{' or '.join(f'{each:g}' for each in sorted(bits))} bits against full scale, kW"
+    rows = [["", f"{summary['effective_bits']:g} bits against the product, kW", "KL", of_full_scale, "KL"]]
     for name, dim in summary["full_scale_light"].items():
         scenario = summary["scenarios"][name]
         pairs = [(scenario["watts_at_exaops"]["nominal"], scenario), (dim["watts_at_exaops"], dim)]

@@ -1,8 +1,9 @@
-"""Published budget of a 1 exaOPS, 10 kW machine against this bill, and the costs that the budget omits.
+"""A budget by hand of a 1 exaOPS, 10 kW machine against this bill, and the costs that the budget omits.
 
-The budget (fJ/MAC at the plug, 1 GHz, one load of the weights for 16 k vectors) counts converters, sources,
-amplifiers, data movement, partial sums, weights and the server. It omits signed inputs, requantisation, the update
-time of a mask, calibration, and everything in a transformer that is no product with weights.
+It was worked out from the parts of the scenarios before this emulator was. It (fJ/MAC at the plug, 1 GHz, one load of
+the weights for 16 k vectors) counts converters, sources, amplifiers, data movement, partial sums, weights and the
+server. It omits signed inputs, requantisation, the update time of a mask, calibration, and everything in a transformer
+that is no product with weights.
 """
 
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from optics.energy.light_budget import DESIGN_INPUT_MEAN
 
 
 class BudgetLine(NamedTuple):
-    """A published total: precision counted against "full scale" or against the "product", and its fJ/MAC."""
+    """A total of the budget: precision counted against "full scale" or against the "product", and its fJ/MAC."""
 
     scenario: str
     rows: int
@@ -28,7 +29,7 @@ class BudgetLine(NamedTuple):
     fj_per_mac: float
 
 
-PUBLISHED = (
+BY_HAND = (
     BudgetLine("today", 1024, 8, "full scale", 44),
     BudgetLine("today", 2048, 8, "full scale", 23),
     BudgetLine("projected_2029", 1024, 8, "full scale", 15.3),
@@ -49,7 +50,7 @@ OMITTED: dict[str, tuple[str, ...]] = {
 
 
 def assumed(row: BudgetLine) -> optics.TensorCore:
-    """Return the core of a published total under the budget's assumptions.
+    """Return the core of a total under the budget's assumptions.
 
     One unsigned source per input, outputs moved in words of 16 bits, weights in 8 bits with the sign, ADC energy on
     the envelope of the survey, and none of the omitted costs.
@@ -60,11 +61,11 @@ def assumed(row: BudgetLine) -> optics.TensorCore:
     pixels = {"mask.write_energy": 2 * core.mask.write_energy}
     # The budget reads the survey's envelope at 1 GS/s itself, not a fit to it.
     place = adc_survey.ENOB.tolist().index(row.bits), adc_survey.RATES.tolist().index(1e9)
-    published = adc_survey.ENERGY[place] / float(adc_survey.energy(row.bits, 1e9))
+    as_read = adc_survey.ENERGY[place] / float(adc_survey.energy(row.bits, 1e9))
     converters = {
         "adc.bits": 16.0,
         "adc.enob": row.bits,
-        "adc.survey_factor": core.adc.survey_factor * published,
+        "adc.survey_factor": core.adc.survey_factor * as_read,
         "mask.bits": 7.0,
         "source.mean_drive": DESIGN_INPUT_MEAN,
     }
@@ -76,7 +77,7 @@ def assumed(row: BudgetLine) -> optics.TensorCore:
 
 
 def compare(row: BudgetLine, workload: Workload) -> BudgetComparison:
-    """Compare a published total with ours [fJ/MAC]; add the omitted costs one after the other, the workload last."""
+    """Compare a total of the budget with ours [fJ/MAC]; add the omitted costs one by one, the workload last."""
     core, full = assumed(row), optics.preset(row.scenario, rows=row.rows, columns=row.rows)
     steps = {"here": _product(core)}
     core = core.replace({"encoding.inputs": "rails", "mask.write_energy": full.mask.write_energy})

@@ -256,7 +256,7 @@ def _summary(
         "digital_watts": {name: measured.ENERGY_PER_MAC[name].value * optics.EXAOPS / 2 for name in ("b200", "h200")},
         "map": None,
         "descent": None,
-        "published_budget": [budget.compare(row, workload) for row in budget.PUBLISHED],
+        "budget_by_hand": [budget.compare(row, workload) for row in budget.BY_HAND],
         "bills": {
             name: billing.token_bills(candidate.core, SHOWN_BILLS, options.context, 1, measured_on, attention)
             for name, candidate in judged.items()

@@ -132,7 +132,7 @@ class Descent(TypedDict):
 
 
 class BudgetComparison(TypedDict):
-    """A published total beside ours [fJ/MAC]; `steps` add the omitted costs one after the other."""
+    """A total of the budget by hand beside ours [fJ/MAC]; `steps` add the omitted costs one after the other."""
 
     scenario: str
     rows: int
@@ -162,6 +162,6 @@ class TargetSummary(TextDescription):
     digital_watts: dict[str, float]
     map: AccuracyMap | None
     descent: Descent | None
-    published_budget: list[BudgetComparison]
+    budget_by_hand: list[BudgetComparison]
     bills: dict[str, list[TokenBill]]
     versions: dict[str, str]

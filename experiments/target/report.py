@@ -45,10 +45,10 @@ def print_report(summary: TargetSummary, out: Path) -> None:
         print(f"\nWhat decides {name}, Sobol total index of ln(watts), and kW at the ends of its range alone:")
         print(reporting.deciding(scenario, DECIDING))
     print(
-        "\nThe published budget of such a machine, at its own mean drive of 0.2, fJ/MAC, and what its omitted costs "
+        "\nA budget by hand of such a machine, at its own mean drive of 0.2, fJ/MAC, and what its omitted costs "
         "add, one upon the other:"
     )
-    print(reporting.table(_budget_rows(summary["published_budget"])))
+    print(reporting.table(_budget_rows(summary["budget_by_hand"])))
     if summary["map"] is not None:
         _print_map(summary["map"])
     print("\nVerdict: " + " ".join(sentences(summary)))
@@ -144,7 +144,7 @@ def _reload_rows(scenarios: Mapping[str, ScenarioVerdict]) -> list[tuple[str, ..
 
 def _budget_rows(comparisons: Sequence[BudgetComparison]) -> list[tuple[str, ...]]:
     steps = list(comparisons[0]["steps"])
-    rows: list[tuple[str, ...]] = [("", "published", steps[0], "ratio", *(f"+ {name}" for name in steps[1:]))]
+    rows: list[tuple[str, ...]] = [("", "by hand", steps[0], "ratio", *(f"+ {name}" for name in steps[1:]))]
     for row in comparisons:
         values = row["steps"]
         rows.append(

@@ -1,4 +1,4 @@
-"""The bill against arithmetic done by hand and against the published budget of a 1 exaOPS, 10 kW system."""
+"""The bill against arithmetic done by hand and against a budget by hand of a 1 exaOPS, 10 kW system."""
 
 import dataclasses
 
@@ -39,12 +39,12 @@ def test_target_identity():
     assert float(bill.watts_at(1e18)) == pytest.approx(10e3, rel=1e-5)
 
 
-# The survey's envelope [pJ] at 1 GS/s, by ENOB, which the published budget reads off without a fit.
+# The survey's envelope [pJ] at 1 GS/s, by ENOB, which the budget by hand reads off without a fit.
 ENVELOPE = {6: 1.11, 7: 1.11, 8: 4.19}
 
 
-def published_core(scenario, size, enob):
-    """What the published budget of a 1 exaOPS, 10 kW machine assumes: inputs that are never negative, from one source
+def core_by_hand(scenario, size, enob):
+    """What the budget by hand of a 1 exaOPS, 10 kW machine assumes: inputs that are never negative, from one source
     each, of the mean drive of Gaussian numbers, under four pixels a weight; outputs moved in words of 16 bits, weights
     of 8 with the sign; no requantising, and no waiting for the mask or for a calibration."""
     core = optics.preset(scenario, rows=size, columns=size)
@@ -66,7 +66,7 @@ def published_core(scenario, size, enob):
 
 
 @pytest.mark.parametrize(
-    ("scenario", "bits", "published"),
+    ("scenario", "bits", "by_hand"),
     [
         ("today", 6, 63),
         ("today", 7, 113),
@@ -76,25 +76,25 @@ def published_core(scenario, size, enob):
         ("physical_limit", 7, 3.4),
     ],
 )
-def test_totals_of_the_published_budget(scenario, bits, published):
+def test_totals_of_the_budget_by_hand(scenario, bits, by_hand):
     """Noise counted against the product's own rms: system fJ/MAC at 1 GHz, 16 k vectors per load, ADC of the same bits.
 
     All agree within 2 %; what remains is how many partial sums are read back.
     """
-    core = optics.with_effective_bits(published_core(scenario, 1024, bits), bits)
+    core = optics.with_effective_bits(core_by_hand(scenario, 1024, bits), bits)
     bill = optics.price(core, product(16 * 1024, 1024, 512))
-    assert float(bill.per_mac) * 1e15 == pytest.approx(published, rel=0.05)
+    assert float(bill.per_mac) * 1e15 == pytest.approx(by_hand, rel=0.05)
 
 
 @pytest.mark.parametrize(
-    ("scenario", "size", "published"),
+    ("scenario", "size", "by_hand"),
     [("today", 1024, 44), ("today", 2048, 23), ("projected_2029", 1024, 15.3), ("projected_2029", 2048, 8.3)],
 )
-def test_totals_of_the_published_budget_against_full_scale(scenario, size, published):
+def test_totals_of_the_budget_by_hand_against_full_scale(scenario, size, by_hand):
     """Noise counted against the largest signal of a detector, 8 bits below it; all agree within 2 %."""
-    core = optics.with_effective_bits(published_core(scenario, size, 8), 8.0, against="full scale")
+    core = optics.with_effective_bits(core_by_hand(scenario, size, 8), 8.0, against="full scale")
     bill = optics.price(core, product(16 * size, size, 512))
-    assert float(bill.per_mac) * 1e15 == pytest.approx(published, rel=0.05)
+    assert float(bill.per_mac) * 1e15 == pytest.approx(by_hand, rel=0.05)
 
 
 def test_every_line_by_hand():
