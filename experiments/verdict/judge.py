@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from tqdm import tqdm
 from experiments.common.reporting import kilowatts
 from experiments.common.result_cache import ResultCache
 from experiments.evaluation.measure import describe_core
-from experiments.evaluation.records import Evaluation
 from experiments.verdict import search
 from experiments.verdict.losses import Losses, Measured, OverDigital
 from experiments.verdict.options import VerdictOptions
@@ -19,7 +18,7 @@ from experiments.verdict.prices import Prices
 from experiments.verdict.records import BestRecord, DesignRecord, design_record
 from experiments.verdict.search import Problem, Trial
 from experiments.verdict.space import FIRST, KNOBS, Design, Structure, shares_of, turned
-from experiments.verdict.variants import AS_IT_IS, Variant
+from experiments.verdict.variants import Variant
 
 MOST_ON_FRONT = 6
 """Designs of a front that are run on held-out text."""
@@ -38,6 +37,7 @@ class Judge:
         structures: that designs are chosen from.
         search_losses: measures losses on the text that calibrates, at the constants as they are searched.
         losses: measures losses on held-out text, at the constants as they are changed.
+        place: what places losses over 8-bit digital.
         prices: at the constants as they are changed.
         searched_prices: at the constants as they are searched.
         cache: of searches.
@@ -50,16 +50,17 @@ class Judge:
         structures: Sequence[Structure],
         search_losses: Losses,
         losses: Losses,
+        place: OverDigital,
         prices: Prices,
         searched_prices: Prices,
         cache: ResultCache,
     ):
         self.options, self.scenario, self.structures = options, scenario, list(structures)
-        self.search_losses, self.losses = search_losses, losses
+        self.search_losses, self.losses, self.place = search_losses, losses, place
         self.prices, self.searched_prices, self.cache = prices, searched_prices, cache
         self.measured: list[Measured] = []
+        self.settled: list[Measured] = []
         self.variants: dict[str, Variant] = {}
-        self.exact: dict[str, Measured] = {}
         self.names_searched: list[str] = []
         self._watts: dict[tuple[str, tuple[float, ...], str], float] = {}
 
@@ -110,37 +111,10 @@ class Judge:
     def add(self, variant: Variant, designs: Iterable[Design]) -> list[Measured]:
         """Measure designs on held-out text and keep them."""
         self.variants.setdefault(variant.name, variant)
-        if variant.model not in self.exact:
-            model = Measured.of(
-                Design(FIRST, {}), variant.name, variant.model, self.losses.exact(variant), self.digital[0],
-                self.losses.windows.keys,
-            )  # fmt: skip
-            self.exact[variant.model] = model
         named = {f"{number}": design for number, design in enumerate(designs)}
-        found, digital = self.losses.of(named, variant), self.digital
-        keys = self.losses.windows.keys
-        new = [
-            Measured.of(named[name], variant.name, variant.model, evaluation, digital[0], keys)
-            for name, evaluation in found.items()
-        ]
+        new = self._measured(self.losses, named, variant)
         self.measured += new
         return new
-
-    @cached_property
-    def digital(self) -> tuple[Evaluation, Evaluation]:
-        """Evaluations of the digital model in float32 and in 8-bit integers."""
-        found = self.losses.digital()
-        return found["digital_fp32"], found["digital_w8a8"]
-
-    @property
-    def w8a8(self) -> Measured:
-        """The digital model in 8-bit integers."""
-        exact, integers = self.digital
-        return Measured.of(Design(FIRST, {}), "W8A8", "W8A8", integers, exact, self.losses.windows.keys)
-
-    def over_digital(self) -> OverDigital:
-        """What places losses, by all designs measured so far."""
-        return OverDigital(self.measured, self.exact, AS_IT_IS, self.w8a8, self.options.seed)
 
     def front(self, variant: Variant, trials: Sequence[Trial]) -> list[Design]:
         """The designs of a search that no other beats, at the prices as they are changed; at most `MOST_ON_FRONT`."""
@@ -167,9 +141,8 @@ class Judge:
         """
         for variant in list(self.variants.values()):
             for _ in range(MOST_STEPS):
-                place = self.over_digital()
-                best = self._cheapest(variant, limit, place)
-                start = best or min(self._own(variant), key=place.value)
+                best = self._cheapest(variant, limit, self.measured)
+                start = best or min(self._own(variant), key=self.place.value)
                 change = LIGHT_STEP if best is None else -LIGHT_STEP
                 design = self._with_light(start.design, change)
                 if design is None or self._is_measured(design, variant):
@@ -177,14 +150,14 @@ class Judge:
                 self.add(variant, [design])
 
     def settle(self) -> None:
-        """Settle the curves that losses are placed by, and the best designs; what is measured later moves neither."""
-        self.place = self.over_digital()
+        """Settle which designs the best are chosen from; what is measured later is none of them."""
+        self.settled = list(self.measured)
 
     def chosen(self) -> dict[float, Measured]:
         """The cheapest design of all models within each limit that any is within, once it is settled."""
         found: dict[float, Measured] = {}
         for limit in self.options.limits:
-            found_best = (self._cheapest(each, limit, self.place) for each in self.searched_variants)
+            found_best = (self._cheapest(each, limit, self.settled) for each in self.searched_variants)
             good = [best for best in found_best if best is not None]
             if good:
                 found[limit] = min(good, key=lambda each: self.price(each.design, self.variants[each.variant]))
@@ -226,13 +199,13 @@ class Judge:
         records: list[BestRecord] = []
         for limit in self.options.limits:
             for variant in self.searched_variants:
-                best = self._cheapest(variant, limit, self.place)
+                best = self._cheapest(variant, limit, self.settled)
                 design = None if best is None else self.final(best)
                 records.append({"limit": limit, "variant": variant.name, "design": design})
         return records
 
     def final(self, measured: Measured) -> DesignRecord:
-        """The record of a measured design, by the curves as they are settled."""
+        """The record of a measured design, its loss placed by the curve of its model."""
         variant = self.variants[measured.variant]
         core = self.prices.space.core(*measured.design)
         photons = variant.drives.photons_per_mac(core, variant.setting)
@@ -247,9 +220,9 @@ class Judge:
     def _own(self, variant: Variant) -> list[Measured]:
         return [each for each in self.measured if each.variant == variant.name]
 
-    def _cheapest(self, variant: Variant, limit: float, place: OverDigital) -> Measured | None:
-        own = [each for each in place.measured if each.variant == variant.name]
-        good = [each for each in own if place.value(each) <= limit]
+    def _cheapest(self, variant: Variant, limit: float, among: Sequence[Measured]) -> Measured | None:
+        own = [each for each in among if each.variant == variant.name]
+        good = [each for each in own if self.place.value(each) <= limit]
         return min(good, key=lambda each: self.price(each.design, variant)) if good else None
 
     def measured_by(self, losses: Losses, design: Design, variant: Variant) -> Measured:
@@ -260,8 +233,17 @@ class Judge:
             design: the design.
             variant: the model.
         """
-        found, exact = losses.of({"design": design}, variant)["design"], losses.digital()["digital_fp32"]
-        return Measured.of(design, variant.name, variant.model, found, exact, losses.windows.keys)
+        (found,) = self._measured(losses, {"design": design}, variant)
+        return found
+
+    @staticmethod
+    def _measured(losses: Losses, designs: Mapping[str, Design], variant: Variant) -> list[Measured]:
+        found, digital = losses.of(designs, variant), losses.digital()
+        exact, integers, keys = digital["digital_fp32"], digital["digital_w8a8"], losses.windows.keys
+        return [
+            Measured.of(designs[name], variant.name, variant.model, evaluation, exact, integers, keys)
+            for name, evaluation in found.items()
+        ]
 
     def _design(self, number: int, shares: np.ndarray) -> Design:
         return Design(self.structures[number], {name: float(value) for name, value in turned(shares).items()})

@@ -5,21 +5,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
 
 import optics
 from experiments.common.workload import Attention
 from experiments.evaluation.measure import Evaluator
-from experiments.evaluation.paired import averaged_by_window, digital_cases, joined
+from experiments.evaluation.paired import averaged_by_window, digital_cases, joined, losses_by_window, standard_error
 from experiments.evaluation.records import Evaluation, EvaluationCase
-from experiments.verdict.space import Design, Space, Structure
+from experiments.verdict.space import FIRST, ON, Design, Space, Structure
 from experiments.verdict.variants import Variant
 
 RESAMPLES = 400
-MOST_KL = 0.4
-"""KL [nats per token] up to which designs count for the curve of a model."""
-LEAST_DESIGNS = 3
-"""So many for a curve of a model's own; with fewer it has that of the model as it is."""
+LADDER: tuple[tuple[str, Mapping[str, float]], ...] = (
+    ("physical_limit", {"light_bits": 9.0, "enob": 10.0, "dac_enob": 9.0}),
+    ("physical_limit", {}),
+    (ON, {"light_bits": 8.0}),
+    (ON, {}),
+    (ON, {"light_bits": 6.0}),
+)
+"""Cores on which the curve of a model is measured: scenarios, and what differs from their knobs."""
 
 
 class Windows(NamedTuple):
@@ -83,8 +86,31 @@ class Losses:
         cases = digital_cases(len(tokens))
         return self.evaluator.measure(self.evaluator.reference, tokens, cases, "digital", keep_bar=False)
 
-    def exact(self, variant: Variant) -> Evaluation:
-        """Return the evaluation of a model in float32: a model that was trained differs from the one as it is."""
+    def curve(self, variant: Variant) -> "Curve":
+        """Return the losses of a model in float32 and on the cores of the ladder, each window on one device in turn.
+
+        Args:
+            variant: the model and how the core is set for it.
+        """
+        tokens, count = self.windows.tokens, len(self.devices)
+        parts, integers = list[np.ndarray](), list[np.ndarray]()
+        for turn, device in enumerate(self.devices[: len(tokens)]):
+            own = dataclasses.replace(self, windows=Windows(tokens[turn::count]), devices=(device,), scale=1.0)
+            digital = own.digital()
+            found = [own._exact(variant)]
+            for scenario, changes in LADDER:
+                space = Space(scenario)
+                design = Design(FIRST, {**space.scenario_knobs(FIRST), **changes})
+                found += dataclasses.replace(own, space=space).of({scenario: design}, variant).values()
+            exact = digital["digital_fp32"]
+            parts.append(np.array([losses_by_window(each, exact) for each in found]))
+            integers.append(losses_by_window(digital["digital_w8a8"], exact)[0])
+        delta_nll, kl = np.concatenate(parts, axis=-1).swapaxes(0, 1)
+        order = [0, *(1 + np.argsort(kl[1:].mean(axis=1)))]
+        return Curve(kl[order], delta_nll[order], np.concatenate(integers))
+
+    def _exact(self, variant: Variant) -> Evaluation:
+        """The evaluation of a model in float32: one that was trained differs from the model as it is."""
         tokens = self.windows.repeated
         case = EvaluationCase(name="exact", core=None, windows=len(tokens))
         return self.evaluator.measure(variant.checkpoint, tokens, [case], variant.name, keep_bar=False)["exact"]
@@ -128,116 +154,118 @@ def scaled(core: optics.TensorCore, scale: float) -> optics.TensorCore:
 
 
 class Measured(NamedTuple):
-    """A measured design: losses by window [windows], the mean over devices and draws; `model` of the variant."""
+    """A measured design: losses by window [windows], the mean over devices and draws.
+
+    Attributes:
+        design: the design.
+        variant: the model and how the core is set for it.
+        model: of the variant.
+        delta_nll, kl: over the model as it is in float32 [nats per token].
+        w8a8: delta NLL of the model as it is in 8-bit integers, on the same windows.
+    """
 
     design: Design
     variant: str
     model: str
     delta_nll: np.ndarray
     kl: np.ndarray
+    w8a8: np.ndarray
 
     @classmethod
     def of(
-        cls, design: Design, variant: str, model: str, found: Evaluation, exact: Evaluation, keys: int
+        cls,
+        design: Design,
+        variant: str,
+        model: str,
+        found: Evaluation,
+        exact: Evaluation,
+        integers: Evaluation,
+        keys: int,
     ) -> "Measured":
-        """Return that of an evaluation, `exact` on the same windows and one device."""
+        """Return that of an evaluation; `exact` and `integers` of the model as it is on the same windows, once."""
         devices = len(found.windows) // len(exact.windows)
-        return cls(design, variant, model, *averaged_by_window(found, exact, devices * keys))
+        delta_nll, kl = averaged_by_window(found, exact, devices * keys)
+        return cls(design, variant, model, delta_nll, kl, averaged_by_window(integers, exact, keys)[0])
 
 
 class Excess(NamedTuple):
-    """Loss over 8-bit digital [nats per token], its standard error over windows, and as measured without a curve.
+    """Loss over 8-bit digital [nats per token], placed by KL, and as measured on the design's own windows.
 
-    Errors are None for one window; what is measured without a curve is None on other windows than those of the curves.
+    Standard errors are over windows, and None for one window.
     """
 
     value: float
     stderr: float | None
-    measured: float | None
+    measured: float
     measured_stderr: float | None
+
+
+class Curve(NamedTuple):
+    """Losses of a model on windows, over the model as it is in float32 [nats per token].
+
+    Attributes:
+        kl, delta_nll: of the model in float32 first, then on cores by rising KL [points, windows].
+        w8a8: delta NLL of the model as it is in 8-bit integers, on the same windows [windows].
+    """
+
+    kl: np.ndarray
+    delta_nll: np.ndarray
+    w8a8: np.ndarray
 
 
 class OverDigital:
     """Places the loss of designs over that of 8-bit digital by their KL.
 
-    Delta NLL rises with KL along a curve and is far noisier. That of each model starts at the model itself in float32,
-    (KL_0, D_0), which is (0, 0) unless it was trained:
+    Of a change dz of the logits delta NLL is KL and a term E_p[dz] - dz_y of the first order, which is near 0 on
+    average over texts that the model predicts as well as it says. On 1,024 tokens it is as large as the limits. So the
+    delta NLL of a design is read at its KL off the curve of its model, measured on more windows: straight lines between
+    the model in float32 and the cores of `LADDER`. Beyond the last of these the loss is that measured on the design's
+    windows. The delta NLL of the model as it is in 8-bit integers is that of the windows of the curve.
 
-        D = D_0 + a x + b x^2,   x = KL - KL_0,   a, b >= 0,
-
-    by least squares over its designs of a KL up to `MOST_KL`. A design's loss is that of the curve at its KL, and 8-bit
-    digital, of the model as it is, lies on the curve of that model. Beyond `MOST_KL` the loss is the delta NLL itself.
-    Errors are those of a bootstrap over windows, with curves fitted anew, times sqrt(n / (n - 1)) for n windows.
-
-    A straight line (b = 0), fitted on one device, placed a design of SmolLM2 of KL 0.14 at 0.045 nats, where three
-    devices lose 0.025 on average, and the preset of projected_2029, of KL 0.24, at 0.098, where they lose 0.157.
+    Errors are those of a bootstrap over the windows of the curve and over those of the design, drawn apart.
 
     Args:
-        measured: all designs, those with the model as it is among them.
-        exact: each model in float32, by its name.
-        as_it_is: the name of the model as it is.
-        w8a8: that model in 8-bit integers.
+        curves: by model.
         seed: of the bootstrap.
     """
 
-    def __init__(
-        self,
-        measured: Sequence[Measured],
-        exact: Mapping[str, Measured],
-        as_it_is: str,
-        w8a8: Measured,
-        seed: int,
-    ):
-        self.measured, self.exact, self.as_it_is, self.w8a8 = list(measured), dict(exact), as_it_is, w8a8
-        count = len(w8a8.kl)
-        draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
-        self.samples = np.concatenate([np.arange(count)[None], draws])
-        of_base = self._fitted(as_it_is)
-        self.curves = {model: of_base if model == as_it_is else self._fitted(model, of_base) for model in exact}
+    def __init__(self, curves: Mapping[str, Curve], seed: int):
+        self.curves, self.seed = dict(curves), seed
+        self.w8a8 = next(iter(curves.values())).w8a8
+        (self._digital,) = _resampled(self.w8a8[None], [seed, 0])
+        self._knots = {
+            model: (_resampled(curve.kl, [seed, 0]), _resampled(curve.delta_nll, [seed, 0]))
+            for model, curve in curves.items()
+        }
 
     def excess(self, at: Measured) -> Excess:
-        """Return the loss of a measured design over 8-bit digital; it need not be on the windows of the curves."""
-        count, own = len(at.kl), len(self.w8a8.kl)
-        values = self._placed(at)
-        direct = at.delta_nll - self.w8a8.delta_nll if count == own else None
-        single = own < 2 or count < 2
-        spread = None if single else float(np.std(values[1:])) * (own / (own - 1)) ** 0.5
-        return Excess(
-            float(values[0]),
-            spread,
-            None if direct is None else float(np.mean(direct)),
-            None if direct is None or single else float(np.std(direct, ddof=1) / np.sqrt(count)),
-        )
+        """Return the loss of a measured design over 8-bit digital."""
+        values, direct = self._placed(at), at.delta_nll - at.w8a8
+        spread = None if min(len(at.kl), len(self.w8a8)) < 2 else float(np.std(values[1:]))
+        return Excess(float(values[0]), spread, float(direct.mean()), standard_error(direct))
 
     def value(self, at: Measured) -> float:
-        """Return that loss alone, without the bootstrap of its error."""
+        """Return that loss alone."""
         return float(self._placed(at)[0])
 
     def _placed(self, at: Measured) -> np.ndarray:
-        """Return that loss as measured, and in each sample of the bootstrap, [samples]."""
-        start, same = self.exact[at.model], len(at.kl) == len(self.w8a8.kl)
-        kl, own = ((self._means(each) if same else np.mean(each)) for each in (at.kl, at.delta_nll))
-        if np.mean(at.kl) <= MOST_KL:
-            own = self._means(start.delta_nll) + _at(self.curves[at.model], kl - self._means(start.kl))
-        return own - _at(self.curves[self.as_it_is], self._means(self.w8a8.kl))
-
-    def _fitted(self, model: str, otherwise: np.ndarray | None = None) -> np.ndarray:
-        """Return (a, b) of a model in each sample, [samples, 2]; `otherwise` where too few designs have such a KL."""
-        own = [each for each in self.measured if each.model == model]
-        near = [each for each in own if float(np.mean(each.kl)) <= MOST_KL]
-        if len(near) < LEAST_DESIGNS and otherwise is not None:
-            return otherwise
-        start = self.exact[model]
-        chosen = near if len(near) >= LEAST_DESIGNS else own
-        x = np.stack([self._means(each.kl - start.kl) for each in chosen], axis=-1)
-        y = np.stack([self._means(each.delta_nll - start.delta_nll) for each in chosen], axis=-1)
-        return np.array([nnls(np.stack([one, one**2], axis=-1), other)[0] for one, other in zip(x, y, strict=True)])
-
-    def _means(self, windows: np.ndarray) -> np.ndarray:
-        """Return the mean over the windows of each sample, [samples]."""
-        return windows[self.samples].mean(axis=1)
+        """Return that loss as it is, and in each sample of the bootstrap, [1 + samples]."""
+        x, y = self._knots[at.model]
+        kl, direct = _resampled(np.stack([at.kl, at.delta_nll - at.w8a8]), [self.seed, 1])
+        if kl[0] > x[-1, 0]:
+            return direct
+        after = np.clip(np.sum(x <= kl, axis=0), 1, len(x) - 1)
+        (x_0, x_1), (y_0, y_1) = ((z[after - 1, range(len(kl))], z[after, range(len(kl))]) for z in (x, y))
+        return y_0 + (y_1 - y_0) * (kl - x_0) / (x_1 - x_0) - self._digital
 
 
-def _at(curves: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return a x + b x^2 for curves [samples, 2]."""
-    return curves[:, 0] * x + curves[:, 1] * x**2
+def _resampled(values: np.ndarray, seed: Sequence[int]) -> np.ndarray:
+    """Return the means over windows of values [rows, windows], and of windows drawn anew, [rows, 1 + samples].
+
+    The mean of n values drawn from n varies by sqrt((n - 1) / n) of a standard error, so its distance is made larger by
+    as much.
+    """
+    count = values.shape[1]
+    drawn = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
+    mean, wider = values.mean(axis=1, keepdims=True), (count / max(count - 1, 1)) ** 0.5
+    return np.concatenate([mean, mean + wider * (values[:, drawn].mean(axis=-1) - mean)], axis=1)

@@ -40,6 +40,8 @@ class VerdictOptions(TextOptions):
 
     windows: int = 4
     """Windows of the text on which designs are judged; the best are confirmed on as many that follow."""
+    curve_windows: int = 24
+    """Windows after these on which the curve of each model is measured, by which losses are placed."""
     window_tokens: int = 256
     """Tokens in a window."""
     scenarios: tuple[str, ...] = ("today", "projected_2029", "physical_limit")
@@ -149,6 +151,7 @@ class VerdictOptions(TextOptions):
         check_integer("evaluations", self.evaluations, 8, 10_000)
         check_integer("compare", self.compare, 0, 100)
         check_integer("keys", self.keys, 1)
+        check_integer("curve_windows", self.curve_windows, 1)
         check_integer("sinks", self.sinks, 1, self.window_tokens - 1)
         check_integer("search_steps", self.search_steps, 2)
         for mask in filter(None, self.masks):
@@ -181,9 +184,9 @@ class VerdictOptions(TextOptions):
             if owner in (OWN, DESIGN) or (owner in optics.PRESETS and owner not in self.scenarios):
                 raise ValueError(f"--set {text}: {owner} is not judged; judged are {', '.join(self.scenarios)}")
 
-    def load_twice(self) -> tuple[models.Checkpoint, np.ndarray]:
-        """Return (the model, token ids of twice the windows): those that are judged, and those that confirm."""
-        return dataclasses.replace(self, windows=2 * self.windows).load()
+    def load_all(self) -> tuple[models.Checkpoint, np.ndarray]:
+        """Return (the model, token ids of windows): those that judge, as many that confirm, and those of curves."""
+        return dataclasses.replace(self, windows=2 * self.windows + self.curve_windows).load()
 
     def judged_before(self, scenario: str) -> list[dict[str, Any]]:
         """Designs of a scenario in the summary that `out` has from a run before, where constants are changed."""

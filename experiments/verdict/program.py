@@ -17,20 +17,11 @@ from experiments.comparison.digital import formats_of
 from experiments.comparison.records import Comparison
 from experiments.evaluation.measure import Evaluator
 from experiments.serving.model import system_named
-from experiments.verdict import figures, judge, report
+from experiments.verdict import figures, judge, records, report
 from experiments.verdict.judge import Judge
-from experiments.verdict.losses import Losses, Measured, Windows
+from experiments.verdict.losses import Losses, Measured, OverDigital, Windows
 from experiments.verdict.options import VerdictOptions
 from experiments.verdict.prices import Prices
-from experiments.verdict.records import (
-    ComparisonRecord,
-    DesignRecord,
-    JudgedRecord,
-    ScenarioRecord,
-    TrialRecord,
-    VariantRecord,
-    VerdictSummary,
-)
 from experiments.verdict.search import Trial, best_merit
 from experiments.verdict.space import ON, Design, Space, Structure, otherwise, structures, with_each_mask
 from experiments.verdict.variants import AS_IT_IS, Variant, Variants
@@ -44,10 +35,10 @@ PAIRED = 8
 """Constants of the largest swings that are paired."""
 
 
-def main(options: VerdictOptions) -> VerdictSummary:
+def main(options: VerdictOptions) -> records.VerdictSummary:
     """Search, judge, print the verdict, write summary.json, figures and designs, and return the summary."""
     options.check()
-    checkpoint, windows = options.load_twice()
+    checkpoint, windows = options.load_all()
     check_decoder(checkpoint)
     text = models.load_text(options.calibrate_on)
     calibrating = models.windows(checkpoint.tokenizer.encode(text), 1, options.window_tokens)
@@ -76,7 +67,8 @@ class _Verdict:
         self.options, self.evaluator, self.cache = options, evaluator, cache
         held_out = windows[: options.windows]
         self.held_out, self.calibrating = Windows(held_out, options.keys), Windows(calibrating)
-        self.confirming = Windows(windows[options.windows :], options.keys)
+        self.confirming = Windows(windows[options.windows : 2 * options.windows], options.keys)
+        self.of_curves = Windows(windows[2 * options.windows :])
         self.structures = structures(
             options.sizes, options.accumulate, options.attention, options.masks, options.ranges, options.encodings
         )
@@ -91,28 +83,22 @@ class _Verdict:
         # On cores of this size sums of the model take as many row tiles as those of the model that is billed.
         self.scale = min(1.0, checkpoint.config.hidden / shapes_named(options.shapes).hidden)
 
-    def run(self) -> VerdictSummary:
+    def run(self) -> records.VerdictSummary:
         """Return the summary."""
         options = self.options
-        judges = {scenario: self._judge(scenario) for scenario in options.scenarios}
+        place = self._place()
+        judges = {scenario: self._judge(scenario, place) for scenario in options.scenarios}
         trials = {scenario: self._searched(judge) for scenario, judge in judges.items()}
-        steps = self._steps(judges[ON]) if ON in judges else []
+        # Before designs of single steps join those that were judged.
         scenarios = {name: self._scenario(judge, trials[name]) for name, judge in judges.items()}
-        first = next(iter(judges.values()))
-        w8a8 = first.place.excess(first.exact[AS_IT_IS])
+        steps = self._steps(judges[ON]) if ON in judges else []
         return {
             **options.described(),
             "keys": options.keys,
             "shapes": options.shapes,
             "target_watts": verdict.TARGET_WATTS,
             "limits": list(options.limits),
-            # The loss of the model in float32 over it, with the sign turned.
-            "digital_w8a8": {
-                "kl": float(first.w8a8.kl.mean()),
-                "delta_nll": float(first.w8a8.delta_nll.mean()),
-                "placed": -w8a8.value,
-                "placed_stderr": w8a8.stderr,
-            },
+            "curves": records.curves_record(place),
             "scenarios": scenarios,
             "waterfall": [{"step": step, "design": judges[ON].final(each)} for step, each in steps],
             "masks": self._changed(judges[ON], with_each_mask) if ON in judges else [],
@@ -133,7 +119,15 @@ class _Verdict:
             "versions": reporting.versions(),
         }
 
-    def _judge(self, scenario: str) -> Judge:
+    def _place(self) -> OverDigital:
+        """Measure the curves by which losses are placed over 8-bit digital."""
+        attention = Prices(Space(ON), self.options.shapes, "").attention
+        devices = self.options.devices
+        losses = Losses(Space(ON), attention, self.evaluator, self.of_curves, self.calibrating, devices)
+        curves = {variant.model: losses.curve(variant) for variant in self.variants.values()}
+        return OverDigital(curves, self.options.seed)
+
+    def _judge(self, scenario: str, place: OverDigital) -> Judge:
         options, changed = self.options, Space(scenario, self.options.set)
         searched = changed if options.again else Space(scenario)
         measured_on = f"{options.model_name}, first window of {options.text}"
@@ -147,16 +141,17 @@ class _Verdict:
             self.structures,
             losses(searched, searched_prices.attention, windows=self.calibrating),
             losses(changed, prices.attention, windows=self.held_out, devices=options.devices),
+            place,
             prices,
             searched_prices,
             self.cache,
         )
 
-    def _searched(self, judge: Judge) -> list[TrialRecord]:
+    def _searched(self, judge: Judge) -> list[records.TrialRecord]:
         """Search with every model, measure the fronts, and turn the best designs to the limits; return the trials."""
         before = judge.repriced(self.options.judged_before(judge.scenario), self.variants)
         report.announce(judge.scenario, before, " of the designs judged before, at their losses")
-        trials, known = list[TrialRecord](), list[Trial]()
+        trials, known = list[records.TrialRecord](), list[Trial]()
         for variant in self.variants.values():
             found = judge.searched(variant, self.options.search_seed, known)
             known += found
@@ -168,7 +163,7 @@ class _Verdict:
         report.announce(judge.scenario, judge.announced())
         return trials
 
-    def _scenario(self, judge: Judge, trials: list[TrialRecord]) -> ScenarioRecord:
+    def _scenario(self, judge: Judge, trials: list[records.TrialRecord]) -> records.ScenarioRecord:
         return {
             "variants": {name: self._variant(variant) for name, variant in self.variants.items()},
             "trials": trials,
@@ -177,7 +172,7 @@ class _Verdict:
             "judged": [self._judged(judge, limit, measured) for limit, measured in judge.chosen().items()],
         }
 
-    def _judged(self, judge: Judge, limit: float, measured: Measured) -> JudgedRecord:
+    def _judged(self, judge: Judge, limit: float, measured: Measured) -> records.JudgedRecord:
         options, design, variant = self.options, measured.design, self.variants[measured.variant]
         candidate, workload = judge.prices.candidate(design, variant), judge.prices.workload(design, variant)
         energy = verdict.energy(candidate, workload, options.draws, options.sobol_draws, options.seed)
@@ -243,7 +238,7 @@ class _Verdict:
             for precision in formats_of(system)
         ]
 
-    def _tiled(self, judge: Judge, measured: Measured) -> DesignRecord | None:
+    def _tiled(self, judge: Judge, measured: Measured) -> records.DesignRecord | None:
         """The loss where sums take as many row tiles as those of the model that is billed."""
         if self.options.tiled or self.scale == 1:
             return None
@@ -256,7 +251,7 @@ class _Verdict:
         steps = steps_to(judge.prices.space, self.variants, best)
         return [(step.name, judge.add(step.variant, [step.design])[0]) for step in steps]
 
-    def _changed(self, judge: Judge, others: Callable[[Structure], list[Structure]]) -> list[DesignRecord]:
+    def _changed(self, judge: Judge, others: Callable[[Structure], list[Structure]]) -> list[records.DesignRecord]:
         """The best design, and the same with other structures."""
         if not judge.chosen():
             return []
@@ -264,7 +259,7 @@ class _Verdict:
         designs = [best.design._replace(structure=each) for each in others(best.design.structure)]
         return [judge.final(each) for each in (best, *judge.add(self.variants[best.variant], designs))]
 
-    def _comparison(self, judges: Mapping[str, Judge]) -> list[ComparisonRecord]:
+    def _comparison(self, judges: Mapping[str, Judge]) -> list[records.ComparisonRecord]:
         """Searches of the best prepared model beside random ones of equal cost."""
         if not self.options.compare:
             return []
@@ -279,14 +274,14 @@ class _Verdict:
             for seed in range(self.options.search_seed, self.options.search_seed + self.options.compare)
         ]
 
-    def _trial(self, variant: Variant, trial: Trial) -> TrialRecord:
+    def _trial(self, variant: Variant, trial: Trial) -> records.TrialRecord:
         structure = self.structures[trial.structure]
         return {
             "variant": variant.name, "attention": structure.attention, "structure": str(structure),
             "watts": trial.watts, "kl": trial.kl,
         }  # fmt: skip
 
-    def _variant(self, variant: Variant) -> VariantRecord:
+    def _variant(self, variant: Variant) -> records.VariantRecord:
         return {
             "steps": list(variant.steps),
             "mean_drive": variant.drives.mean,

@@ -6,7 +6,7 @@ from experiments.common.text_options import TextDescription
 from experiments.common.verdict import EnergyVerdict
 from experiments.comparison.records import Comparison
 from experiments.evaluation.paired import standard_error
-from experiments.verdict.losses import Excess, Measured
+from experiments.verdict.losses import Excess, Measured, OverDigital
 from experiments.verdict.space import Design
 
 
@@ -14,8 +14,8 @@ class DesignRecord(TypedDict):
     """A design, with its loss on the windows that it is judged on.
 
     ranges, encoding: see `space.Structure`. delta_nll: over the model as it is, in float32. excess: over 8-bit digital,
-    placed by KL along the curve of the model, see `losses.OverDigital`; measured_excess: as measured. A standard error
-    is None for a single window.
+    placed by KL on the curve of the model, see `losses.OverDigital`; measured_excess: as measured on the windows of the
+    design. A standard error is None for a single window.
     """
 
     variant: str
@@ -39,7 +39,7 @@ class DesignRecord(TypedDict):
     delta_nll_stderr: float | None
     excess: float
     excess_stderr: float | None
-    measured_excess: float | None
+    measured_excess: float
     measured_excess_stderr: float | None
 
 
@@ -90,7 +90,7 @@ class JudgedRecord(TypedDict):
     file, place, model: of the design, for other programs: `--cores FILE --attention PLACE --model MODEL`; an empty
         model is that of the run. A design with a share of the heads on light names digital heads of the model that is
         billed, those of its last layers, which cost what any others cost.
-    confirmed: its loss on other windows and on the confirming devices, placed by the same curves; the noise of a window
+    confirmed: its loss on other windows and on the confirming devices, placed by the same curve; the noise of a window
         follows from its number, and is that of the windows that are judged.
     tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have
         the same ratios of signal and noise; None for a model as wide as that, and where all losses are so.
@@ -135,6 +135,28 @@ class ComparisonRecord(TypedDict):
     random: float
 
 
+class CurveRecord(TypedDict):
+    """Losses of a model [nats per token]: in float32 first, then on cores by rising KL."""
+
+    kl: list[float]
+    delta_nll: list[float]
+
+
+class W8A8Record(TypedDict):
+    """Loss of the model as it is in 8-bit integers [nats per token]."""
+
+    delta_nll: float
+    delta_nll_stderr: float | None
+
+
+class CurvesRecord(TypedDict):
+    """What losses are placed by, see `losses.OverDigital`: by model, on so many windows."""
+
+    windows: int
+    models: dict[str, CurveRecord]
+    w8a8: W8A8Record
+
+
 class VerdictSummary(TextDescription):
     """The whole summary.
 
@@ -145,7 +167,7 @@ class VerdictSummary(TextDescription):
     shapes: str
     target_watts: float
     limits: list[float]
-    digital_w8a8: dict[str, float | None]
+    curves: CurvesRecord
     scenarios: dict[str, ScenarioRecord]
     waterfall: list[StepRecord]
     masks: list[DesignRecord]
@@ -160,6 +182,18 @@ class VerdictSummary(TextDescription):
     search: dict[str, str | int | float]
     versions: dict[str, str]
     model_trained: NotRequired[str]
+
+
+def curves_record(place: OverDigital) -> CurvesRecord:
+    """Return the record of what losses are placed by."""
+    return {
+        "windows": len(place.w8a8),
+        "models": {
+            model: {"kl": curve.kl.mean(axis=1).tolist(), "delta_nll": curve.delta_nll.mean(axis=1).tolist()}
+            for model, curve in place.curves.items()
+        },
+        "w8a8": {"delta_nll": float(place.w8a8.mean()), "delta_nll_stderr": standard_error(place.w8a8)},
+    }
 
 
 def design_record(design: Design, measured: Measured, excess: Excess, watts: float, photons: float) -> DesignRecord:

@@ -26,10 +26,10 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
     if summary["changes"]:
         searched = "searched anew" if summary["searched_again"] else "as searched at the constants before"
         print(f"Changed: {', '.join(summary['changes'])}; designs {searched}.")
-    w8a8 = summary["digital_w8a8"]
+    w8a8, windows = summary["curves"]["w8a8"], summary["curves"]["windows"]
     print(
-        f"Digital W8A8 of the model as it is loses {_with_error(w8a8['placed'], w8a8['placed_stderr'])} nats over "
-        f"float32 by its KL of {w8a8['kl']:.3f}, {w8a8['delta_nll']:+.3f} as measured."
+        f"Digital W8A8 of the model as it is loses {_with_error(w8a8['delta_nll'], w8a8['delta_nll_stderr'])} nats "
+        f"over float32 on {windows} further windows, on which the delta NLL that belongs to a KL is measured."
     )
     print("\nkW of the cheapest design within a loss over 8-bit digital:")
     print(reporting.table(best_rows(summary)))

@@ -17,7 +17,7 @@ from experiments.evaluation.agreement import scored
 from experiments.serving.optical import optical_systems
 from experiments.verdict import program as verdict
 from experiments.verdict import report
-from experiments.verdict.losses import scaled
+from experiments.verdict.losses import LADDER, scaled
 from experiments.verdict.space import FIRST, KNOBS, Space
 from optics.core.by_site import host_core
 
@@ -37,6 +37,7 @@ def options(given, text_file):
             "evaluations": 8,
             "shapes": SHAPES,
             "calibrate_on": str(text_file),
+            "curve_windows": 4,
             "draws": 16,
             "sobol_draws": 4,
         }
@@ -72,6 +73,12 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
         joules = as_served(given.out / judged["file"], config)
         bill = work.price(machine)
         assert joules == pytest.approx(float(bill.total), rel=1e-4)
+
+    curves = summary["curves"]
+    assert curves["windows"] == 4 and set(curves["models"]) == {"as it is", "prepared"}
+    for each in curves["models"].values():
+        assert each["kl"] == sorted(each["kl"]) and len(each["kl"]) == 1 + len(LADDER)
+        assert each["kl"][0] == pytest.approx(0.0, abs=1e-6)
 
     steps = summary["waterfall"]
     assert steps[0]["step"] == "as first judged" and steps[0]["design"]["variant"] == "as it is"
@@ -151,6 +158,30 @@ def test_tiled_verdict_measures_every_loss_on_smaller_cores_and_all_devices(opti
     assert len(found) == 2 * len(given.devices) == 6
     judged = tiled["waterfall"][0]["design"]
     assert judged["kl"] == pytest.approx(np.mean(found), rel=1e-4)
+
+
+def test_curve_is_of_further_windows_each_on_a_device_in_turn(options):
+    given = options(prepared="none", windows=1, devices=(5, 9), confirming_devices=(3,))
+    found = verdict.main(given)["curves"]["models"]["as it is"]
+
+    model = models.load_gguf(given.model)
+    windows = models.windows(model.tokenizer.encode(models.load_text(given.text)), 6, given.window_tokens)[2:]
+    run, exact = jax.jit(optics.emulate(scored(model.forward))), jax.jit(model.forward)
+    curve = []
+    for scenario, changes in LADDER:
+        space = Space(scenario)
+        core = space.core(FIRST, {**space.scenario_knobs(FIRST), **changes})
+        losses = []
+        for number, window in enumerate(windows):
+            machine = core.replace({"device": given.devices[number % 2]})
+            tokens, key = jnp.asarray(window[None]), jax.random.fold_in(jax.random.key(0), number // 2)
+            each = run(machine, key, model.params, tokens, exact(model.params, tokens))
+            plain = scored(model.forward)(model.params, tokens, exact(model.params, tokens))
+            losses.append((float(each.kl), float(each.nll - plain.nll)))
+        curve.append(np.mean(losses, axis=0))
+    curve = np.array(sorted(curve, key=lambda point: point[0]))
+    assert found["kl"][1:] == pytest.approx(curve[:, 0], rel=1e-4)
+    assert found["delta_nll"][1:] == pytest.approx(curve[:, 1], rel=1e-2, abs=1e-5)
 
 
 def as_served(file, config):
