@@ -8,6 +8,7 @@ import numpy as np
 
 import optics
 from experiments.common.workload import Attention
+from experiments.compiled import forget_if_too_many
 from experiments.evaluation.measure import Evaluator
 from experiments.evaluation.paired import averaged_by_window, digital_cases, joined, losses_by_window, standard_error
 from experiments.evaluation.records import Evaluation, EvaluationCase
@@ -72,6 +73,8 @@ class Losses:
             for name, design in designs.items()
             for device in self.devices
         ]
+        # Designs of many structures are as many programs.
+        forget_if_too_many()
         found = self.evaluator.measure(variant.checkpoint, tokens, cases, variant.name, keep_bar=False)
         return {name: joined([found[f"{name} on {device}"] for device in self.devices]) for name in designs}
 
