@@ -8,7 +8,7 @@ import numpy as np
 
 import optics
 from experiments.common.workload import Attention
-from experiments.compiled import forget_if_too_many
+from experiments.evaluation.compiled_programs import forget_if_too_many
 from experiments.evaluation.measure import Evaluator
 from experiments.evaluation.paired import averaged_by_window, digital_cases, joined, losses_by_window, standard_error
 from experiments.evaluation.records import Evaluation, EvaluationCase

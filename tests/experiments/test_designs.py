@@ -42,7 +42,7 @@ def design_file(tmp_path):
 
 def test_target_judges_a_design_with_attention_on_light(given, design_file, drawn, capsys, monkeypatch):
     monkeypatch.setattr(target, "SHOWN_BILLS", ("smollm2-135m",))
-    monkeypatch.setattr(budget, "PUBLISHED", budget.PUBLISHED[:1])
+    monkeypatch.setattr(budget, "BY_HAND", budget.BY_HAND[:1])
     options = target.TargetOptions(
         **given,
         scenarios=(),
