@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import models
+from experiments.evaluation.compiled_programs import mappings
 
 # Compilation is three quarters of the suite's time, and without LLVM's optimisations and with the plainer of XLA's two
 # emitters it takes a quarter. Tests are of the mathematics, which neither changes; `make test-optimised` runs them as
@@ -94,13 +95,6 @@ def pytest_collection_finish() -> None:
 MOST_MAPS = 16_000
 
 
-def memory_maps() -> int:
-    try:
-        return Path("/proc/self/maps").read_bytes().count(b"\n")
-    except OSError:  # no Linux
-        return MOST_MAPS + 1
-
-
 def compile_quickly(quick: bool) -> None:
     """Compile with or without LLVM's optimisations, which JAX does not tell apart: what was compiled otherwise goes."""
     if jax.config.read("jax_disable_most_optimizations") != quick:
@@ -112,7 +106,8 @@ def compile_quickly(quick: bool) -> None:
 def _programs_of_modules(request) -> Iterator[None]:
     compile_quickly(QUICK and request.node.get_closest_marker("optimised") is None)
     yield
-    if memory_maps() > MOST_MAPS:
+    count = mappings()
+    if count is None or count > MOST_MAPS:
         jax.clear_caches()
 
 

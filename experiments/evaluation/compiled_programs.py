@@ -16,9 +16,11 @@ def forget_if_too_many() -> None:
     Beyond that a run fails with an error of a library of kernels: `otc verdict` did after some sixty programs of
     SmolLM2. What is needed again is read from the user's cache.
     """
-    if not (_MAPPINGS.exists() and _MAY_HAVE.exists()):
-        return
-    with _MAPPINGS.open("rb") as lines:
-        count = sum(1 for _ in lines)
-    if count > MOST_MAPPINGS * int(_MAY_HAVE.read_text()):
+    count = mappings()
+    if count is not None and _MAY_HAVE.exists() and count > MOST_MAPPINGS * int(_MAY_HAVE.read_text()):
         jax.clear_caches()
+
+
+def mappings() -> int | None:
+    """Return how many mappings of memory this process has; None where the system does not say."""
+    return _MAPPINGS.read_bytes().count(b"\n") if _MAPPINGS.exists() else None
