@@ -29,6 +29,7 @@ from experiments.target import program as target
 from experiments.training import program as train
 from experiments.training.run.start import NoisySiteWarning
 from experiments.verdict import program as verdict
+from experiments.verdict import reprice
 from experiments.width import program as width
 from experiments.workloads import program as workloads
 from models import FetchError
@@ -60,6 +61,7 @@ PROGRAMS: dict[str, tuple[type, Main]] = {
     "target": _with_options(target.main),
     "train": _with_options(train.main),
     "verdict": _with_options(verdict.main),
+    "reprice": _with_options(reprice.main),
     "width": _with_options(width.main),
     "workloads": _with_options(workloads.main),
     "results": _with_options(results.main),

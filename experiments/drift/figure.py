@@ -18,13 +18,12 @@ def draw(summary: DriftSummary, out: Path) -> None:
         figure, panels = style.plt.subplots(1, len(names), figsize=(1.2 + 3.4 * len(names), 3.8), squeeze=False)
         for axes, name in zip(panels[0], names, strict=True):
             _panel(axes, summary, name)
-        figure.suptitle(
-            f"{summary['function']} on {summary['core']}, {summary['rows']} x {summary['columns']}\n"
+        style.title(
+            figure,
+            f"{summary['function']} on {summary['core']}, {summary['rows']} x {summary['columns']}; "
             f"rms drift in an hour: sources {summary['source_rate'] * 60:.2%}, "
             f"receivers {summary['receiver_rate'] * 60:.2%}",
-            x=0.01,
-            ha="left",
-            fontsize=9,
+            9,
         )
         handles, labels = panels[0][0].get_legend_handles_labels()
         ncols = min(len(labels), 2 if len(names) == 1 else 4)

@@ -26,6 +26,8 @@ DIRECTIONS = {
 }
 DISTANCES = (6, 10, 15, 22, 32)
 """Distances of a label from its point [points]."""
+LED = 12
+"""Distance [points] beyond which a label with a leader is joined to its point."""
 STEP = 3.0
 """Distance of the places along a line where it is taken to cross a label [pixels]."""
 OUTSIDE, ON_TEXT, ON_DATA, AWAY = 1e4, 1e3, 10.0, 0.2
@@ -38,6 +40,7 @@ def beside(
     point: tuple[float, float],
     directions: Sequence[str] = tuple(DIRECTIONS),
     xycoords: Any = "data",
+    leader: bool = False,
     **look: Any,
 ) -> Annotation:
     """Write a label beside a point where it covers least: within the frame, off other labels, lines and markers.
@@ -51,6 +54,7 @@ def beside(
         point: that is labelled.
         directions: those that are tried, in the order of preference; keys of `DIRECTIONS`.
         xycoords: coordinates of the point, as of `Axes.annotate`.
+        leader: whether a thin line joins the label to its point where it stands far off.
         look: further arguments of `Axes.annotate`, such as color and fontsize.
 
     Returns:
@@ -62,7 +66,7 @@ def beside(
     assert figure is not None
     frame, data = axes.get_window_extent(), _data(axes)
     others = [other.get_window_extent() for other in axes.texts if other is not label and other.get_text()]
-    best = (np.inf, (0.0, 0.0), "center", "center")
+    best, far = (np.inf, (0.0, 0.0), "center", "center"), 0
     for distance in DISTANCES:
         for name in directions:
             right, up = DIRECTIONS[name]
@@ -73,8 +77,13 @@ def beside(
             _put(label, offset, ha, va)
             cost = _cost(label.get_window_extent(), frame, others, data) + AWAY * distance
             if cost < best[0]:
-                best = (cost, offset, ha, va)
+                best, far = (cost, offset, ha, va), distance
     _put(label, *best[1:])
+    if leader and far > LED:
+        axes.annotate(
+            "", point, xycoords=xycoords, textcoords="offset points", xytext=best[1],
+            arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "#777777", "shrinkA": 0, "shrinkB": 2},
+        ).set_in_layout(False)  # fmt: skip
     return label
 
 

@@ -17,13 +17,13 @@ from experiments.common import reporting
 from experiments.common.text_options import TextDescription, TextOptions
 from experiments.evaluation.measure import measure
 from experiments.evaluation.records import Evaluation, EvaluationCase
-from experiments.plotting import style
+from experiments.plotting import labels, style
 from experiments.plotting.style import BLUE, GREY, VERMILION
 
 ROUNDING = ("dac_rounding", "weight_rounding", "adc_rounding", "adc_clipping")
 SERIES = {"rounding alone": ROUNDING, "with noise of one step": (*ROUNDING, "adc_noise")}
 WORST_DRAWN = 1e4
-"""Perplexities above this are drawn as triangles at it."""
+"""Perplexity at the top of the frame, through which curves beyond it leave."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,13 +151,12 @@ def _draw(summary: GainSummary, out: Path) -> None:
         floor = summary["fp32_perplexity"]
         axes.axhline(floor, color=GREY, lw=1, ls=(0, (4, 3)))
         axes.annotate(f" fp32 {floor:.1f}", (0, floor), xycoords=("axes fraction", "data"), va="bottom")
-        axes.set_ylim(floor * 0.75, WORST_DRAWN * 3)
+        axes.set_ylim(floor * 0.75, WORST_DRAWN)
         for number, (name, colour) in enumerate(zip(SERIES, (BLUE, VERMILION), strict=True)):
             points = [(row["gain"], row["perplexity"]) for row in summary["rows"] if row["series"] == name]
-            drawn = [(gain, min(value, WORST_DRAWN)) for gain, value in points]
-            axes.plot(*zip(*drawn, strict=True), "-", color=colour)
-            for (gain, value), (_, height) in zip(points, drawn, strict=True):
-                axes.plot(gain, height, "o" if value == height else "^", ms=5, mfc=colour, mec=colour)
+            axes.plot(*zip(*points, strict=True), "o-", color=colour, ms=5)
+            labels.mark_leaving(axes, *zip(*points, strict=True), color=colour, ms=6)
+            drawn = [point for point in points if point[1] <= WORST_DRAWN] or points
             right = number == 0
             axes.annotate(
                 name,
@@ -176,6 +175,6 @@ def _draw(summary: GainSummary, out: Path) -> None:
             axes,
             -0.2,
             f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}. "
-            "Triangles: above the axis.",
+            "Triangles: the curve goes on above the frame.",
         )
         style.save(figure, out, "gain")

@@ -132,12 +132,13 @@ def make(entry: Evidence, folder: Path, quick: bool) -> Made | None:
 
 def arguments_of(entry: Evidence, folder: Path, quick: bool) -> list[str]:
     """Return the arguments of `otc`; in a smoke run those of `quick` too, and a short version of the definition."""
-    arguments = [argument.replace(RESULTS, str(folder.absolute().parent)) for argument in entry.command]
+    beside = str(folder.absolute().parent)
+    arguments = [argument.replace(RESULTS, beside) for argument in entry.command]
     if quick:
         if entry.definition is not None:
             short = shortened(ROOT / entry.definition, folder.absolute() / "definition")
             arguments[arguments.index(entry.definition)] = str(short)
-        arguments = _replaced(arguments, entry.quick)
+        arguments = _replaced(arguments, [argument.replace(RESULTS, beside) for argument in entry.quick])
     return [*arguments, "--out", str(folder.absolute())]
 
 

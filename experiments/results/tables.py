@@ -6,12 +6,12 @@ from typing import Any
 from experiments.comparison.achieved import tops_per_watt
 from experiments.comparison.records import BASES, PLACES, CompareSummary
 from experiments.comparison.report import kilowatts, three
-from experiments.results import guide_tables, results_page
+from experiments.results import guide_tables, results_page, serving_tables
 from experiments.results.pages import Rows
 from experiments.scaling import report as scaling_report
 from experiments.scaling.records import ScalingSummary
-from experiments.verdict import report as verdict_report
-from experiments.verdict.records import VerdictSummary
+from experiments.verdict.report import tables as verdict_tables
+from experiments.verdict.report.records import VerdictSummary
 from experiments.workloads.records import Comparison as Against
 from experiments.workloads.records import WorkloadRow, WorkloadsSummary
 from experiments.workloads.report import in_range, vectors
@@ -70,32 +70,52 @@ def compare(summary: CompareSummary) -> Rows:
 
 def verdict(summary: VerdictSummary) -> Rows:
     """Return the watts of the cheapest design within each loss, by scenario and model."""
-    return [list(row) for row in verdict_report.best_rows(summary)]
+    return [list(row) for row in verdict_tables.best_rows(summary)]
 
 
 def verdict_designs(summary: VerdictSummary) -> Rows:
     """Return the best designs, a row per scenario and loss."""
-    return [list(row) for row in verdict_report.design_rows(summary)]
+    return [list(row) for row in verdict_tables.design_rows(summary)]
 
 
 def verdict_steps(summary: VerdictSummary) -> Rows:
     """Return the steps from the first verdict to the best design."""
-    return [list(row) for row in verdict_report.step_rows(summary)]
+    return [list(row) for row in verdict_tables.step_rows(summary)]
 
 
 def verdict_masks(summary: VerdictSummary) -> Rows:
     """Return the best design of projected_2029 with the mask of each technology."""
-    return [list(row) for row in verdict_report.mask_rows(summary)]
+    return [list(row) for row in verdict_tables.mask_rows(summary)]
 
 
 def verdict_otherwise(summary: VerdictSummary) -> Rows:
     """Return the best design of projected_2029 with other ranges of its ADCs and other encodings of signs."""
-    return [list(row) for row in verdict_report.otherwise_rows(summary)]
+    return [list(row) for row in verdict_tables.otherwise_rows(summary)]
 
 
 def verdict_like(summary: VerdictSummary) -> Rows:
     """Return peak beside achieved, at the plug and at the facility, of the best designs and of digital machines."""
-    return [list(row) for row in verdict_report.like_rows(summary)]
+    return [list(row) for row in verdict_tables.like_rows(summary)]
+
+
+def verdict_families(summary: VerdictSummary) -> Rows:
+    """Return least watts with each choice of the structure."""
+    return [list(row) for row in verdict_tables.family_rows(summary)]
+
+
+def verdict_deciding(summary: VerdictSummary) -> Rows:
+    """Return what decides the best designs, and what would close the target."""
+    return [list(row) for row in verdict_tables.deciding_rows(summary)]
+
+
+def verdict_search(summary: VerdictSummary) -> Rows:
+    """Return searches beside random ones of as many losses."""
+    return [list(row) for row in verdict_tables.comparison_rows(summary)]
+
+
+def verdict_cost(summary: VerdictSummary) -> Rows:
+    """Return what the search cost, in windows that a model was run on."""
+    return [list(row) for row in verdict_tables.cost_rows(summary)]
 
 
 def scaling(summary: ScalingSummary) -> Rows:
@@ -133,6 +153,14 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "verdict_like": verdict_like,
     "verdict_masks": verdict_masks,
     "verdict_otherwise": verdict_otherwise,
+    "verdict_families": verdict_families,
+    "verdict_deciding": verdict_deciding,
+    "verdict_search": verdict_search,
+    "verdict_cost": verdict_cost,
+    "serve_light": serving_tables.light,
+    "serve_announced": serving_tables.announced,
+    "serve_designs": serving_tables.alone,
+    "serve_designs_light": serving_tables.light,
     "workloads": workloads,
     "scaling": scaling,
     "scaling_laws": scaling_laws,

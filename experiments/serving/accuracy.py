@@ -79,9 +79,10 @@ class Accuracies:
     precisions: Mapping[str, str]
 
     def of_row(self, row: ServingRow) -> str:
-        """Return delta NLL [nats/token] of each machine of a row that computes with light; empty without any."""
+        """Return delta NLL [nats/token] of each machine of a row that computes with light; that of digital formats was
+        not measured."""
         names = [name for name in dict.fromkeys((row.prefill, row.decode)) if name in self.optical]
-        return " + ".join(str(self.by_system.get(name, NOT_MEASURED)) for name in names)
+        return " + ".join(str(self.by_system.get(name, NOT_MEASURED)) for name in names) or NOT_MEASURED
 
     def has_light(self, row: ServingRow) -> bool:
         """Whether a machine of a row computes with light."""

@@ -7,6 +7,7 @@ from string import ascii_uppercase
 from types import MappingProxyType
 
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
@@ -147,7 +148,8 @@ def _mark_announced(axes: Axes, shown: Sequence[Shown]) -> None:
             near = next((other for other in letters if np.ptp(np.log([place, other]), axis=0).max() < 0.2), place)
             letters[near] = letters.get(near, "") + letter
     for place, text in letters.items():
-        axes.plot(*place, marker=f"${text}$", ms=7 * len(text), color="#111111", mew=0.3, ls="", zorder=4)
+        axes.plot(*place, marker=f"${text}$", ms=7 * len(text), color="#111111", mew=0.3, ls="", zorder=4,
+                  path_effects=[patheffects.withStroke(linewidth=2, foreground="white")])  # fmt: skip
 
 
 def _announced_key(shown: Sequence[Sequence[Shown]]) -> str:
@@ -168,7 +170,7 @@ def _name(axes: Axes, workload: ServingWorkload, rows: Sequence[ServingRow]) -> 
                           bbox=style.CLEARED, zorder=7)  # fmt: skip
     below = ("below", "below right", "below left", "right", "left")
     for name, own in _named(rows).items():
-        labels.beside(axes, name, _front(own)[0], below, fontsize=7, bbox=style.CLEARED, zorder=5)
+        labels.beside(axes, name, _front(own)[0], below, leader=True, fontsize=7, bbox=style.CLEARED, zorder=5)
     if np.isfinite(workload.tpot_limit):
         at = 1e3 * workload.tpot_limit, 0.0
         labels.beside(axes, "limit", at, ("above right", "above left"), axes.get_xaxis_transform(), color="#555555",

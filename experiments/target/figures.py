@@ -140,7 +140,9 @@ def _pareto(summary: TargetSummary, accuracy: AccuracyMap, out: Path) -> None:
         -0.22,
         f"Watts: {summary['shapes']}, {summary['workload']}{mask_in_words(summary['mask'])}. "
         f"Accuracy: {summary['model']}.\n"
-        "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.\n" + _bill_note(summary),
+        "Lines: Pareto fronts at the scenario's own clock; stars: the scenarios as they are.\n"
+        "Digital machines at the utilisation they reach; B200 at FP4, though drawn at the loss of W8A8.\n"
+        + _bill_note(summary),
     )
     style.save(figure, out, "pareto")
 

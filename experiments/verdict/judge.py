@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -15,7 +14,8 @@ from experiments.verdict import search
 from experiments.verdict.losses import Losses, Measured, OverDigital
 from experiments.verdict.options import VerdictOptions
 from experiments.verdict.prices import Prices
-from experiments.verdict.records import BestRecord, DesignRecord, design_record
+from experiments.verdict.records import design_of, design_record
+from experiments.verdict.report.records import BestRecord, DesignRecord
 from experiments.verdict.search import Problem, Trial
 from experiments.verdict.space import FIRST, KNOBS, Design, Structure, shares_of, turned
 from experiments.verdict.variants import Variant
@@ -171,21 +171,16 @@ class Judge:
             found[limit] = _in_words(watts, each.variant, each.design.structure)
         return found
 
-    def repriced(self, before: Sequence[Mapping[str, Any]], variants: Mapping[str, Variant]) -> dict[float, str]:
+    def repriced(self, before: Sequence[DesignRecord], variants: Mapping[str, Variant]) -> dict[float, str]:
         """The cheapest of designs judged before within each limit, in words: losses as they were, prices as they are.
 
         Args:
             before: records of designs; those of other structures or models are left out.
             variants: the models by name.
         """
-        named = {str(each): each for each in self.structures}
-
-        def price(each: Mapping[str, Any]) -> float:
-            design = Design(named[each["structure"]], {name: each[name] for name in KNOBS})
-            return self.price(design, variants[each["variant"]])
-
+        named = {str(each) for each in self.structures}
         known = [each for each in before if each["structure"] in named and each["variant"] in variants]
-        priced = [(price(each), each) for each in known]
+        priced = [(self.price(design_of(each), variants[each["variant"]]), each) for each in known]
         found: dict[float, str] = {}
         for limit in self.options.limits:
             good = [(watts, each) for watts, each in priced if each["excess"] <= limit]

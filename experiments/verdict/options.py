@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,24 +10,21 @@ import models
 import optics
 from experiments.adapt.methods import parsed
 from experiments.adapt.options import AdaptOptions
-from experiments.common.candidates import DRIVE
 from experiments.common.options import check_integer
-from experiments.common.overrides import DESIGN, OWN
 from experiments.common.text_options import TextOptions, check_context
 from experiments.common.workload import shapes_named
+from experiments.verdict.prices import check_changes
+from experiments.verdict.report.records import DesignRecord
 from experiments.verdict.space import (
     ENCODINGS,
-    FIRST,
     ON,
     ON_LIGHT,
     PLACES,
     RAILS,
     RANGES,
-    TURNED,
     Encoding,
     Place,
     Ranges,
-    Space,
     every_head,
 )
 from optics.presets.scenario import SCENARIOS
@@ -55,7 +51,9 @@ class VerdictOptions(TextOptions):
     trained_method: str = "sinks+light+ranges"
     """Steps on the core for the trained model."""
     sizes: tuple[int, ...] = (1024, 2048)
-    """Rows and columns of square cores that are chosen from."""
+    """Rows of cores that are chosen from, and columns where `columns` has none."""
+    columns: tuple[int, ...] = ()
+    """Columns that are chosen from, with each of the rows; as many as rows unless given."""
     accumulate: tuple[int, ...] = (1, 4)
     """Row tiles whose charges are integrated before one conversion, that are chosen from."""
     attention: tuple[Place, ...] = PLACES
@@ -63,7 +61,7 @@ class VerdictOptions(TextOptions):
     those that lose least by it, each measured alone) and light."""
     masks: tuple[str, ...] = ("",)
     """Technologies of the mask that are chosen from, see `optics.MASK_TECHNOLOGIES`; "" for the numbers of the
-    scenario. The best design of projected_2029 is judged with the mask of each analogue technology too."""
+    scenario. The best design of projected_2029 is judged with the mask of each technology too."""
     ranges: tuple[Ranges, ...] = ("follow",)
     """Full scale of the ADCs, chosen from follow (set anew for each vector by its norm, which favours the device) and
     fixed (one for each column, found on the text that calibrates, as public devices have it). They cost the same."""
@@ -127,8 +125,9 @@ class VerdictOptions(TextOptions):
                 raise ValueError(f"scenarios = {scenario} must be among {', '.join(SCENARIOS)}")
         if not all(0 < limit < 10 for limit in self.limits):
             raise ValueError(f"limits = {self.limits} must be above 0 and below 10 nats per token")
-        if any(size < 64 or size > 4096 for size in self.sizes):
-            raise ValueError(f"sizes = {self.sizes} must be from 64 to 4096")
+        for name in ("sizes", "columns"):
+            if any(size < 64 or size > 4096 for size in getattr(self, name)):
+                raise ValueError(f"{name} = {getattr(self, name)} must be from 64 to 4096")
         if any(tiles < 1 or tiles > 64 for tiles in self.accumulate):
             raise ValueError(f"accumulate = {self.accumulate} must be from 1 to 64")
         for name, offered in (("attention", PLACES), ("ranges", RANGES), ("encodings", ENCODINGS)):
@@ -136,7 +135,7 @@ class VerdictOptions(TextOptions):
                 if chosen not in offered:
                     raise ValueError(f"{name} = {chosen} must be among {', '.join(offered)}")
         for scenario in self.scenarios:
-            self._check_changes(scenario)
+            check_changes(self.set, scenario, self.scenarios)
         if self.compare and ON not in self.scenarios:
             raise ValueError(f"compare = {self.compare} needs {ON} among the scenarios")
         for name in ("devices", "confirming_devices"):
@@ -173,22 +172,11 @@ class VerdictOptions(TextOptions):
         if self.trained is not None:
             check_context(self.trained, "window_tokens", self.window_tokens)
 
-    def _check_changes(self, scenario: str) -> None:
-        """Raise ValueError for a change of a constant that there is not, and of one that a design sets itself."""
-        changed = Space(scenario, self.set).constants(FIRST)
-        for field, constant in optics.constants_of(scenario).items():
-            if changed[field] != constant and field in (*TURNED, DRIVE):
-                raise ValueError(f"--set {field}: it is searched or measured, see the options of otc verdict")
-        for text in self.set:
-            owner = text.partition(".")[0]
-            if owner in (OWN, DESIGN) or (owner in optics.PRESETS and owner not in self.scenarios):
-                raise ValueError(f"--set {text}: {owner} is not judged; judged are {', '.join(self.scenarios)}")
-
     def load_all(self) -> tuple[models.Checkpoint, np.ndarray]:
         """Return (the model, token ids of windows): those that judge, as many that confirm, and those of curves."""
         return dataclasses.replace(self, windows=2 * self.windows + self.curve_windows).load()
 
-    def judged_before(self, scenario: str) -> list[dict[str, Any]]:
+    def judged_before(self, scenario: str) -> list[DesignRecord]:
         """Designs of a scenario in the summary that `out` has from a run before, where constants are changed."""
         file = self.out / "summary.json"
         if not self.set or self.again or not file.is_file():

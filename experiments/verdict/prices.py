@@ -1,20 +1,64 @@
 """Watts of designs at 1 exaOPS: of many at once, and with the distribution over all constants."""
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import optics
-from experiments.adapt.bills import PROMPT, Bills
+from experiments.adapt.bills import PROMPT, Bills, Drives
+from experiments.adapt.setting import Setting
+from experiments.common.candidates import DRIVE
+from experiments.common.overrides import DESIGN, OWN
 from experiments.common.verdict import Candidate
 from experiments.common.workload import Attention, Workload, shapes_named
-from experiments.verdict.space import TURNED, Design, Heads, Space, Structure, every_head, turned
-from experiments.verdict.variants import Variant
+from experiments.verdict.space import FIRST, TURNED, Design, Heads, Space, Structure, every_head, turned
+from models.shape.rotation import Rotation
 from optics.core.by_site import Machine
+
+
+def check_changes(changes: Sequence[str], scenario: str, judged: Sequence[str]) -> None:
+    """Raise ValueError for a change of a constant that there is not, and of one that a design sets itself.
+
+    Args:
+        changes: see `overrides.with_overrides`.
+        scenario: whose constants are changed.
+        judged: all scenarios that are judged; a change of another is refused.
+    """
+    changed = Space(scenario, tuple(changes)).constants(FIRST)
+    for field, constant in optics.constants_of(scenario).items():
+        if changed[field] != constant and field in (*TURNED, DRIVE):
+            raise ValueError(f"--set {field}: it is searched or measured, see the options of otc verdict")
+    for text in changes:
+        owner = text.partition(".")[0]
+        if owner in (OWN, DESIGN) or (owner in optics.PRESETS and owner not in judged):
+            raise ValueError(f"--set {text}: {owner} is not judged; judged are {', '.join(judged)}")
+
+
+class Billable(Protocol):
+    """What a bill needs of a model: its settings of cores, its drives, and what it applies before `down`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def setting(self) -> Setting: ...
+    @property
+    def drives(self) -> Drives: ...
+    @property
+    def rotation(self) -> Rotation | None: ...
+
+
+class BilledModel(NamedTuple):
+    """A model as bills see it, without its weights; fields as of `Billable`."""
+
+    name: str
+    setting: Setting
+    drives: Drives
+    rotation: Rotation | None
 
 
 class Prices:
@@ -58,11 +102,13 @@ class Prices:
     def _attention(self) -> dict[Structure, Attention]:
         return {}
 
-    def machine(self, structure: Structure, knobs: Any, variant: Variant) -> Machine:
+    def machine(self, structure: Structure, knobs: Any, variant: Billable) -> Machine:
         """The machine that is billed, with as large a share of its heads on light as the model that runs."""
         return self.space.machine(structure, knobs, variant.setting, self.heads)
 
-    def bill(self, structure: Structure, knobs: Any, variant: Variant, chosen_by: Machine | None = None) -> optics.Bill:
+    def bill(
+        self, structure: Structure, knobs: Any, variant: Billable, chosen_by: Machine | None = None
+    ) -> optics.Bill:
         """The bill of a design.
 
         Args:
@@ -74,7 +120,7 @@ class Prices:
         machine = self.machine(structure, knobs, variant)
         return self.bills(structure).price(machine, variant.drives, variant.rotation, chosen_by)
 
-    def watts(self, structure: Structure, shares: np.ndarray, variant: Variant) -> np.ndarray:
+    def watts(self, structure: Structure, shares: np.ndarray, variant: Billable) -> np.ndarray:
         """Watts of many designs of one structure, for a search.
 
         The core of the scenario chooses the operands of attention on masks for all of them.
@@ -101,7 +147,7 @@ class Prices:
     def _compiled(self) -> dict[tuple[Structure, str], Any]:
         return {}
 
-    def candidate(self, design: Design, variant: Variant) -> Candidate:
+    def candidate(self, design: Design, variant: Billable) -> Candidate:
         """The candidate of a verdict on the energy of a design: what is turned is exact, all else has its range."""
         structure, knobs = design.structure, dict(design.knobs)
         core, constants = self.space.core(structure, knobs), dict(self.space.constants(structure))
@@ -125,7 +171,7 @@ class Prices:
             plain.at_drive(variant.drives.mean, self.measured_on), readings=readings, placed=placed
         )
 
-    def workload(self, design: Design, variant: Variant) -> Workload:
+    def workload(self, design: Design, variant: Billable) -> Workload:
         """The work that a design is billed for."""
         return self.bills(design.structure).workload(variant.rotation)
 

@@ -1,6 +1,7 @@
 """`otc verdict`: the best machine that the parts allow, on models prepared for it, and whether it closes the target."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -17,11 +18,20 @@ from experiments.comparison.digital import formats_of
 from experiments.comparison.records import Comparison
 from experiments.evaluation.measure import Evaluator
 from experiments.serving.model import system_named
-from experiments.verdict import figures, judge, records, report
+from experiments.verdict import judge, records
 from experiments.verdict.judge import Judge
 from experiments.verdict.losses import Losses, Measured, OverDigital, Windows
 from experiments.verdict.options import VerdictOptions
 from experiments.verdict.prices import Prices
+from experiments.verdict.report import figures, tables, text
+from experiments.verdict.report.records import (
+    ComparisonRecord,
+    DesignRecord,
+    JudgedRecord,
+    ScenarioRecord,
+    TrialRecord,
+    VerdictSummary,
+)
 from experiments.verdict.search import Trial, best_merit
 from experiments.verdict.space import ON, Design, Space, Structure, otherwise, structures, with_each_mask
 from experiments.verdict.variants import AS_IT_IS, Variant, Variants
@@ -31,24 +41,22 @@ from models.equivalent.changes import check_decoder
 PREPARED, TRAINED = "prepared", "trained"
 DIGITAL = ("b200", "rubin")
 """Digital machines beside the designs, of today and of the years of the projection."""
-PAIRED = 8
-"""Constants of the largest swings that are paired."""
 
 
-def main(options: VerdictOptions) -> records.VerdictSummary:
+def main(options: VerdictOptions) -> VerdictSummary:
     """Search, judge, print the verdict, write summary.json, figures and designs, and return the summary."""
     options.check()
     checkpoint, windows = options.load_all()
     check_decoder(checkpoint)
-    text = models.load_text(options.calibrate_on)
-    calibrating = models.windows(checkpoint.tokenizer.encode(text), 1, options.window_tokens)
+    tokens = checkpoint.tokenizer.encode(models.load_text(options.calibrate_on))
+    calibrating = models.windows(tokens, 1, options.window_tokens)
     cache = ResultCache(options.out / "results.sqlite", judge.__name__)
     with Evaluator(checkpoint, options.seed, options.out / "results.sqlite") as evaluator:
         summary = _Verdict(options, checkpoint, windows, calibrating, evaluator, cache).run()
     cache.close()
     reporting.write(summary, options.out)
     figures.draw(summary, options.out)
-    report.print_report(summary, options.out)
+    text.print_report(summary, options.out)
     return summary
 
 
@@ -70,8 +78,9 @@ class _Verdict:
         self.confirming = Windows(windows[options.windows : 2 * options.windows], options.keys)
         self.of_curves = Windows(windows[2 * options.windows :])
         self.structures = structures(
-            options.sizes, options.accumulate, options.attention, options.masks, options.ranges, options.encodings
-        )
+            options.sizes, options.accumulate, options.attention, options.masks, options.ranges, options.encodings,
+            options.columns,
+        )  # fmt: skip
         prepared_at = Space(ON, options.set if options.again else ())
         maker = Variants(options.adapt, prepared_at, checkpoint, held_out, evaluator, options.attention)
         found = [maker.as_it_is()]
@@ -83,7 +92,7 @@ class _Verdict:
         # On cores of this size sums of the model take as many row tiles as those of the model that is billed.
         self.scale = min(1.0, checkpoint.config.hidden / shapes_named(options.shapes).hidden)
 
-    def run(self) -> records.VerdictSummary:
+    def run(self) -> VerdictSummary:
         """Return the summary."""
         options = self.options
         place = self._place()
@@ -115,6 +124,7 @@ class _Verdict:
                 "evaluations": options.evaluations,
                 "structures": len(self.structures),
                 "seed": options.search_seed,
+                "gradient_steps": options.search_steps,
             },
             "versions": reporting.versions(),
         }
@@ -147,11 +157,11 @@ class _Verdict:
             self.cache,
         )
 
-    def _searched(self, judge: Judge) -> list[records.TrialRecord]:
+    def _searched(self, judge: Judge) -> list[TrialRecord]:
         """Search with every model, measure the fronts, and turn the best designs to the limits; return the trials."""
         before = judge.repriced(self.options.judged_before(judge.scenario), self.variants)
-        report.announce(judge.scenario, before, " of the designs judged before, at their losses")
-        trials, known = list[records.TrialRecord](), list[Trial]()
+        text.announce(judge.scenario, before, " of the designs judged before, at their losses")
+        trials, known = list[TrialRecord](), list[Trial]()
         for variant in self.variants.values():
             found = judge.searched(variant, self.options.search_seed, known)
             known += found
@@ -160,19 +170,19 @@ class _Verdict:
         for limit in self.options.limits:
             judge.turn_to(limit)
         judge.settle()
-        report.announce(judge.scenario, judge.announced())
+        text.announce(judge.scenario, judge.announced())
         return trials
 
-    def _scenario(self, judge: Judge, trials: list[records.TrialRecord]) -> records.ScenarioRecord:
+    def _scenario(self, judge: Judge, trials: list[TrialRecord]) -> ScenarioRecord:
         return {
-            "variants": {name: self._variant(variant) for name, variant in self.variants.items()},
+            "variants": {name: records.variant_record(variant) for name, variant in self.variants.items()},
             "trials": trials,
             "designs": [judge.final(each) for each in judge.measured],
             "best": judge.best(),
             "judged": [self._judged(judge, limit, measured) for limit, measured in judge.chosen().items()],
         }
 
-    def _judged(self, judge: Judge, limit: float, measured: Measured) -> records.JudgedRecord:
+    def _judged(self, judge: Judge, limit: float, measured: Measured) -> JudgedRecord:
         options, design, variant = self.options, measured.design, self.variants[measured.variant]
         candidate, workload = judge.prices.candidate(design, variant), judge.prices.workload(design, variant)
         energy = verdict.energy(candidate, workload, options.draws, options.sobol_draws, options.seed)
@@ -184,7 +194,7 @@ class _Verdict:
             candidate.core,
             optics.spreads(candidate.constants),
         )
-        pairs = over.break_even_pairs(verdict.TARGET_WATTS, list(energy["tornado"])[:PAIRED])
+        pairs = over.break_even_pairs(verdict.TARGET_WATTS, list(energy["tornado"])[: tables.PAIRED])
         found = achieved(self._billed(judge, design, variant), workload, name=judge.scenario)
         found["delta_nll"] = record["delta_nll"]
         found["accuracy"] = f"{record['delta_nll']:+.3f} nats/token on {options.model_name}, {variant.name}"
@@ -211,9 +221,9 @@ class _Verdict:
         return f"designs/{name}"
 
     def _model(self, variant: Variant) -> str:
-        """The folder of a model that is not the one of the run, written where the run made it; else empty."""
-        if variant.model == TRAINED:
-            return str(self.options.trained)
+        """The folder of a model that is not the one of the run, from `out`, written where the run made it; or empty."""
+        if variant.model == TRAINED and self.options.trained is not None:
+            return os.path.relpath(self.options.trained, self.options.out)
         if variant.model == AS_IT_IS:
             return ""
         folder = self.options.out / "models" / variant.model
@@ -238,7 +248,7 @@ class _Verdict:
             for precision in formats_of(system)
         ]
 
-    def _tiled(self, judge: Judge, measured: Measured) -> records.DesignRecord | None:
+    def _tiled(self, judge: Judge, measured: Measured) -> DesignRecord | None:
         """The loss where sums take as many row tiles as those of the model that is billed."""
         if self.options.tiled or self.scale == 1:
             return None
@@ -251,7 +261,7 @@ class _Verdict:
         steps = steps_to(judge.prices.space, self.variants, best)
         return [(step.name, judge.add(step.variant, [step.design])[0]) for step in steps]
 
-    def _changed(self, judge: Judge, others: Callable[[Structure], list[Structure]]) -> list[records.DesignRecord]:
+    def _changed(self, judge: Judge, others: Callable[[Structure], list[Structure]]) -> list[DesignRecord]:
         """The best design, and the same with other structures."""
         if not judge.chosen():
             return []
@@ -259,7 +269,7 @@ class _Verdict:
         designs = [best.design._replace(structure=each) for each in others(best.design.structure)]
         return [judge.final(each) for each in (best, *judge.add(self.variants[best.variant], designs))]
 
-    def _comparison(self, judges: Mapping[str, Judge]) -> list[records.ComparisonRecord]:
+    def _comparison(self, judges: Mapping[str, Judge]) -> list[ComparisonRecord]:
         """Searches of the best prepared model beside random ones of equal cost."""
         if not self.options.compare:
             return []
@@ -274,21 +284,9 @@ class _Verdict:
             for seed in range(self.options.search_seed, self.options.search_seed + self.options.compare)
         ]
 
-    def _trial(self, variant: Variant, trial: Trial) -> records.TrialRecord:
+    def _trial(self, variant: Variant, trial: Trial) -> TrialRecord:
         structure = self.structures[trial.structure]
         return {
             "variant": variant.name, "attention": structure.attention, "structure": str(structure),
             "watts": trial.watts, "kl": trial.kl,
         }  # fmt: skip
-
-    def _variant(self, variant: Variant) -> records.VariantRecord:
-        return {
-            "steps": list(variant.steps),
-            "mean_drive": variant.drives.mean,
-            "sinks": variant.setting.sinks,
-            "light_by_site": dict(variant.setting.light),
-            "gain_by_site": dict(variant.setting.gain),
-            "loading_by_site": dict(variant.setting.loading),
-            "heads": list(variant.heads),
-            "evaluations": self.options.evaluations,
-        }

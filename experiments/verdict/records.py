@@ -1,187 +1,53 @@
-"""Types of the summary of `otc verdict`, as summary.json holds it. Units are in the names of the fields."""
+"""Makes the records of summary.json from what was measured, and models and designs from records."""
 
-from typing import NotRequired, TypedDict
+import dataclasses
 
-from experiments.common.text_options import TextDescription
-from experiments.common.verdict import EnergyVerdict
-from experiments.comparison.records import Comparison
+from experiments.adapt.bills import Drives
+from experiments.adapt.setting import Setting
 from experiments.evaluation.paired import standard_error
 from experiments.verdict.losses import Excess, Measured, OverDigital
-from experiments.verdict.space import Design
+from experiments.verdict.prices import BilledModel
+from experiments.verdict.report.records import CurvesRecord, DesignRecord, VariantRecord
+from experiments.verdict.space import KNOBS, Design, Structure
+from experiments.verdict.variants import Variant
+from models.shape.rotation import Rotation
 
 
-class DesignRecord(TypedDict):
-    """A design, with its loss on the windows that it is judged on.
-
-    ranges, encoding: see `space.Structure`. delta_nll: over the model as it is, in float32. excess: over 8-bit digital,
-    placed by KL on the curve of the model, see `losses.OverDigital`; measured_excess: as measured on the windows of the
-    design. A standard error is None for a single window.
-    """
-
-    variant: str
-    structure: str
-    attention: str
-    mask: str
-    ranges: str
-    encoding: str
-    rows: int
-    columns: int
-    accumulate: int
-    light_bits: float
-    enob: float
-    dac_enob: float
-    clock: float
-    loading: float
-    photons_per_mac: float
-    watts: float
-    kl: float
-    delta_nll: float
-    delta_nll_stderr: float | None
-    excess: float
-    excess_stderr: float | None
-    measured_excess: float
-    measured_excess_stderr: float | None
+def variant_record(variant: Variant) -> VariantRecord:
+    """Return the record of a model and its settings."""
+    setting, drives, rotation = variant.setting, variant.drives, variant.rotation
+    return {
+        "steps": list(variant.steps),
+        "mean_drive": drives.mean,
+        "drive_by_site": dict(drives.by_kind),
+        "macs_by_site": dict(drives.macs),
+        "sinks": setting.sinks,
+        "light_by_site": dict(setting.light),
+        "gain_by_site": dict(setting.gain),
+        "loading_by_site": dict(setting.loading),
+        "rotation_seed": None if rotation is None else rotation.seed,
+        "heads": list(variant.heads),
+    }
 
 
-class TrialRecord(TypedDict):
-    """A design that a search measured, on the text that calibrates."""
-
-    variant: str
-    attention: str
-    structure: str
-    watts: float
-    kl: float
-
-
-class VariantRecord(TypedDict):
-    """A model, and how the core is set for it: factors on the numbers of a design by kind of site."""
-
-    steps: list[str]
-    mean_drive: float
-    sinks: int
-    light_by_site: dict[str, float]
-    gain_by_site: dict[str, float]
-    loading_by_site: dict[str, float]
-    heads: list[tuple[int, int]]
-    evaluations: int
+def model_of(name: str, record: VariantRecord) -> BilledModel:
+    """Return what bills need of a model, from its record."""
+    drives = Drives(record["drive_by_site"], record["macs_by_site"], record["mean_drive"])
+    setting = Setting(
+        sinks=record["sinks"],
+        light=record["light_by_site"],
+        gain=record["gain_by_site"],
+        loading=record["loading_by_site"],
+        kinds=tuple(drives.by_kind),
+    )
+    seed = record["rotation_seed"]
+    return BilledModel(name, setting, drives, None if seed is None else Rotation(seed=seed))
 
 
-class PairRecord(TypedDict):
-    """Two constants that close the target together, see `optics.Uncertainty.break_even_pairs`."""
-
-    first: str
-    second: str
-    share: float
-    first_value: float
-    second_value: float
-
-
-class BestRecord(TypedDict):
-    """The cheapest design within a limit, of one model; None where none of those measured is within it."""
-
-    limit: float
-    variant: str
-    design: DesignRecord | None
-
-
-class JudgedRecord(TypedDict):
-    """The best design of all models within a limit.
-
-    file, place, model: of the design, for other programs: `--cores FILE --attention PLACE --model MODEL`; an empty
-        model is that of the run. A design with a share of the heads on light names digital heads of the model that is
-        billed, those of its last layers, which cost what any others cost.
-    confirmed: its loss on other windows and on the confirming devices, placed by the same curve; the noise of a window
-        follows from its number, and is that of the windows that are judged.
-    tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have
-        the same ratios of signal and noise; None for a model as wide as that, and where all losses are so.
-    achieved: at peak and as it is run, at the plug and at the facility, see `otc compare`.
-    """
-
-    limit: float
-    design: DesignRecord
-    energy: EnergyVerdict
-    pairs: list[PairRecord]
-    file: str
-    place: str
-    model: str
-    confirmed: DesignRecord
-    tiled: DesignRecord | None
-    achieved: Comparison
-
-
-class ScenarioRecord(TypedDict):
-    """What one scenario allows."""
-
-    variants: dict[str, VariantRecord]
-    trials: list[TrialRecord]
-    designs: list[DesignRecord]
-    best: list[BestRecord]
-    judged: list[JudgedRecord]
-
-
-class StepRecord(TypedDict):
-    """A step from the first verdict to the best design."""
-
-    step: str
-    design: DesignRecord
-
-
-class ComparisonRecord(TypedDict):
-    """A search and a random one of equal cost: ln W + KL / s, averaged over trade-offs, least found."""
-
-    seed: int
-    evaluations: int
-    search: float
-    random: float
-
-
-class CurveRecord(TypedDict):
-    """Losses of a model [nats per token]: in float32 first, then on cores by rising KL."""
-
-    kl: list[float]
-    delta_nll: list[float]
-
-
-class W8A8Record(TypedDict):
-    """Loss of the model as it is in 8-bit integers [nats per token]."""
-
-    delta_nll: float
-    delta_nll_stderr: float | None
-
-
-class CurvesRecord(TypedDict):
-    """What losses are placed by, see `losses.OverDigital`: by model, on so many windows."""
-
-    windows: int
-    models: dict[str, CurveRecord]
-    w8a8: W8A8Record
-
-
-class VerdictSummary(TextDescription):
-    """The whole summary.
-
-    tiled: whether all losses are those of sums of as many row tiles as the model that is billed has.
-    """
-
-    keys: int
-    shapes: str
-    target_watts: float
-    limits: list[float]
-    curves: CurvesRecord
-    scenarios: dict[str, ScenarioRecord]
-    waterfall: list[StepRecord]
-    masks: list[DesignRecord]
-    otherwise: list[DesignRecord]
-    comparison: list[ComparisonRecord]
-    digital: list[Comparison]
-    changes: list[str]
-    searched_again: bool
-    devices: list[int]
-    confirming_devices: list[int]
-    tiled: bool
-    search: dict[str, str | int | float]
-    versions: dict[str, str]
-    model_trained: NotRequired[str]
+def design_of(record: DesignRecord) -> Design:
+    """Return the design of a record."""
+    structure = Structure(**{field.name: record[field.name] for field in dataclasses.fields(Structure)})
+    return Design(structure, {name: record[name] for name in KNOBS})
 
 
 def curves_record(place: OverDigital) -> CurvesRecord:

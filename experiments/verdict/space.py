@@ -48,7 +48,6 @@ of four-sigma Gaussian magnitudes is 0.2. With two pixels less to light that is 
 inputs, which are driven at 0.5, 25 times (docs/physics.md). The amplifier's noise is taken to follow that of the light.
 """
 ACTIVATIONS = "*activations*"
-SLICES = "encoding.weight_slices"
 KNOBS = {
     "light_bits": Knob(4.5, 9.5, False),
     "enob": Knob(5.5, 10.0, False),
@@ -128,16 +127,17 @@ def structures(
     masks: Sequence[str] = ("",),
     ranges: Sequence[Ranges] = ("follow",),
     encodings: Sequence[Encoding] = (RAILS,),
+    columns: Sequence[int] = (),
 ) -> list[Structure]:
-    """Return all structures of square cores of these choices."""
-    chosen = itertools.product(sizes, accumulate, places, masks, ranges, encodings)
-    return [Structure(size, size, tiles, place, mask, kind, signs) for size, tiles, place, mask, kind, signs in chosen]
+    """Return all structures of these choices; cores are square where no `columns` are given."""
+    sides = itertools.product(sizes, columns) if columns else zip(sizes, sizes, strict=True)
+    chosen = itertools.product(sides, accumulate, places, masks, ranges, encodings)
+    return [Structure(*side, tiles, place, mask, kind, signs) for side, tiles, place, mask, kind, signs in chosen]
 
 
 def with_each_mask(structure: Structure) -> list[Structure]:
-    """Return a structure with the mask of each technology whose pixels are not binary."""
-    analogue = (name for name in optics.MASK_TECHNOLOGIES if optics.mask_structure(name)[SLICES] == 1)
-    return [dataclasses.replace(structure, mask=name) for name in analogue]
+    """Return a structure with the mask of each technology; binary pixels hold a weight in bit slices."""
+    return [dataclasses.replace(structure, mask=name) for name in optics.MASK_TECHNOLOGIES]
 
 
 def otherwise(structure: Structure) -> list[Structure]:

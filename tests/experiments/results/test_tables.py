@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.results import guide_tables, pages, results_page
+from experiments.results import guide_tables, pages, results_page, serving_tables
 
 
 def test_table_of_the_target_states_numbers_to_their_errors():
@@ -89,4 +89,56 @@ def test_table_of_a_training_has_its_curve_and_the_ends_on_other_windows():
     assert guide_tables.trained(summary) == [
         ["kl", "after 0 steps", "after 60 steps", "other windows, before", "after"],
         ["held out", "0.162", "0.153", "0.166 ± 0.001", "0.159 ± 0.001"],
+    ]
+
+
+def served(prefill, decode, rate, workload="offline", kept=True):
+    spread = {"nominal": rate, "low": rate / 2, "high": 2 * rate}
+    row = {"workload": workload, "prefill": prefill, "decode": decode, "kept": kept, "tokens_per_s_per_kw": spread}
+    return row | {"j_per_token": {"nominal": 1e3 / rate, "low": 1e3 / rate, "high": 1e3 / rate}}
+
+
+def test_tables_of_serving_have_factors_ranges_losses_and_who_misses_the_limits():
+    light, digital = served("mine", "rubin", 300.0), served("rubin", "rubin", 100.0)
+    verdict = {
+        "light": light,
+        "digital": digital,
+        "factor": {"nominal": 3.0, "low": 0.75, "high": 12.0},
+        "told_apart": False,
+        "accuracy": "accuracy not measured",
+    }
+    half, same = {"nominal": 0.5, "low": 0.1, "high": 1}, {"nominal": 1, "low": 1, "high": 1}
+    pairs = [
+        {"title": "A + B", "row": served("a", "b", 50.0, kept=False), "over_galaxy": half},
+        {"title": "Galaxy", "row": served("galaxy", "galaxy", 100.0), "over_galaxy": same},
+        {"title": "C + D", "row": None, "over_galaxy": None},
+    ]
+    none = {"light": None, "digital": digital, "factor": None, "told_apart": True, "accuracy": ""}
+    summary: Any = {
+        "workloads": {
+            "offline": {"title": "Offline", "light": verdict, "announced": pairs},
+            "code": {"title": "Code", "light": none, "announced": pairs},
+        },
+        "accuracy": {"mine": {"delta_nll": 0.06, "delta_nll_stderr": 0.01}, "other": None},
+        "rows": [
+            *(served("mine", "mine", rate) for rate in (20.0, 40.0)),
+            served("mine", "mine", 99.0, kept=False),
+            served("other", "other", 10.0, "code"),
+            light,
+            digital,
+        ],
+    }
+    assert serving_tables.light(summary)[1:] == [
+        ["Offline", "3 (0.75 to 12)", "mine + rubin", "rubin", "no", "accuracy not measured"],
+        ["Code", "", "none within the limits", "rubin", "yes", ""],
+    ]
+    assert [row[:2] for row in serving_tables.announced(summary)[1:]] == [
+        ["A + B", "50 (25 to 100), x 0.5, misses the limits"],
+        ["Galaxy", "100 (50 to 200)"],
+        ["C + D", "fits at no batch"],
+    ]
+    assert serving_tables.alone(summary)[1:] == [
+        ["mine", "0.060 ± 0.010", "40 (20 to 80); 25 (25 to 25)", "misses the limits"],
+        ["other", "not measured", "misses the limits", "10 (5 to 20); 100 (100 to 100)"],
+        ["rubin", "not measured", "100 (50 to 200); 10 (10 to 10)", "misses the limits"],
     ]

@@ -16,8 +16,9 @@ from experiments.common.workload import Workload, shapes_named
 from experiments.evaluation.agreement import scored
 from experiments.serving.optical import optical_systems
 from experiments.verdict import program as verdict
-from experiments.verdict import report
+from experiments.verdict import reprice
 from experiments.verdict.losses import LADDER, scaled
+from experiments.verdict.report import tables
 from experiments.verdict.space import FIRST, KNOBS, Space
 from optics.core.by_site import host_core
 
@@ -101,6 +102,21 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     printed = capsys.readouterr().out
     assert printed.index(f"projected 2029 within 0.5 nats: {early}") < printed.index("Verdict: projected 2029 within")
 
+    # Every window that was run is counted.
+    cost = {name: int(count.replace(",", "")) for name, count in tables.cost_rows(summary)[1:]}
+    assert cost["searches"] == 2 * given.evaluations
+    assert cost["designs of fronts and turned to limits"] == len(record["designs"]) * given.windows * 3
+    assert cost["curves"] == 2 * len(LADDER) * 4 * 3 and cost["all"] == sum(cost.values()) - cost["all"]
+    assert {each["mask"] for each in summary["masks"]} == {"", *optics.MASK_TECHNOLOGIES}
+
+    # The summary alone prices the designs, as they were and at another price of a part.
+    again = repriced(given.out)
+    assert len(again["judged"]) == 1 and not again["judged"][0]["run_anew"]
+    assert again["judged"][0]["energy"]["watts_at_exaops"] == pytest.approx(judged["energy"]["watts_at_exaops"])
+    assert again["judged"][0]["energy"]["sobol"] == judged["energy"]["sobol"]
+    cheaper = repriced(given.out, "overhead.host_share=0")["judged"][0]
+    assert repriced(given.out, "mask.extinction_ratio=300")["judged"][0]["run_anew"]
+
     # Another price of a part prices the same designs anew; no model is run for it.
     changed = verdict.main(dataclasses.replace(given, set=("overhead.host_share=0",), compare=0))
     after = changed["scenarios"]["projected_2029"]
@@ -109,6 +125,8 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     good = [each["watts"] for each in record["designs"] if each["excess"] <= 0.5 and each["rows"] == 64]
     best = (1 - share) * min(good)
     printed = capsys.readouterr().out
+    assert cheaper["design"]["watts"] == pytest.approx(best, rel=1e-5)
+    assert cheaper["watts_before"] == judged["design"]["watts"] and not cheaper["run_anew"]
     said = f"within 0.5 nats of the designs judged before, at their losses: {best / 1e3:.3g} kW, model"
     assert said in printed and printed.index(said) < printed.index("projected 2029 within 0.5 nats: ")
     assert [each["kl"] for each in after["trials"]] == [each["kl"] for each in record["trials"]]
@@ -118,6 +136,13 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     for one, now in same:
         assert now["kl"] == one["kl"]
         assert now["watts"] == pytest.approx((1 - share) * one["watts"], rel=1e-5)
+
+
+def repriced(folder, *changes):
+    options = reprice.RepriceOptions(
+        verdict=folder / "summary.json", set=changes, draws=16, sobol_draws=4, out=folder / "repriced"
+    )
+    return reprice.main(options)
 
 
 def test_verdict_on_fixed_ranges_alone_names_them_everywhere(options):
@@ -130,7 +155,7 @@ def test_verdict_on_fixed_ranges_alone_names_them_everywhere(options):
     assert judged["design"]["ranges"] == judged["confirmed"]["ranges"] == "fixed"
     assert "ranges fixed" in [each["step"] for each in summary["waterfall"]]
     assert [each["ranges"] for each in summary["otherwise"]][:2] == ["fixed", "follow"]
-    assert report.otherwise_rows(summary)[1][:2] == ("fixed", judged["design"]["encoding"])
+    assert tables.otherwise_rows(summary)[1][:2] == ("fixed", judged["design"]["encoding"])
 
 
 def test_tiled_verdict_measures_every_loss_on_smaller_cores_and_all_devices(options, capsys):

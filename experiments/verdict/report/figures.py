@@ -9,13 +9,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from experiments.common import billing
-from experiments.common.verdict import Interval
+from experiments.common.verdict import EnergyVerdict, Interval
 from experiments.plotting import labels, style, waterfall
 from experiments.plotting.pareto import pareto
-from experiments.verdict.records import DesignRecord, ScenarioRecord, VerdictSummary
+from experiments.verdict.report import tables
+from experiments.verdict.report.records import DesignRecord, ScenarioRecord, VerdictSummary
 from optics import EXAOPS
 
-MARKERS = {"digital": "o", "half": "D", "most": "^", "light": "s"}
+MARKERS = {"digital": "o", "half": "D", "most": "P", "light": "s"}
 MOST_LOSS = 0.4
 """Loss at the top of the frame, unless a limit is near it or beyond."""
 LEAST_LOSS = -0.06
@@ -39,20 +40,23 @@ def _front(summary: VerdictSummary, out: Path) -> None:
     )
     names = list(dict.fromkeys(name for record in scenarios.values() for name in record["variants"]))
     colours = dict(zip(names, style.SERIES, strict=False))
-    for axes, (name, record) in zip(panels[0], scenarios.items(), strict=True):
-        _front_panel(axes, name, record, summary, colours)
+    panel_of = zip(panels[0], scenarios.items(), strict=True)
+    with_target = [_front_panel(axes, *named, summary, colours) for axes, named in panel_of]
     panels[0, 0].set_ylabel("loss over 8-bit digital [nats/token]")
     style.title(figure, f"Designs on held-out text, and watts of the prefill of {summary['shapes']} at 1 exaOPS")
     drawn = {each["attention"] for record in scenarios.values() for each in record["designs"]}
     handles = [
         *(Line2D([], [], color=colours[name], lw=1.4, label=f"model {name}") for name in names),
         *(
-            Line2D([], [], color="#555555", marker=marker, ls="none", ms=4.5, label=f"attention {place}")
+            Line2D([], [], color="#555555", marker=marker, mfc="none", ls="none", ms=4.5, label=f"attention {place}")
             for place, marker in MARKERS.items()
             if place in drawn
         ),
         Line2D([], [], color="#222222", marker="*", ms=9, lw=0.9, label="best within a limit, 5 to 95 %"),
     ]
+    if any(with_target):
+        target = f"target, {summary['target_watts'] / 1e3:g} kW"
+        handles.append(Line2D([], [], color=style.VERMILION, lw=1, ls=(0, (3, 2)), label=target))
     columns = min(len(handles), 4 if len(scenarios) > 1 else 2)
     rows = -(-len(handles) // columns)
     figure.legend(handles=handles, loc="lower center", ncols=columns, fontsize=8)
@@ -62,7 +66,8 @@ def _front(summary: VerdictSummary, out: Path) -> None:
 
 def _front_panel(
     axes: Axes, name: str, record: ScenarioRecord, summary: VerdictSummary, colours: Mapping[str, str]
-) -> None:
+) -> bool:
+    """Draw the designs of a scenario; return whether the line of the target is in the panel."""
     shown = [each for each in record["designs"] if each["variant"] in colours]
     watts = [each["watts"] / 1e3 for each in shown]
     intervals = [judged["energy"]["watts_at_exaops"] for judged in record["judged"]]
@@ -100,7 +105,8 @@ def _front_panel(
         if interval["p95"] / 1e3 > limits[1]:
             axes.plot(limits[1], at, ">", color="#222222", ms=4, clip_on=False, zorder=5)
         axes.plot(interval["nominal"] / 1e3, at, "*", color="#222222", ms=10, clip_on=False, zorder=5)
-    axes.set_title(name.replace("_", " "))
+    axes.set_title(tables.plain(name))
+    return not beyond
 
 
 def _of_variant(axes: Axes, designs: list[DesignRecord], colour: str, most: float) -> None:
@@ -128,7 +134,8 @@ def _steps(summary: VerdictSummary, out: Path) -> None:
     watts.barh(places, values, color=style.SKY, height=0.62)
     reach = 1.16 * max(*values, target)
     for place, value in zip(places, values, strict=True):
-        watts.text(value + 0.01 * reach, place, f"{value:.3g}", va="center", fontsize=8, bbox=style.CLEARED)
+        # At the foot of the bar, where the line of the target never is.
+        watts.text(0.01 * reach, place, f"{value:.3g}", va="center", fontsize=8)
     watts.axvline(target, color=style.VERMILION, lw=1, ls=(0, (3, 2)))
     watts.text(target, -0.75, f" target {target:g} kW", color=style.VERMILION, fontsize=7.5, va="center")
     watts.set(xlim=(0, reach), ylim=(len(steps) - 0.4, -1.1), xlabel="kW at 1 exaOPS")
@@ -140,6 +147,7 @@ def _steps(summary: VerdictSummary, out: Path) -> None:
     )  # fmt: skip
     for limit in summary["limits"]:
         loss.axvline(limit, color=style.GREY, lw=0.8, ls=(0, (4, 3)))
+        loss.text(limit, -0.75, f" {limit:g}", color="#555555", fontsize=7.5, va="center")
     loss.axvline(0, color="#222222", lw=0.8)
     loss.set(xlabel="loss over 8-bit digital [nats/token]")
     loss.xaxis.set_major_locator(MaxNLocator(5))
@@ -152,23 +160,38 @@ def _steps(summary: VerdictSummary, out: Path) -> None:
 
 def _energy(summary: VerdictSummary, out: Path) -> None:
     judged = {
-        name.replace("_", " "): record["judged"][0] for name, record in summary["scenarios"].items() if record["judged"]
+        f"{tables.plain(name)}, {record['judged'][0]['limit']:g} nats": record["judged"][0]["energy"]
+        for name, record in summary["scenarios"].items()
+        if record["judged"]
     }
+    title = f"Where the energy of the best designs goes: {summary['shapes']}; per MAC at the plug, 5 to 95 %"
+    energy(title, judged, summary["target_watts"], out)
+
+
+def energy(title: str, judged: Mapping[str, EnergyVerdict], target: float, out: Path) -> None:
+    """Write waterfall.png and .pdf, the bills of designs; nothing where there are none.
+
+    Args:
+        title: of the figure.
+        judged: by name.
+        target: in watts at 1 exaOPS.
+        out: folder.
+    """
     if not judged:
         return
     waterfall.draw(
-        f"Where the energy of the best designs goes: {summary['shapes']}; per MAC at the plug, 5 to 95 %",
+        title,
         {
-            f"{name}, {each['limit']:g} nats": {
+            name: {
                 line: waterfall.Line(values["nominal"], values["p05"], values["p95"])
-                for line, values in each["energy"]["components"].items()
+                for line, values in each["components"].items()
             }
             for name, each in judged.items()
         },
-        summary["target_watts"] / EXAOPS * 2e15,
+        target / EXAOPS * 2e15,
         out,
-        {f"{name}, {each['limit']:g} nats": _total(each["energy"]["watts_at_exaops"]) for name, each in judged.items()},
-        note=billing.small_print(next(iter(judged.values()))["energy"]["bill_rests_on"]),
+        {name: _total(each["watts_at_exaops"]) for name, each in judged.items()},
+        note=billing.small_print(next(iter(judged.values()))["bill_rests_on"]),
     )
 
 

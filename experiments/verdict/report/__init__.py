@@ -1,0 +1,1 @@
+"""The summary of a verdict in tables, sentences and figures."""
