@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 
 from experiments.adapt.compare import own_light
 from experiments.adapt.records import CRITERIA, AdaptSummary, Criterion
@@ -25,14 +24,13 @@ def draw(summary: AdaptSummary, out: Path) -> None:
         for axes, criterion in zip(panels, CRITERIA, strict=True):
             _panel(axes, summary, criterion)
         panels[0].set_ylabel("KL from the digital model [nats per token]")
-        style.title(
-            figure,
+        figure.suptitle(
             f"{summary['model']} on {summary['core']}{attention_in_words(summary['attention'])}, "
             f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}",
+            x=0.01,
+            ha="left",
         )
         handles, labels = panels[0].get_legend_handles_labels()
-        handles.append(Line2D([], [], color=style.GREY, lw=0.8, ls=(0, (4, 3))))
-        labels.append("light of the core as it is")
         figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncols=2, frameon=False)
         figure.tight_layout(rect=(0, 0, 1, 0.97))
         style.save(figure, out, "adapt")

@@ -128,7 +128,7 @@ def cost_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     designs, judged = sum(len(r["designs"]) for r in records), sum(len(r["judged"]) for r in records)
     single = len(summary["waterfall"]) + len(summary["masks"]) + len(summary["otherwise"])
     devices, curves = len(summary["devices"]), summary["curves"]
-    of_curves = sum(len(each["kl"]) - 1 for each in curves["models"].values()) * curves["windows"] * devices
+    of_curves = sum(len(each["kl"]) - 1 for each in curves["models"].values()) * curves["windows"]
     tiled = sum(each["tiled"] is not None for r in records for each in r["judged"])
     confirming = judged * windows * len(summary["confirming_devices"]) + tiled * windows * devices
     found = {
