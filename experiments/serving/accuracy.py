@@ -31,6 +31,7 @@ class Accuracy:
         model: the model that was run.
         source: the run.
         effective_bits: bits that the light was sized for; None where the core says itself how much it has.
+        attention: where attention ran.
     """
 
     delta_nll: float
@@ -39,6 +40,14 @@ class Accuracy:
     model: str
     source: str
     effective_bits: float | None = None
+    attention: str = "digital"
+
+    def served_on(self, attention: str) -> "Accuracy":
+        """Return the accuracy of a server whose attention may run elsewhere, with that stated in its source."""
+        if (attention == "digital") == (self.attention == "digital"):
+            return self
+        ran, served = ("on light", "digital units") if attention == "digital" else ("digital", "light")
+        return dataclasses.replace(self, source=f"{self.source}; its attention was {ran}, and is served on {served}")
 
     def __str__(self) -> str:
         error = "" if self.delta_nll_stderr is None else f" ± {self.delta_nll_stderr:.3f}"
@@ -112,11 +121,17 @@ def accuracies(systems: Sequence[AnyServer], effective_bits: float, summaries: S
     found = {
         server.name: RECORDED[server.preset]
         for server in servers
-        if server.preset in RECORDED and RECORDED[server.preset].effective_bits == effective_bits
+        if server.preset in RECORDED
+        and RECORDED[server.preset].effective_bits == effective_bits
+        and server.attention == RECORDED[server.preset].attention
     }
     for file in summaries:
         measured = _read(file)
-        named = {server.name: each for server in servers if (each := _match(server, servers, measured)) is not None}
+        named = {
+            server.name: each.served_on(server.attention)
+            for server in servers
+            if (each := _match(server, servers, measured)) is not None
+        }
         if not named:
             raise ValueError(
                 f"accuracy = {file}: it has {', '.join(measured)}, and none of the optical servers that are compared: "
@@ -168,6 +183,7 @@ def _of_summary(summary: Any, file: Path) -> dict[str, Accuracy]:
     run = {
         "model": str(summary["model"]),
         "source": f"{file}, {summary['windows']} windows of {summary['window_tokens']} tokens of {summary['text']}",
+        "attention": summary.get("attention", "digital"),
     }
     effective_bits = summary.get("effective_bits")
     if "confirming_devices" in summary:
@@ -205,14 +221,14 @@ def _of_verdict(summary: Mapping[str, Any], file: Path) -> dict[str, Accuracy]:
     devices = ", ".join(map(str, summary["confirming_devices"]))
     for record in summary["scenarios"].values():
         for judged in record["judged"]:
-            loss, place = judged["confirmed"], judged["place"]
-            served = "" if place == "digital" else "; its attention was on light, and is served on digital units"
+            loss = judged["confirmed"]
             found[Path(judged["file"]).name] = Accuracy(
                 delta_nll=float(loss["delta_nll"]),
                 delta_nll_stderr=loss.get("delta_nll_stderr"),
                 kl=float(loss["kl"]),
                 model=f"{summary['model']}, {loss['variant']}",
                 source=f"{file}, {summary['windows']} windows of {summary['window_tokens']} tokens of "
-                f"{summary['text']} and devices {devices}, which the search has not seen{served}",
+                f"{summary['text']} and devices {devices}, which the search has not seen",
+                attention=judged["place"],
             )
     return found

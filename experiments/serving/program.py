@@ -7,7 +7,7 @@ from pathlib import Path
 
 from experiments.common import reporting
 from experiments.common.options import check_folder, check_integer
-from experiments.common.workload import shapes_named
+from experiments.common.workload import Attention, shapes_named
 from experiments.serving import figures as serve_figures
 from experiments.serving import overtake, report
 from experiments.serving import shift as serve_shift
@@ -41,6 +41,9 @@ class ServeOptions:
     ranges: tuple[str, ...] = ("projected_2029",)
     """Scenario that lends its ranges to your own cores, where their values are its own: one for all files of optical,
     or one for each in their order."""
+    attention: tuple[Attention, ...] = ("digital",)
+    """Where attention of prompts without a cached prefix runs in optical servers, one for all of optical or one for
+    each in their order. That of decoded tokens, and of prompts behind a cached prefix, is digital."""
     accuracy: tuple[Path, ...] = ()
     """Summaries (summary.json of otc headline, target, adapt or verdict) whose losses stand beside the optical rows."""
     batches: tuple[int, ...] = BATCHES
@@ -74,7 +77,7 @@ def main(options: ServeOptions) -> ServingSummary:
     config = config_from_json(options.model) if options.model.endswith(".json") else shapes_named(options.model)
     digital = [system_named(name) for name in dict.fromkeys(options.systems)]
     taken = [system.name for system in digital]
-    optical = optical_systems(options.optical, options.effective_bits, options.ranges, config, taken)
+    optical = optical_systems(options.optical, options.effective_bits, options.ranges, config, taken, options.attention)
     systems = [*digital, *optical]
     known = accuracies(systems, options.effective_bits, options.accuracy)
     by_workload = {workload: rows(workload, config, systems, options.batches) for workload in _workloads(options)}

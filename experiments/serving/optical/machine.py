@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import models
 from experiments.serving.model import Corner, Cost, Model
@@ -14,7 +14,7 @@ from experiments.serving.model.transformer_cost import (
     layer_weights,
     touched_layer_weights,
 )
-from experiments.serving.optical.unit_costs import CoreCosts
+from experiments.serving.optical.unit_costs import CoreCosts, PromptCosts
 
 PRECISION = "int8"
 TOKENS_PER_PASS = 65_536
@@ -48,9 +48,23 @@ class CostedSystem(Protocol):
         """Return the costs of the core at a corner of its ranges."""
         ...
 
+    def attention_on_light(
+        self, config: models.DecoderConfig, tokens: int, corner: Corner = "nominal"
+    ) -> PromptCosts | None:
+        """Return what attention of a prompt costs where it runs on light; None where it is digital."""
+        ...
+
     def digital_share(self, config: models.DecoderConfig) -> float:
         """Return the share of the weights whose products stay digital."""
         ...
+
+
+class Attention(NamedTuple):
+    """Attention of a pass: energy at the plug [J], time of the cores [s], and operations on digital units."""
+
+    joules: float
+    core_seconds: float
+    digital_flops: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,33 +120,48 @@ class OpticalMachine:
         self.check(model)
         tokens = batch * new
         loads = max(1.0, tokens / self.tokens_per_pass)
-        pairs = batch * causal_pairs(model.config, new, cached)
-        return self._pass(model, tokens, batch, pairs, batch * model.kv_bytes(cached), loads, cached > 0)
+        on_light = None if cached else self.system.attention_on_light(model.config, max(1, round(new)), self.corner)
+        if on_light is None:
+            attention = self._digital_attention(model, batch * causal_pairs(model.config, new, cached), cached > 0)
+        else:
+            flops = on_light.digital_share * attention_flops(model.config, causal_pairs(model.config, new))
+            attention = Attention(
+                batch * (on_light.product_joules + on_light.other_joules),
+                batch * on_light.product_seconds,
+                batch * flops,
+            )
+        return self._pass(model, tokens, batch, attention, batch * model.kv_bytes(cached), loads)
 
     def decode_step(self, model: Model, batch: int, context: float) -> Cost:
         self.check(model)
         pairs = batch * kept_tokens(model.config, context)
-        return self._pass(model, batch, batch, pairs, batch * model.kv_bytes(context), 1.0, True)
+        attention = self._digital_attention(model, pairs, True)
+        return self._pass(model, batch, batch, attention, batch * model.kv_bytes(context), 1.0)
+
+    def _digital_attention(self, model: Model, pairs: float, absorbed: bool) -> Attention:
+        """Attention on digital units.
+
+        Args:
+            model: the model.
+            pairs: pairs of a query and a key, mean over the layers.
+            absorbed: whether latent attention multiplies latents as they are.
+        """
+        flops = attention_flops(model.config, pairs, absorbed)
+        # The bill's pairs are those of a prompt without a cached prefix.
+        billed = pairs * (flops / whole if (whole := attention_flops(model.config, pairs)) else 1.0)
+        return Attention(billed * self.system.costs(model.config, self.corner).layers.pair_joules, 0.0, flops)
 
     def _pass(
-        self,
-        model: Model,
-        tokens: float,
-        heads: float,
-        pairs: float,
-        cached_bytes: float,
-        loads: float,
-        absorbed: bool,
+        self, model: Model, tokens: float, heads: float, attention: Attention, cached_bytes: float, loads: float
     ) -> Cost:
         """Cost of a pass. Weights are fetched while others multiply; digital attention waits for the products.
 
         Args:
             heads: tokens that are multiplied with the head.
             tokens: tokens that are multiplied with the layers.
-            pairs: pairs of a query and a key, mean over the layers.
+            attention: of all layers.
             cached_bytes: bytes of keys and values that are read from memory.
             loads: times that all masks are loaded with the weights; of experts those that a load's tokens touch.
-            absorbed: whether latent attention multiplies latents as they are.
         """
         costs = self.system.costs(model.config, self.corner)
         layers, head = costs.layers, costs.head
@@ -140,18 +169,16 @@ class OpticalMachine:
         touched = touched_layer_weights(model.config, tokens / loads) / layer_weights(model.config)[1]
         if self._holds(model):
             loads = fetched_bytes = 0.0
-        pair_flops = attention_flops(model.config, pairs, absorbed)
-        # The bill's pairs are those of a prompt without a cached prefix.
-        billed_pairs = pairs * (pair_flops / whole if (whole := attention_flops(model.config, pairs)) else 1.0)
         joules = (
             tokens * layers.token_joules
-            + billed_pairs * layers.pair_joules
+            + attention.joules
             + heads * head.token_joules
             + loads * (touched * layers.load_joules + head.load_joules)
             + 8 * cached_bytes * costs.memory_bit_joules
         )
         core_seconds = (
             tokens * layers.token_seconds
+            + attention.core_seconds
             + heads * head.token_seconds
             + loads * (touched * layers.load_seconds + head.load_seconds)
         )
@@ -160,8 +187,8 @@ class OpticalMachine:
         fetched = fetched_bytes / bandwidth
         # Products that a design leaves digital run on the units that compute attention.
         digital_flops = 2.0 * self.system.digital_share(model.config) * model.linear_parameters * tokens
-        attention = (pair_flops + digital_flops) / (self.chips * self.constants["digital_ops"])
-        seconds = max(busy, fetched) + max(attention, cached_bytes / bandwidth)
+        on_units = (attention.digital_flops + digital_flops) / (self.chips * self.constants["digital_ops"])
+        seconds = max(busy, fetched) + max(on_units, cached_bytes / bandwidth)
         # The bill includes the host and the bias of busy cores, which `idle_watts` counts too.
         bias_watts = self.cores * costs.bias_watts
         return Cost(seconds, max(0.0, joules * (1 - costs.host_share) - bias_watts * busy))

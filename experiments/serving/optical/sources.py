@@ -8,14 +8,14 @@ from typing import Any
 import models
 import optics
 from experiments.common.candidates import check_design, design_candidate, file_candidate
-from experiments.common.workload import Workload
+from experiments.common.workload import Attention, Workload
 from experiments.serving.optical.system import NAMEPLATE_MODEL, OpticalSystem
 from experiments.serving.optical.unit_costs import PROMPTS
 
 SCENARIOS = ("today", "projected_2029", "physical_limit")
 
 
-def from_preset(name: str, effective_bits: float) -> OpticalSystem:
+def from_preset(name: str, effective_bits: float, attention: Attention = "digital") -> OpticalSystem:
     """Return servers of a preset's 1,024 x 1,024 cores, with light for `effective_bits` of a dot product."""
     if name not in SCENARIOS:
         raise ValueError(
@@ -27,16 +27,18 @@ def from_preset(name: str, effective_bits: float) -> OpticalSystem:
         constants=optics.constants_of(name),
         effective_bits=effective_bits,
         preset=name,
+        attention=attention,
     )
 
 
-def from_file(file: Path, ranges: str, config: models.DecoderConfig) -> OpticalSystem:
+def from_file(file: Path, ranges: str, config: models.DecoderConfig, attention: Attention = "digital") -> OpticalSystem:
     """Return servers of the core in a file, or of the design of several cores in it.
 
     Args:
         file: what `optics.serialise.save` writes, or a design as `optics.load_by_site` reads it.
         ranges: scenario whose ranges hold for the numbers that a core shares with it; all others are exact.
         config: shape of the model that is served, whose sites a design must have.
+        attention: where attention of prompts without a cached prefix runs.
 
     Raises:
         ValueError: for a file that is neither; the message names it.
@@ -51,6 +53,7 @@ def from_file(file: Path, ranges: str, config: models.DecoderConfig) -> OpticalS
         constants=candidate.constants,
         file=file,
         sized_on=config if by_site else NAMEPLATE_MODEL,
+        attention=attention,
     )
 
 
@@ -67,6 +70,7 @@ def optical_systems(
     ranges: Sequence[str],
     config: models.DecoderConfig,
     taken: Collection[str],
+    attention: Sequence[Attention] = ("digital",),
 ) -> list[OpticalSystem]:
     """Return the servers of presets, by name, and of files that end in .toml or .json.
 
@@ -76,18 +80,26 @@ def optical_systems(
         ranges: as for `from_file`, one for all files or one for each.
         config: as for `from_file`.
         taken: names of other systems.
+        attention: where attention of prompts without a cached prefix runs, one for all systems or one for each.
 
     Raises:
-        ValueError: for an unknown preset, a bad file, another number of ranges, and two systems of one name.
+        ValueError: for an unknown preset, a bad file, another number of ranges or places of attention, and two systems
+            of one name.
     """
     systems: list[OpticalSystem] = []
     files = [name for name in dict.fromkeys(names) if Path(name).suffix in (".toml", ".json")]
     if len(ranges) not in (1, len(files)):
         raise ValueError(f"ranges = {tuple(ranges)} must be one scenario, or one for each of {len(files)} files")
     of_file = dict(zip(files, ranges if len(ranges) > 1 else [*ranges] * len(files), strict=True))
-    for name in dict.fromkeys(names):
-        file = Path(name)
-        system = from_file(file, of_file[name], config) if name in of_file else from_preset(name, effective_bits)
+    every = list(dict.fromkeys(names))
+    if len(attention) not in (1, len(every)):
+        raise ValueError(f"attention = {tuple(attention)} must be one place, or one for each of {len(every)} systems")
+    for number, name in enumerate(every):
+        file, place = Path(name), attention[number % len(attention)]
+        if name in of_file:
+            system = from_file(file, of_file[name], config, place)
+        else:
+            system = from_preset(name, effective_bits, place)
         if system.name in {*taken, *(other.name for other in systems)}:
             raise ValueError(f"optical = {name!r}: another system is named {system.name!r}; rename the file")
         systems.append(system)

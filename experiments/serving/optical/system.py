@@ -16,17 +16,19 @@ import models
 import optics
 from electronics.constants import Constant, parse
 from experiments.common.verdict import Candidate
-from experiments.common.workload import Workload
+from experiments.common.workload import Attention, Workload
 from experiments.serving.model import Corner
 from experiments.serving.model.transformer_cost import layer_weights
 from experiments.serving.optical.machine import PRECISION, OpticalMachine
 from experiments.serving.optical.unit_costs import (
     PROMPTS,
     CoreCosts,
+    PromptCosts,
     UnitCosts,
     core_costs,
-    costs_over_ranges,
     kinds,
+    over_ranges,
+    prompt_costs,
     shares_of_kinds,
 )
 from optics.core.by_site import Machine
@@ -57,6 +59,8 @@ class OpticalSystem:
         file: file of the core; None for a preset.
         sized_on: shape of the model that nameplate power, and the mix of cores of a design, are stated for.
         given_costs: costs of the core by model, used instead of its own bills.
+        attention: where attention of prompts without a cached prefix runs; it is digital in all else, as each decoded
+            token would need masks of all its keys and values.
     """
 
     name: str
@@ -68,6 +72,7 @@ class OpticalSystem:
     file: Path | None = None
     sized_on: models.DecoderConfig = dataclasses.field(default_factory=lambda: NAMEPLATE_MODEL)
     given_costs: Mapping[models.DecoderConfig, CoreCosts] = dataclasses.field(default_factory=dict)
+    attention: Attention = "digital"
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -119,13 +124,13 @@ class OpticalSystem:
 
     def bill_basis(self, config: models.DecoderConfig) -> str:
         """Return the basis of the bills, but for the residency of weights, which follows from the workload served."""
-        bill = Workload(config=config, context=PROMPTS[0]).price(self.core)
+        bill = Workload(config=config, context=PROMPTS[0], attention=self.attention).price(self.core)
         return "; ".join(text for text in bill.basis if RESIDENCY not in text)
 
     def with_engine(self, config: models.DecoderConfig, mac_joules: float, load_seconds: float) -> "OpticalSystem":
         """Return the same server with another engine.
 
-        The energy of a load changes by the bias of the cores that wait for it; attention is unchanged.
+        The energy of a load changes by the bias of the cores that wait for it; attention is digital.
 
         Args:
             config: shape of the model that is served.
@@ -146,7 +151,7 @@ class OpticalSystem:
                 )
             )
         given = {config: costs._replace(layers=changed[0], head=changed[1])}
-        return dataclasses.replace(self, given_costs=given)
+        return dataclasses.replace(self, given_costs=given, attention="digital")
 
     def costs(self, config: models.DecoderConfig, corner: Corner = "nominal") -> CoreCosts:
         """Return the costs of the core: those given, else those of its own bills at a corner of its ranges."""
@@ -156,12 +161,40 @@ class OpticalSystem:
             if corner == "nominal" or not self.constants:
                 self._solved[config, corner] = core_costs(self.core, self.shares, config)
             else:
-                candidate = Candidate(
-                    name=self.name, core=self.core, constants=self.constants, effective_bits=self.effective_bits
+                found = over_ranges(
+                    self._candidate, lambda core: core_costs(core, self.shares, config, lambda value: value)
                 )
-                over_ranges = costs_over_ranges(candidate, self.shares, config)
-                self._solved.update({(config, end): costs for end, costs in over_ranges.items()})
+                self._solved.update({(config, end): costs for end, costs in found.items()})
         return self._solved[config, corner]
+
+    def attention_on_light(
+        self, config: models.DecoderConfig, tokens: int, corner: Corner = "nominal"
+    ) -> PromptCosts | None:
+        """Return what attention of a prompt costs at a corner of the core's ranges; None where it is digital.
+
+        Args:
+            config: shape of the model that is served.
+            tokens: of the prompt, nothing of which is cached.
+            corner: of the ranges.
+        """
+        if self.attention == "digital":
+            return None
+        if (config, tokens, corner) not in self._prompts:
+            given = config, tokens, self.attention, self.core
+            if corner == "nominal" or not self.constants:
+                self._prompts[config, tokens, corner] = prompt_costs(self.core, *given)
+            else:
+                found = over_ranges(self._candidate, lambda core: prompt_costs(core, *given, lambda value: value))
+                self._prompts.update({(config, tokens, end): costs for end, costs in found.items()})
+        return self._prompts[config, tokens, corner]
+
+    @property
+    def _candidate(self) -> Candidate:
+        return Candidate(name=self.name, core=self.core, constants=self.constants, effective_bits=self.effective_bits)
+
+    @cached_property
+    def _prompts(self) -> dict[tuple[models.DecoderConfig, int, Corner], PromptCosts]:
+        return {}
 
     @cached_property
     def _solved(self) -> dict[tuple[models.DecoderConfig, Corner], CoreCosts]:
@@ -179,7 +212,3 @@ class OpticalSystem:
     @cached_property
     def _digital_shares(self) -> dict[models.DecoderConfig, float]:
         return {}
-
-
-def _rate(core: optics.TensorCore) -> float:
-    return 2 * core.rows * core.columns * float(core.clock) / core.encoding.symbols

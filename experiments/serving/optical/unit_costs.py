@@ -10,7 +10,7 @@ import numpy as np
 import models
 import optics
 from experiments.common.verdict import Candidate
-from experiments.common.workload import Workload
+from experiments.common.workload import Attention, Workload
 from experiments.serving.model import Corner
 from experiments.serving.model.transformer_cost import causal_pairs, kept_tokens
 from optics.core.by_site import Machine, cores_by_name, host_core
@@ -48,6 +48,22 @@ class CoreCosts(NamedTuple):
     host_share: Any
 
 
+class PromptCosts(NamedTuple):
+    """What attention of one prompt costs where it runs on light, on masks that are written for it.
+
+    Attributes:
+        product_joules: energy of its products at the plug, of those that a design leaves digital too [J].
+        product_seconds: time of the cores for those on light [s].
+        other_joules: energy of all else that grows with pairs of a query and a key, as softmax [J].
+        digital_share: share of the MACs of its products that a design leaves digital.
+    """
+
+    product_joules: Any
+    product_seconds: Any
+    other_joules: Any
+    digital_share: Any
+
+
 Number = Callable[[Any], Any]
 
 
@@ -73,23 +89,60 @@ def core_costs(
     )
 
 
-def costs_over_ranges(
-    candidate: Candidate, shares: Sequence[float], config: models.DecoderConfig
-) -> dict[Corner, CoreCosts]:
+def prompt_costs(
+    core: Machine,
+    config: models.DecoderConfig,
+    tokens: int,
+    attention: Attention,
+    chosen_by: Machine,
+    number: Number = float,
+) -> PromptCosts:
+    """Return the costs of attention on light.
+
+    They do not follow the number of pairs, as those of digital attention do: a short prompt fills a part of a mask.
+
+    Args:
+        core: the core or design.
+        config: shape of the model that is served.
+        tokens: of the prompt, nothing of which is cached.
+        attention: where it runs, "light" or with the operand on the mask named.
+        chosen_by: the core or design whose bill chooses the operand on the mask.
+        number: as of `core_costs`.
+    """
+    shape = dataclasses.replace(config, context=max(config.context, tokens))
+    work = Workload(config=shape, context=tokens, attention=attention)
+    on_light, digital = (
+        optics.price(
+            core.assign(sites) if isinstance(core, optics.CoresBySite) else core,
+            [site for site in sites if not site.stationary],
+            operations={},
+            memory_bits={},
+        )
+        for sites in (work.sites_on(core, chosen_by), work.sites)
+    )
+    whole = _solve(core, config, False, number).pair_joules * _pairs(config, tokens)
+    share = 1.0 - number(on_light.optical_macs) / number(on_light.macs)
+    return PromptCosts(number(on_light.total), number(on_light.core_seconds), whole - number(digital.total), share)
+
+
+def over_ranges(candidate: Candidate, costs: Callable[[Machine], Any]) -> dict[Corner, Any]:
     """Return the 5th and the 95th percentile of each cost over the ranges of a core's constants.
 
     Each cost has its own percentile, so the two corners are an outer bound: costs are not all aligned. What the
     designer chooses (`optics.CHOICES`) stays as it is. Light is sized again for each draw where the candidate says so.
+
+    Args:
+        candidate: the core and its constants.
+        costs: of a core, a tuple of numbers.
     """
 
-    def merit(core: Any) -> CoreCosts:
-        return core_costs(candidate.with_source_power(core), shares, config, lambda value: value)
+    def merit(core: Any) -> Any:
+        return costs(candidate.with_source_power(core))
 
     held = [field for field in candidate.constants if _is_choice(field)]
     over = optics.Uncertainty(merit, candidate.core, optics.spreads(candidate.constants, held))
     if not over.spreads:
-        nominal = core_costs(candidate.core, shares, config)
-        return dict.fromkeys(PERCENTILES, nominal)
+        return dict.fromkeys(PERCENTILES, jax.tree.map(float, costs(candidate.core)))
     drawn = over.at(over.draw(DRAWS, SEED))
     return {
         corner: jax.tree.map(lambda values, at=at: float(np.percentile(values, at)), drawn)
@@ -129,11 +182,15 @@ def _solve(core: Machine, config: models.DecoderConfig, head: bool, number: Numb
     load, load_seconds = (a[0] - b[0]) / loads, (a[1] - b[1]) / loads
     # Bills without their loads: tokens x token + pairs x pair.
     rest = [bill[0] - load * tokens / often for bill, tokens in ((a, short), (c, long))]
-    # Half a query more than the integral of `causal_pairs`: a query sees its own key.
-    pairs = [causal_pairs(config, tokens) + kept_tokens(config, tokens) / 2 for tokens in PROMPTS]
+    pairs = [_pairs(config, tokens) for tokens in PROMPTS]
     pair = (rest[1] / long - rest[0] / short) / (pairs[1] / long - pairs[0] / short)
     token = (rest[0] - pair * pairs[0]) / short
     return UnitCosts(token, pair, load, (a[1] - load_seconds * short / often) / short, load_seconds)
+
+
+def _pairs(config: models.DecoderConfig, tokens: int) -> float:
+    """Pairs of a query and a key of a prompt, half a query more than the integral: a query sees its own key."""
+    return causal_pairs(config, tokens) + kept_tokens(config, tokens) / 2
 
 
 def _bill(

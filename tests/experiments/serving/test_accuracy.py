@@ -1,5 +1,6 @@
 """Accuracy beside optical rows: recorded, read from the summaries of other programs, or said to be missing."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -99,11 +100,18 @@ def test_design_of_a_verdict_has_the_loss_that_its_choice_has_not_seen(preset, m
     assert found["optical_today"].delta_nll == 0.404
     assert (found["mine"].delta_nll, found["mine"].delta_nll_stderr, found["mine"].kl) == (0.5, 0.1, 0.6)
     assert found["mine"].model == "SmolLM2, trained" and "served on digital units" in found["mine"].source
+    on_light = dataclasses.replace(mine, attention="light")
+    found = accuracies([dataclasses.replace(preset, attention="light"), on_light], 7.0, [written(VERDICT)]).by_system
+    assert "served on" not in found["mine"].source and "optical_today" not in found
     judged = VERDICT["scenarios"]["today"]["judged"][0]
     older = {"variant": "trained", "delta_nll": 0.5, "kl": 0.6}
     digital = {**judged, "place": "digital", "confirmed": older}
     found = accuracies([mine], 7.0, [written({**VERDICT, "scenarios": {"today": {"judged": [digital]}}})]).by_system
     assert found["mine"].delta_nll_stderr is None and found["mine"].source.endswith("which the search has not seen")
+    summary = written({**VERDICT, "scenarios": {"today": {"judged": [digital]}}})
+    assert (
+        accuracies([on_light], 7.0, [summary]).by_system["mine"].source.endswith("was digital, and is served on light")
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,17 @@
 """Servers of the user's own cores and designs, and the ranges of a core's own constants."""
 
+import dataclasses
+
 import pytest
 
 import models
 import optics
+from experiments.common.workload import Workload
 from experiments.serving.model import Model, precision_named
+from experiments.serving.model.transformer_cost import attention_flops, causal_pairs
 from experiments.serving.optical import optical_systems
 from experiments.serving.optical.unit_costs import shares_of_kinds
+from optics.core.by_site import host_core
 
 SHAPE = models.CONFIGS["llama-3.1-8b"]
 MODEL = Model(SHAPE, precision_named("int8"))
@@ -23,8 +28,19 @@ core = "digital"
 """
 
 
-def servers(*names, taken=(), ranges=("projected_2029",)):
-    return optical_systems([str(name) for name in names], 7.0, ranges, SHAPE, taken)
+HEADS = """
+core = "projected_2029"
+
+[[site]]
+sites = "*activations*"
+steps = [30, 31]
+heads = [0, 1]
+core = "digital"
+"""
+
+
+def servers(*names, taken=(), ranges=("projected_2029",), attention=("digital",)):
+    return optical_systems([str(name) for name in names], 7.0, ranges, SHAPE, taken, attention)
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +122,48 @@ def test_each_file_has_the_ranges_of_its_own_scenario(core_file, tmp_path):
 def test_two_systems_of_one_name_are_refused(core_file):
     with pytest.raises(ValueError, match="another system is named 'mine'"):
         servers(core_file, taken=("mine",))
+
+
+@pytest.mark.parametrize(("heads", "tokens"), [(False, 2048), (False, 300), (True, 1000)])
+def test_prompt_with_attention_on_light_costs_its_bill(tmp_path, heads, tokens):
+    """One price: masks of keys and values fill with the prompt, so no cost per pair gives the bill at all lengths."""
+    name = "projected_2029"
+    if heads:
+        name = tmp_path / "heads.toml"
+        name.write_text(HEADS)
+    (server,) = servers(name, attention=("light",))
+    config = dataclasses.replace(SHAPE, context=tokens)
+    work = Workload(config=config, context=tokens, attention="light")
+    bill = work.price(server.core)
+    costs, prompt = server.costs(SHAPE), server.attention_on_light(SHAPE, tokens)
+    loads = tokens / float(host_core(server.core).vectors_per_load)
+    joules = prompt.product_joules + prompt.other_joules
+    seconds = prompt.product_seconds
+    for unit in costs[:2]:
+        joules += tokens * unit.token_joules + loads * unit.load_joules
+        seconds += tokens * unit.token_seconds + loads * unit.load_seconds
+    assert joules == pytest.approx(float(bill.total), rel=1e-4)
+    assert seconds == pytest.approx(float(bill.core_seconds), rel=1e-4)
+    # 2 layers of 32 leave 2 of 8 heads of keys digital.
+    assert prompt.digital_share == pytest.approx(2 / 32 * 2 / 8 if heads else 0.0, abs=1e-6)
+
+
+def test_server_with_attention_on_light_waits_for_no_digital_unit_and_decodes_as_before(preset):
+    (server,) = servers("projected_2029", attention=("light-right",))
+    # With memory so fast that the cores decide.
+    machine, digital = (
+        dataclasses.replace(each, constants=each.constants | {"memory_bandwidth": 1e18})
+        for each in (server.at(1), preset.at(1))
+    )
+    one, other = machine.prefill(MODEL, 4, 8192), digital.prefill(MODEL, 4, 8192)
+    prompt = server.attention_on_light(SHAPE, 8192)
+    waited = 4 * attention_flops(SHAPE, causal_pairs(SHAPE, 8192)) / digital.constants["digital_ops"]
+    assert other.seconds - one.seconds == pytest.approx(waited - 4 * prompt.product_seconds / machine.cores, rel=1e-4)
+    assert one.joules < other.joules
+    assert machine.decode_step(MODEL, 4, 8192) == digital.decode_step(MODEL, 4, 8192)
+    assert machine.prefill(MODEL, 4, 512, 4096) == digital.prefill(MODEL, 4, 512, 4096)
+    for corner in ("best", "worst"):
+        ends = server.attention_on_light(SHAPE, 8192, corner)
+        assert (ends.product_joules < prompt.product_joules) == (corner == "best")
+    with pytest.raises(ValueError, match="must be one place, or one for each of 1 systems"):
+        servers("projected_2029", attention=("light", "digital"))
