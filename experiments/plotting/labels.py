@@ -26,7 +26,7 @@ DIRECTIONS = {
 }
 DISTANCES = (6, 10, 15, 22, 32)
 """Distances of a label from its point [points]."""
-LED = 12
+LEADER_FROM = 12
 """Distance [points] beyond which a label with a leader is joined to its point."""
 STEP = 3.0
 """Distance of the places along a line where it is taken to cross a label [pixels]."""
@@ -79,7 +79,7 @@ def beside(
             if cost < best[0]:
                 best, far = (cost, offset, ha, va), distance
     _put(label, *best[1:])
-    if leader and far > LED:
+    if leader and far > LEADER_FROM:
         axes.annotate(
             "", point, xycoords=xycoords, textcoords="offset points", xytext=best[1],
             arrowprops={"arrowstyle": "-", "lw": 0.5, "color": "#777777", "shrinkA": 0, "shrinkB": 2},

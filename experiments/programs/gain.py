@@ -156,7 +156,10 @@ def _draw(summary: GainSummary, out: Path) -> None:
             points = [(row["gain"], row["perplexity"]) for row in summary["rows"] if row["series"] == name]
             axes.plot(*zip(*points, strict=True), "o-", color=colour, ms=5)
             labels.mark_leaving(axes, *zip(*points, strict=True), color=colour, ms=6)
-            drawn = [point for point in points if point[1] <= WORST_DRAWN] or points
+            drawn = [point for point in points if point[1] <= WORST_DRAWN]
+            if not drawn:
+                drawn = [(gain, WORST_DRAWN) for gain, _ in points]
+                axes.plot(*zip(*drawn, strict=True), "^", color=colour, ms=6, clip_on=False)
             right = number == 0
             axes.annotate(
                 name,

@@ -31,7 +31,7 @@ def _light_row(title: str, found: LightRecord) -> list[str]:
 
 
 def announced(summary: ServingSummary) -> Rows:
-    """Return tokens/s per kW of the announced pairs, and in brackets over the reference, workloads across."""
+    """Return tokens/s per kW of the announced pairs, and behind x over the reference, workloads across."""
     workloads = list(summary["workloads"].values())
     titles = list(dict.fromkeys(each["title"] for workload in workloads for each in workload["announced"]))
     rows = [["", *(workload["title"] for workload in workloads)]]
@@ -55,9 +55,10 @@ def alone(summary: ServingSummary) -> Rows:
     workloads = summary["workloads"]
     rows = [["alone", "loss over float32", *(f"{each['title']}, tokens/s per kW; J" for each in workloads.values())]]
     for name in (*summary["accuracy"], *BESIDE):
-        own = [row for row in summary["rows"] if row["prefill"] == row["decode"] == name and row["kept"]]
+        own = [row for row in summary["rows"] if row["prefill"] == row["decode"] == name]
         if own:
-            cells = (_best([row for row in own if row["workload"] == workload]) for workload in workloads)
+            kept = [row for row in own if row["kept"]]
+            cells = (_best([row for row in kept if row["workload"] == workload]) for workload in workloads)
             rows.append([name, _loss(name, summary["accuracy"]), *cells])
     return rows
 

@@ -66,6 +66,11 @@ class ServeOptions:
         for name in ("ttft_limit", "tpot_limit"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)} must be above 0 s")
+        if len(self.attention) not in (1, len(dict.fromkeys(self.optical))):
+            raise ValueError(
+                f"attention = {self.attention} must be one place, or one for each of "
+                f"{len(dict.fromkeys(self.optical))} systems of optical"
+            )
         for scenario in self.ranges:
             if scenario not in SCENARIOS:
                 raise ValueError(f"ranges = {scenario!r} must be one of {', '.join(SCENARIOS)}")
@@ -92,6 +97,7 @@ def main(options: ServeOptions) -> ServingSummary:
         "program": "serve",
         "model": options.model,
         "precisions": dict(known.precisions),
+        "attention": {system.name: system.attention for system in optical},
         "accuracy": {name: each.record() if (each := known.by_system.get(name)) else None for name in known.optical},
         "light": last_line(list(verdicts.values()), known.precisions) if known.optical else None,
         "assumed": {system.name: _assumed_fields(system) for system in systems},
@@ -114,8 +120,8 @@ def main(options: ServeOptions) -> ServingSummary:
     if overtaking:
         overtake.draw(overtaking, options.model, first, options.out, bill_basis[optical[-1].name])
         print(
-            f"Prefill of {first.prompt} tokens on an optical server, its engine varied and the rest as in "
-            f"{optical[-1].name}:"
+            f"Prefill of {first.prompt} tokens on an optical server with digital attention, its engine varied and the "
+            f"rest as in {optical[-1].name}:"
         )
         print(overtaking.sentence(), end="\n\n")
     figures = ["serve", "serve_joules"] + ["serve_shift"] * bool(shifts) + ["serve_overtake"] * bool(overtaking)

@@ -102,13 +102,15 @@ class WorkloadRecord(TypedDict):
 class ServingSummary(TypedDict):
     """The content of summary.json.
 
-    accuracy: by optical system; None where nobody measured it. light: the last line of the report; None without any
+    attention: where attention of prompts without a cached prefix runs, by optical system. accuracy: by optical system;
+    None where nobody measured it. light: the last line of the report; None without any
     system that computes with light.
     """
 
     program: str
     model: str
     precisions: dict[str, str]
+    attention: dict[str, str]
     accuracy: dict[str, AccuracyRecord | None]
     light: str | None
     assumed: dict[str, list[str]]

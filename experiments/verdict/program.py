@@ -23,7 +23,7 @@ from experiments.verdict.judge import Judge
 from experiments.verdict.losses import Losses, Measured, OverDigital, Windows
 from experiments.verdict.options import VerdictOptions
 from experiments.verdict.prices import Prices
-from experiments.verdict.report import figures, tables, text
+from experiments.verdict.report import figures, text
 from experiments.verdict.report.records import (
     ComparisonRecord,
     DesignRecord,
@@ -189,12 +189,6 @@ class _Verdict:
         bills = judge.prices.bills(design.structure)
         energy["bill_rests_on"] = bills.statements(candidate.priced(workload, candidate.core))
         record = judge.final(measured)
-        over = optics.Uncertainty(
-            lambda core: candidate.priced(workload, candidate.with_source_power(core)).watts_at(),
-            candidate.core,
-            optics.spreads(candidate.constants),
-        )
-        pairs = over.break_even_pairs(verdict.TARGET_WATTS, list(energy["tornado"])[: tables.PAIRED])
         found = achieved(self._billed(judge, design, variant), workload, name=judge.scenario)
         found["delta_nll"] = record["delta_nll"]
         found["accuracy"] = f"{record['delta_nll']:+.3f} nats/token on {options.model_name}, {variant.name}"
@@ -203,7 +197,7 @@ class _Verdict:
             "limit": limit,
             "design": record,
             "energy": energy,
-            "pairs": [pair._asdict() for pair in pairs],  # pyright: ignore
+            "pairs": records.pair_records(candidate, workload, energy),
             "file": self._save(judge, limit, design, variant),
             "place": judge.prices.attention(design.structure),
             "model": self._model(variant),

@@ -2,12 +2,16 @@
 
 import dataclasses
 
+import optics
 from experiments.adapt.bills import Drives
 from experiments.adapt.setting import Setting
+from experiments.common.verdict import TARGET_WATTS, Candidate, EnergyVerdict
+from experiments.common.workload import Workload
 from experiments.evaluation.paired import standard_error
 from experiments.verdict.losses import Excess, Measured, OverDigital
 from experiments.verdict.prices import BilledModel
-from experiments.verdict.report.records import CurvesRecord, DesignRecord, VariantRecord
+from experiments.verdict.report.records import CurvesRecord, DesignRecord, PairRecord, VariantRecord
+from experiments.verdict.report.tables import PAIRED
 from experiments.verdict.space import KNOBS, Design, Structure
 from experiments.verdict.variants import Variant
 from models.shape.rotation import Rotation
@@ -48,6 +52,17 @@ def design_of(record: DesignRecord) -> Design:
     """Return the design of a record."""
     structure = Structure(**{field.name: record[field.name] for field in dataclasses.fields(Structure)})
     return Design(structure, {name: record[name] for name in KNOBS})
+
+
+def pair_records(candidate: Candidate, workload: Workload, energy: EnergyVerdict) -> list[PairRecord]:
+    """Return pairs of the constants of the widest swings that close the target together, and neither alone."""
+    over = optics.Uncertainty(
+        lambda core: candidate.priced(workload, candidate.with_source_power(core)).watts_at(),
+        candidate.core,
+        optics.spreads(candidate.constants),
+    )
+    pairs = over.break_even_pairs(TARGET_WATTS, list(energy["tornado"])[:PAIRED])
+    return [PairRecord(**pair._asdict()) for pair in pairs]
 
 
 def curves_record(place: OverDigital) -> CurvesRecord:

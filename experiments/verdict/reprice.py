@@ -9,17 +9,17 @@ from typing import Annotated, Any, NamedTuple, TypedDict, cast
 import tyro
 
 from experiments.common import reporting, verdict
-from experiments.common.options import check_folder, check_integer
+from experiments.common.options import check_folder
 from experiments.common.verdict import EnergyVerdict
 from experiments.evaluation.measure import describe_core
 from experiments.plotting import style
 from experiments.verdict.prices import BilledModel, Prices, check_changes
-from experiments.verdict.records import design_of, model_of
+from experiments.verdict.records import design_of, model_of, pair_records
 from experiments.verdict.report import figures, tables, text
-from experiments.verdict.report.records import DesignRecord, ScenarioRecord, VerdictSummary
+from experiments.verdict.report.records import DesignRecord, PairRecord, ScenarioRecord, VerdictSummary
 from experiments.verdict.space import Design, Space
 
-NEEDED = ("shapes", "limits", "scenarios", "target_watts", "changes")
+NEEDED = ("shapes", "limits", "scenarios", "target_watts", "changes", "model", "text", "seed")
 DECIDING = 5
 
 
@@ -37,8 +37,6 @@ class RepriceOptions:
     """Draws of all constants, a power of two."""
     sobol_draws: int = 256
     """Draws for the Sobol indices, a power of two."""
-    seed: int = 0
-    """Of the draws."""
     out: Path = Path("runs/reprice")
     """Folder for summary.json and the figure."""
 
@@ -46,9 +44,11 @@ class RepriceOptions:
         """Return the summary of the verdict.
 
         Raises:
-            ValueError: for a file that is none, and an option out of range; the message names it.
+            ValueError: for a file that is no summary of the verdict, and an option out of range; the message names it.
         """
         check_folder("out", self.out)
+        if not self.scenarios:
+            raise ValueError("scenarios is empty; at least one is needed")
         if not self.verdict.is_file():
             raise ValueError(f"verdict = {self.verdict} is no file; it must be the summary.json of otc verdict")
         try:
@@ -73,7 +73,6 @@ class RepriceOptions:
             value = getattr(self, name)
             if value < 2 or value & (value - 1):
                 raise ValueError(f"{name} = {value} must be a power of two, at least 2")
-        check_integer("seed", self.seed, 0)
         return summary
 
 
@@ -81,7 +80,8 @@ class RepricedRecord(TypedDict):
     """The cheapest design within a limit at the changed constants.
 
     watts_before, probability_before: of the design that was cheapest at the constants of the verdict. run_anew: whether
-    the change touches the core of the design beyond its price, so that the loss may be another.
+    the change touches the core of the design beyond its price, or the operand of attention on the mask, so that the
+    loss may be another. pairs: see `optics.Uncertainty.break_even_pairs`.
     """
 
     scenario: str
@@ -90,6 +90,7 @@ class RepricedRecord(TypedDict):
     probability_before: float | None
     design: DesignRecord
     energy: EnergyVerdict
+    pairs: list[PairRecord]
     run_anew: bool
 
 
@@ -148,9 +149,9 @@ class _Repriced:
     """The designs of one scenario at the changed constants."""
 
     def __init__(self, options: RepriceOptions, before: VerdictSummary, scenario: str):
-        self.options, self.scenario = options, scenario
+        self.options, self.scenario, self.seed = options, scenario, before["seed"]
         self.record: ScenarioRecord = before["scenarios"][scenario]
-        self.before = Space(scenario, tuple(before["changes"]))
+        self.before = Prices(Space(scenario, tuple(before["changes"])), before["shapes"], "")
         # Changes of the verdict hold, unless they are changed again.
         self.space = Space(scenario, (*before["changes"], *options.set))
         self.prices = Prices(self.space, before["shapes"], f"{before['model']}, first window of {before['text']}")
@@ -168,20 +169,31 @@ class _Repriced:
         options, best = self.options, min(good, key=lambda each: each.watts)
         candidate = self.prices.candidate(best.design, best.model)
         workload = self.prices.workload(best.design, best.model)
-        energy = verdict.energy(candidate, workload, options.draws, options.sobol_draws, options.seed)
+        energy = verdict.energy(candidate, workload, options.draws, options.sobol_draws, self.seed)
         bill = candidate.priced(workload, candidate.core)
         energy["bill_rests_on"] = self.prices.bills(best.design.structure).statements(bill)
         was = [each for each in self.record["judged"] if each["limit"] == limit]
-        cores = (describe_core(space.core(*best.design)) for space in (self.before, self.space))
+        photons = best.model.drives.photons_per_mac(self.space.core(*best.design), best.model.setting)
         return {
             "scenario": self.scenario,
             "limit": limit,
             "watts_before": was[0]["design"]["watts"] if was else None,
             "probability_before": was[0]["energy"]["probability_of_closing"] if was else None,
-            "design": {**best.record, "watts": best.watts},
+            "design": {**best.record, "watts": best.watts, "photons_per_mac": photons},
             "energy": energy,
-            "run_anew": next(cores) != next(cores),
+            "pairs": pair_records(candidate, workload, energy),
+            "run_anew": self._touched(best.design),
         }
+
+    def _touched(self, design: Design) -> bool:
+        """Whether a run of the design would be another than the one of the verdict."""
+        structure = design.structure
+        same = [describe_core(each.space.core(*design)) for each in (self.before, self.prices)]
+        # Where each site chooses its operand by itself, it does by the price of the core as the scenario has it.
+        places = [each.attention(structure) for each in (self.before, self.prices)]
+        by_itself = "light" in places
+        bases = [describe_core(each.space.base(structure), price=by_itself) for each in (self.before, self.prices)]
+        return same[0] != same[1] or places[0] != places[1] or bases[0] != bases[1]
 
 
 def _print_report(summary: RepriceSummary, out: Path) -> None:
@@ -193,7 +205,7 @@ def _print_report(summary: RepriceSummary, out: Path) -> None:
     for each in summary["judged"]:
         print(f"\nWhat decides {_named(each)}, Sobol total index of ln(watts):")
         print(reporting.deciding(each["energy"], DECIDING))
-        print(text.closing(each["energy"], summary["target_watts"]))
+        print(text.closing(each["energy"], summary["target_watts"], each["pairs"]))
     touched = [_named(each) for each in summary["judged"] if each["run_anew"]]
     if touched:
         print(

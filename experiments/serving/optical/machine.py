@@ -167,7 +167,8 @@ class OpticalMachine:
         layers, head = costs.layers, costs.head
         fetched_bytes = loads * model.weight_bytes(tokens / loads)
         touched = touched_layer_weights(model.config, tokens / loads) / layer_weights(model.config)[1]
-        if self._holds(model):
+        # Attention on light writes its masks over those of the weights.
+        if self._holds(model) and not attention.core_seconds:
             loads = fetched_bytes = 0.0
         joules = (
             tokens * layers.token_joules

@@ -46,7 +46,7 @@ def from_file(file: Path, ranges: str, config: models.DecoderConfig, attention: 
     """
     by_site = file.suffix == ".toml" and "site" in _table(file)
     candidate = (design_candidate if by_site else file_candidate)(file, ranges, ())
-    check_design(candidate.core, [Workload(config=config, context=PROMPTS[0])])
+    check_design(candidate.core, [Workload(config=config, context=PROMPTS[0], attention=attention)])
     return OpticalSystem(
         name=file.stem,
         core=candidate.core,

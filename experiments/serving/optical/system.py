@@ -104,7 +104,7 @@ class OpticalSystem:
     @cached_property
     def shares(self) -> list[float]:
         """Share of each kind of core in a server."""
-        return shares_of_kinds(self.core, self.sized_on)
+        return shares_of_kinds(self.core, self.sized_on, self.attention)
 
     def mean_over_cores(self, function: Callable[[optics.TensorCore], float]) -> float:
         """Return the mean of a figure over the cores of a server."""
@@ -125,7 +125,8 @@ class OpticalSystem:
     def bill_basis(self, config: models.DecoderConfig) -> str:
         """Return the basis of the bills, but for the residency of weights, which follows from the workload served."""
         bill = Workload(config=config, context=PROMPTS[0], attention=self.attention).price(self.core)
-        return "; ".join(text for text in bill.basis if RESIDENCY not in text)
+        basis = [text for text in bill.basis if RESIDENCY not in text]
+        return "; ".join([*basis, f"attention of prompts without a cached prefix on {_unit(self.attention)}"])
 
     def with_engine(self, config: models.DecoderConfig, mac_joules: float, load_seconds: float) -> "OpticalSystem":
         """Return the same server with another engine.
@@ -212,3 +213,11 @@ class OpticalSystem:
     @cached_property
     def _digital_shares(self) -> dict[models.DecoderConfig, float]:
         return {}
+
+
+def _unit(attention: Attention) -> str:
+    """Where attention runs, in words."""
+    if attention == "digital":
+        return "digital units"
+    side = attention.removeprefix("light").removeprefix("-")
+    return f"light, the {side or 'cheaper'} operand on the mask"

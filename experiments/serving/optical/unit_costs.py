@@ -155,12 +155,13 @@ def kinds(core: Machine) -> list[optics.TensorCore]:
     return list(cores_by_name(core).values())
 
 
-def shares_of_kinds(core: Machine, config: models.DecoderConfig) -> list[float]:
+def shares_of_kinds(core: Machine, config: models.DecoderConfig, attention: Attention = "digital") -> list[float]:
     """Return the share of each kind in the cores of a server, such that a prompt keeps all of them busy."""
     if isinstance(core, optics.TensorCore):
         return [1.0]
-    work = Workload(config=config, context=min(PROMPTS[1], config.context))
-    bill = optics.price(core.assign(work.sites), work.sites, operations={}, memory_bits={})
+    work = Workload(config=config, context=min(PROMPTS[1], config.context), attention=attention)
+    sites = work.sites_on(core)
+    bill = optics.price(core.assign(sites), sites, operations={}, memory_bits={})
     return [float(seconds / bill.core_seconds) for seconds in bill.seconds_by_core]
 
 

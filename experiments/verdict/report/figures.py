@@ -134,7 +134,7 @@ def _steps(summary: VerdictSummary, out: Path) -> None:
     watts.barh(places, values, color=style.SKY, height=0.62)
     reach = 1.16 * max(*values, target)
     for place, value in zip(places, values, strict=True):
-        # At the foot of the bar, where the line of the target never is.
+        # At the foot of the bar, off the line of the target.
         watts.text(0.01 * reach, place, f"{value:.3g}", va="center", fontsize=8)
     watts.axvline(target, color=style.VERMILION, lw=1, ls=(0, (3, 2)))
     watts.text(target, -0.75, f" target {target:g} kW", color=style.VERMILION, fontsize=7.5, va="center")

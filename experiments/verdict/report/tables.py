@@ -12,6 +12,8 @@ DECIDING = 5
 PAIRED = 8
 """Constants of the largest swings that are paired."""
 PAIRS = 2
+STEPS_ON = "projected_2029"
+"""The scenario of the steps, the masks and the other ranges and signs."""
 CHOICES = ("attention", "rows", "columns", "accumulate", "mask", "ranges", "encoding")
 """What designs are chosen by, fields of their records."""
 NAMES = {"accumulate": "tiles a conversion", "encoding": "inputs/weights on"}
@@ -101,13 +103,13 @@ def family_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("", *(f"{plain(scenario)}, {limit:g} nats" for scenario, limit in columns))]
     designs = {scenario: record["designs"] for scenario, record in summary["scenarios"].items()}
     for choice in CHOICES:
-        every = list(dict.fromkeys(str(each[choice]) for record in designs.values() for each in record))
-        for value in sorted(every) if len(every) > 1 else ():
+        every = sorted({each[choice] for record in designs.values() for each in record})
+        for value in every if len(every) > 1 else ():
             cells = [
-                [each["watts"] for each in designs[scenario] if str(each[choice]) == value and each["excess"] <= limit]
+                [each["watts"] for each in designs[scenario] if each[choice] == value and each["excess"] <= limit]
                 for scenario, limit in columns
             ]
-            name = f"{NAMES.get(choice, choice)} {value}"
+            name = f"{NAMES.get(choice, choice)} {value or 'assumed'}"
             rows.append((name, *(f"{min(watts) / 1e3:.3g}" if watts else "none" for watts in cells)))
     return rows
 
@@ -126,7 +128,9 @@ def cost_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     records = summary["scenarios"].values()
     windows = summary["windows"] * summary["keys"]
     designs, judged = sum(len(r["designs"]) for r in records), sum(len(r["judged"]) for r in records)
-    single = len(summary["waterfall"]) + len(summary["masks"]) + len(summary["otherwise"])
+    # The last steps are the best designs, and the first rows of the others the first of them.
+    steps = len(summary["waterfall"]) - len(summary["scenarios"].get(STEPS_ON, {}).get("judged", []))
+    single = max(0, steps) + max(0, len(summary["masks"]) - 1) + max(0, len(summary["otherwise"]) - 1)
     devices, curves = len(summary["devices"]), summary["curves"]
     of_curves = sum(len(each["kl"]) - 1 for each in curves["models"].values()) * curves["windows"]
     tiled = sum(each["tiled"] is not None for r in records for each in r["judged"])

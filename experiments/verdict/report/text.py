@@ -112,13 +112,13 @@ def closing(energy: EnergyVerdict, target: float, pairs: Sequence[PairRecord] = 
         pairs: of constants that close it together.
     """
     if energy["watts_at_exaops"]["nominal"] <= target:
-        return f"It meets {target / 1e3:g} kW" + _at(energy["break_even"], ", up to ")
+        return f"It meets {target / 1e3:g} kW" + _at(energy["break_even"], ", alone until ")
     said = _what_would_close(energy["break_even"], pairs, len(energy["break_even"]))
     return f"{said[0].upper()}{said[1:]}."
 
 
 def _at(break_even: Mapping[str, float], before: str) -> str:
-    listed = ", ".join(f"{field} at {value:.3g}" for field, value in break_even.items())
+    listed = ", ".join(f"{field} is {value:.3g}" for field, value in break_even.items())
     return f"{before}{listed}." if listed else ", at any value of each constant alone within its range."
 
 

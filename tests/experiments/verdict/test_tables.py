@@ -63,6 +63,6 @@ def test_what_decides_and_what_would_close():
         "Alone would close it: a.b at 1.5.",
         "No single constant closes it; a.b at 1.5 with c.d at 4 would.",
         "No single constant closes it, and no pair of those with the widest swings.",
-        "It meets 10 kW, up to c.d at 5.5.",
+        "It meets 10 kW, alone until c.d is 5.5.",
     ]
     assert text.closing(energy(9e3, {}), 1e4) == "It meets 10 kW, at any value of each constant alone within its range."

@@ -102,7 +102,6 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     printed = capsys.readouterr().out
     assert printed.index(f"projected 2029 within 0.5 nats: {early}") < printed.index("Verdict: projected 2029 within")
 
-    # Every window that was run is counted.
     cost = {name: int(count.replace(",", "")) for name, count in tables.cost_rows(summary)[1:]}
     assert cost["searches"] == 2 * given.evaluations
     assert cost["designs of fronts and turned to limits"] == len(record["designs"]) * given.windows * 3
@@ -116,6 +115,8 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     assert again["judged"][0]["energy"]["sobol"] == judged["energy"]["sobol"]
     cheaper = repriced(given.out, "overhead.host_share=0")["judged"][0]
     assert repriced(given.out, "mask.extinction_ratio=300")["judged"][0]["run_anew"]
+    touched = repriced(given.out, "source.wall_plug_efficiency=0.1", "vectors_per_load=64")["judged"][0]
+    assert not touched["run_anew"] and touched["energy"]["watts_at_exaops"]["nominal"] > 1.5 * judged["design"]["watts"]
 
     # Another price of a part prices the same designs anew; no model is run for it.
     changed = verdict.main(dataclasses.replace(given, set=("overhead.host_share=0",), compare=0))
