@@ -107,7 +107,7 @@ def _levels(metric: Metric, values: np.ndarray) -> np.ndarray:
     if high - low <= FLAT * abs(high):
         return np.array([])
     if not lines.logarithmic(metric, values):
-        ticks = MaxNLocator(8).tick_values(low, high)
+        ticks = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
     else:
         decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         steps = next(s for most, s in ((2.5, (1, 2, 5)), (5, (1, 3)), (np.inf, (1,))) if np.log10(high / low) < most)
