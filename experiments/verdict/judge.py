@@ -25,7 +25,9 @@ MOST_ON_FRONT = 6
 LIGHT_STEP = 0.25
 """Effective bits by which the light of a design is turned towards a limit."""
 MOST_STEPS = 4
-"""Such steps for each limit and model."""
+"""Such steps for each limit and model, and for each neighbour of a best design."""
+DEARER = 1.5
+"""A neighbour of a best design that costs more than so many times as much is not run."""
 
 
 class Judge:
@@ -64,8 +66,8 @@ class Judge:
         self.names_searched: list[str] = []
         self._watts: dict[tuple[str, tuple[float, ...], str], float] = {}
 
-    def problem(self, variant: Variant, known: Sequence[Trial] = ()) -> Problem:
-        """What is searched with a model, from the best of the `known` trials of other models on."""
+    def problem(self, variant: Variant, known: Sequence[Sequence[Trial]] = ()) -> Problem:
+        """What is searched with a model, from the best of the `known` trials on, a sequence for each other model."""
 
         def loss(number: int, shares: np.ndarray) -> float:
             return self.search_losses.kl(self._design(number, shares), variant)
@@ -79,10 +81,11 @@ class Judge:
             (number, shares_of(self.searched_prices.space.scenario_knobs(self.structures[number])))
             for number in dict.fromkeys([*own, widest])
         ]
-        return Problem(self.structures, watts, loss, [*starts, *search.best_designs(known)])
+        best = search.best_designs([trial for own in known for trial in own])
+        return Problem(self.structures, watts, loss, [*starts, *best], known)
 
     def searched(
-        self, variant: Variant, seed: int, known: Sequence[Trial] = (), *, random: bool = False
+        self, variant: Variant, seed: int, known: Sequence[Sequence[Trial]] = (), *, random: bool = False
     ) -> list[Trial]:
         """The trials of a search with a model, from the cache where it has them; `known` as of `problem`."""
         run = search.random_search if random else search.search
@@ -100,9 +103,10 @@ class Judge:
         ]
         problem = self.problem(variant, known)
         description.append([[number, shares.tolist()] for number, shares in problem.starts])
+        description.append([[list(trial) for trial in own] for own in known])
         with tqdm(total=self.options.evaluations, unit="design", leave=False) as bar:
             bar.set_description_str(f"{self.scenario}, {variant.name}: {'random' if random else 'search'}")
-            problem = problem._replace(loss=partial(_counted, problem.loss, bar))
+            problem = problem._replace(loss=partial(search.counted, problem.loss, bar))
             found = self.cache.get_or_compute(
                 description, lambda: [list(trial) for trial in run(problem, self.options.evaluations, seed)]
             )
@@ -149,19 +153,42 @@ class Judge:
                     break
                 self.add(variant, [design])
 
+    def refine(self, limit: float) -> None:
+        """Run the neighbours of the best design within a limit, with one other choice each, at the light that it takes.
+
+        A search that has seen few designs of a structure may not know that it is better.
+        """
+        best = self._best(limit, self.measured)
+        if best is None:
+            return
+        variant = self.variants[best.variant]
+        watts = self.price(best.design, variant)
+        for structure in self.structures:
+            design = best.design._replace(structure=structure)
+            near = search.apart(structure, best.design.structure) == 1 and self.price(design, variant) <= DEARER * watts
+            if near and not self._is_measured(design, variant):
+                self._add_to_limit(design, variant, limit, watts)
+
+    def _add_to_limit(self, design: Design, variant: Variant, limit: float, most: float) -> None:
+        """Measure a design, then with its light turned down or up to a limit, up for less than `most` watts."""
+        (found,) = self.add(variant, [design])
+        within = self.place.value(found) <= limit
+        for _ in range(MOST_STEPS):
+            turned_to = self._with_light(found.design, -LIGHT_STEP if within else LIGHT_STEP)
+            if turned_to is None or not within and self.price(turned_to, variant) >= most:
+                break
+            (found,) = self.add(variant, [turned_to])
+            if (self.place.value(found) <= limit) != within:
+                break
+
     def settle(self) -> None:
         """Settle which designs the best are chosen from; what is measured later is none of them."""
         self.settled = list(self.measured)
 
     def chosen(self) -> dict[float, Measured]:
         """The cheapest design of all models within each limit that any is within, once it is settled."""
-        found: dict[float, Measured] = {}
-        for limit in self.options.limits:
-            found_best = (self._cheapest(each, limit, self.settled) for each in self.searched_variants)
-            good = [best for best in found_best if best is not None]
-            if good:
-                found[limit] = min(good, key=lambda each: self.price(each.design, self.variants[each.variant]))
-        return found
+        found = {limit: self._best(limit, self.settled) for limit in self.options.limits}
+        return {limit: best for limit, best in found.items() if best is not None}
 
     def announced(self) -> dict[float, str]:
         """The best design within each limit in words, once it is settled."""
@@ -220,6 +247,12 @@ class Judge:
         good = [each for each in own if self.place.value(each) <= limit]
         return min(good, key=lambda each: self.price(each.design, variant)) if good else None
 
+    def _best(self, limit: float, among: Sequence[Measured]) -> Measured | None:
+        """The cheapest design of all models within a limit."""
+        of_each = (self._cheapest(each, limit, among) for each in self.searched_variants)
+        good = [best for best in of_each if best is not None]
+        return min(good, key=lambda each: self.price(each.design, self.variants[each.variant])) if good else None
+
     def measured_by(self, losses: Losses, design: Design, variant: Variant) -> Measured:
         """Measure a design on other windows, devices or sizes of cores than it is judged on, and keep nothing.
 
@@ -263,9 +296,3 @@ class Judge:
 
 def _in_words(watts: float, variant: str, structure: Structure | str) -> str:
     return f"{kilowatts(watts)} kW, model {variant}, {structure}"
-
-
-def _counted(loss: search.Loss, bar: tqdm, number: int, shares: np.ndarray) -> float:
-    value = loss(number, shares)
-    bar.update()
-    return value

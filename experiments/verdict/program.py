@@ -161,14 +161,15 @@ class _Verdict:
         """Search with every model, measure the fronts, and turn the best designs to the limits; return the trials."""
         before = judge.repriced(self.options.judged_before(judge.scenario), self.variants)
         text.announce(judge.scenario, before, " of the designs judged before, at their losses")
-        trials, known = list[TrialRecord](), list[Trial]()
+        trials, known = list[TrialRecord](), list[list[Trial]]()
         for variant in self.variants.values():
             found = judge.searched(variant, self.options.search_seed, known)
-            known += found
+            known.append(found)
             trials += [self._trial(variant, trial) for trial in found]
             judge.add(variant, judge.front(variant, found))
         for limit in self.options.limits:
             judge.turn_to(limit)
+            judge.refine(limit)
         judge.settle()
         text.announce(judge.scenario, judge.announced())
         return trials

@@ -1,34 +1,33 @@
 """A seeded search over structures and knobs for least watts and loss together, and a random one to compare it with.
 
 The search knows the watts of every design, which are cheap, and measures losses, which are not. It fits ln KL over the
-designs measured so far by radial basis functions (`scipy.interpolate.RBFInterpolator`; Gutmann, J. Global Optim. 19,
-201, 2001) and measures next the candidate of least ln W + KL / s, for trade-offs s in turn.
+designs measured so far, those of other models among them, by `surrogate.Surrogate`, and measures next the candidate of
+least ln W + KL / s, for trade-offs s in turn, with ln KL by `OPTIMISM` standard deviations below what is expected.
 """
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import RBFInterpolator
 from scipy.stats import qmc
+from tqdm import tqdm
 
 from experiments.plotting.pareto import pareto
 from experiments.verdict.space import KNOBS, Structure
+from experiments.verdict.surrogate import Places, Surrogate
 
 TRADE_OFFS = (0.02, 0.05, 0.1, 0.2)
 """Losses [nats per token of KL] that count like a factor e in watts."""
 FIRST_SHARE = 0.35
 """Share of the evaluations that are spread over the space before the first fit."""
-EXPLORING = 0.15
-"""Share of the later evaluations that go to a random design."""
+OPTIMISM = 0.5
+"""Standard deviations of ln KL by which a design is taken to be better than expected: what is unknown is explored."""
 CANDIDATES = 1024
 """Random designs, and designs near the best ones, that the fit is asked for at each step, of each kind."""
 NEAR = 0.12
 """Standard deviation of the steps to designs near the best ones, as a share of the range of each knob."""
 CLOSEST = 0.02
 """Least distance to a design of the same structure that was measured."""
-STRUCTURE_WEIGHT = 0.5
-SMOOTHING = 1e-3
 
 
 class Trial(NamedTuple):
@@ -52,12 +51,14 @@ class Problem(NamedTuple):
         watts: (number of the structure, shares of knobs [designs, knobs]) -> watts at 1 exaOPS [designs].
         loss: (number of the structure, shares of knobs [knobs]) -> KL [nats per token].
         starts: designs (number of the structure, shares of knobs) that are measured first.
+        known: trials of other models, a sequence for each.
     """
 
     structures: Sequence[Structure]
     watts: Watts
     loss: Loss
     starts: Sequence[tuple[int, np.ndarray]] = ()
+    known: Sequence[Sequence[Trial]] = ()
 
 
 def merits(trials: Sequence[Trial], trade_off: float) -> np.ndarray:
@@ -128,35 +129,34 @@ def _next(
     """Return the design to be measured next."""
     count, known = len(problem.structures), np.array([trial.knobs for trial in trials])
     numbers, knobs = draws.integers(count, size=CANDIDATES), draws.random((CANDIDATES, len(KNOBS)))
-    if draws.random() < EXPLORING:
-        return int(numbers[0]), knobs[0]
     order = np.argsort(merits(trials, trade_off))[:4]
     parents = order[draws.integers(len(order), size=CANDIDATES)]
     near = np.clip(known[parents] + NEAR * draws.normal(size=knobs.shape), 0, 1)
     own = np.array([trials[parent].structure for parent in parents])
     moved = np.where(draws.random(CANDIDATES) < 0.3, draws.integers(count, size=CANDIDATES), own)
     numbers, knobs = np.concatenate([numbers, moved]), np.concatenate([knobs, near])
-    predicted = _fit(problem, trials)(_features(problem, numbers, knobs))
+    expected, error = _fit(problem, trials).at(_places(problem, numbers, knobs, np.zeros(len(numbers))))
     watts = np.empty(len(numbers))
     for number in np.unique(numbers):
         watts[numbers == number] = problem.watts(int(number), knobs[numbers == number])
-    merit = np.log(watts) + np.exp(np.minimum(predicted, 5.0)) / trade_off
+    merit = np.log(watts) + np.exp(np.minimum(expected - OPTIMISM * error, 5.0)) / trade_off
     merit[_is_known(trials, numbers, knobs)] = np.inf
     best = int(np.argmin(merit))
     return int(numbers[best]), knobs[best]
 
 
-def _features(problem: Problem, numbers: np.ndarray, knobs: np.ndarray) -> np.ndarray:
+def _places(problem: Problem, numbers: np.ndarray, knobs: np.ndarray, models: np.ndarray) -> Places:
     of_structures = np.array([structure.features() for structure in problem.structures])
-    return np.concatenate([knobs, STRUCTURE_WEIGHT * of_structures[numbers]], axis=1)
+    return Places(knobs, of_structures[numbers], models)
 
 
-def _fit(problem: Problem, trials: Sequence[Trial]) -> Callable[[np.ndarray], np.ndarray]:
-    numbers = np.array([trial.structure for trial in trials])
-    knobs = np.array([trial.knobs for trial in trials])
-    values = np.log([max(trial.kl, 1e-6) for trial in trials])
-    places = _features(problem, numbers, knobs)
-    return RBFInterpolator(places, values, kernel="multiquadric", epsilon=1.0, degree=0, smoothing=SMOOTHING)
+def _fit(problem: Problem, trials: Sequence[Trial]) -> Surrogate:
+    """Fit the trials of the model that is searched, number 0, and those of the others."""
+    every = [(model, trial) for model, own in enumerate((trials, *problem.known)) for trial in own]
+    models, measured = np.array([model for model, _ in every]), [trial for _, trial in every]
+    numbers = np.array([trial.structure for trial in measured])
+    knobs = np.array([trial.knobs for trial in measured])
+    return Surrogate(_places(problem, numbers, knobs, models), np.log([max(trial.kl, 1e-6) for trial in measured]))
 
 
 def _is_known(trials: Sequence[Trial], numbers: np.ndarray, knobs: np.ndarray) -> np.ndarray:
@@ -164,3 +164,17 @@ def _is_known(trials: Sequence[Trial], numbers: np.ndarray, knobs: np.ndarray) -
     for trial in trials:
         found |= (numbers == trial.structure) & (np.max(np.abs(knobs - np.array(trial.knobs)), axis=1) < CLOSEST)
     return found
+
+
+def apart(one: Structure, other: Structure) -> int:
+    """Number of choices by which two structures differ; rows and columns are one."""
+    choices = ("accumulate", "attention", "mask", "ranges", "encoding")
+    sizes = (one.rows, one.columns) != (other.rows, other.columns)
+    return sizes + sum(getattr(one, name) != getattr(other, name) for name in choices)
+
+
+def counted(loss: Loss, bar: tqdm, number: int, shares: np.ndarray) -> float:
+    """Measure a loss and count it on a bar."""
+    value = loss(number, shares)
+    bar.update()
+    return value

@@ -1,5 +1,7 @@
 """The search on a problem of closed form: against its optimum, a random search, and itself."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,13 +9,15 @@ from experiments.verdict.search import (
     TRADE_OFFS,
     Problem,
     Trial,
+    apart,
     best_designs,
     best_merit,
     front_of,
     random_search,
     search,
 )
-from experiments.verdict.space import PLACES, shares_of, structures, turned
+from experiments.verdict.space import PLACES, Structure, shares_of, structures, turned
+from experiments.verdict.surrogate import Places, Surrogate
 
 STRUCTURES = structures((1024, 2048), (1, 4), PLACES, ("",))
 OF_ATTENTION = {"digital": (0.0, 6.0), "half": (0.01, 4.0), "most": (0.02, 2.4), "light": (0.03, 2.0)}
@@ -40,7 +44,7 @@ def watts(number, shares):
 PROBLEM = Problem(STRUCTURES, watts, kl)
 
 
-# Chance: over 200 seeds the search was never behind a random one of equal cost, whose least lead was 0.2.
+# Chance: over 60 seeds the search led a random one of equal cost by 0.15 at least.
 @pytest.mark.parametrize("seed", [0, 1])
 def test_search_beats_a_random_one_of_equal_cost_and_repeats_itself(seed):
     found, random = search(PROBLEM, EVALUATIONS, seed), random_search(PROBLEM, EVALUATIONS, seed)
@@ -90,3 +94,34 @@ def test_search_with_starts_measures_them_first_and_ends_no_worse():
         (number, tuple(shares)) for number, shares in starts
     ]
     assert best_merit(found) <= best_merit(known)
+
+
+def test_structures_are_apart_by_their_choices_and_a_size_is_one():
+    one = Structure()
+    assert apart(one, one) == 0
+    assert apart(one, dataclasses.replace(one, rows=2048, columns=2048)) == 1
+    assert apart(one, dataclasses.replace(one, attention="light", encoding="slots/rails", ranges="fixed")) == 3
+
+
+def test_surrogate_is_the_formula_of_a_process_conditioned_on_its_values():
+    """Mean and variance of one knob, one structure, one model against a loop in float64 over the covariance."""
+    draws = np.random.default_rng(3)
+    places = Places(draws.random((6, 5)), draws.random((6, 4)), np.array([0, 0, 0, 1, 1, 2]))
+    others = Places(draws.random((3, 5)), draws.random((3, 4)), np.zeros(3))
+    values = draws.normal(size=6)
+
+    def covariance(one, other, i, j):
+        alone = sum(np.exp(-((one.knobs[i, k] - other.knobs[j, k]) ** 2) / (2 * 0.5**2)) for k in range(5))
+        far = np.sum((one.knobs[i] - other.knobs[j]) ** 2) / 0.6**2
+        far += np.sum((one.structures[i] - other.structures[j]) ** 2) / 1.5**2
+        whole = alone + 0.3 * one.structures[i] @ other.structures[j] + 0.5 * np.exp(-far / 2) + 1.0
+        return whole + 0.5 if one.models[i] == other.models[j] else 0.7 * whole
+
+    known = np.array([[covariance(places, places, i, j) for j in range(6)] for i in range(6)]) + 0.01 * np.eye(6)
+    mean, error = Surrogate(places, values).at(others)
+    for j in range(3):
+        across = np.array([covariance(others, places, j, i) for i in range(6)])
+        assert mean[j] == pytest.approx(values.mean() + across @ np.linalg.solve(known, values - values.mean()))
+        variance = covariance(others, others, j, j) - across @ np.linalg.solve(known, across)
+        assert error[j] == pytest.approx(np.sqrt(variance))
+    assert Surrogate(places, values).at(places)[0] == pytest.approx(values, abs=0.05)

@@ -75,6 +75,13 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
         bill = work.price(machine)
         assert joules == pytest.approx(float(bill.total), rel=1e-4)
 
+    # The neighbour of the best design, with the other inputs, was run where it is not far dearer.
+    (best,) = (judged["design"] for judged in record["judged"])
+    other = {"rails/rails": "slots/rails", "slots/rails": "rails/rails"}
+    beside = [each for each in record["designs"] if each["encoding"] == other[best["encoding"]]]
+    same = [each for each in beside if all(each[knob] == best[knob] for knob in KNOBS if knob != "light_bits")]
+    assert same and min(each["watts"] for each in same if each["excess"] <= 0.5) >= best["watts"]
+
     curves = summary["curves"]
     assert curves["windows"] == 4 and set(curves["models"]) == {"as it is", "prepared"}
     for each in curves["models"].values():
