@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from experiments.common.source_closure import ROOT
-from experiments.results.evidence import Evidence
+from experiments.results.evidence import Evidence, listed
 
 RECORD = "evidence.toml"
 """File under docs/ that says from which revision, by which command and when each entry was made."""
@@ -86,9 +86,11 @@ def revision() -> str:
         found = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
         ).stdout.strip()
-        # The figures that this program copies are not what they are made from.
+        # What this program copies and fills in is not what it is made from.
+        copied = {name for entry in listed().values() for name in entry.figures}
         changed = subprocess.run(
-            ["git", "status", "--porcelain", "--", ".", ":!docs/*.png", ":!docs/*.md", f":!docs/{RECORD}"],
+            ["git", "status", "--porcelain", "--untracked-files=all", "--", ".", ":!docs/*.md"]
+            + [f":!docs/{name}" for name in sorted({RECORD, *copied})],
             cwd=ROOT,
             capture_output=True,
             text=True,

@@ -222,3 +222,27 @@ def test_digest_of_an_entry_follows_the_module_of_its_function(tmp_path, monkeyp
         module.write_text(text, encoding="utf-8")
         found.append(entry.digest(tmp_path))
     assert found[0] == found[1] != found[2]
+
+
+def test_revision_is_marked_for_changed_sources_and_not_for_what_results_copies(tmp_path, monkeypatch):
+    def git(*arguments):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments], cwd=tmp_path, check=True)
+
+    def write(name, text):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    monkeypatch.setattr(made, "ROOT", tmp_path)
+    write("optics/core.py", "one")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    plain = made.revision()
+    assert "with changes" not in plain
+    copied = next(name for name in LISTED["verdict"].figures if name.endswith(".json"))
+    write(f"docs/{copied}", "{}")
+    write("docs/sweeps/adc_by_photons.png", "figure")
+    write("docs/verdict.md", "page")
+    assert made.revision() == plain
+    write("optics/new.py", "two")
+    assert made.revision() == f"{plain}, with changes"
