@@ -102,7 +102,10 @@ def family_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     columns = [(scenario, limit) for scenario in summary["scenarios"] for limit in summary["limits"]]
     rows: list[tuple[str, ...]] = [("", *(f"{plain(scenario)}, {limit:g} nats" for scenario, limit in columns))]
     designs = {scenario: record["designs"] for scenario, record in summary["scenarios"].items()}
+    square = all(each["rows"] == each["columns"] for record in designs.values() for each in record)
     for choice in CHOICES:
+        if choice == "columns" and square:
+            continue
         every = sorted({each[choice] for record in designs.values() for each in record})
         for value in every if len(every) > 1 else ():
             cells = [
