@@ -151,26 +151,18 @@ def _draw(summary: GainSummary, out: Path) -> None:
         floor = summary["fp32_perplexity"]
         axes.axhline(floor, color=GREY, lw=1, ls=(0, (4, 3)))
         axes.annotate(f" fp32 {floor:.1f}", (0, floor), xycoords=("axes fraction", "data"), va="bottom")
-        axes.set_ylim(floor * 0.75, WORST_DRAWN)
-        for number, (name, colour) in enumerate(zip(SERIES, (BLUE, VERMILION), strict=True)):
+        gains = sorted({row["gain"] for row in summary["rows"]})
+        axes.set(xlim=(gains[0] / 1.2, 1.2 * gains[-1]), ylim=(floor * 0.75, WORST_DRAWN))
+        for name, colour in zip(SERIES, (BLUE, VERMILION), strict=True):
             points = [(row["gain"], row["perplexity"]) for row in summary["rows"] if row["series"] == name]
-            axes.plot(*zip(*points, strict=True), "o-", color=colour, ms=5)
+            axes.plot(*zip(*points, strict=True), "o-", color=colour, ms=5, label=name)
             labels.mark_leaving(axes, *zip(*points, strict=True), color=colour, ms=6)
-            drawn = [point for point in points if point[1] <= WORST_DRAWN]
-            if not drawn:
-                drawn = [(gain, WORST_DRAWN) for gain, _ in points]
-                axes.plot(*zip(*drawn, strict=True), "^", color=colour, ms=6, clip_on=False)
-            right = number == 0
-            axes.annotate(
-                name,
-                drawn[(len(drawn) - 1) // 2],
-                xytext=(-6, -4) if right else (8, 4),
-                textcoords="offset points",
-                color=colour,
-                ha="right" if right else "left",
-                va="top" if right else "bottom",
-            )
-        axes.set_xticks(sorted({row["gain"] for row in summary["rows"]}))
+            if all(value > WORST_DRAWN for _, value in points):
+                axes.plot(
+                    [gain for gain, _ in points], [WORST_DRAWN] * len(points), "^", color=colour, ms=6, clip_on=False
+                )
+        axes.legend(loc="center right")
+        axes.set_xticks(gains)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.minorticks_off()
         axes.set_title(f"{summary['model']}, tiles of {summary['tile']} rows, {summary['bits']}-bit output")
