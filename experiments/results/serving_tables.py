@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from experiments.comparison.report import three
 from experiments.results.pages import Rows
-from experiments.serving.model import Range
 from experiments.serving.records import AccuracyRecord, LightRecord, RangeRecord, RowRecord, ServingSummary
 
 BESIDE = ("rubin", "b200")
@@ -27,7 +27,8 @@ def _light_row(title: str, found: LightRecord) -> list[str]:
     with_light, without = found["light"], found["digital"]
     factor = "" if found["factor"] is None else _in_range(found["factor"])
     told = "yes" if found["told_apart"] else "no"
-    return [title, factor, _name(with_light), _name(without), told, found["accuracy"]]
+    loss = found["accuracy"].removeprefix("a delta NLL of ")
+    return [title, factor, _name(with_light), _name(without), told, loss]
 
 
 def announced(summary: ServingSummary) -> Rows:
@@ -54,7 +55,8 @@ def alone(summary: ServingSummary) -> Rows:
     """Return each optical machine alone, and digital ones, at the batch of most tokens/s per kW within the limits."""
     workloads = summary["workloads"]
     rows = [["alone", "loss over float32", *(f"{each['title']}, tokens/s per kW; J" for each in workloads.values())]]
-    for name in (*summary["accuracy"], *BESIDE):
+    optical = [name for name in summary["precisions"] if name in summary["accuracy"]]
+    for name in (*optical, *BESIDE):
         own = [row for row in summary["rows"] if row["prefill"] == row["decode"] == name]
         if own:
             kept = [row for row in own if row["kept"]]
@@ -86,4 +88,4 @@ def _name(row: RowRecord | None) -> str:
 
 
 def _in_range(values: RangeRecord) -> str:
-    return str(Range(**values))
+    return f"{three(values['nominal'])} ({three(values['low'])} to {three(values['high'])})"

@@ -119,6 +119,7 @@ def test_tables_of_serving_have_factors_ranges_losses_and_who_misses_the_limits(
             "offline": {"title": "Offline", "light": verdict, "announced": pairs},
             "code": {"title": "Code", "light": none, "announced": pairs},
         },
+        "precisions": {"rubin": "fp8", "mine": "int8", "other": "int8"},
         "accuracy": {"mine": {"delta_nll": 0.06, "delta_nll_stderr": 0.01}, "other": None},
         "rows": [
             *(served("mine", "mine", rate) for rate in (20.0, 40.0)),
@@ -129,16 +130,16 @@ def test_tables_of_serving_have_factors_ranges_losses_and_who_misses_the_limits(
         ],
     }
     assert serving_tables.light(summary)[1:] == [
-        ["Offline", "3 (0.75 to 12)", "mine + rubin", "rubin", "no", "accuracy not measured"],
+        ["Offline", "3.00 (0.750 to 12.0)", "mine + rubin", "rubin", "no", "accuracy not measured"],
         ["Code", "", "none within the limits", "rubin", "yes", ""],
     ]
     assert [row[:2] for row in serving_tables.announced(summary)[1:]] == [
-        ["A + B", "50 (25 to 100), x 0.5, misses the limits"],
-        ["Galaxy", "100 (50 to 200)"],
+        ["A + B", "50.0 (25.0 to 100), x 0.5, misses the limits"],
+        ["Galaxy", "100 (50.0 to 200)"],
         ["C + D", "fits at no batch"],
     ]
     assert serving_tables.alone(summary)[1:] == [
-        ["mine", "0.060 ± 0.010", "40 (20 to 80); 25 (25 to 25)", "misses the limits"],
-        ["other", "not measured", "misses the limits", "10 (5 to 20); 100 (100 to 100)"],
-        ["rubin", "not measured", "100 (50 to 200); 10 (10 to 10)", "misses the limits"],
+        ["mine", "0.060 ± 0.010", "40.0 (20.0 to 80.0); 25.0 (25.0 to 25.0)", "misses the limits"],
+        ["other", "not measured", "misses the limits", "10.0 (5.00 to 20.0); 100 (100 to 100)"],
+        ["rubin", "not measured", "100 (50.0 to 200); 10.0 (10.0 to 10.0)", "misses the limits"],
     ]
