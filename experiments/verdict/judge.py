@@ -154,19 +154,19 @@ class Judge:
                 self.add(variant, [design])
 
     def refine(self, limit: float) -> None:
-        """Run the neighbours of the best design within a limit, with one other choice each, at the light that it takes.
+        """Run the best design within a limit at the scenario's knobs, and its neighbours, at the light that they take.
 
-        A search that has seen few designs of a structure may not know that it is better.
+        A neighbour has one other choice. A search that has seen few of its structure may not know that it is better.
         """
         best = self._best(limit, self.measured)
         if best is None:
             return
         variant = self.variants[best.variant]
         watts = self.price(best.design, variant)
-        for structure in self.structures:
-            design = best.design._replace(structure=structure)
-            near = search.apart(structure, best.design.structure) == 1 and self.price(design, variant) <= DEARER * watts
-            if near and not self._is_measured(design, variant):
+        own = best.design._replace(knobs=self.prices.space.scenario_knobs(best.design.structure))
+        near = [each for each in self.structures if search.apart(each, best.design.structure) == 1]
+        for design in (own, *(best.design._replace(structure=each) for each in near)):
+            if self.price(design, variant) <= DEARER * watts and not self._is_measured(design, variant):
                 self._add_to_limit(design, variant, limit, watts)
 
     def _add_to_limit(self, design: Design, variant: Variant, limit: float, most: float) -> None:
