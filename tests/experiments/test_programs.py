@@ -42,7 +42,8 @@ def test_gain_recovers_what_a_full_range_loses(given, drawn, capsys):
         (line,) = (each for each in axes.lines if len(each.get_xdata()) == 2 and each.get_color() == colour)
         np.testing.assert_array_equal(line.get_xdata(), [1.0, 4.0])
         np.testing.assert_array_equal(line.get_ydata(), [by_key[series, each]["perplexity"] for each in (1.0, 4.0)])
-        assert series in [text.get_text() for text in axes.texts]
+        assert line.get_label() == series
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(gain.SERIES)
     assert f" fp32 {summary['fp32_perplexity']:.1f}" in [text.get_text() for text in axes.texts]
 
 
