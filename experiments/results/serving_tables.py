@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from experiments.comparison.report import three
 from experiments.results.pages import Rows
 from experiments.serving.records import AccuracyRecord, LightRecord, RangeRecord, RowRecord, ServingSummary
+from experiments.training.report import with_error
 
 BESIDE = ("rubin", "b200")
 """Digital machines beside optical ones, of those that were served."""
@@ -70,8 +71,7 @@ def _loss(name: str, known: dict[str, AccuracyRecord | None]) -> str:
     found = known.get(name)
     if found is None:
         return "not measured"
-    error = "" if found["delta_nll_stderr"] is None else f" ± {found['delta_nll_stderr']:.3f}"
-    return f"{found['delta_nll']:.3f}{error}"
+    return with_error(found["delta_nll"], found["delta_nll_stderr"], ".3f")
 
 
 def _best(rows: Sequence[RowRecord]) -> str:

@@ -1,6 +1,6 @@
 """Tables of the documentation by name, from the summaries of the programs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from experiments.comparison.achieved import tops_per_watt
@@ -9,9 +9,7 @@ from experiments.comparison.report import kilowatts, three
 from experiments.results import guide_tables, results_page, serving_tables
 from experiments.results.pages import Rows
 from experiments.scaling import report as scaling_report
-from experiments.scaling.records import ScalingSummary
 from experiments.verdict.report import tables as verdict_tables
-from experiments.verdict.report.records import VerdictSummary
 from experiments.workloads.records import Comparison as Against
 from experiments.workloads.records import WorkloadRow, WorkloadsSummary
 from experiments.workloads.report import in_range, vectors
@@ -68,64 +66,9 @@ def compare(summary: CompareSummary) -> Rows:
     return rows
 
 
-def verdict(summary: VerdictSummary) -> Rows:
-    """Return the watts of the cheapest design within each loss, by scenario and model."""
-    return [list(row) for row in verdict_tables.best_rows(summary)]
-
-
-def verdict_designs(summary: VerdictSummary) -> Rows:
-    """Return the best designs, a row per scenario and loss."""
-    return [list(row) for row in verdict_tables.design_rows(summary)]
-
-
-def verdict_steps(summary: VerdictSummary) -> Rows:
-    """Return the steps from the first verdict to the best design."""
-    return [list(row) for row in verdict_tables.step_rows(summary)]
-
-
-def verdict_masks(summary: VerdictSummary) -> Rows:
-    """Return the best design of projected_2029 with the mask of each technology."""
-    return [list(row) for row in verdict_tables.mask_rows(summary)]
-
-
-def verdict_otherwise(summary: VerdictSummary) -> Rows:
-    """Return the best design of projected_2029 with other ranges of its ADCs and other encodings of signs."""
-    return [list(row) for row in verdict_tables.otherwise_rows(summary)]
-
-
-def verdict_like(summary: VerdictSummary) -> Rows:
-    """Return peak beside achieved, at the plug and at the facility, of the best designs and of digital machines."""
-    return [list(row) for row in verdict_tables.like_rows(summary)]
-
-
-def verdict_families(summary: VerdictSummary) -> Rows:
-    """Return least watts with each choice of the structure."""
-    return [list(row) for row in verdict_tables.family_rows(summary)]
-
-
-def verdict_deciding(summary: VerdictSummary) -> Rows:
-    """Return what decides the best designs, and what would close the target."""
-    return [list(row) for row in verdict_tables.deciding_rows(summary)]
-
-
-def verdict_search(summary: VerdictSummary) -> Rows:
-    """Return searches beside random ones of as many losses."""
-    return [list(row) for row in verdict_tables.comparison_rows(summary)]
-
-
-def verdict_cost(summary: VerdictSummary) -> Rows:
-    """Return what the search cost, in windows that a model was run on."""
-    return [list(row) for row in verdict_tables.cost_rows(summary)]
-
-
-def scaling(summary: ScalingSummary) -> Rows:
-    """Return losses of the tiny models and of larger ones on light, a row per model."""
-    return [list(row) for row in scaling_report.model_rows(summary)]
-
-
-def scaling_laws(summary: ScalingSummary) -> Rows:
-    """Return what each law of the tiny models says of the larger one, and what is measured."""
-    return [list(row) for row in scaling_report.law_rows(summary)]
+def _rows(of: Callable[[Any], Iterable[Sequence[str]]]) -> Callable[[Any], Rows]:
+    """A table that a program prints, as rows of a page."""
+    return lambda summary: [list(row) for row in of(summary)]
 
 
 TABLES: Mapping[str, Callable[[Any], Rows]] = {
@@ -147,22 +90,22 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "train_language": guide_tables.trained,
     "train_device": guide_tables.trained,
     "compare": compare,
-    "verdict": verdict,
-    "verdict_designs": verdict_designs,
-    "verdict_steps": verdict_steps,
-    "verdict_like": verdict_like,
-    "verdict_masks": verdict_masks,
-    "verdict_otherwise": verdict_otherwise,
-    "verdict_families": verdict_families,
-    "verdict_deciding": verdict_deciding,
-    "verdict_search": verdict_search,
-    "verdict_cost": verdict_cost,
+    "verdict": _rows(verdict_tables.best_rows),
+    "verdict_designs": _rows(verdict_tables.design_rows),
+    "verdict_steps": _rows(verdict_tables.step_rows),
+    "verdict_like": _rows(verdict_tables.like_rows),
+    "verdict_masks": _rows(verdict_tables.mask_rows),
+    "verdict_otherwise": _rows(verdict_tables.otherwise_rows),
+    "verdict_families": _rows(verdict_tables.family_rows),
+    "verdict_deciding": _rows(verdict_tables.deciding_rows),
+    "verdict_search": _rows(verdict_tables.comparison_rows),
+    "verdict_cost": _rows(verdict_tables.cost_rows),
     "serve_light": serving_tables.light,
     "serve_announced": serving_tables.announced,
     "serve_designs": serving_tables.alone,
     "serve_designs_light": serving_tables.light,
     "workloads": workloads,
-    "scaling": scaling,
-    "scaling_laws": scaling_laws,
+    "scaling": _rows(scaling_report.model_rows),
+    "scaling_laws": _rows(scaling_report.law_rows),
 }
 """Rows of cells, the header first, of the summary of a program, by name of the table."""

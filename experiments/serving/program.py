@@ -66,11 +66,6 @@ class ServeOptions:
         for name in ("ttft_limit", "tpot_limit"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} = {getattr(self, name)} must be above 0 s")
-        if len(self.attention) not in (1, len(dict.fromkeys(self.optical))):
-            raise ValueError(
-                f"attention = {self.attention} must be one place, or one for each of "
-                f"{len(dict.fromkeys(self.optical))} systems of optical"
-            )
         for scenario in self.ranges:
             if scenario not in SCENARIOS:
                 raise ValueError(f"ranges = {scenario!r} must be one of {', '.join(SCENARIOS)}")

@@ -14,7 +14,7 @@ from experiments.verdict import search
 from experiments.verdict.losses import Losses, Measured, OverDigital
 from experiments.verdict.options import VerdictOptions
 from experiments.verdict.prices import Prices
-from experiments.verdict.records import design_of, design_record
+from experiments.verdict.records import cheapest, design_of, design_record
 from experiments.verdict.report.records import BestRecord, DesignRecord
 from experiments.verdict.search import Problem, Trial
 from experiments.verdict.space import FIRST, KNOBS, Design, Structure, shares_of, turned
@@ -210,9 +210,9 @@ class Judge:
         priced = [(self.price(design_of(each), variants[each["variant"]]), each) for each in known]
         found: dict[float, str] = {}
         for limit in self.options.limits:
-            good = [(watts, each) for watts, each in priced if each["excess"] <= limit]
-            if good:
-                watts, each = min(good, key=lambda pair: pair[0])
+            best = cheapest(priced, limit)
+            if best is not None:
+                watts, each = best
                 found[limit] = _in_words(watts, each["variant"], each["structure"])
         return found
 

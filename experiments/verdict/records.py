@@ -1,6 +1,7 @@
 """Makes the records of summary.json from what was measured, and models and designs from records."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import optics
 from experiments.adapt.bills import Drives
@@ -52,6 +53,12 @@ def design_of(record: DesignRecord) -> Design:
     """Return the design of a record."""
     structure = Structure(**{field.name: record[field.name] for field in dataclasses.fields(Structure)})
     return Design(structure, {name: record[name] for name in KNOBS})
+
+
+def cheapest(priced: Sequence[tuple[float, DesignRecord]], limit: float) -> tuple[float, DesignRecord] | None:
+    """Return the least watts, and their design, of designs whose loss is within a limit; None where none is."""
+    good = [(watts, each) for watts, each in priced if each["excess"] <= limit]
+    return min(good, key=lambda pair: pair[0]) if good else None
 
 
 def pair_records(candidate: Candidate, workload: Workload, energy: EnergyVerdict) -> list[PairRecord]:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypedDict, cast
+from typing import Annotated, Any, TypedDict, cast
 
 import tyro
 
@@ -13,14 +13,13 @@ from experiments.common.options import check_folder
 from experiments.common.verdict import EnergyVerdict
 from experiments.evaluation.measure import describe_core
 from experiments.plotting import style
-from experiments.verdict.prices import BilledModel, Prices, check_changes
-from experiments.verdict.records import design_of, model_of, pair_records
+from experiments.verdict.prices import Prices, check_changes
+from experiments.verdict.records import cheapest, design_of, model_of, pair_records
 from experiments.verdict.report import figures, tables, text
 from experiments.verdict.report.records import DesignRecord, PairRecord, ScenarioRecord, VerdictSummary
 from experiments.verdict.space import Design, Space
 
 NEEDED = ("shapes", "limits", "scenarios", "target_watts", "changes", "model", "text", "seed")
-DECIDING = 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -116,7 +115,7 @@ def main(options: RepriceOptions) -> RepriceSummary:
         for limit in before["limits"]:
             found = prices.judged(limit)
             judged += [found] if found is not None else []
-            none_within += [f"{scenario}, {limit:g} nats"] if found is None else []
+            none_within += [tables.named(scenario, limit)] if found is None else []
     summary: RepriceSummary = {
         "verdict": str(options.verdict),
         "shapes": before["shapes"],
@@ -138,13 +137,6 @@ def main(options: RepriceOptions) -> RepriceSummary:
     return summary
 
 
-class _Priced(NamedTuple):
-    watts: float
-    record: DesignRecord
-    design: Design
-    model: BilledModel
-
-
 class _Repriced:
     """The designs of one scenario at the changed constants."""
 
@@ -155,34 +147,34 @@ class _Repriced:
         # Changes of the verdict hold, unless they are changed again.
         self.space = Space(scenario, (*before["changes"], *options.set))
         self.prices = Prices(self.space, before["shapes"], f"{before['model']}, first window of {before['text']}")
-        models = {name: model_of(name, each) for name, each in self.record["variants"].items()}
-        self.priced = list[_Priced]()
-        for each in self.record["designs"]:
-            design, model = design_of(each), models[each["variant"]]
-            self.priced.append(_Priced(float(self.prices.bill(*design, model).watts_at()), each, design, model))
+        self.models = {name: model_of(name, each) for name, each in self.record["variants"].items()}
+        self.priced = [(self._watts(each), each) for each in self.record["designs"]]
+
+    def _watts(self, record: DesignRecord) -> float:
+        return float(self.prices.bill(*design_of(record), self.models[record["variant"]]).watts_at())
 
     def judged(self, limit: float) -> RepricedRecord | None:
         """The cheapest design within a limit; None where none is."""
-        good = [each for each in self.priced if each.record["excess"] <= limit]
-        if not good:
+        best = cheapest(self.priced, limit)
+        if best is None:
             return None
-        options, best = self.options, min(good, key=lambda each: each.watts)
-        candidate = self.prices.candidate(best.design, best.model)
-        workload = self.prices.workload(best.design, best.model)
+        options, (watts, record) = self.options, best
+        design, model = design_of(record), self.models[record["variant"]]
+        candidate, workload = self.prices.candidate(design, model), self.prices.workload(design, model)
         energy = verdict.energy(candidate, workload, options.draws, options.sobol_draws, self.seed)
         bill = candidate.priced(workload, candidate.core)
-        energy["bill_rests_on"] = self.prices.bills(best.design.structure).statements(bill)
+        energy["bill_rests_on"] = self.prices.bills(design.structure).statements(bill)
         was = [each for each in self.record["judged"] if each["limit"] == limit]
-        photons = best.model.drives.photons_per_mac(self.space.core(*best.design), best.model.setting)
+        photons = model.drives.photons_per_mac(self.space.core(*design), model.setting)
         return {
             "scenario": self.scenario,
             "limit": limit,
             "watts_before": was[0]["design"]["watts"] if was else None,
             "probability_before": was[0]["energy"]["probability_of_closing"] if was else None,
-            "design": {**best.record, "watts": best.watts, "photons_per_mac": photons},
+            "design": {**record, "watts": watts, "photons_per_mac": photons},
             "energy": energy,
             "pairs": pair_records(candidate, workload, energy),
-            "run_anew": self._touched(best.design),
+            "run_anew": self._touched(design),
         }
 
     def _touched(self, design: Design) -> bool:
@@ -203,9 +195,7 @@ def _print_report(summary: RepriceSummary, out: Path) -> None:
     for each in summary["none_within"]:
         print(f"No design that was measured is within {each}.")
     for each in summary["judged"]:
-        print(f"\nWhat decides {_named(each)}, Sobol total index of ln(watts):")
-        print(reporting.deciding(each["energy"], DECIDING))
-        print(text.closing(each["energy"], summary["target_watts"], each["pairs"]))
+        text.print_deciding(_named(each), each["energy"], summary["target_watts"], each["pairs"])
     touched = [_named(each) for each in summary["judged"] if each["run_anew"]]
     if touched:
         print(
@@ -241,4 +231,4 @@ def rows(judged: Sequence[RepricedRecord]) -> list[tuple[str, ...]]:
 
 
 def _named(each: Mapping[str, Any]) -> str:
-    return f"{each['scenario'].replace('_', ' ')}, {each['limit']:g} nats"
+    return tables.named(each["scenario"], each["limit"])

@@ -59,7 +59,7 @@ class CostedSystem(Protocol):
         ...
 
 
-class Attention(NamedTuple):
+class AttentionCost(NamedTuple):
     """Attention of a pass: energy at the plug [J], time of the cores [s], and operations on digital units."""
 
     joules: float
@@ -125,7 +125,7 @@ class OpticalMachine:
             attention = self._digital_attention(model, batch * causal_pairs(model.config, new, cached), cached > 0)
         else:
             flops = on_light.digital_share * attention_flops(model.config, causal_pairs(model.config, new))
-            attention = Attention(
+            attention = AttentionCost(
                 batch * (on_light.product_joules + on_light.other_joules),
                 batch * on_light.product_seconds,
                 batch * flops,
@@ -138,7 +138,7 @@ class OpticalMachine:
         attention = self._digital_attention(model, pairs, True)
         return self._pass(model, batch, batch, attention, batch * model.kv_bytes(context), 1.0)
 
-    def _digital_attention(self, model: Model, pairs: float, absorbed: bool) -> Attention:
+    def _digital_attention(self, model: Model, pairs: float, absorbed: bool) -> AttentionCost:
         """Attention on digital units.
 
         Args:
@@ -149,10 +149,10 @@ class OpticalMachine:
         flops = attention_flops(model.config, pairs, absorbed)
         # The bill's pairs are those of a prompt without a cached prefix.
         billed = pairs * (flops / whole if (whole := attention_flops(model.config, pairs)) else 1.0)
-        return Attention(billed * self.system.costs(model.config, self.corner).layers.pair_joules, 0.0, flops)
+        return AttentionCost(billed * self.system.costs(model.config, self.corner).layers.pair_joules, 0.0, flops)
 
     def _pass(
-        self, model: Model, tokens: float, heads: float, attention: Attention, cached_bytes: float, loads: float
+        self, model: Model, tokens: float, heads: float, attention: AttentionCost, cached_bytes: float, loads: float
     ) -> Cost:
         """Cost of a pass. Weights are fetched while others multiply; digital attention waits for the products.
 

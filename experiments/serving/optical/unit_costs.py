@@ -113,7 +113,7 @@ def prompt_costs(
     work = Workload(config=shape, context=tokens, attention=attention)
     on_light, digital = (
         optics.price(
-            core.assign(sites) if isinstance(core, optics.CoresBySite) else core,
+            _placed(core, sites),
             [site for site in sites if not site.stationary],
             operations={},
             memory_bits={},
@@ -189,6 +189,11 @@ def _solve(core: Machine, config: models.DecoderConfig, head: bool, number: Numb
     return UnitCosts(token, pair, load, (a[1] - load_seconds * short / often) / short, load_seconds)
 
 
+def _placed(core: Machine, sites: Sequence[optics.Site]) -> Any:
+    """What bills a part of the sites: of a design its cores, assigned to all of them."""
+    return core.assign(sites) if isinstance(core, optics.CoresBySite) else core
+
+
 def _pairs(config: models.DecoderConfig, tokens: int) -> float:
     """Pairs of a query and a key of a prompt, half a query more than the integral: a query sees its own key."""
     return causal_pairs(config, tokens) + kept_tokens(config, tokens) / 2
@@ -206,7 +211,7 @@ def _bill(
     sites = [site for site in work.sites if (site.stationary and site.columns == config.vocabulary) is head]
     routed = work.experts_per_token
     bill = optics.price(
-        core.assign(work.sites) if isinstance(core, optics.CoresBySite) else core,
+        _placed(core, work.sites),
         sites,
         operations={} if head else work.operations,
         memory_bits={} if head else work.memory_bits,

@@ -160,7 +160,7 @@ def _steps(summary: VerdictSummary, out: Path) -> None:
 
 def _energy(summary: VerdictSummary, out: Path) -> None:
     judged = {
-        f"{tables.plain(name)}, {record['judged'][0]['limit']:g} nats": record["judged"][0]["energy"]
+        tables.named(name, record["judged"][0]["limit"]): record["judged"][0]["energy"]
         for name, record in summary["scenarios"].items()
         if record["judged"]
     }

@@ -26,7 +26,7 @@ def best_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     for scenario, record in summary["scenarios"].items():
         for limit in summary["limits"]:
             found = {each["variant"]: each["design"] for each in record["best"] if each["limit"] == limit}
-            rows.append((f"{plain(scenario)}, {limit:g} nats", *(_watts(found.get(name)) for name in names)))
+            rows.append((named(scenario, limit), *(_watts(found.get(name)) for name in names)))
     return rows
 
 
@@ -40,7 +40,7 @@ def design_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
             design, watts = judged["design"], judged["energy"]["watts_at_exaops"]
             rows.append(
                 (
-                    f"{plain(scenario)}, {judged['limit']:g} nats",
+                    named(scenario, judged["limit"]),
                     f"{watts['nominal'] / 1e3:.3g}",
                     f"{three(watts['p05'] / 1e3)} to {three(watts['p95'] / 1e3)}",
                     f"{judged['energy']['probability_of_closing']:.0%}",
@@ -68,7 +68,7 @@ def deciding_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
             indices = list(energy["sobol"].items())[:DECIDING]
             rows.append(
                 (
-                    f"{plain(scenario)}, {judged['limit']:g} nats",
+                    named(scenario, judged["limit"]),
                     ", ".join(f"{field} {index['total']:.2f}" for field, index in indices),
                     _alone(energy),
                     _together(judged["pairs"])
@@ -100,7 +100,7 @@ def _together(pairs: Sequence[PairRecord]) -> str:
 def family_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     """Return the table of least watts among the judged designs with each choice, scenarios and limits across."""
     columns = [(scenario, limit) for scenario in summary["scenarios"] for limit in summary["limits"]]
-    rows: list[tuple[str, ...]] = [("", *(f"{plain(scenario)}, {limit:g} nats" for scenario, limit in columns))]
+    rows: list[tuple[str, ...]] = [("", *(named(scenario, limit) for scenario, limit in columns))]
     designs = {scenario: record["designs"] for scenario, record in summary["scenarios"].items()}
     square = all(each["rows"] == each["columns"] for record in designs.values() for each in record)
     for choice in CHOICES:
@@ -155,7 +155,7 @@ def like_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("kW at 1 exaOPS", *(f"{basis}, {place}" for place in PLACES for basis in BASES))]
     for scenario, record in summary["scenarios"].items():
         for judged in record["judged"]:
-            rows.append((f"{plain(scenario)}, {judged['limit']:g} nats", *_like_cells(judged["achieved"])))
+            rows.append((named(scenario, judged["limit"]), *_like_cells(judged["achieved"])))
     rows += [(f"{each['title']}, {each['format']}", *_like_cells(each)) for each in summary["digital"]]
     return rows
 
@@ -199,6 +199,11 @@ def step_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
 def plain(scenario: str) -> str:
     """A scenario in words."""
     return scenario.replace("_", " ")
+
+
+def named(scenario: str, limit: float) -> str:
+    """A scenario and a limit in words, as rows and panels are named."""
+    return f"{plain(scenario)}, {limit:g} nats"
 
 
 def _watts(design: DesignRecord | None) -> str:

@@ -40,10 +40,8 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
         print(reporting.table(families))
     for scenario, record in summary["scenarios"].items():
         for judged in record["judged"]:
-            named = f"{tables.plain(scenario)} within {judged['limit']:g} nats"
-            print(f"\nWhat decides {named}, Sobol total index of ln(watts):")
-            print(reporting.deciding(judged["energy"], tables.DECIDING))
-            print(closing(judged["energy"], summary["target_watts"], judged["pairs"]))
+            named = tables.named(scenario, judged["limit"])
+            print_deciding(named, judged["energy"], summary["target_watts"], judged["pairs"])
     if summary["waterfall"]:
         print("\nFrom the first verdict to the best design, projected 2029:")
         print(reporting.table(tables.step_rows(summary)))
@@ -65,6 +63,13 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
     judged = any(record["judged"] for record in summary["scenarios"].values())
     bills = ", waterfall.png/.pdf, designs/*.toml" if judged else ""
     print(f"Written: {out}/summary.json, verdict_front.png/.pdf{steps}{bills}")
+
+
+def print_deciding(named: str, energy: EnergyVerdict, target: float, pairs: Sequence[PairRecord]) -> None:
+    """Print what decides the watts of a design, and what would close the target; arguments as of `closing`."""
+    print(f"\nWhat decides {named}, Sobol total index of ln(watts):")
+    print(reporting.deciding(energy, tables.DECIDING))
+    print(closing(energy, target, pairs))
 
 
 def announce(scenario: str, best: Mapping[float, str], which: str = "") -> None:
@@ -103,7 +108,7 @@ def _on_scenario(name: str, record: ScenarioRecord, summary: VerdictSummary) -> 
     return " ".join(texts)
 
 
-def closing(energy: EnergyVerdict, target: float, pairs: Sequence[PairRecord] = ()) -> str:
+def closing(energy: EnergyVerdict, target: float, pairs: Sequence[PairRecord]) -> str:
     """Return the sentence on what would close the target, or else what it could bear.
 
     Args:
@@ -112,14 +117,11 @@ def closing(energy: EnergyVerdict, target: float, pairs: Sequence[PairRecord] = 
         pairs: of constants that close it together.
     """
     if energy["watts_at_exaops"]["nominal"] <= target:
-        return f"It meets {target / 1e3:g} kW" + _at(energy["break_even"], ", alone until ")
+        listed = ", ".join(f"{field} is {value:.3g}" for field, value in energy["break_even"].items())
+        until = f"alone until {listed}" if listed else "at any value of each constant alone within its range"
+        return f"It meets {target / 1e3:g} kW, {until}."
     said = _what_would_close(energy["break_even"], pairs, len(energy["break_even"]))
     return f"{said[0].upper()}{said[1:]}."
-
-
-def _at(break_even: Mapping[str, float], before: str) -> str:
-    listed = ", ".join(f"{field} is {value:.3g}" for field, value in break_even.items())
-    return f"{before}{listed}." if listed else ", at any value of each constant alone within its range."
 
 
 def _what_would_close(break_even: Mapping[str, float], pairs: Sequence[PairRecord], most: int = 3) -> str:

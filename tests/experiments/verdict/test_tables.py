@@ -65,4 +65,7 @@ def test_what_decides_and_what_would_close():
         "No single constant closes it, and no pair of those with the widest swings.",
         "It meets 10 kW, alone until c.d is 5.5.",
     ]
-    assert text.closing(energy(9e3, {}), 1e4) == "It meets 10 kW, at any value of each constant alone within its range."
+    assert (
+        text.closing(energy(9e3, {}), 1e4, [])
+        == "It meets 10 kW, at any value of each constant alone within its range."
+    )
