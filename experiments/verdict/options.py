@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +46,14 @@ class VerdictOptions(TextOptions):
     """Scenarios whose parts are put together."""
     limits: tuple[float, ...] = (0.05, 0.02)
     """Losses over 8-bit digital [nats per token] that are accepted; the first is that of the figures."""
-    prepared: str = "sinks+fold+rescale+light+ranges"
-    """Steps without training that prepare model and core, as of `otc adapt`; none for no such model."""
-    trained: Path | None = None
-    """A model that `otc train` wrote, a folder, judged beside the others; its drives and light are searched here."""
+    prepared: tuple[str, ...] = ("sinks+fold+rescale+light+ranges", "unscaled=sinks+light+ranges")
+    """Steps without training that prepare model and core, as of `otc adapt`; several as LABEL=STEPS, none for no such
+    model."""
+    trained: tuple[str, ...] = ()
+    """Models that `otc train` wrote, folders, several as LABEL=FOLDER, judged beside the others; their drives and light
+    are searched here. One of the label of prepared steps was trained from them."""
     trained_method: str = "sinks+light+ranges"
-    """Steps on the core for the trained model."""
+    """Steps on the core for trained models."""
     sizes: tuple[int, ...] = (1024, 2048)
     """Rows of cores that are chosen from, and columns where `columns` has none."""
     columns: tuple[int, ...] = ()
@@ -167,10 +171,10 @@ class VerdictOptions(TextOptions):
                 f"attention = {by_head[0]} leaves some heads of like layers digital, and {self.shapes} has layers that "
                 "differ: choose from --attention digital light"
             )
-        parsed([self.prepared], (0,))
+        parsed(list(self.methods.values()), (0,))
         self.adapt.check()
-        if self.trained is not None:
-            check_context(self.trained, "window_tokens", self.window_tokens)
+        for folder in self.folders.values():
+            check_context(folder, "window_tokens", self.window_tokens)
 
     def load_all(self) -> tuple[models.Checkpoint, np.ndarray]:
         """Return (the model, token ids of windows): those that judge, as many that confirm, and those of curves."""
@@ -188,6 +192,17 @@ class VerdictOptions(TextOptions):
         return summary["scenarios"].get(scenario, {}).get("designs", [])
 
     @property
+    def methods(self) -> dict[str, str]:
+        """Steps that prepare model and core, by label."""
+        labelled = _labelled("prepared", self.prepared)
+        return {} if list(labelled.values()) == ["none"] else labelled
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Folders of trained models, by label."""
+        return {label: Path(folder) for label, folder in _labelled("trained", self.trained).items()}
+
+    @property
     def adapt(self) -> AdaptOptions:
         """The options of the preparation."""
         return AdaptOptions(
@@ -197,9 +212,9 @@ class VerdictOptions(TextOptions):
             windows=self.windows,
             window_tokens=self.window_tokens,
             seed=self.seed,
-            methods=(self.prepared,),
-            trained=() if self.trained is None else (self.trained,),
-            trained_method="none" if self.trained is None else self.trained_method,
+            methods=tuple(self.methods.values()) or ("none",),
+            trained=tuple(self.folders.values()),
+            trained_method=self.trained_method if self.trained else "none",
             sinks=self.sinks,
             search_steps=self.search_steps,
             calibrate_on=self.calibrate_on,
@@ -207,3 +222,20 @@ class VerdictOptions(TextOptions):
             light=(1.0,),
             out=self.out,
         )
+
+
+def _labelled(name: str, values: Sequence[str]) -> dict[str, str]:
+    """Return values that are written as LABEL=VALUE by label, one without a label by an empty one."""
+    found: dict[str, str] = {}
+    for value in values:
+        label, equals, rest = value.partition("=")
+        label, rest = (label, rest) if equals else ("", value)
+        if label in found:
+            raise ValueError(
+                f"{name} has {found[label]} and {rest} of one label: write them as LABEL=VALUE, each with a label of "
+                "its own"
+            )
+        if not re.fullmatch(r"[a-z0-9_-]*", label):
+            raise ValueError(f"{name} = {value} has the label {label!r}, which may have a to z, 0 to 9, - and _")
+        found[label] = rest
+    return found

@@ -34,11 +34,10 @@ from experiments.verdict.report.records import (
 )
 from experiments.verdict.search import Trial, best_merit
 from experiments.verdict.space import ON, Design, Space, Structure, otherwise, structures, with_each_mask
-from experiments.verdict.variants import AS_IT_IS, Variant, Variants
+from experiments.verdict.variants import AS_IT_IS, TRAINED, Variant, Variants, named
 from experiments.verdict.waterfall import steps_to
 from models.equivalent.changes import check_decoder
 
-PREPARED, TRAINED = "prepared", "trained"
 DIGITAL = ("b200", "rubin")
 """Digital machines beside the designs, of today and of the years of the projection."""
 
@@ -83,12 +82,9 @@ class _Verdict:
         )  # fmt: skip
         prepared_at = Space(ON, options.set if options.again else ())
         maker = Variants(options.adapt, prepared_at, checkpoint, held_out, evaluator, options.attention)
-        found = [maker.as_it_is()]
-        if options.prepared != "none":
-            found.append(maker.prepared(PREPARED, options.prepared))
-        if options.trained is not None:
-            found.append(maker.trained(TRAINED, options.trained, options.trained_method))
-        self.variants = {variant.name: variant for variant in found}
+        self.lines = maker.lines(options.methods, options.folders, options.trained_method)
+        every = [maker.as_it_is(), *(variant for line in self.lines for variant in line)]
+        self.variants = {variant.name: variant for variant in every}
         # On cores of this size sums of the model take as many row tiles as those of the model that is billed.
         self.scale = min(1.0, checkpoint.config.hidden / shapes_named(options.shapes).hidden)
 
@@ -217,13 +213,14 @@ class _Verdict:
 
     def _model(self, variant: Variant) -> str:
         """The folder of a model that is not the one of the run, from `out`, written where the run made it; or empty."""
-        if variant.model == TRAINED and self.options.trained is not None:
-            return os.path.relpath(self.options.trained, self.options.out)
+        trained = {named(TRAINED, label): folder for label, folder in self.options.folders.items()}
+        if variant.model in trained:
+            return os.path.relpath(trained[variant.model], self.options.out)
         if variant.model == AS_IT_IS:
             return ""
-        folder = self.options.out / "models" / variant.model
-        models.save(variant.checkpoint, folder, overwrite=True)
-        return f"models/{variant.model}"
+        name = f"models/{variant.model.replace(', ', '-')}"
+        models.save(variant.checkpoint, self.options.out / name, overwrite=True)
+        return name
 
     def _billed(self, judge: Judge, design: Design, variant: Variant) -> optics.CoresBySite:
         """The machine of a design, billed for the drives of its model."""
@@ -252,8 +249,10 @@ class _Verdict:
 
     def _steps(self, judge: Judge) -> list[tuple[str, Measured]]:
         """Measure the steps from the first verdict to the best designs."""
-        best = [(limit, each.variant, each.design) for limit, each in sorted(judge.chosen().items(), reverse=True)]
-        steps = steps_to(judge.prices.space, self.variants, best)
+        chosen = sorted(judge.chosen().items(), reverse=True)
+        best = [(limit, self.variants[each.variant], each.design) for limit, each in chosen]
+        line = next((line for line in self.lines if best and best[0][1] in line), [])
+        steps = steps_to(judge.prices.space, [self.variants[AS_IT_IS], *line], best)
         return [(step.name, judge.add(step.variant, [step.design])[0]) for step in steps]
 
     def _changed(self, judge: Judge, others: Callable[[Structure], list[Structure]]) -> list[DesignRecord]:
@@ -265,10 +264,10 @@ class _Verdict:
         return [judge.final(each) for each in (best, *judge.add(self.variants[best.variant], designs))]
 
     def _comparison(self, judges: Mapping[str, Judge]) -> list[ComparisonRecord]:
-        """Searches of the best prepared model beside random ones of equal cost."""
+        """Searches of the first model that was trained, or prepared, beside random ones of equal cost."""
         if not self.options.compare:
             return []
-        judge, variant = judges[ON], list(self.variants.values())[-1]
+        judge, variant = judges[ON], self.lines[0][-1] if self.lines else self.variants[AS_IT_IS]
         return [
             {
                 "seed": seed,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from experiments.evaluation.records import EvaluationCase
 from experiments.verdict.space import FIRST, ON_LIGHT, Heads, Place, Space, every_head
 from models.shape.rotation import Rotation
 
-AS_IT_IS = "as it is"
+AS_IT_IS, PREPARED, TRAINED = "as it is", "prepared", "trained"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,19 +113,29 @@ class Variants:
         """The model as it was trained for digital machines, on a core with one light for all sites."""
         return self._variant(AS_IT_IS, self.checkpoint, self.adapting.plain, ())
 
-    def prepared(self, name: str, method: str) -> Variant:
-        """The model and the core after the steps of a method without training, see `experiments.adapt.methods`."""
-        steps = parsed([method], (0,))[-1]
-        made = self.adapting.prepared(steps, self.checkpoint)
-        return self._variant(name, made.checkpoint, made.setting, steps.steps)
+    def lines(self, methods: Mapping[str, str], folders: Mapping[str, Path], on_core: str) -> list[list[Variant]]:
+        """Return the models of each label, the better prepared for light last.
 
-    def trained(self, name: str, folder: Path, method: str) -> Variant:
-        """A model that was trained, on the core after the steps of a method that leave the model as it is."""
-        checkpoint = load_model(folder, self.stream)
-        check_vocabulary(folder, checkpoint, self.checkpoint)
-        steps = parsed([method], (0,))[-1]
-        made = self.adapting.prepared(steps, checkpoint)
-        return self._variant(name, made.checkpoint, made.setting, ("trained", *steps.steps))
+        Args:
+            methods: without training, by label, see `experiments.adapt.methods`; they prepare the model and the core.
+            folders: of models that were trained from those of their labels.
+            on_core: a method that leaves the model as it is, and prepares the core for each of them.
+        """
+        found: list[list[Variant]] = []
+        for label in dict.fromkeys([*methods, *folders]):
+            line = list[Variant]()
+            if label in methods:
+                steps = parsed([methods[label]], (0,))[-1]
+                made = self.adapting.prepared(steps, self.checkpoint)
+                line.append(self._variant(named(PREPARED, label), made.checkpoint, made.setting, steps.steps))
+            if label in folders:
+                checkpoint = load_model(folders[label], self.stream)
+                check_vocabulary(folders[label], checkpoint, self.checkpoint)
+                steps = parsed([on_core], (0,))[-1]
+                made = self.adapting.prepared(steps, checkpoint)
+                line.append(self._variant(named(TRAINED, label), checkpoint, made.setting, (TRAINED, *steps.steps)))
+            found.append(line)
+        return found
 
     def _variant(self, name: str, checkpoint: models.Checkpoint, setting: Setting, steps: tuple[str, ...]) -> Variant:
         # Of a design the drives are those of its own vectors; digital tokens have none.
@@ -173,3 +183,8 @@ class Variants:
         losses = np.array(self.evaluator.cache.get_or_compute(description, measured))
         order = np.argsort(losses, axis=None, kind="stable")
         return [(int(layer), int(head)) for layer, head in zip(*np.unravel_index(order, losses.shape), strict=True)]
+
+
+def named(kind: str, label: str) -> str:
+    """The name of a model that was prepared or trained, of a label."""
+    return f"{kind}, {label}" if label else kind

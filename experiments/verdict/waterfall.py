@@ -1,10 +1,10 @@
 """Steps from the design of the first verdict to the best one: what each moves in watts and loss."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from experiments.verdict.space import FIRST, Design, Space, Structure
-from experiments.verdict.variants import AS_IT_IS, Variant
+from experiments.verdict.variants import Variant
 
 START = "as first judged"
 
@@ -17,7 +17,7 @@ class Step(NamedTuple):
     variant: Variant
 
 
-def steps_to(space: Space, variants: Mapping[str, Variant], best: Sequence[tuple[float, str, Design]]) -> list[Step]:
+def steps_to(space: Space, models: Sequence[Variant], best: Sequence[tuple[float, Variant, Design]]) -> list[Step]:
     """Return the steps from the first verdict to the best designs.
 
     The structure of the first of the best designs is approached choice by choice, then the models are changed, then
@@ -25,29 +25,29 @@ def steps_to(space: Space, variants: Mapping[str, Variant], best: Sequence[tuple
 
     Args:
         space: of the scenario.
-        variants: the models by name, as it is first, each the better prepared for light.
-        best: (limit, variant, design), the design of the least loss last.
+        models: on the way to that of the first of the best designs, as it is first, each the better prepared for light.
+        best: (limit, model, design), the design of the least loss last.
     """
     structure, found = FIRST, list[Step]()
 
     def add(name: str, structure: Structure, variant: Variant) -> None:
         found.append(Step(name, Design(structure, space.scenario_knobs(structure)), variant))
 
-    add(START, structure, variants[AS_IT_IS])
+    add(START, structure, models[0])
     if best:
         _, _, (last, _) = best[0]
         for name, changed in _choices(structure, last):
-            add(name, changed, variants[AS_IT_IS])
+            add(name, changed, models[0])
             structure = changed
-    for variant in list(variants.values())[1:]:
+    for variant in models[1:]:
         if variant.sets_sites and not any(step.variant.sets_sites for step in found):
             alike = variant.with_sites_alike()
             add(alike.name, structure, alike)
             add(f"{_registers(variant)} by kind of site", structure, variant)
         else:
             add(variant.name, structure, variant)
-    for limit, name, design in best:
-        found.append(Step(f"searched, within {limit:g} nats", design, variants[name]))
+    for limit, variant, design in best:
+        found.append(Step(f"searched, within {limit:g} nats", design, variant))
     return found
 
 

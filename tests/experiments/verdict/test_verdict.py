@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from itertools import product
 
 import jax
@@ -31,7 +32,7 @@ def options(given, text_file):
         small = {
             "scenarios": ("projected_2029",),
             "limits": (0.5,),
-            "prepared": "sinks",
+            "prepared": ("sinks",),
             "sizes": (64,),
             "accumulate": (1,),
             "attention": ("digital",),
@@ -154,7 +155,7 @@ def repriced(folder, *changes):
 
 
 def test_verdict_on_fixed_ranges_alone_names_them_everywhere(options):
-    given = options(prepared="none", limits=(2.0,), ranges=("fixed",), encodings=("rails/rails", "rails/offset"))
+    given = options(prepared=("none",), limits=(2.0,), ranges=("fixed",), encodings=("rails/rails", "rails/offset"))
     summary = verdict.main(given)
     record = summary["scenarios"]["projected_2029"]
     assert {each["structure"].rpartition(", ")[2] for each in record["trials"]} == {"ranges fixed"}
@@ -166,8 +167,28 @@ def test_verdict_on_fixed_ranges_alone_names_them_everywhere(options):
     assert tables.otherwise_rows(summary)[1][:2] == ("fixed", judged["design"]["encoding"])
 
 
+def test_steps_lead_over_the_models_of_the_label_of_the_best(options, byte_model):
+    few = {"windows": 1, "devices": (0,), "confirming_devices": (3,), "limits": (2.0,), "encodings": ("rails/rails",)}
+    given = options(prepared=("sinks", "other=sinks"), trained=(f"other={byte_model}",), trained_method="sinks", **few)
+    summary = verdict.main(given)
+    record = summary["scenarios"]["projected_2029"]
+    assert list(record["variants"]) == ["as it is", "prepared", "prepared, other", "trained, other"]
+    assert len(record["trials"]) == 4 * given.evaluations
+    (judged,) = record["judged"]
+    kind, _, label = judged["design"]["variant"].partition(", ")
+    on_the_way = [each["design"]["variant"] for each in summary["waterfall"]]
+    assert {name.partition(", ")[2] for name in on_the_way if name != "as it is"} <= {label}
+    folders = {
+        ("as it is", ""): "",
+        ("prepared", ""): "models/prepared",
+        ("prepared", "other"): "models/prepared-other",
+        ("trained", "other"): os.path.relpath(byte_model, given.out),
+    }
+    assert judged["model"] == folders[kind, label]
+
+
 def test_tiled_verdict_measures_every_loss_on_smaller_cores_and_all_devices(options, capsys):
-    given = options(prepared="none", limits=(2.0,))
+    given = options(prepared=("none",), limits=(2.0,))
     plain, tiled = (verdict.main(dataclasses.replace(given, tiled=tiled)) for tiled in (False, True))
     assert "of sums of as many row tiles as those of smollm2-135m" in capsys.readouterr().out
     one, other = (summary["scenarios"]["projected_2029"] for summary in (plain, tiled))
@@ -194,7 +215,7 @@ def test_tiled_verdict_measures_every_loss_on_smaller_cores_and_all_devices(opti
 
 
 def test_curve_is_of_further_windows_each_on_a_device_in_turn(options):
-    given = options(prepared="none", windows=1, devices=(5, 9), confirming_devices=(3,))
+    given = options(prepared=("none",), windows=1, devices=(5, 9), confirming_devices=(3,))
     found = verdict.main(given)["curves"]["models"]["as it is"]
 
     model = models.load_gguf(given.model)
@@ -243,7 +264,9 @@ def _key(design):
             "attention = half leaves some heads of like layers digital, and deepseek-v3 has layers",
         ),
         ({"attention": ("lght",)}, "attention = lght must be among digital, half, most, light"),
-        ({"prepared": "fold+rescle"}, "no step 'rescle'; did you mean 'rescale'"),
+        ({"prepared": ("fold+rescle",)}, "no step 'rescle'; did you mean 'rescale'"),
+        ({"prepared": ("sinks", "fold")}, "prepared has sinks and fold of one label: write them as LABEL=VALUE"),
+        ({"prepared": ("A b=sinks",)}, "has the label 'A b', which may have a to z"),
         ({"draws": 1000}, "draws = 1000 must be a power of two"),
         ({"set": ("digital.mac_enrgy=1",)}, "no constant 'digital.mac_enrgy'; did you mean 'digital.mac_energy'"),
         ({"set": ("clock=2e9",)}, "--set clock: it is searched or measured"),

@@ -29,8 +29,8 @@ def variant(name, light=None):
 def test_steps_change_one_choice_at_a_time():
     last = Structure(2048, 2048, 4, "light")
     knobs = {**SPACE.scenario_knobs(last), "light_bits": 8.0}
-    models = {AS_IT_IS: variant(AS_IT_IS), "prepared": variant("prepared", {"head": 2.0})}
-    steps = steps_to(SPACE, models, [(0.05, "prepared", Design(last, knobs))])
+    prepared = variant("prepared", {"head": 2.0})
+    steps = steps_to(SPACE, [variant(AS_IT_IS), prepared], [(0.05, prepared, Design(last, knobs))])
     assert [step.name for step in steps] == [
         START,
         "attention light",
