@@ -53,8 +53,8 @@ class Evidence:
     @property
     def needs(self) -> list[str]:
         """Names of the entries whose files the command reads."""
-        named = (argument.split("/")[1] for argument in self.command if argument.startswith(f"{RESULTS}/"))
-        return list(dict.fromkeys(named))
+        named = (argument.partition(f"{RESULTS}/")[2].split("/")[0] for argument in self.command)
+        return list(dict.fromkeys(filter(None, named)))
 
     @property
     def modules(self) -> list[str]:

@@ -99,8 +99,6 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "verdict_otherwise": _rows(verdict_tables.otherwise_rows),
     "verdict_families": _rows(verdict_tables.family_rows),
     "verdict_deciding": _rows(verdict_tables.deciding_rows),
-    "verdict_unscaled": _rows(verdict_tables.best_rows),
-    "verdict_unscaled_designs": _rows(verdict_tables.design_rows),
     "verdict_fixed": _rows(verdict_tables.best_rows),
     "verdict_search": _rows(verdict_tables.comparison_rows),
     "verdict_cost": _rows(verdict_tables.cost_rows),
