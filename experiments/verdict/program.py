@@ -34,7 +34,7 @@ from experiments.verdict.report.records import (
 )
 from experiments.verdict.search import Trial, best_merit
 from experiments.verdict.space import ON, Design, Space, Structure, otherwise, structures, with_each_mask
-from experiments.verdict.variants import AS_IT_IS, TRAINED, Variant, Variants, named
+from experiments.verdict.variants import AS_IT_IS, Variant, Variants
 from experiments.verdict.waterfall import steps_to
 from models.equivalent.changes import check_decoder
 
@@ -213,9 +213,8 @@ class _Verdict:
 
     def _model(self, variant: Variant) -> str:
         """The folder of a model that is not the one of the run, from `out`, written where the run made it; or empty."""
-        trained = {named(TRAINED, label): folder for label, folder in self.options.folders.items()}
-        if variant.model in trained:
-            return os.path.relpath(trained[variant.model], self.options.out)
+        if variant.folder is not None:
+            return os.path.relpath(variant.folder, self.options.out)
         if variant.model == AS_IT_IS:
             return ""
         name = f"models/{variant.model.replace(', ', '-')}"

@@ -43,6 +43,7 @@ class Variant:
         longest_sum: terms of the longest sum of the model.
         heads: of the model as it is, those first that lose least on light; empty where no share of them stays digital.
         model: the name of the model, which variants that only set the core otherwise share.
+        folder: that the model was read from; None where it is the one of the run or was made by it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Variant:
     longest_sum: int
     model: str
     heads: Heads = ()
+    folder: Path | None = None
 
     @property
     def rotation(self) -> Rotation | None:
@@ -125,17 +127,20 @@ class Variants:
         for label in dict.fromkeys([*methods, *folders]):
             line = list[Variant]()
             if label in methods:
-                steps = parsed([methods[label]], (0,))[-1]
-                made = self.adapting.prepared(steps, self.checkpoint)
-                line.append(self._variant(named(PREPARED, label), made.checkpoint, made.setting, steps.steps))
+                line.append(self._prepared(_named(PREPARED, label), self.checkpoint, methods[label], ()))
             if label in folders:
                 checkpoint = load_model(folders[label], self.stream)
                 check_vocabulary(folders[label], checkpoint, self.checkpoint)
-                steps = parsed([on_core], (0,))[-1]
-                made = self.adapting.prepared(steps, checkpoint)
-                line.append(self._variant(named(TRAINED, label), checkpoint, made.setting, (TRAINED, *steps.steps)))
+                trained = self._prepared(_named(TRAINED, label), checkpoint, on_core, (TRAINED,))
+                line.append(dataclasses.replace(trained, folder=folders[label]))
             found.append(line)
         return found
+
+    def _prepared(self, name: str, checkpoint: models.Checkpoint, method: str, before: tuple[str, ...]) -> Variant:
+        """A model and the core after the steps of a method; `before` is what was done to the model before them."""
+        steps = parsed([method], (0,))[-1]
+        made = self.adapting.prepared(steps, checkpoint)
+        return self._variant(name, made.checkpoint, made.setting, (*before, *steps.steps))
 
     def _variant(self, name: str, checkpoint: models.Checkpoint, setting: Setting, steps: tuple[str, ...]) -> Variant:
         # Of a design the drives are those of its own vectors; digital tokens have none.
@@ -185,6 +190,5 @@ class Variants:
         return [(int(layer), int(head)) for layer, head in zip(*np.unravel_index(order, losses.shape), strict=True)]
 
 
-def named(kind: str, label: str) -> str:
-    """The name of a model that was prepared or trained, of a label."""
+def _named(kind: str, label: str) -> str:
     return f"{kind}, {label}" if label else kind

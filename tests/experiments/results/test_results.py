@@ -246,3 +246,8 @@ def test_revision_is_marked_for_changed_sources_and_not_for_what_results_copies(
     assert made.revision() == plain
     write("optics/new.py", "two")
     assert made.revision() == f"{plain}, with changes"
+
+
+def test_an_entry_needs_those_whose_files_its_command_names_behind_a_label_too():
+    assert LISTED["verdict"].needs == ["train_language", "train_unscaled"]
+    assert LISTED["ablation_prepared"].needs == ["prepare"] and not LISTED["headline"].needs
