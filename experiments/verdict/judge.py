@@ -7,25 +7,24 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from experiments.common.reporting import kilowatts
 from experiments.common.result_cache import ResultCache
 from experiments.evaluation.measure import describe_core
 from experiments.verdict import search
 from experiments.verdict.losses import Losses, Measured, OverDigital
 from experiments.verdict.options import VerdictOptions
 from experiments.verdict.prices import Prices
-from experiments.verdict.records import cheapest, design_of, design_record
+from experiments.verdict.records import cheapest, design_of, design_record, in_words
 from experiments.verdict.report.records import BestRecord, DesignRecord
 from experiments.verdict.search import Problem, Trial
 from experiments.verdict.space import FIRST, KNOBS, Design, Structure, shares_of, turned
 from experiments.verdict.variants import Variant
 
-MOST_ON_FRONT = 6
-"""Designs of a front that are run on held-out text."""
 LIGHT_STEP = 0.25
 """Effective bits by which the light of a design is turned towards a limit."""
 MOST_STEPS = 4
 """Such steps for each limit and model, and for each neighbour of a best design."""
+MOST_ROUNDS = 3
+"""Times that the neighbours of the best design are run for each limit, as long as one of them is better."""
 DEARER = 1.5
 """A neighbour of a best design that costs more than so many times as much is not run."""
 
@@ -126,9 +125,8 @@ class Judge:
             trial._replace(watts=self.price(self._design(trial.structure, np.array(trial.knobs)), variant))
             for trial in trials
         ]
-        best = search.front_of(repriced)
-        kept = np.unique(np.linspace(0, len(best) - 1, min(len(best), MOST_ON_FRONT)).round().astype(int))
-        return [self._design(best[place].structure, np.array(best[place].knobs)) for place in kept]
+        best = search.spread(search.front_of(repriced))
+        return [self._design(each.structure, np.array(each.knobs)) for each in best]
 
     def price(self, design: Design, variant: Variant) -> float:
         """Watts of a design at 1 exaOPS; its own core chooses the operands of attention on masks."""
@@ -154,20 +152,28 @@ class Judge:
                 self.add(variant, [design])
 
     def refine(self, limit: float) -> None:
-        """Run the best design within a limit at the scenario's knobs, and its neighbours, at the light that they take.
+        """Run the neighbours of the best design within a limit, and of the best that is found so, at most a few times.
 
-        A neighbour has one other choice. A search that has seen few of its structure may not know that it is better.
+        A neighbour has one other choice, another model, or the scenario's knobs. A search that has seen few of its
+        structure may not know that it is better.
         """
-        best = self._best(limit, self.measured)
-        if best is None:
-            return
-        variant = self.variants[best.variant]
-        watts = self.price(best.design, variant)
-        own = best.design._replace(knobs=self.prices.space.scenario_knobs(best.design.structure))
-        near = [each for each in self.structures if search.apart(each, best.design.structure) == 1]
-        for design in (own, *(best.design._replace(structure=each) for each in near)):
-            if self.price(design, variant) <= DEARER * watts and not self._is_measured(design, variant):
-                self._add_to_limit(design, variant, limit, watts)
+        for _ in range(MOST_ROUNDS):
+            best = self._best(limit, self.measured)
+            if best is not None:
+                self._add_neighbours(best, limit)
+            if self._best(limit, self.measured) is best:
+                return
+
+    def _add_neighbours(self, best: Measured, limit: float) -> None:
+        """Measure the neighbours of a design, each at the light that takes it to a limit."""
+        design, variant = best.design, self.variants[best.variant]
+        watts = self.price(design, variant)
+        near = [(design, other) for other in self.searched_variants if other is not variant]
+        near.append((design._replace(knobs=self.prices.space.scenario_knobs(design.structure)), variant))
+        near += [(design._replace(structure=each), variant) for each in search.near(design.structure, self.structures)]
+        for neighbour, model in near:
+            if self.price(neighbour, model) <= DEARER * watts and not self._is_measured(neighbour, model):
+                self._add_to_limit(neighbour, model, limit, watts)
 
     def _add_to_limit(self, design: Design, variant: Variant, limit: float, most: float) -> None:
         """Measure a design, then with its light turned down or up to a limit, up for less than `most` watts."""
@@ -195,7 +201,7 @@ class Judge:
         found = dict.fromkeys(self.options.limits, "none")
         for limit, each in self.chosen().items():
             watts = self.price(each.design, self.variants[each.variant])
-            found[limit] = _in_words(watts, each.variant, each.design.structure)
+            found[limit] = in_words(watts, each.variant, each.design.structure)
         return found
 
     def repriced(self, before: Sequence[DesignRecord], variants: Mapping[str, Variant]) -> dict[float, str]:
@@ -213,7 +219,7 @@ class Judge:
             best = cheapest(priced, limit)
             if best is not None:
                 watts, each = best
-                found[limit] = _in_words(watts, each["variant"], each["structure"])
+                found[limit] = in_words(watts, each["variant"], each["structure"])
         return found
 
     def best(self) -> list[BestRecord]:
@@ -292,7 +298,3 @@ class Judge:
             each.design.structure == design.structure and np.allclose(shares_of(each.design.knobs), mine, atol=1e-3)
             for each in self._own(variant)
         )
-
-
-def _in_words(watts: float, variant: str, structure: Structure | str) -> str:
-    return f"{kilowatts(watts)} kW, model {variant}, {structure}"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import optics
 from experiments.adapt.bills import Drives
 from experiments.adapt.setting import Setting
+from experiments.common.reporting import kilowatts
 from experiments.common.verdict import TARGET_WATTS, Candidate, EnergyVerdict
 from experiments.common.workload import Workload
 from experiments.evaluation.paired import standard_error
@@ -59,6 +60,11 @@ def cheapest(priced: Sequence[tuple[float, DesignRecord]], limit: float) -> tupl
     """Return the least watts, and their design, of designs whose loss is within a limit; None where none is."""
     good = [(watts, each) for watts, each in priced if each["excess"] <= limit]
     return min(good, key=lambda pair: pair[0]) if good else None
+
+
+def in_words(watts: float, variant: str, structure: Structure | str) -> str:
+    """Return a design in words, for announcements."""
+    return f"{kilowatts(watts)} kW, model {variant}, {structure}"
 
 
 def pair_records(candidate: Candidate, workload: Workload, energy: EnergyVerdict) -> list[PairRecord]:

@@ -22,6 +22,8 @@ FIRST_SHARE = 0.35
 """Share of the evaluations that are spread over the space before the first fit."""
 OPTIMISM = 0.5
 """Standard deviations of ln KL by which a design is taken to be better than expected: what is unknown is explored."""
+MOST_ON_FRONT = 6
+"""Designs of a front that are run on held-out text."""
 CANDIDATES = 1024
 """Random designs, and designs near the best ones, that the fit is asked for at each step, of each kind."""
 NEAR = 0.12
@@ -80,6 +82,12 @@ def best_designs(trials: Sequence[Trial]) -> list[tuple[int, np.ndarray]]:
 def front_of(trials: Sequence[Trial]) -> list[Trial]:
     """Return the trials that no other one beats in watts and KL, by rising watts."""
     places = pareto(np.array([trial.watts for trial in trials]), np.array([trial.kl for trial in trials]))
+    return [trials[place] for place in places]
+
+
+def spread(trials: Sequence[Trial], most: int = MOST_ON_FRONT) -> list[Trial]:
+    """Return at most so many of a sequence of trials, its first and last and others evenly between them."""
+    places = np.unique(np.linspace(0, len(trials) - 1, min(len(trials), most)).round().astype(int))
     return [trials[place] for place in places]
 
 
@@ -171,6 +179,11 @@ def apart(one: Structure, other: Structure) -> int:
     choices = ("accumulate", "attention", "mask", "ranges", "encoding")
     sizes = (one.rows, one.columns) != (other.rows, other.columns)
     return sizes + sum(getattr(one, name) != getattr(other, name) for name in choices)
+
+
+def near(one: Structure, structures: Sequence[Structure]) -> list[Structure]:
+    """Return the structures that differ from one in a single choice."""
+    return [each for each in structures if apart(each, one) == 1]
 
 
 def counted(loss: Loss, bar: tqdm, number: int, shares: np.ndarray) -> float:

@@ -24,6 +24,7 @@ from experiments.verdict.space import FIRST, KNOBS, Space
 from optics.core.by_site import host_core
 
 SHAPES = "smollm2-135m"
+TURNED_BESIDE_LIGHT = tuple(knob for knob in KNOBS if knob != "light_bits")
 
 
 @pytest.fixture
@@ -80,8 +81,12 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     (best,) = (judged["design"] for judged in record["judged"])
     other = {"rails/rails": "slots/rails", "slots/rails": "rails/rails"}
     beside = [each for each in record["designs"] if each["encoding"] == other[best["encoding"]]]
-    same = [each for each in beside if all(each[knob] == best[knob] for knob in KNOBS if knob != "light_bits")]
+    same = [each for each in beside if all(each[knob] == best[knob] for knob in TURNED_BESIDE_LIGHT)]
     assert same and min(each["watts"] for each in same if each["excess"] <= 0.5) >= best["watts"]
+
+    # The other model was run at the knobs of the best one too, with its own light.
+    turned_so = [each for each in record["designs"] if all(each[knob] == best[knob] for knob in TURNED_BESIDE_LIGHT)]
+    assert {each["variant"] for each in turned_so if each["structure"] == best["structure"]} == {"as it is", "prepared"}
 
     curves = summary["curves"]
     assert curves["windows"] == 4 and set(curves["models"]) == {"as it is", "prepared"}
