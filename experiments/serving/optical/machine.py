@@ -130,7 +130,8 @@ class OpticalMachine:
                 batch * on_light.product_seconds,
                 batch * flops,
             )
-        return self._pass(model, tokens, batch, attention, batch * model.kv_bytes(cached), loads)
+        prompts = 0 if cached else batch
+        return self._pass(model, tokens, batch, attention, batch * model.kv_bytes(cached), loads, prompts)
 
     def decode_step(self, model: Model, batch: int, context: float) -> Cost:
         self.check(model)
@@ -152,16 +153,25 @@ class OpticalMachine:
         return AttentionCost(billed * self.system.costs(model.config, self.corner).layers.pair_joules, 0.0, flops)
 
     def _pass(
-        self, model: Model, tokens: float, heads: float, attention: AttentionCost, cached_bytes: float, loads: float
+        self,
+        model: Model,
+        tokens: float,
+        heads: float,
+        attention: AttentionCost,
+        cached_bytes: float,
+        loads: float,
+        prompts: int = 0,
     ) -> Cost:
         """Cost of a pass. Weights are fetched while others multiply; digital attention waits for the products.
 
         Args:
-            heads: tokens that are multiplied with the head.
+            model: the model.
             tokens: tokens that are multiplied with the layers.
+            heads: tokens that are multiplied with the head.
             attention: of all layers.
             cached_bytes: bytes of keys and values that are read from memory.
             loads: times that all masks are loaded with the weights; of experts those that a load's tokens touch.
+            prompts: among the tokens, those that begin at the first position, where a design may have rules of its own.
         """
         costs = self.system.costs(model.config, self.corner)
         layers, head = costs.layers, costs.head
@@ -172,6 +182,7 @@ class OpticalMachine:
             loads = fetched_bytes = 0.0
         joules = (
             tokens * layers.token_joules
+            + prompts * layers.prompt_joules
             + attention.joules
             + heads * head.token_joules
             + loads * (touched * layers.load_joules + head.load_joules)
@@ -179,6 +190,7 @@ class OpticalMachine:
         )
         core_seconds = (
             tokens * layers.token_seconds
+            + prompts * layers.prompt_seconds
             + attention.core_seconds
             + heads * head.token_seconds
             + loads * (touched * layers.load_seconds + head.load_seconds)
@@ -188,7 +200,8 @@ class OpticalMachine:
         fetched = fetched_bytes / bandwidth
         # Products that a design leaves digital run on the units that compute attention.
         digital_flops = 2.0 * self.system.digital_share(model.config) * model.linear_parameters * tokens
-        on_units = (attention.digital_flops + digital_flops) / (self.chips * self.constants["digital_ops"])
+        digital_flops += attention.digital_flops + prompts * layers.prompt_flops
+        on_units = digital_flops / (self.chips * self.constants["digital_ops"])
         seconds = max(busy, fetched) + max(on_units, cached_bytes / bandwidth)
         # The bill includes the host and the bias of busy cores, which `idle_watts` counts too.
         bias_watts = self.cores * costs.bias_watts

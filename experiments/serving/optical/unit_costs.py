@@ -22,13 +22,21 @@ PROMPTS, RESIDENCIES = (256, 1024), (1024.0, 4096.0)
 
 
 class UnitCosts(NamedTuple):
-    """Energy at the plug [J] and core time [s] per token, per pair of query and key, and per load of all weights."""
+    """Energy at the plug [J] and core time [s] per token, per pair of query and key, and per load of all weights.
+
+    A token is one at a position without a rule of its own. What such rules of a design, as digital first tokens, change
+    of a prompt without a cached prefix is `prompt_joules` [J], `prompt_seconds` of the cores [s], and `prompt_flops`,
+    operations on digital units.
+    """
 
     token_joules: Any
     pair_joules: Any
     load_joules: Any
     token_seconds: Any
     load_seconds: Any
+    prompt_joules: Any
+    prompt_seconds: Any
+    prompt_flops: Any
 
 
 class CoreCosts(NamedTuple):
@@ -176,9 +184,14 @@ def _bias_watts(core: optics.TensorCore) -> Any:
 
 
 def _solve(core: Machine, config: models.DecoderConfig, head: bool, number: Number) -> UnitCosts:
-    """Solve for the unit costs: bills are linear in tokens, pairs and loads, so three bills determine them."""
+    """Solve for the unit costs.
+
+    Without rules for positions bills are linear in tokens, pairs and loads, so three bills determine them. What such
+    rules change is the same for all prompts that have the positions: a further pair of bills.
+    """
     (short, long), (often, seldom) = PROMPTS, RESIDENCIES
-    a, b, c = (_bill(core, config, *at, head, number) for at in ((short, often), (short, seldom), (long, often)))
+    plain = _without_positions(core)
+    a, b, c = (_bill(plain, config, *at, head, number) for at in ((short, often), (short, seldom), (long, often)))
     loads = short * (1 / often - 1 / seldom)
     load, load_seconds = (a[0] - b[0]) / loads, (a[1] - b[1]) / loads
     # Bills without their loads: tokens x token + pairs x pair.
@@ -186,7 +199,19 @@ def _solve(core: Machine, config: models.DecoderConfig, head: bool, number: Numb
     pairs = [_pairs(config, tokens) for tokens in PROMPTS]
     pair = (rest[1] / long - rest[0] / short) / (pairs[1] / long - pairs[0] / short)
     token = (rest[0] - pair * pairs[0]) / short
-    return UnitCosts(token, pair, load, (a[1] - load_seconds * short / often) / short, load_seconds)
+    prompt_joules, prompt_seconds, on_light = (0.0, 0.0, 0.0)
+    if plain is not core:
+        whole, rest_of_it = (_bill(each, config, short, None, head, number) for each in (core, plain))
+        prompt_joules, prompt_seconds, on_light = (one - other for one, other in zip(whole, rest_of_it, strict=True))
+    token_seconds = (a[1] - load_seconds * short / often) / short
+    return UnitCosts(token, pair, load, token_seconds, load_seconds, prompt_joules, prompt_seconds, -2.0 * on_light)
+
+
+def _without_positions(core: Machine) -> Machine:
+    """A design without its rules for single positions; the core itself where there are none."""
+    if not isinstance(core, optics.CoresBySite) or not any(rule.positions for rule in core.rules):
+        return core
+    return optics.CoresBySite(core.default, [rule for rule in core.rules if not rule.positions])
 
 
 def _placed(core: Machine, sites: Sequence[optics.Site]) -> Any:
@@ -200,14 +225,14 @@ def _pairs(config: models.DecoderConfig, tokens: int) -> float:
 
 
 def _bill(
-    core: Machine, config: models.DecoderConfig, tokens: int, residency: float, head: bool, number: Number
-) -> tuple[Any, Any]:
-    """(energy [J], core seconds) of a prompt of `tokens` where a load of the masks serves `residency` vectors.
+    core: Machine, config: models.DecoderConfig, tokens: int, residency: float | None, head: bool, number: Number
+) -> tuple[Any, Any, Any]:
+    """(energy [J], core seconds, MACs on light) of a prompt of `tokens` where a load serves `residency` vectors.
 
-    With `head` the products of the head alone, without it all others.
+    With `head` the products of the head alone, without it all others. A residency of None is the core's own.
     """
     work = Workload(config=dataclasses.replace(config, context=max(config.context, tokens)), context=tokens)
-    core = core.replace({"vectors_per_load": residency})
+    core = core if residency is None else core.replace({"vectors_per_load": residency})
     sites = [site for site in work.sites if (site.stationary and site.columns == config.vocabulary) is head]
     routed = work.experts_per_token
     bill = optics.price(
@@ -217,4 +242,4 @@ def _bill(
         memory_bits={} if head else work.memory_bits,
         experts_per_token={site.name: routed[site.name] for site in sites if site.name in routed},
     )
-    return number(bill.total), number(bill.core_seconds)
+    return number(bill.total), number(bill.core_seconds), number(bill.optical_macs)

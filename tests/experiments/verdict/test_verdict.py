@@ -250,7 +250,7 @@ def as_served(file, config):
     layers, head = server.costs(config)[:2]
     loads = tokens / float(host_core(server.core).vectors_per_load)
     joules = tokens * (layers.token_joules + head.token_joules) + loads * (layers.load_joules + head.load_joules)
-    return joules + tokens * (tokens + 1) / 2 * layers.pair_joules
+    return joules + tokens * (tokens + 1) / 2 * layers.pair_joules + layers.prompt_joules + head.prompt_joules
 
 
 def _key(design):

@@ -39,6 +39,16 @@ core = "digital"
 """
 
 
+FIRST_TOKENS = """
+core = "projected_2029"
+
+[[site]]
+sites = ["layers.q", "layers.k", "layers.v", "layers.o", "layers.gate", "layers.up", "layers.down", "head"]
+positions = [0, 1]
+core = "digital"
+"""
+
+
 def servers(*names, taken=(), ranges=("projected_2029",), attention=("digital",)):
     return optical_systems([str(name) for name in names], 7.0, ranges, SHAPE, taken, attention)
 
@@ -146,6 +156,37 @@ def test_prompt_with_attention_on_light_costs_its_bill(tmp_path, heads, tokens):
     assert seconds == pytest.approx(float(bill.core_seconds), rel=1e-4)
     # 2 layers of 32 leave 2 of 8 heads of keys digital.
     assert prompt.digital_share == pytest.approx(2 / 32 * 2 / 8 if heads else 0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [300, 8192])
+def test_first_tokens_that_a_design_leaves_digital_are_billed_once_a_prompt(preset, tmp_path, tokens):
+    """Two digital tokens cost the same in a short prompt and in a long one, and no decoded token is one of them."""
+    file = tmp_path / "first.toml"
+    file.write_text(FIRST_TOKENS)
+    (server,) = servers(file)
+    bill = Workload(config=dataclasses.replace(SHAPE, context=tokens), context=tokens).price(server.core)
+    costs = server.costs(SHAPE)
+    loads = tokens / float(host_core(server.core).vectors_per_load)
+    joules, seconds = tokens * (tokens + 1) / 2 * costs.layers.pair_joules, 0.0
+    for unit in costs[:2]:
+        joules += tokens * unit.token_joules + loads * unit.load_joules + unit.prompt_joules
+        seconds += tokens * unit.token_seconds + loads * unit.load_seconds + unit.prompt_seconds
+    assert joules == pytest.approx(float(bill.total), rel=1e-5)
+    assert seconds == pytest.approx(float(bill.core_seconds), rel=1e-5)
+
+    # The digital units take 2 tokens of each prompt; with memory so fast that the cores decide.
+    machine, plain = (
+        dataclasses.replace(each, constants=each.constants | {"memory_bandwidth": 1e18})
+        for each in (server.at(1), preset.at(1))
+    )
+    one, other = machine.prefill(MODEL, 4, tokens), plain.prefill(MODEL, 4, tokens)
+    waited = 4 * 2 * 2 * (MODEL.linear_parameters - SHAPE.hidden * SHAPE.vocabulary) / machine.constants["digital_ops"]
+    assert one.seconds - other.seconds == pytest.approx(waited, rel=0.1)
+    assert one.joules > other.joules
+    for cost in ("decode_step", "prefill"):
+        given = (MODEL, 4, tokens) if cost == "decode_step" else (MODEL, 4, tokens, 1024)
+        one, other = (getattr(each, cost)(*given) for each in (machine, plain))
+        assert (one.joules, one.seconds) == pytest.approx((other.joules, other.seconds), rel=1e-6)
 
 
 def test_server_with_attention_on_light_waits_for_no_digital_unit_and_decodes_as_before(preset):
