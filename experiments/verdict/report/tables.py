@@ -140,7 +140,7 @@ def cost_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     confirming = judged * windows * len(summary["confirming_devices"]) + tiled * windows * devices
     found = {
         "searches": sum(len(r["trials"]) for r in records),
-        "designs of fronts and turned to limits": designs * windows * devices,
+        "designs of fronts, turned to limits, and neighbours": designs * windows * devices,
         "steps, masks and other ranges and signs": single * windows * devices,
         "best designs, confirmed and tiled": confirming,
         "curves": of_curves,

@@ -117,7 +117,7 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
 
     cost = {name: int(count.replace(",", "")) for name, count in tables.cost_rows(summary)[1:]}
     assert cost["searches"] == 2 * given.evaluations
-    assert cost["designs of fronts and turned to limits"] == len(record["designs"]) * given.windows * 3
+    assert cost["designs of fronts, turned to limits, and neighbours"] == len(record["designs"]) * given.windows * 3
     assert cost["curves"] == 2 * len(LADDER) * 4 and cost["all"] == sum(cost.values()) - cost["all"]
     assert {each["mask"] for each in summary["masks"]} == {"", *optics.MASK_TECHNOLOGIES}
 
