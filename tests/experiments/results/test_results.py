@@ -249,5 +249,7 @@ def test_revision_is_marked_for_changed_sources_and_not_for_what_results_copies(
 
 
 def test_an_entry_needs_those_whose_files_its_command_names_behind_a_label_too():
-    assert LISTED["verdict"].needs == ["train_language", "train_unscaled"]
+    command = ("verdict", "--trained", "{results}/one/model", "other={results}/two/model", "third={results}/one/model")
+    assert Evidence(name="both", command=command, module="m").needs == ["one", "two"]
+    assert LISTED["verdict"].needs == ["train_unscaled"]
     assert LISTED["ablation_prepared"].needs == ["prepare"] and not LISTED["headline"].needs
