@@ -199,10 +199,10 @@ def _solve(core: Machine, config: models.DecoderConfig, head: bool, number: Numb
     pairs = [_pairs(config, tokens) for tokens in PROMPTS]
     pair = (rest[1] / long - rest[0] / short) / (pairs[1] / long - pairs[0] / short)
     token = (rest[0] - pair * pairs[0]) / short
-    prompt_joules, prompt_seconds, on_light = (0.0, 0.0, 0.0)
+    prompt_joules = prompt_seconds = on_light = 0.0
     if plain is not core:
-        whole, rest_of_it = (_bill(each, config, short, None, head, number) for each in (core, plain))
-        prompt_joules, prompt_seconds, on_light = (one - other for one, other in zip(whole, rest_of_it, strict=True))
+        given, without = (_bill(each, config, short, None, head, number) for each in (core, plain))
+        prompt_joules, prompt_seconds, on_light = (one - other for one, other in zip(given, without, strict=True))
     token_seconds = (a[1] - load_seconds * short / often) / short
     return UnitCosts(token, pair, load, token_seconds, load_seconds, prompt_joules, prompt_seconds, -2.0 * on_light)
 

@@ -183,9 +183,9 @@ def test_first_tokens_that_a_design_leaves_digital_are_billed_once_a_prompt(pres
     waited = 4 * 2 * 2 * (MODEL.linear_parameters - SHAPE.hidden * SHAPE.vocabulary) / machine.constants["digital_ops"]
     assert one.seconds - other.seconds == pytest.approx(waited, rel=0.1)
     assert one.joules > other.joules
-    for cost in ("decode_step", "prefill"):
-        given = (MODEL, 4, tokens) if cost == "decode_step" else (MODEL, 4, tokens, 1024)
-        one, other = (getattr(each, cost)(*given) for each in (machine, plain))
+    decoded = machine.decode_step(MODEL, 4, tokens), plain.decode_step(MODEL, 4, tokens)
+    cached = machine.prefill(MODEL, 4, tokens, 1024), plain.prefill(MODEL, 4, tokens, 1024)
+    for one, other in (decoded, cached):
         assert (one.joules, one.seconds) == pytest.approx((other.joules, other.seconds), rel=1e-6)
 
 
