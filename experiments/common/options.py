@@ -16,6 +16,13 @@ def check_integer(name: str, value: Any, least: int, most: int = 2**31 - 1) -> N
         raise ValueError(f"{name} = {short_repr(value)} must be a whole number, at most {most}")
 
 
+def check_power_of_two(name: str, value: Any, most: int = 2**31 - 1) -> None:
+    """Raise ValueError unless the value is a power of two from 2 to `most`, as Sobol sequences take."""
+    if isinstance(value, int) and (value < 2 or value & (value - 1)):
+        raise ValueError(f"{name} = {short_repr(value)} must be a power of two, at least 2")
+    check_integer(name, value, 2, most)
+
+
 def check_seed(name: str, value: Any) -> None:
     """Raise ValueError unless the value is a seed of JAX's keys."""
     check_integer(name, value, 0, LARGEST_SEED)

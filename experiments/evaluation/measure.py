@@ -99,6 +99,7 @@ class Evaluator:
         cases: Sequence[EvaluationCase],
         label: str = "",
         keep_bar: bool = True,
+        numbered_from: int = 0,
     ) -> dict[str, Evaluation]:
         """Evaluate a model under each case and return the results by name of the case.
 
@@ -108,6 +109,8 @@ class Evaluator:
             cases: as of `measure`.
             label: what the progress bar says of the model.
             keep_bar: whether the finished bar stays on the screen.
+            numbered_from: number of the first window. The noise of a window follows from its number, and only number 0
+                is observed.
         """
         results = {case.name: Evaluation() for case in cases}
         run = _Run(self, self._model_of(checkpoint), checkpoint)
@@ -117,7 +120,7 @@ class Evaluator:
             for first in range(0, len(windows), together):
                 block = [
                     _Window(number, tokens, self._forward)
-                    for number, tokens in enumerate(windows[first : first + together], first)
+                    for number, tokens in enumerate(windows[first : first + together], numbered_from + first)
                 ]
                 for case in cases:
                     bar.set_postfix_str(case.name)

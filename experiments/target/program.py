@@ -12,7 +12,7 @@ from electronics.digital import measured
 from electronics.part import nearest
 from experiments.common import billing, reporting, verdict
 from experiments.common.candidates import check_design, design_candidate, file_candidate, scenario_candidate
-from experiments.common.options import check_integer
+from experiments.common.options import check_integer, check_power_of_two
 from experiments.common.overrides import OWN
 from experiments.common.text_options import TextOptions
 from experiments.common.verdict import Candidate
@@ -113,10 +113,7 @@ class TargetOptions(TextOptions):
         if self.loss_scale <= 0:
             raise ValueError(f"loss_scale = {self.loss_scale} must be above 0")
         for name in ("draws", "sobol_draws"):
-            value = getattr(self, name)
-            if value < 2 or value & (value - 1):
-                raise ValueError(f"{name} = {value} must be a power of two, at least 2")
-            check_integer(name, value, 2, MOST_DRAWS)
+            check_power_of_two(name, getattr(self, name), MOST_DRAWS)
         self.axes.check()
 
     @property

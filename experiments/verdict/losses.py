@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+import models
 import optics
 from experiments.common.workload import Attention
 from experiments.evaluation.compiled_programs import forget_if_too_many
@@ -27,14 +28,18 @@ LADDER: tuple[tuple[str, Mapping[str, float]], ...] = (
 
 
 class Windows(NamedTuple):
-    """Windows of a text [windows, tokens], and how often each is repeated under other noise."""
+    """Windows of a text [windows, tokens], and how often each is repeated under other noise.
+
+    The key of the noise follows from the number of a window; `first` is that of the first.
+    """
 
     tokens: np.ndarray
     keys: int = 1
+    first: int = 0
 
     @property
     def repeated(self) -> np.ndarray:
-        """Every window under every noise; the key of the noise follows from the number."""
+        """Every window under every noise."""
         return np.tile(self.tokens, (self.keys, 1))
 
 
@@ -67,15 +72,14 @@ class Losses:
             designs: by name.
             variant: the model and how the core is set for it.
         """
-        tokens = self.windows.repeated
         cases = [
-            self._case(f"{name} on {device}", design, variant, len(tokens), device)
+            self._case(f"{name} on {device}", design, variant, device)
             for name, design in designs.items()
             for device in self.devices
         ]
         # Designs of many structures are as many programs.
         forget_if_too_many()
-        found = self.evaluator.measure(variant.checkpoint, tokens, cases, variant.name, keep_bar=False)
+        found = self._evaluated(variant.checkpoint, cases, variant.name)
         return {name: joined([found[f"{name} on {device}"] for device in self.devices]) for name in designs}
 
     def kl(self, design: Design, variant: Variant) -> float:
@@ -85,9 +89,7 @@ class Losses:
 
     def digital(self) -> dict[str, Evaluation]:
         """Return the evaluations of the model as it is, in float32 and in 8-bit integers."""
-        tokens = self.windows.repeated
-        cases = digital_cases(len(tokens))
-        return self.evaluator.measure(self.evaluator.reference, tokens, cases, "digital", keep_bar=False)
+        return self._evaluated(self.evaluator.reference, digital_cases(len(self.windows.repeated)), "digital")
 
     def curve(self, variant: Variant) -> "Curve":
         """Return the losses of a model in float32 and on the cores of the ladder, each window on one device in turn.
@@ -114,11 +116,16 @@ class Losses:
 
     def _exact(self, variant: Variant) -> Evaluation:
         """The evaluation of a model in float32: one that was trained differs from the model as it is."""
-        tokens = self.windows.repeated
-        case = EvaluationCase(name="exact", core=None, windows=len(tokens))
-        return self.evaluator.measure(variant.checkpoint, tokens, [case], variant.name, keep_bar=False)["exact"]
+        case = EvaluationCase(name="exact", core=None, windows=len(self.windows.repeated))
+        return self._evaluated(variant.checkpoint, [case], variant.name)["exact"]
 
-    def _case(self, name: str, design: Design, variant: Variant, windows: int, device: int) -> EvaluationCase:
+    def _evaluated(
+        self, checkpoint: models.Checkpoint, cases: Sequence[EvaluationCase], label: str
+    ) -> dict[str, Evaluation]:
+        tokens, first = self.windows.repeated, self.windows.first
+        return self.evaluator.measure(checkpoint, tokens, cases, label, keep_bar=False, numbered_from=first)
+
+    def _case(self, name: str, design: Design, variant: Variant, device: int) -> EvaluationCase:
         core = scaled(self.space.core(design.structure, design.knobs), self.scale)
         # No more tiles than the model's sums have are joined. Designs that differ in no more share a compiled program.
         core = dataclasses.replace(core, accumulate=min(core.accumulate, -(-variant.longest_sum // core.rows)))
@@ -126,7 +133,7 @@ class Losses:
         return EvaluationCase(
             name=name,
             core=machine.replace({"device": device}),
-            windows=windows,
+            windows=len(self.windows.repeated),
             attention=self.attention(design.structure),
             chosen_by=self.space.base(design.structure),
             ranged_on=self.calibrating.tokens if design.structure.ranges == "fixed" else None,

@@ -12,7 +12,7 @@ import models
 import optics
 from experiments.adapt.methods import parsed
 from experiments.adapt.options import AdaptOptions
-from experiments.common.options import check_integer
+from experiments.common.options import check_integer, check_power_of_two
 from experiments.common.text_options import TextOptions, check_context
 from experiments.common.workload import shapes_named
 from experiments.verdict.prices import check_changes
@@ -161,9 +161,7 @@ class VerdictOptions(TextOptions):
             for scenario in self.scenarios:
                 optics.mask_constants(mask, scenario)
         for name in ("draws", "sobol_draws"):
-            value = getattr(self, name)
-            if value < 2 or value & (value - 1):
-                raise ValueError(f"{name} = {value} must be a power of two, at least 2")
+            check_power_of_two(name, getattr(self, name))
         models.check_text(self.calibrate_on)
         by_head = [place for place in self.attention if 0 < ON_LIGHT[place] < 1]
         if by_head and not every_head(shapes_named(self.shapes)):

@@ -74,7 +74,9 @@ class _Verdict:
         self.options, self.evaluator, self.cache = options, evaluator, cache
         held_out = windows[: options.windows]
         self.held_out, self.calibrating = Windows(held_out, options.keys), Windows(calibrating)
-        self.confirming = Windows(windows[options.windows : 2 * options.windows], options.keys)
+        # Under noise that the search did not see.
+        confirming = windows[options.windows : 2 * options.windows]
+        self.confirming = Windows(confirming, options.keys, first=options.keys * options.windows)
         self.of_curves = Windows(windows[2 * options.windows :])
         self.structures = structures(
             options.sizes, options.accumulate, options.attention, options.masks, options.ranges, options.encodings,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypedDict, cast
 import tyro
 
 from experiments.common import reporting, verdict
-from experiments.common.options import check_folder
+from experiments.common.options import check_folder, check_power_of_two
 from experiments.common.verdict import EnergyVerdict
 from experiments.evaluation.measure import describe_core
 from experiments.plotting import style
@@ -69,9 +69,7 @@ class RepriceOptions:
                 raise ValueError(f"verdict = {self.verdict} is of an earlier version, without the drives of its models")
             check_changes(self.set, scenario, self.scenarios)
         for name in ("draws", "sobol_draws"):
-            value = getattr(self, name)
-            if value < 2 or value & (value - 1):
-                raise ValueError(f"{name} = {value} must be a power of two, at least 2")
+            check_power_of_two(name, getattr(self, name))
         return summary
 
 

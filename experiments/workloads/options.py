@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from experiments.common.options import check_folder, check_integer
+from experiments.common.options import check_folder, check_integer, check_power_of_two
 from experiments.common.workload import Attention, check_attention, shapes_named
 from experiments.serving.model import system_named
 from experiments.serving.optical import SCENARIOS
@@ -53,9 +53,7 @@ class WorkloadsOptions:
         check_attention(self.attention)
         check_integer("batch", self.batch, 1)
         check_integer("context", self.context, 1)
-        check_integer("draws", self.draws, 2)
-        if self.draws & (self.draws - 1):
-            raise ValueError(f"draws = {self.draws} must be a power of two")
+        check_power_of_two("draws", self.draws)
         for name in ("prompts", "batches", "mixture_batches"):
             for value in getattr(self, name):
                 check_integer(name, value, 1)

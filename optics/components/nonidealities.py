@@ -18,7 +18,7 @@ FIXED = (
     "stray_light",
     "output_crosstalk",
     "detector_mismatch",
-    "memory",
+    "isi",
     "adc_offset",
     "drift",
 )
@@ -32,7 +32,7 @@ class Effects(Part):
     """The share of each nonideality that acts: 1 as in the hardware, 0 for none.
 
     Noise scales in variance, everything else in amplitude. `linearisation` is the residual of the inverse table of the
-    source's curve. `source_mismatch` and `detector_mismatch` are gains and offsets. `memory` is inter-symbol
+    source's curve. `source_mismatch` and `detector_mismatch` are gains and offsets. `isi` is inter-symbol
     interference from the receiver's finite bandwidth, and `saturation` its full well. `correction` is the share of a
     calibration's correction that is applied.
     """
@@ -57,7 +57,7 @@ class Effects(Part):
     detector_mismatch: Number = _share()
     shot: Number = _share()
     thermal: Number = _share()
-    memory: Number = _share()
+    isi: Number = _share()
     saturation: Number = _share()
     jitter: Number = _share()
     adc_offset: Number = _share()

@@ -54,7 +54,7 @@ class OperatingPoint(NamedTuple):
             dark=jnp.asarray(on.linearisation * core.transfer.dark),
             fan_out=core.space.fan_out(core.pixels_per_source),
             bandwidth=bandwidth,
-            isi=on.memory * tia.isi_share(core.clock),
+            isi=on.isi * tia.isi_share(core.clock),
             unit_current=unit_current,
             thermal=on.thermal * tia.noise_variance(bandwidth, unit_current),
             reset=on.thermal * tia.reset_variance(core.clock, unit_current),

@@ -41,11 +41,14 @@ def from_file(file: Path, ranges: str, config: models.DecoderConfig, attention: 
         attention: where attention of prompts without a cached prefix runs.
 
     Raises:
-        ValueError: for a file that is neither; the message names it.
+        ValueError: for a file that is neither, and for a design whose cores stand only in rules for positions; the
+            message names it.
         OSError: for a file that cannot be read.
     """
     by_site = file.suffix == ".toml" and "site" in _table(file)
     candidate = (design_candidate if by_site else file_candidate)(file, ranges, ())
+    if isinstance(candidate.core, optics.CoresBySite):
+        _check_cores(candidate.core, file)
     check_design(candidate.core, [Workload(config=config, context=PROMPTS[0], attention=attention)])
     return OpticalSystem(
         name=file.stem,
@@ -55,6 +58,15 @@ def from_file(file: Path, ranges: str, config: models.DecoderConfig, attention: 
         sized_on=config if by_site else NAMEPLATE_MODEL,
         attention=attention,
     )
+
+
+def _check_cores(design: optics.CoresBySite, file: Path) -> None:
+    plain = (design.default, *(rule.core for rule in design.rules if not rule.positions))
+    if not any(isinstance(core, optics.TensorCore) for core in plain):
+        named = "; ".join(rule.label for rule in design.rules if isinstance(rule.core, optics.TensorCore))
+        raise ValueError(
+            f"{file}: its cores stand only in rules for positions ({named}): a server needs one for all others"
+        )
 
 
 def _table(file: Path) -> Mapping[str, Any]:

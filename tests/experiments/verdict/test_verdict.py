@@ -219,6 +219,24 @@ def test_tiled_verdict_measures_every_loss_on_smaller_cores_and_all_devices(opti
     assert judged["kl"] == pytest.approx(np.mean(found), rel=1e-4)
 
 
+def test_best_design_is_confirmed_on_further_windows_and_devices_under_noise_of_its_own(options):
+    given = options(prepared=("none",), limits=(2.0,), attention=("digital",), windows=2, keys=2)
+    (judged,) = verdict.main(given)["scenarios"]["projected_2029"]["judged"]
+
+    machine = load_machine("", None, given.out / judged["file"])
+    model = models.load_gguf(given.model)
+    windows = models.windows(model.tokenizer.encode(models.load_text(given.text)), 4, given.window_tokens)[2:]
+    run, exact = jax.jit(optics.emulate(scored(model.forward))), jax.jit(model.forward)
+    found = []
+    for device in given.confirming_devices:
+        # Numbers 0 to 3 are those of two windows, twice each, that judge.
+        for number, window in enumerate(np.tile(windows, (2, 1)), start=4):
+            tokens, key = jnp.asarray(window[None]), jax.random.fold_in(jax.random.key(given.seed), number)
+            placed = machine.replace({"device": device})
+            found.append(float(run(placed, key, model.params, tokens, exact(model.params, tokens)).kl))
+    assert len(found) == 12 and judged["confirmed"]["kl"] == pytest.approx(np.mean(found), rel=1e-4)
+
+
 def test_curve_is_of_further_windows_each_on_a_device_in_turn(options):
     given = options(prepared=("none",), windows=1, devices=(5, 9), confirming_devices=(3,))
     found = verdict.main(given)["curves"]["models"]["as it is"]

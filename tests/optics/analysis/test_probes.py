@@ -75,7 +75,7 @@ def test_patterns_show_the_gains_of_every_source_and_output_without_noise():
 
 def test_slow_receiver_does_not_mix_patterns():
     """What it leaves goes into the dark symbol in between: all is seen (1 - share) times."""
-    at = core("memory", **{"tia.bandwidth": 1e9})
+    at = core("isi", **{"tia.bandwidth": 1e9})
     share = float(at.tia.isi_share(at.clock))
     found = seen(at, "hadamard")
     assert share > 1e-3

@@ -441,7 +441,7 @@ def test_a_slow_receiver_remembers_the_charge_of_the_vectors_before():
     """A pole of tau = 1 / (2 pi B), current on for T: of its charge (tau / T) (1 - a) comes later, a = exp(-T / tau),
     all but a share a of that in the next symbol. At B = f, a is 0.002. Charge knows no scale of vectors.
     """
-    core = only("memory", **{"tia.bandwidth": 1e9, "clock": 1e9})
+    core = only("isi", **{"tia.bandwidth": 1e9, "clock": 1e9})
     lag = 1 / (2 * np.pi)
     late, a = lag * (1 - np.exp(-1 / lag)), np.exp(-1 / lag)
 

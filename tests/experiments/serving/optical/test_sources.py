@@ -106,6 +106,10 @@ def test_design_pays_each_core_and_computes_digital_sites_on_digital_units(tmp_p
         ("rows = ", "mine.toml"),
         ('core = "today"\n[[site]]\nsites = "layers.upp"\ncore = "digital"\n', "layers.upp"),
         ("rows = 16\n", "lacks"),
+        (
+            'core = "digital"\n[[site]]\nsites = "head"\npositions = [1]\ncore = "today"\n',
+            r"mine.toml: its cores stand only in rules for positions \(.*head.*\)",
+        ),
     ],
 )
 def test_a_bad_file_is_one_clear_line(tmp_path, text, message):
