@@ -1,7 +1,7 @@
 """What an evaluation of a language model runs under, and what it gives."""
 
 import dataclasses
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
@@ -9,6 +9,22 @@ import optics
 from electronics import Part
 from experiments.common.workload import Attention
 from optics.core.by_site import Machine
+
+
+class Windows(NamedTuple):
+    """Windows of a text [windows, tokens], and how often each is repeated under other noise.
+
+    The key of the noise follows from the number of a window; `first` is that of the first.
+    """
+
+    tokens: np.ndarray
+    keys: int = 1
+    first: int = 0
+
+    @property
+    def repeated(self) -> np.ndarray:
+        """Every window under every noise."""
+        return np.tile(self.tokens, (self.keys, 1))
 
 
 class WindowScores(TypedDict):

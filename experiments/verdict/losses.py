@@ -12,7 +12,7 @@ from experiments.common.workload import Attention
 from experiments.evaluation.compiled_programs import forget_if_too_many
 from experiments.evaluation.measure import Evaluator
 from experiments.evaluation.paired import averaged_by_window, digital_cases, joined, losses_by_window, standard_error
-from experiments.evaluation.records import Evaluation, EvaluationCase
+from experiments.evaluation.records import Evaluation, EvaluationCase, Windows
 from experiments.verdict.space import FIRST, ON, Design, Space, Structure
 from experiments.verdict.variants import Variant
 
@@ -25,22 +25,8 @@ LADDER: tuple[tuple[str, Mapping[str, float]], ...] = (
     (ON, {"light_bits": 6.0}),
 )
 """Cores on which the curve of a model is measured: scenarios, and what differs from their knobs."""
-
-
-class Windows(NamedTuple):
-    """Windows of a text [windows, tokens], and how often each is repeated under other noise.
-
-    The key of the noise follows from the number of a window; `first` is that of the first.
-    """
-
-    tokens: np.ndarray
-    keys: int = 1
-    first: int = 0
-
-    @property
-    def repeated(self) -> np.ndarray:
-        """Every window under every noise."""
-        return np.tile(self.tokens, (self.keys, 1))
+ATTENDING = Design(dataclasses.replace(FIRST, attention="light"), Space(ON).scenario_knobs(FIRST))
+"""What is compared with the curve, whose cores leave attention digital."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +80,8 @@ class Losses:
     def curve(self, variant: Variant) -> "Curve":
         """Return the losses of a model in float32 and on the cores of the ladder, each window on one device in turn.
 
+        Beside them those of `ATTENDING`.
+
         Args:
             variant: the model and how the core is set for it.
         """
@@ -103,16 +91,14 @@ class Losses:
             own = dataclasses.replace(self, windows=Windows(tokens[turn::count]), devices=(device,), scale=1.0)
             digital = own.digital()
             found = [own._exact(variant)]
-            for scenario, changes in LADDER:
-                space = Space(scenario)
-                design = Design(FIRST, {**space.scenario_knobs(FIRST), **changes})
-                found += dataclasses.replace(own, space=space).of({scenario: design}, variant).values()
+            for scenario, design in (*_ladder(), (ON, ATTENDING)):
+                found += dataclasses.replace(own, space=Space(scenario)).of({scenario: design}, variant).values()
             exact = digital["digital_fp32"]
             parts.append(np.array([losses_by_window(each, exact) for each in found]))
             integers.append(losses_by_window(digital["digital_w8a8"], exact)[0])
         delta_nll, kl = np.concatenate(parts, axis=-1).swapaxes(0, 1)
-        order = [0, *(1 + np.argsort(kl[1:].mean(axis=1)))]
-        return Curve(kl[order], delta_nll[order], np.concatenate(integers))
+        order = [0, *(1 + np.argsort(kl[1:-1].mean(axis=1)))]
+        return Curve(kl[order], delta_nll[order], np.concatenate(integers), np.stack([kl[-1], delta_nll[-1]]))
 
     def _exact(self, variant: Variant) -> Evaluation:
         """The evaluation of a model in float32: one that was trained differs from the model as it is."""
@@ -138,6 +124,12 @@ class Losses:
             chosen_by=self.space.base(design.structure),
             ranged_on=self.calibrating.tokens if design.structure.ranges == "fixed" else None,
         )
+
+
+def _ladder() -> list[tuple[str, Design]]:
+    return [
+        (scenario, Design(FIRST, {**Space(scenario).scenario_knobs(FIRST), **changes})) for scenario, changes in LADDER
+    ]
 
 
 def scaled(core: optics.TensorCore, scale: float) -> optics.TensorCore:
@@ -216,11 +208,21 @@ class Curve(NamedTuple):
     Attributes:
         kl, delta_nll: of the model in float32 first, then on cores by rising KL [points, windows].
         w8a8: delta NLL of the model as it is in 8-bit integers, on the same windows [windows].
+        attending: KL and delta NLL of the model on `ATTENDING` [2, windows].
     """
 
     kl: np.ndarray
     delta_nll: np.ndarray
     w8a8: np.ndarray
+    attending: np.ndarray
+
+
+class Departure(NamedTuple):
+    """How far the delta NLL of a model with attention on light lies above its curve at its KL [nats per token]."""
+
+    kl: float
+    value: float
+    stderr: float | None
 
 
 class OverDigital:
@@ -258,15 +260,25 @@ class OverDigital:
         """Return that loss alone."""
         return float(self._placed(at)[0])
 
+    def departure(self, model: str) -> Departure:
+        """Return how far a model with attention on light lies above its curve, the windows of both drawn together."""
+        kl, delta_nll = _resampled(self.curves[model].attending, [self.seed, 0])
+        above = delta_nll - self._read(model, kl)
+        return Departure(float(kl[0]), float(above[0]), float(np.std(above[1:])) if len(self.w8a8) > 1 else None)
+
     def _placed(self, at: Measured) -> np.ndarray:
         """Return that loss as it is, and in each sample of the bootstrap, [1 + samples]."""
-        x, y = self._knots[at.model]
         kl, direct = _resampled(np.stack([at.kl, at.delta_nll - at.w8a8]), [self.seed, 1])
-        if kl[0] > x[-1, 0]:
+        if kl[0] > self._knots[at.model][0][-1, 0]:
             return direct
+        return self._read(at.model, kl) - self._digital
+
+    def _read(self, model: str, kl: np.ndarray) -> np.ndarray:
+        """Return the delta NLL of the curve of a model at KL, of each sample in its own, [1 + samples]."""
+        x, y = self._knots[model]
         after = np.clip(np.sum(x <= kl, axis=0), 1, len(x) - 1)
         (x_0, x_1), (y_0, y_1) = ((z[after - 1, range(len(kl))], z[after, range(len(kl))]) for z in (x, y))
-        return y_0 + (y_1 - y_0) * (kl - x_0) / (x_1 - x_0) - self._digital
+        return y_0 + (y_1 - y_0) * (kl - x_0) / (x_1 - x_0)
 
 
 def _resampled(values: np.ndarray, seed: Sequence[int]) -> np.ndarray:

@@ -17,10 +17,11 @@ from experiments.comparison.achieved import achieved
 from experiments.comparison.digital import formats_of
 from experiments.comparison.records import Comparison
 from experiments.evaluation.measure import Evaluator
+from experiments.evaluation.records import Windows
 from experiments.serving.model import system_named
 from experiments.verdict import judge, records
 from experiments.verdict.judge import Judge
-from experiments.verdict.losses import Losses, Measured, OverDigital, Windows
+from experiments.verdict.losses import Losses, Measured, OverDigital
 from experiments.verdict.options import VerdictOptions
 from experiments.verdict.prices import Prices
 from experiments.verdict.report import figures, text

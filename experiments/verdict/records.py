@@ -12,7 +12,7 @@ from experiments.common.workload import Workload
 from experiments.evaluation.paired import standard_error
 from experiments.verdict.losses import Excess, Measured, OverDigital
 from experiments.verdict.prices import BilledModel
-from experiments.verdict.report.records import CurvesRecord, DesignRecord, PairRecord, VariantRecord
+from experiments.verdict.report.records import CurvesRecord, DepartureRecord, DesignRecord, PairRecord, VariantRecord
 from experiments.verdict.report.tables import PAIRED
 from experiments.verdict.space import KNOBS, Design, Structure
 from experiments.verdict.variants import Variant
@@ -83,8 +83,13 @@ def curves_record(place: OverDigital) -> CurvesRecord:
     return {
         "windows": len(place.w8a8),
         "models": {
-            model: {"kl": curve.kl.mean(axis=1).tolist(), "delta_nll": curve.delta_nll.mean(axis=1).tolist()}
+            model: {
+                "kl": curve.kl.mean(axis=1).tolist(),
+                "delta_nll": curve.delta_nll.mean(axis=1).tolist(),
+                "attention_on_light": DepartureRecord(kl=kl, delta_nll=above, delta_nll_stderr=stderr),
+            }
             for model, curve in place.curves.items()
+            for kl, above, stderr in [place.departure(model)]
         },
         "w8a8": {"delta_nll": float(place.w8a8.mean()), "delta_nll_stderr": standard_error(place.w8a8)},
     }

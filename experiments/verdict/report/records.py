@@ -93,8 +93,7 @@ class JudgedRecord(TypedDict):
     file, place, model: of the design, for other programs: `--cores FILE --attention PLACE --model MODEL`; an empty
         model is that of the run. A design with a share of the heads on light names digital heads of the model that is
         billed, those of its last layers, which cost what any others cost.
-    confirmed: its loss on other windows and on the confirming devices, placed by the same curve; the noise of a window
-        follows from its number, and is that of the windows that are judged.
+    confirmed: its loss on other windows and on the confirming devices, under other noise, placed by the same curve.
     tiled: its loss with as many row tiles to a sum as the model that is billed has, on smaller cores whose sums have
         the same ratios of signal and noise; None for a model as wide as that, and where all losses are so.
     achieved: at peak and as it is run, at the plug and at the facility, see `otc compare`.
@@ -138,11 +137,20 @@ class ComparisonRecord(TypedDict):
     random: float
 
 
+class DepartureRecord(TypedDict):
+    """How far a model with attention on light lies above its curve, see `losses.Departure`."""
+
+    kl: float
+    delta_nll: float
+    delta_nll_stderr: float | None
+
+
 class CurveRecord(TypedDict):
-    """Losses of a model [nats per token]: in float32 first, then on cores by rising KL."""
+    """Losses of a model [nats per token]: in float32 first, then on cores by rising KL, with digital attention."""
 
     kl: list[float]
     delta_nll: list[float]
+    attention_on_light: DepartureRecord
 
 
 class W8A8Record(TypedDict):

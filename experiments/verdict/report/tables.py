@@ -135,7 +135,7 @@ def cost_rows(summary: VerdictSummary) -> list[tuple[str, ...]]:
     steps = len(summary["waterfall"]) - len(summary["scenarios"].get(STEPS_ON, {}).get("judged", []))
     single = max(0, steps) + max(0, len(summary["masks"]) - 1) + max(0, len(summary["otherwise"]) - 1)
     devices, curves = len(summary["devices"]), summary["curves"]
-    of_curves = sum(len(each["kl"]) - 1 for each in curves["models"].values()) * curves["windows"]
+    of_curves = sum(len(each["kl"]) for each in curves["models"].values()) * curves["windows"]
     tiled = sum(each["tiled"] is not None for r in records for each in r["judged"])
     confirming = judged * windows * len(summary["confirming_devices"]) + tiled * windows * devices
     found = {

@@ -30,6 +30,11 @@ def print_report(summary: VerdictSummary, out: Path) -> None:
         f"Digital W8A8 of the model as it is loses {lost} nats "
         f"over float32 on {windows} further windows, on which the delta NLL that belongs to a KL is measured."
     )
+    above = ", ".join(
+        f"{tables.with_error(at['delta_nll'], at['delta_nll_stderr'])} at KL {at['kl']:.2f} ({model})"
+        for model, at in ((model, each["attention_on_light"]) for model, each in summary["curves"]["models"].items())
+    )
+    print(f"That is with digital attention; with attention on light the preset of 2029 loses more by {above}.")
     print("\nkW of the cheapest design within a loss over 8-bit digital:")
     print(reporting.table(tables.best_rows(summary)))
     print("\nThe best designs:")

@@ -24,7 +24,7 @@ def spread(mean, draws, windows, share=0.1):
 
 def curve(draws, kl=KNOTS, delta_nll=CURVE, w8a8=0.04, windows=24):
     rows = [np.stack([spread(mean, draws, windows, 0.02) for mean in means]) for means in (kl, delta_nll)]
-    return Curve(*rows, spread(w8a8, draws, windows, 0.02))
+    return Curve(*rows, spread(w8a8, draws, windows, 0.02), np.stack([spread(0.15, draws, windows), rows[1][2]]))
 
 
 def measured(kl, delta_nll, model="as it is", w8a8=0.01, windows=4):
@@ -64,12 +64,26 @@ def test_error_has_that_of_the_design_and_that_of_the_curve():
     assert place.excess(at).stderr == pytest.approx(np.sqrt(sum(variances)), rel=0.18)
 
 
+# The bound is at five standard deviations of the error of 400 samples.
+def test_departure_of_attention_on_light_is_its_distance_from_the_curve_on_the_same_windows():
+    model = curve(np.random.default_rng(2))
+    # At a KL of 0.15, between 0.1 and 0.2, where the curve has 0.14, the loss of the core at 0.2, which is 0.19.
+    found = OverDigital({"as it is": model}, seed=0).departure("as it is")
+    assert (found.kl, found.value) == (pytest.approx(0.15), pytest.approx(0.05))
+    # To first order, of the windows of both together: half the loss of the core at 0.2 cancels.
+    slope = (CURVE[2] - CURVE[1]) / (KNOTS[2] - KNOTS[1])
+    lower, upper = model.delta_nll[1:3] - slope * model.kl[1:3]
+    terms = model.attending[1] - slope * model.attending[0] - (lower + upper) / 2
+    assert found.stderr == pytest.approx(np.std(terms, ddof=1) / np.sqrt(len(terms)), rel=0.18)
+
+
 @pytest.mark.parametrize(("of_curve", "of_design"), [(1, 4), (24, 1)])
 def test_single_window_has_no_error(of_curve, of_design):
     place = OverDigital({"as it is": curve(np.random.default_rng(0), windows=of_curve)}, seed=0)
     found = place.excess(measured(0.1, 0.2, windows=of_design))
     assert found.value == pytest.approx(0.05) and found.stderr is None
     assert (found.measured_stderr is None) == (of_design == 1)
+    assert (place.departure("as it is").stderr is None) == (of_curve == 1)
 
 
 def test_joining_more_tiles_than_a_sum_has_changes_nothing():

@@ -13,12 +13,13 @@ import pytest
 import models
 import optics
 from experiments.common.candidates import design_candidate, load_machine
-from experiments.common.workload import Workload, shapes_named
+from experiments.common.workload import Workload, attention_policy, shapes_named
 from experiments.evaluation.agreement import scored
 from experiments.serving.optical import optical_systems
 from experiments.verdict import program as verdict
 from experiments.verdict import reprice
 from experiments.verdict.losses import LADDER, scaled
+from experiments.verdict.prices import Prices
 from experiments.verdict.report import tables
 from experiments.verdict.space import FIRST, KNOBS, Space
 from optics.core.by_site import host_core
@@ -118,7 +119,7 @@ def test_verdict_searches_judges_and_saves_designs_of_one_price(options, drawn, 
     cost = {name: int(count.replace(",", "")) for name, count in tables.cost_rows(summary)[1:]}
     assert cost["searches"] == 2 * given.evaluations
     assert cost["designs of fronts, turned to limits, and neighbours"] == len(record["designs"]) * given.windows * 3
-    assert cost["curves"] == 2 * len(LADDER) * 4 and cost["all"] == sum(cost.values()) - cost["all"]
+    assert cost["curves"] == 2 * (len(LADDER) + 1) * 4 and cost["all"] == sum(cost.values()) - cost["all"]
     assert {each["mask"] for each in summary["masks"]} == {"", *optics.MASK_TECHNOLOGIES}
 
     # The summary alone prices the designs, as they were and at another price of a part.
@@ -243,11 +244,18 @@ def test_curve_is_of_further_windows_each_on_a_device_in_turn(options):
 
     model = models.load_gguf(given.model)
     windows = models.windows(model.tokenizer.encode(models.load_text(given.text)), 6, given.window_tokens)[2:]
-    run, exact = jax.jit(optics.emulate(scored(model.forward))), jax.jit(model.forward)
+    exact = jax.jit(model.forward)
     curve = []
-    for scenario, changes in LADDER:
-        space = Space(scenario)
-        core = space.core(FIRST, {**space.scenario_knobs(FIRST), **changes})
+    space = Space("projected_2029")
+    cores = [
+        Space(scenario).core(FIRST, {**Space(scenario).scenario_knobs(FIRST), **changes})
+        for scenario, changes in LADDER
+    ]
+    on_light = space.core(FIRST, space.scenario_knobs(FIRST))
+    place = Prices(space, SHAPES, "").attention(dataclasses.replace(FIRST, attention="light"))
+    for core in (*cores, on_light):
+        policy = attention_policy(on_light, place) if core is on_light else optics.stationary
+        run = jax.jit(optics.emulate(scored(model.forward), policy=policy))
         losses = []
         for number, window in enumerate(windows):
             machine = core.replace({"device": given.devices[number % 2]})
@@ -256,7 +264,12 @@ def test_curve_is_of_further_windows_each_on_a_device_in_turn(options):
             plain = scored(model.forward)(model.params, tokens, exact(model.params, tokens))
             losses.append((float(each.kl), float(each.nll - plain.nll)))
         curve.append(np.mean(losses, axis=0))
+    kl, delta_nll = curve.pop()
     curve = np.array(sorted(curve, key=lambda point: point[0]))
+    read = np.interp(kl, [0.0, *curve[:, 0]], [0.0, *curve[:, 1]])
+    above = found["attention_on_light"]
+    assert above["kl"] == pytest.approx(kl, rel=1e-4)
+    assert above["delta_nll"] == pytest.approx(delta_nll - read, rel=1e-2, abs=2e-5)
     assert found["kl"][1:] == pytest.approx(curve[:, 0], rel=1e-4)
     assert found["delta_nll"][1:] == pytest.approx(curve[:, 1], rel=1e-2, abs=1e-5)
 
