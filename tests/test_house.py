@@ -82,6 +82,7 @@ MAY_IMPORT = {
     "experiments.headline": (*PRODUCT, *EVALUATION),
     "experiments.target": (*PRODUCT, *EVALUATION),
     "experiments.results": (
+        "experiments.bench",
         "electronics",
         "experiments",
         *COMMON,

@@ -18,10 +18,10 @@ def show(summary: BenchSummary, out: Path) -> None:
         [
             row["case"],
             f"{row['threads']}",
-            _time(row["digital_s"]),
-            _time(row["emulated_s"]),
+            seconds(row["digital_s"]),
+            seconds(row["emulated_s"]),
             f"{row['ratio']:.2f}",
-            _quartiles(row["ratio_quartiles"]),
+            quartiles(row["ratio_quartiles"]),
             f"{row['processor_ratio']:.2f}",
             f"{row['peak_bytes_ratio']:.2f}",
             _load(row),
@@ -87,22 +87,24 @@ def _settings(summary: BenchSummary) -> list[str]:
 
 def _timing(timing: BenchRow | PeerTiming) -> list[str]:
     return [
-        _time(timing["digital_s"]),
-        _time(timing["emulated_s"]),
+        seconds(timing["digital_s"]),
+        seconds(timing["emulated_s"]),
         f"{timing['ratio']:.2f}",
-        _quartiles(timing["ratio_quartiles"]),
+        quartiles(timing["ratio_quartiles"]),
     ]
 
 
-def _quartiles(values: Sequence[float]) -> str:
+def quartiles(values: Sequence[float]) -> str:
+    """The lower and the upper quartile of three, as tables print them."""
     return f"{values[0]:.2f}-{values[2]:.2f}"
 
 
 def _load(row: BenchRow) -> str:
     if row["load_s"] is None:
         return "none" if row["way"] in FLOORS else "each call"
-    return _time(row["load_s"])
+    return seconds(row["load_s"])
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+def seconds(value: float) -> str:
+    """A time, as tables print it."""
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.3g} ms"

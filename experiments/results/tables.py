@@ -6,7 +6,7 @@ from typing import Any
 from experiments.comparison.achieved import tops_per_watt
 from experiments.comparison.records import BASES, PLACES, CompareSummary
 from experiments.comparison.report import kilowatts, three
-from experiments.results import guide_tables, results_page, serving_tables
+from experiments.results import bench_table, guide_tables, results_page, serving_tables
 from experiments.results.pages import Rows
 from experiments.scaling import report as scaling_report
 from experiments.verdict.report import tables as verdict_tables
@@ -91,6 +91,7 @@ TABLES: Mapping[str, Callable[[Any], Rows]] = {
     "train_device": guide_tables.trained,
     "train_unscaled": guide_tables.trained,
     "compare": compare,
+    "bench": bench_table.bench,
     "verdict": _rows(verdict_tables.best_rows),
     "verdict_designs": _rows(verdict_tables.design_rows),
     "verdict_steps": _rows(verdict_tables.step_rows),

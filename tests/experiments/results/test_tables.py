@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from experiments.results import guide_tables, pages, results_page, serving_tables
+from experiments.results import bench_table, guide_tables, pages, results_page, serving_tables
 
 
 def test_table_of_the_target_states_numbers_to_their_errors():
@@ -143,3 +143,23 @@ def test_tables_of_serving_have_factors_ranges_losses_and_who_misses_the_limits(
         ["other", "not measured", "misses the limits", "10.0 (5.00 to 20.0); 100 (100 to 100)"],
         ["rubin", "not measured", "100 (50.0 to 200); 10.0 (10.0 to 10.0)", "misses the limits"],
     ]
+
+
+def test_table_of_the_benchmark_has_a_row_for_each_work_and_leaves_out_ways_that_were_not_timed():
+    def row(way, ratio, work="1024 -> 1024, 512 vectors"):
+        given = {"way": way, "work": work, "threads": 1, "digital_s": 0.0104, "emulated_s": 0.0104 * ratio}
+        quartiles = [ratio - 0.01, ratio, ratio + 0.02]
+        return {
+            **given,
+            "ratio": ratio,
+            "ratio_quartiles": quartiles,
+            "peak_bytes_ratio": 3.3,
+            "emulated_compile_s": 1.24,
+        }
+
+    only = row("bfloat16", 0.92, "SmolLM2 forward, 4 x 512 tokens")
+    summary: Any = {"rows": [row("float32", 1.25), row("floor", 1.09), row("bfloat16", 0.8), only]}
+    header, product, forward = bench_table.bench(summary)
+    times = ["1024 -> 1024, 512 vectors", "10.4 ms", "13 ms", "1.25", "1.24-1.27"]
+    assert product == [*times, "1.09", "", "8.32 ms", "0.80", "0.79-0.82", "3.30", "3.30", "1.2 s"]
+    assert forward[2:7] == [""] * 5 and forward[-2:] == ["3.30", ""] and len(header) == len(forward) == 13
