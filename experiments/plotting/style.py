@@ -32,6 +32,8 @@ SMALL = 7.5
 CLEARED = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
 TITLE_CHARACTERS = 10
 """Bold characters of 10 points per inch of a title."""
+_LAID_OUT, _DIGIT = 0.9, 0.62
+"""Length of an axis once a figure is laid out, over that before; and the width of a digit over its size."""
 _STEPS = ((12, (1, 1.5, 2, 3, 4, 5, 7)), (60, (1, 2, 5)), (1e4, (1, 3)), (np.inf, (1,)))
 SERIES = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
 
@@ -63,9 +65,25 @@ def note(axes: Axes, height: float, text: str) -> None:
 
 
 def plain_log(axis: Any, limits: tuple[float, float]) -> None:
-    """Set round ticks in plain digits on a logarithmic axis, fewer per decade where its limits span more decades."""
-    steps = next(steps for most, steps in _STEPS if limits[1] / limits[0] < most)
+    """Set round ticks in plain digits on a logarithmic axis, fewer per decade where it is long in decades or short."""
     decades = range(int(np.floor(np.log10(limits[0]))), int(np.ceil(np.log10(limits[1]))) + 1)
-    axis.set_ticks([t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]])
+    chosen = [
+        [t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]]
+        for most, steps in _STEPS
+        if limits[1] / limits[0] < most
+    ]
+    chosen += [chosen[-1][::2], chosen[-1][::3]]
+    several = [ticks for ticks in chosen if len(ticks) > 1] or chosen[:1]
+    axis.set_ticks(next((ticks for ticks in several if _has_room(axis, ticks, limits)), several[-1]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
+
+
+def _has_room(axis: Any, ticks: Sequence[float], limits: tuple[float, float]) -> bool:
+    """Whether the labels of ticks keep apart, by the length of the axis before the figure is laid out."""
+    box, size = axis.axes.get_window_extent(), axis.get_major_ticks(1)[0].label1.get_size()
+    across = axis.axis_name == "x"
+    points = 72 / axis.axes.figure.dpi * _LAID_OUT * (box.width if across else box.height)
+    places = np.log(np.divide(ticks, limits[0])) / np.log(limits[1] / limits[0]) * points
+    widths = np.array([_DIGIT * size * len(f"{tick:g}") if across else size for tick in ticks])
+    return bool(np.all(np.diff(places) > (widths[1:] + widths[:-1]) / 2 + size / 3))

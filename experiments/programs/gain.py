@@ -161,7 +161,6 @@ def _draw(summary: GainSummary, out: Path) -> None:
                 axes.plot(
                     [gain for gain, _ in points], [WORST_DRAWN] * len(points), "^", color=colour, ms=6, clip_on=False
                 )
-        axes.legend(loc="center right")
         axes.set_xticks(gains)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axes.xaxis.minorticks_off()
@@ -172,4 +171,5 @@ def _draw(summary: GainSummary, out: Path) -> None:
             f"{summary['windows']} x {summary['window_tokens']} tokens of {summary['text']}. "
             "Triangles: the curve goes on above the frame.",
         )
+        labels.legend_below(axes, -0.3)
         style.save(figure, out, "gain")

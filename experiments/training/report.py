@@ -58,7 +58,7 @@ def draw(summary: TrainSummary, out: Path) -> None:
         figure, (left, right) = style.plt.subplots(1, 2, figsize=(9.6, 3.8), width_ratios=(1.1, 1))
         _draw_levels(left, summary)
         _draw_curves(right, summary)
-        left.set_title(summary["name"])
+        left.set_title("/".join(Path(summary["name"]).parts[-2:]))
         style.save(figure, out, "train")
 
 
@@ -91,6 +91,7 @@ def _draw_levels(axes, summary: TrainSummary) -> None:
         ylabel=f"{_in_words(summary['figure'])} on test examples",
     )
     _plain(axes, sorted({_place(row, by_light) for row in rows}))
+    style.plain_log(axes.yaxis, axes.get_ylim())
     _legend(axes)
     seeds = len(summary["seeds"])
     errors = f"; bars: standard errors over {seeds} seeds" if seeds > 1 else ""
@@ -123,6 +124,7 @@ def _draw_curves(axes, summary: TrainSummary) -> None:
         steps, values = zip(*row.get("curve", []), strict=True)
         axes.plot(steps, values, color=COLOURS[row["method"]], lw=1, ls=("-", "--", ":", "-.")[level % 4], alpha=0.8)
     axes.set(yscale="log", xlabel="steps", ylabel=f"{_in_words(summary['figure'])} on data held out")
+    style.plain_log(axes.yaxis, axes.get_ylim())
     named = [core if photons is None else f"{core}, {photons:g} photons" for core, photons in levels]
     for style_of_line, name in zip(("-", "--", ":", "-."), named, strict=False):
         axes.plot([], [], color=GREY, ls=style_of_line, label=name)

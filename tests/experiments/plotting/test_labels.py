@@ -56,6 +56,21 @@ def test_steep_contours_are_labelled_horizontally(axes):
     assert [(text.get_text(), text.get_rotation()) for text in written] == [("1", 0), ("2", 0), ("5", 0)]
 
 
+@pytest.mark.parametrize("name", ["x", "y"])
+@pytest.mark.parametrize("inches", [1.8, 3.0, 6.0])
+@pytest.mark.parametrize("limits", [(3200, 38000), (0.17, 0.31), (4000, 5100), (2e-3, 70), (0.9, 9e5)])
+def test_ticks_in_plain_digits_keep_apart_at_any_length_of_the_axis(name, inches, limits, nothing_collides):
+    with style.style():
+        size = (inches, 3.0) if name == "x" else (3.0, inches)
+        figure, axes = style.plt.subplots(figsize=size, layout="constrained")
+        axes.set(**{f"{name}scale": "log", f"{name}lim": limits})
+        axis = getattr(axes, f"{name}axis")
+        style.plain_log(axis, limits)
+        nothing_collides(figure)
+        assert len(axis.get_majorticklocs()) > 1
+        style.plt.close(figure)
+
+
 def test_thin_removes_texts_over_others_and_over_the_frame(axes):
     for x, name in ((0.5, "kept"), (0.51, "over it"), (1.0, "over the frame"), (0.2, "kept too")):
         axes.text(x, 0.5, name)

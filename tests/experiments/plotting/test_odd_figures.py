@@ -12,8 +12,10 @@ from experiments.bench import figure as bench
 from experiments.headline import figures as headline
 from experiments.plotting import style
 from experiments.plotting.pareto import pareto
+from experiments.programs import gain
 from experiments.target import figures as target
 from experiments.target.design_space import IMPERFECTIONS, Axes
+from experiments.training import report as training
 
 
 @pytest.fixture
@@ -203,3 +205,32 @@ def test_bench_of_one_case_has_its_name_and_legend(drawn, nothing_collides, tmp_
     (axes,) = drawn["bench"].axes
     assert [label.get_text().replace("\n", " ") for label in axes.get_yticklabels()] == [work]
     assert [text.get_text() for text in drawn["bench"].legends[0].get_texts()] == ["digital float32", "float32"]
+
+
+def test_gain_has_its_legend_off_a_curve_through_the_middle(drawn, nothing_collides, tmp_path):
+    points = {"rounding alone": (2e5, 1100.0), "with noise of one step": (4e5, 2200.0)}
+    rows = [
+        {"series": name, "gain": at, "perplexity": value}
+        for name, values in points.items()
+        for at, value in zip((1.0, 8.0), values, strict=True)
+    ]
+    of_text = {"model": "SmolLM2-135M-Instruct", "text": "owt_5", "windows": 1, "window_tokens": 16}
+    summary: Any = {**of_text, "tile": 128, "bits": 8, "fp32_perplexity": 781.0, "rows": rows}
+    gain._draw(summary, tmp_path)
+    nothing_collides(drawn["gain"])
+
+
+def test_training_of_one_model_has_a_short_title_and_plain_ticks(drawn, nothing_collides, tmp_path):
+    recovery = [
+        {"core": "design", "photons": None, "method": method, "loss": loss, "loss_stderr": None, "watts": 24e3}
+        for method, loss in (("none", 0.2190), ("light", 0.2185))
+    ]
+    rows = [{"core": "design", "photons": None, "method": "light", "curve": [(0, 0.171), (2, 0.229)]}]
+    name = "/home/someone/runs/results/quick/prepare/model"
+    summary: Any = {"name": name, "figure": "kl", "seeds": [0], "draws": 2, "recovery": recovery, "rows": rows}
+    training.draw(summary, tmp_path)
+    nothing_collides(drawn["train"])
+    left, right = drawn["train"].axes
+    assert left.get_title(loc="left") == "prepare/model"
+    right.figure.draw_without_rendering()
+    assert all(label.get_text() == f"{float(label.get_text()):g}" for label in right.get_yticklabels())
