@@ -15,7 +15,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first: figures go to files)
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import FuncFormatter, NullFormatter  # noqa: E402
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter  # noqa: E402
 
 # Okabe and Ito (2008), distinct for every kind of colour vision.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY = (
@@ -32,6 +32,8 @@ SMALL = 7.5
 CLEARED = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0}
 TITLE_CHARACTERS = 10
 """Bold characters of 10 points per inch of a title."""
+_NARROW = 2.5
+"""Ratio of the limits of an axis below which its ticks are evenly spaced numbers."""
 _LAID_OUT, _DIGIT = 0.9, 0.62
 """Length of an axis once a figure is laid out, over that before; and the width of a digit over its size."""
 _STEPS = ((12, (1, 1.5, 2, 3, 4, 5, 7)), (60, (1, 2, 5)), (1e4, (1, 3)), (np.inf, (1,)))
@@ -73,6 +75,10 @@ def plain_log(axis: Any, limits: tuple[float, float]) -> None:
         if limits[1] / limits[0] < most
     ]
     chosen += [chosen[-1][::2], chosen[-1][::3]]
+    if limits[1] / limits[0] < _NARROW:
+        chosen.insert(
+            0, [t for t in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(*limits) if limits[0] <= t <= limits[1]]
+        )
     several = [ticks for ticks in chosen if len(ticks) > 1] or chosen[:1]
     axis.set_ticks(next((ticks for ticks in several if _has_room(axis, ticks, limits)), several[-1]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -55,7 +55,9 @@ def with_error(value: float, error: float | None, form: str) -> str:
 def draw(summary: TrainSummary, out: Path) -> None:
     """Draw the compared figure by light or by watts, and the curves over the steps."""
     with style.style():
-        figure, (left, right) = style.plt.subplots(1, 2, figsize=(9.6, 3.8), width_ratios=(1.1, 1))
+        figure, (left, right) = style.plt.subplots(
+            1, 2, figsize=(9.6, 3.8), width_ratios=(1.1, 1), gridspec_kw={"wspace": 0.28}
+        )
         _draw_levels(left, summary)
         _draw_curves(right, summary)
         left.set_title("/".join(Path(summary["name"]).parts[-2:]))
@@ -93,9 +95,9 @@ def _draw_levels(axes, summary: TrainSummary) -> None:
     _plain(axes, sorted({_place(row, by_light) for row in rows}))
     style.plain_log(axes.yaxis, axes.get_ylim())
     _legend(axes)
-    seeds = len(summary["seeds"])
+    seeds, draws = len(summary["seeds"]), summary["draws"]
     errors = f"; bars: standard errors over {seeds} seeds" if seeds > 1 else ""
-    style.note(axes, -0.2, f"{summary['draws']} draws of noise that no training saw{errors}")
+    style.note(axes, -0.2, f"{draws} draw{'s' if draws > 1 else ''} of noise that no training saw{errors}")
 
 
 def _legend(axes) -> None:

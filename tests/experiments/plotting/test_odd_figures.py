@@ -233,4 +233,5 @@ def test_training_of_one_model_has_a_short_title_and_plain_ticks(drawn, nothing_
     left, right = drawn["train"].axes
     assert left.get_title(loc="left") == "prepare/model"
     right.figure.draw_without_rendering()
-    assert all(label.get_text() == f"{float(label.get_text()):g}" for label in right.get_yticklabels())
+    ticks = [label.get_text() for label in right.get_yticklabels()]
+    assert len(ticks) > 2 and all(tick == f"{float(tick):g}" for tick in ticks)
