@@ -25,7 +25,7 @@ LADDER: tuple[tuple[str, Mapping[str, float]], ...] = (
     (ON, {"light_bits": 6.0}),
 )
 """Cores on which the curve of a model is measured: scenarios, and what differs from their knobs."""
-ATTENDING = Design(dataclasses.replace(FIRST, attention="light"), Space(ON).scenario_knobs(FIRST))
+ATTENTION_ON_LIGHT = Design(dataclasses.replace(FIRST, attention="light"), Space(ON).scenario_knobs(FIRST))
 """What is compared with the curve, whose cores leave attention digital."""
 
 
@@ -80,7 +80,7 @@ class Losses:
     def curve(self, variant: Variant) -> "Curve":
         """Return the losses of a model in float32 and on the cores of the ladder, each window on one device in turn.
 
-        Beside them those of `ATTENDING`.
+        Beside them those of `ATTENTION_ON_LIGHT`.
 
         Args:
             variant: the model and how the core is set for it.
@@ -91,7 +91,7 @@ class Losses:
             own = dataclasses.replace(self, windows=Windows(tokens[turn::count]), devices=(device,), scale=1.0)
             digital = own.digital()
             found = [own._exact(variant)]
-            for scenario, design in (*_ladder(), (ON, ATTENDING)):
+            for scenario, design in (*_ladder(), (ON, ATTENTION_ON_LIGHT)):
                 found += dataclasses.replace(own, space=Space(scenario)).of({scenario: design}, variant).values()
             exact = digital["digital_fp32"]
             parts.append(np.array([losses_by_window(each, exact) for each in found]))
@@ -208,13 +208,13 @@ class Curve(NamedTuple):
     Attributes:
         kl, delta_nll: of the model in float32 first, then on cores by rising KL [points, windows].
         w8a8: delta NLL of the model as it is in 8-bit integers, on the same windows [windows].
-        attending: KL and delta NLL of the model on `ATTENDING` [2, windows].
+        attention_on_light: KL and delta NLL of the model on `ATTENTION_ON_LIGHT` [2, windows].
     """
 
     kl: np.ndarray
     delta_nll: np.ndarray
     w8a8: np.ndarray
-    attending: np.ndarray
+    attention_on_light: np.ndarray
 
 
 class Departure(NamedTuple):
@@ -262,7 +262,7 @@ class OverDigital:
 
     def departure(self, model: str) -> Departure:
         """Return how far a model with attention on light lies above its curve, the windows of both drawn together."""
-        kl, delta_nll = _resampled(self.curves[model].attending, [self.seed, 0])
+        kl, delta_nll = _resampled(self.curves[model].attention_on_light, [self.seed, 0])
         above = delta_nll - self._read(model, kl)
         return Departure(float(kl[0]), float(above[0]), float(np.std(above[1:])) if len(self.w8a8) > 1 else None)
 

@@ -73,7 +73,7 @@ def test_departure_of_attention_on_light_is_its_distance_from_the_curve_on_the_s
     # To first order, of the windows of both together: half the loss of the core at 0.2 cancels.
     slope = (CURVE[2] - CURVE[1]) / (KNOTS[2] - KNOTS[1])
     lower, upper = model.delta_nll[1:3] - slope * model.kl[1:3]
-    terms = model.attending[1] - slope * model.attending[0] - (lower + upper) / 2
+    terms = model.attention_on_light[1] - slope * model.attention_on_light[0] - (lower + upper) / 2
     assert found.stderr == pytest.approx(np.std(terms, ddof=1) / np.sqrt(len(terms)), rel=0.18)
 
 
