@@ -67,7 +67,7 @@ def note(axes: Axes, height: float, text: str) -> None:
 
 
 def plain_log(axis: Any, limits: tuple[float, float]) -> None:
-    """Set round ticks in plain digits on a logarithmic axis, fewer per decade where it is long in decades or short."""
+    """Set ticks in plain digits on a logarithmic axis: no denser than its decades and its length leave readable."""
     decades = range(int(np.floor(np.log10(limits[0]))), int(np.ceil(np.log10(limits[1]))) + 1)
     chosen = [
         [t for d in decades for s in steps if limits[0] <= (t := s * 10.0**d) <= limits[1]]

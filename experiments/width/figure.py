@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from experiments.plotting import labels, style
@@ -33,7 +32,7 @@ def draw(summary: WidthSummary, out: Path) -> None:
         _layers(panels[1], summary, colours)
         _predictions(panels[2], summary, colours)
         for axes in panels:
-            _few_ticks(axes)
+            style.plain_log(axes.xaxis, axes.get_xlim())
             style.plain_log(axes.yaxis, axes.get_ylim())
         panels[0].text(
             0,
@@ -159,13 +158,3 @@ def _label(
             if curve / LABEL_DISTANCE < height < curve * LABEL_DISTANCE:
                 height = curve * LABEL_DISTANCE
         axes.text(x, height, kind, color=colours[kind], fontsize=8, ha=ha, va="center", bbox=CLEARED, zorder=5)
-
-
-def _few_ticks(axes: Axes) -> None:
-    """Label a narrow panel with fewer ticks than `style.plain_log`, whose labels would overlap."""
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(
-        LogLocator(subs=(1, 2, 5) if high / low < 30 else (1, 3) if high / low < 300 else (1,))
-    )
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_minor_formatter(NullFormatter())

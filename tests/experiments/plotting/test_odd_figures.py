@@ -218,6 +218,9 @@ def test_gain_has_its_legend_off_a_curve_through_the_middle(drawn, nothing_colli
     summary: Any = {**of_text, "tile": 128, "bits": 8, "fp32_perplexity": 781.0, "rows": rows}
     gain._draw(summary, tmp_path)
     nothing_collides(drawn["gain"])
+    (axes,) = drawn["gain"].axes
+    legend = axes.get_legend()
+    assert legend is not None and [text.get_text() for text in legend.get_texts()] == list(points)
 
 
 def test_training_of_one_model_has_a_short_title_and_plain_ticks(drawn, nothing_collides, tmp_path):
